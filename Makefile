@@ -1,0 +1,51 @@
+# Everything a person or CI runs. Each target sets up what it needs; a second run of any starts in seconds.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+INSTALL := $(PIP) install --quiet --constraint constraints.txt --editable .
+
+.PHONY: run test check format bench bench-gpu soak clean
+
+run: .venv/run.stamp
+	$(BIN)/python simplexity/run_experiment.py
+
+test: .venv/dev.stamp
+	$(BIN)/python -m pytest -n auto $(TESTS)
+
+check: .venv/dev.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/basedpyright
+	$(BIN)/lint-imports
+
+format: .venv/dev.stamp
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: .venv/run.stamp
+	$(BIN)/python -m benchmarks
+
+bench-gpu:
+	$(or $(wildcard $(BIN)/python),$(PYTHON)) -m benchmarks --gpu
+
+soak: .venv/dev.stamp
+	$(BIN)/python -m pytest tests/test_soak.py --kills 50
+
+clean:
+	rm -rf .venv
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11)' 2>/dev/null || \
+	    { echo "simplexity needs Python 3.11 or newer: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(PYTHON) -m venv .venv || \
+	    { rm -rf .venv; echo "this Python cannot make virtual environments (Debian: apt-get install python3-venv)" >&2; exit 1; }
+	@# Dependency groups need pip 25.1.
+	$(PIP) install --quiet --constraint constraints.txt --upgrade pip
+
+.venv/run.stamp: pyproject.toml constraints.txt | .venv/bin/python
+	$(INSTALL)
+	@touch $@
+
+.venv/dev.stamp: pyproject.toml constraints.txt | .venv/bin/python
+	$(INSTALL) --group test --group check
+	@touch $@ .venv/run.stamp

@@ -1,0 +1,43 @@
+"""Losses and scores of next-token logits, per token, in nats."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+
+def cross_entropy(logits: Float[Array, "*batch vocab"], targets: Int[Array, "*batch"]) -> Float[Array, "*batch"]:
+    """The surprise at each target, -log q(target), in nats.
+
+    Args:
+        logits: Unnormalised log-probabilities q of the next token.
+        targets: The tokens that came, in [0, vocab).
+
+    Returns:
+        One loss per target.
+    """
+    chosen = jnp.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]
+    return jax.nn.logsumexp(logits, axis=-1) - chosen
+
+
+def accuracy(logits: Float[Array, "*batch vocab"], targets: Int[Array, "*batch"]) -> Float[Array, "*batch"]:
+    """1.0 where the likeliest token is the one that came, else 0.0."""
+    return (jnp.argmax(logits, axis=-1) == targets).astype(jnp.float32)
+
+
+def kl_divergence(
+    probabilities: Float[Array, "*batch vocab"], logits: Float[Array, "*batch vocab"]
+) -> Float[Array, "*batch"]:
+    """D(p || q) = sum_x p(x) (log p(x) - log q(x)) in nats, with 0 log 0 = 0.
+
+    It is the expected excess of the cross-entropy over the best possible one, without the noise of sampled labels.
+
+    Args:
+        probabilities: The true distribution p of the next token.
+        logits: Unnormalised log-probabilities q of the next token.
+
+    Returns:
+        One divergence per prediction, non-negative up to rounding.
+    """
+    log_q = jax.nn.log_softmax(logits, axis=-1)
+    log_p = jnp.log(jnp.where(probabilities > 0, probabilities, 1.0))
+    return jnp.sum(probabilities * jnp.where(probabilities > 0, log_p - log_q, 0.0), axis=-1)

@@ -1,0 +1,106 @@
+"""Validation on fresh sequences that training never sees, the same ones at every validation of a run."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from simplexity.generative_processes import DataGenerator
+from simplexity.predictive_models import PredictiveModel
+
+from ._losses import accuracy, cross_entropy, kl_divergence
+
+
+@dataclass(frozen=True)
+class ValidationSettings:
+    """When and on how much data a run is validated.
+
+    Args:
+        every: Steps between validations; the last step is always validated.
+        batch_size: Sequences per compiled call.
+        num_batches: Calls per validation.
+
+    Raises:
+        ValueError: If one of them is below 1.
+    """
+
+    every: int
+    batch_size: int
+    num_batches: int
+
+    def __post_init__(self):
+        for name in ("every", "batch_size", "num_batches"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"`{name}` must be at least 1, got {getattr(self, name)}")
+
+
+class ValidationMetrics(NamedTuple):
+    """Means over all sequences of one validation, in nats where a loss.
+
+    `kl` is the mean divergence from the process's true next-token distribution to the model's: the excess over the
+    optimum, free of label noise.
+    """
+
+    loss: float
+    accuracy: float
+    kl: float
+    loss_per_position: Float[np.ndarray, " sequence_len"]
+    accuracy_per_position: Float[np.ndarray, " sequence_len"]
+    kl_per_position: Float[np.ndarray, " sequence_len"]
+
+
+class Validation:
+    """Validates models of one shape on one generator.
+
+    Args:
+        generator: The process that the sequences come from.
+        settings: How many sequences.
+        sequence_len: Predictions per sequence.
+        key: Source of the sequences; equal keys give equal sequences.
+    """
+
+    def __init__(self, generator: DataGenerator, settings: ValidationSettings, sequence_len: int, *, key: PRNGKeyArray):
+        self._settings = settings
+        self._key = key
+        self._generator = generator
+        self._sequence_len = sequence_len
+        self._score = eqx.filter_jit(self._scores)
+
+    def compile(self, model: PredictiveModel) -> None:
+        """Compiles for models shaped like `model` (arrays or their shapes), so that the first validation need not."""
+        self._score = self._score.lower(model, self._key).compile()
+
+    def __call__(
+        self, model: PredictiveModel, interrupted: Callable[[], bool] = lambda: False
+    ) -> ValidationMetrics | None:
+        """Validates `model`, or returns None as soon as `interrupted()`, which is asked between batches."""
+        total = np.zeros((3, self._sequence_len))
+        for batch in range(self._settings.num_batches):
+            if interrupted():
+                return None
+            total += np.asarray(self._score(model, jax.random.fold_in(self._key, batch)), dtype=np.float64)
+        loss, correct, kl = total / self._settings.num_batches
+        return ValidationMetrics(float(loss.mean()), float(correct.mean()), float(kl.mean()), loss, correct, kl)
+
+    def _scores(self, model: PredictiveModel, key: PRNGKeyArray) -> Float[Array, "3 sequence_len"]:
+        start_key, sample_key = jax.random.split(key)
+        start = self._generator.initial_sampling_state(self._settings.batch_size, key=start_key)
+        _, tokens = self._generator.sample(start, self._sequence_len, key=sample_key)
+        logits = jax.vmap(model)(tokens[:, :-1])
+        truth = jax.vmap(self._generator.next_token_probabilities)(tokens)
+        return score_positions(logits, tokens[:, 1:], truth)
+
+
+def score_positions(
+    logits: Float[Array, "batch sequence_len vocab"],
+    targets: Int[Array, "batch sequence_len"],
+    truth: Float[Array, "batch sequence_len vocab"],
+) -> Float[Array, "3 sequence_len"]:
+    """Loss, accuracy and KL divergence at each position, averaged over the batch."""
+    scores = (cross_entropy(logits, targets), accuracy(logits, targets), kl_divergence(truth, logits))
+    return jnp.stack([score.mean(axis=0) for score in scores])

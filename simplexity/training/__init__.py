@@ -1,0 +1,18 @@
+"""Training: one state, one compiled program that advances it, and the host's loop around the program."""
+
+from ._chunk import ChunkSizer as ChunkSizer
+from ._loop import TrainResult as TrainResult
+from ._loop import train as train
+from ._metrics import RunMetrics as RunMetrics
+from ._optimizer import make_optimizer as make_optimizer
+from ._protocols import Checkpointer as Checkpointer
+from ._protocols import MetricLogger as MetricLogger
+from ._protocols import Preemption as Preemption
+from ._settings import TrainingSettings as TrainingSettings
+from ._state import MetricWindow as MetricWindow
+from ._state import RunKeys as RunKeys
+from ._state import TrainState as TrainState
+from ._state import initial_train_state as initial_train_state
+from ._state import run_keys as run_keys
+from ._step import Advance as Advance
+from ._step import make_advance as make_advance

@@ -1,0 +1,90 @@
+"""From sums on the device to the numbers of a logged line."""
+
+import math
+import time
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float
+
+from simplexity.evaluation import ValidationMetrics
+
+from ._protocols import Metrics
+from ._settings import TrainingSettings
+from ._state import TrainState
+
+
+class RunMetrics:
+    """Makes the logged lines of one run.
+
+    Args:
+        settings: Tokens per step.
+        learning_rate: The learning rate at each step.
+        optimum_nats: The best possible training loss.
+        validation_optimum_nats: The best possible validation loss; another one if validation has its own process.
+        elapsed_s: Seconds that earlier attempts at this run had spent when its last line was logged.
+        clock: Seconds that never run backwards.
+    """
+
+    def __init__(
+        self,
+        settings: TrainingSettings,
+        learning_rate: Callable[[int], float],
+        optimum_nats: float,
+        validation_optimum_nats: float,
+        elapsed_s: float,
+        clock: Callable[[], float] = time.monotonic,
+    ):
+        self._tokens_per_step = settings.tokens_per_step
+        self._learning_rate = learning_rate
+        self._optimum_nats = optimum_nats
+        self._validation_optimum_nats = validation_optimum_nats
+        self._clock = clock
+        self._started_s = clock() - elapsed_s
+
+    def line(self, state: TrainState, validation: ValidationMetrics | None) -> Metrics:
+        """The metrics after `state.step` steps: means over the state's window, and the validation's if there was one.
+
+        Losses, the optimum and excesses are in nats per token, `time_s` is seconds since the run began, less those
+        in which it waited to be resumed, and `timestamp` is Unix time.
+        """
+        window, step = state.window, int(state.step)
+        num_steps = int(window.num_steps)
+        loss = float(window.loss) / num_steps
+        parameter_norm, distance = _norms(state)
+        line = {
+            "loss": loss,
+            "accuracy": float(window.accuracy) / num_steps,
+            "perplexity": math.exp(min(loss, 700.0)),  # exp(710) is past the largest double
+            "optimum": self._optimum_nats,
+            "excess": loss - self._optimum_nats,
+            # The rate that the last update used; steps count from 0.
+            "learning_rate": float(self._learning_rate(step - 1)),
+            "gradient_norm": float(window.gradient_norm) / num_steps,
+            "update_norm": float(window.update_norm) / num_steps,
+            "parameter_norm": float(parameter_norm),
+            "distance_from_initialization": float(distance),
+            "tokens_seen": step * self._tokens_per_step,
+        }
+        if validation is not None:
+            line |= {
+                "validation_loss": validation.loss,
+                "validation_accuracy": validation.accuracy,
+                "validation_kl": validation.kl,
+                "validation_excess": validation.loss - self._validation_optimum_nats,
+                "validation_loss_per_position": validation.loss_per_position.tolist(),
+                "validation_accuracy_per_position": validation.accuracy_per_position.tolist(),
+                "validation_kl_per_position": validation.kl_per_position.tolist(),
+            }
+        return line | {"time_s": self._clock() - self._started_s, "timestamp": time.time()}
+
+
+@eqx.filter_jit
+def _norms(state: TrainState) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """Euclidean norms of the parameters, and of their difference from the initial ones."""
+    parameters = eqx.filter(state.model, eqx.is_inexact_array)
+    difference = jax.tree.map(jnp.subtract, parameters, state.initial_parameters)
+    return optax.tree.norm(parameters), optax.tree.norm(difference)

@@ -1,0 +1,53 @@
+"""What training knows of the rest of the world."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from ._state import TrainState
+
+# A logged line: numbers, and lists with one number per position of a sequence.
+Metrics = Mapping[str, float | list[float]]
+
+
+class MetricLogger(Protocol):
+    """Something that shows or keeps metrics."""
+
+    def log(self, step: int, metrics: Metrics) -> None:
+        """Takes the metrics of one step; called once per logged step, in order."""
+        ...
+
+    def progress(self, step: int) -> None:
+        """Is told that `step` steps are done; called about twice a second."""
+        ...
+
+    def flush(self) -> None:
+        """Makes durable what was logged; called before a checkpoint is saved."""
+        ...
+
+
+class Checkpointer(Protocol):
+    """Something that keeps training states."""
+
+    def next_due_step(self, step: int) -> int | None:
+        """The first step after `step` at which a checkpoint is due by number of steps; None if none is."""
+        ...
+
+    def due(self, step: int) -> bool:
+        """Whether a checkpoint is due now, by steps or by time."""
+        ...
+
+    def save(self, step: int, state: TrainState) -> None:
+        """Begins to save `state`, which may be donated to a computation as soon as this returns."""
+        ...
+
+    def wait(self) -> None:
+        """Returns when everything that was saved is committed."""
+        ...
+
+
+class Preemption(Protocol):
+    """Something that knows whether this process was asked to leave."""
+
+    def requested(self) -> bool:
+        """Whether the run should save and leave."""
+        ...

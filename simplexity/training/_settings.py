@@ -1,0 +1,42 @@
+"""What a training run is told, apart from its process, model and optimizer."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """Length and shape of training.
+
+    Args:
+        num_train_steps: Parameter updates in all.
+        batch_size: Sequences per update, each freshly drawn.
+        sequence_len: Predictions per sequence: a sequence has one token more, and each but the last is an input.
+        log_every: Steps between logged lines; a line's metrics are means over the steps since the last line.
+        carry_state: Whether a batch continues where the last one stopped. False draws each sequence from the
+            process's initial state, which BOS tokens and non-ergodic mixtures need.
+        gradient_clip_norm: Largest global norm of a gradient; larger ones are scaled down to it. None clips nothing.
+
+    Raises:
+        ValueError: If a number is out of its range.
+    """
+
+    num_train_steps: int
+    batch_size: int
+    sequence_len: int
+    log_every: int
+    carry_state: bool
+    gradient_clip_norm: float | None
+
+    def __post_init__(self):
+        for name in ("num_train_steps", "batch_size", "sequence_len", "log_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"`{name}` must be at least 1, got {getattr(self, name)}")
+        if self.gradient_clip_norm is not None and not self.gradient_clip_norm > 0:
+            raise ValueError(
+                f"`gradient_clip_norm` must be positive, or null for no clipping, got {self.gradient_clip_norm}"
+            )
+
+    @property
+    def tokens_per_step(self) -> int:
+        """Predictions per update."""
+        return self.batch_size * self.sequence_len

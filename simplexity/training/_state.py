@@ -1,0 +1,103 @@
+"""Everything that a run's future depends on, as one pytree."""
+
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
+
+from simplexity.generative_processes import DataGenerator
+from simplexity.predictive_models import PredictiveModel
+
+from ._settings import TrainingSettings
+
+
+class RunKeys(NamedTuple):
+    """Independent random keys for a run's three uses of chance."""
+
+    initialization: PRNGKeyArray
+    data: PRNGKeyArray
+    validation: PRNGKeyArray
+
+
+def run_keys(seed: int) -> RunKeys:
+    """The keys of a run; training never meets a validation sequence, because the keys differ."""
+    return RunKeys(*jax.random.split(jax.random.key(seed), 3))
+
+
+class MetricWindow(eqx.Module):
+    """Sums over the steps since the last logged line.
+
+    Sums live on the device, so that the host need not look at every step; a checkpoint carries them, so that a
+    resumed run logs the very line that it would have logged.
+    """
+
+    num_steps: Int[Array, ""]
+    loss: Float[Array, ""]
+    accuracy: Float[Array, ""]
+    gradient_norm: Float[Array, ""]
+    update_norm: Float[Array, ""]
+
+    @classmethod
+    def empty(cls) -> "MetricWindow":
+        """A window over no steps."""
+        zero = jnp.zeros((), jnp.float32)
+        return cls(jnp.zeros((), jnp.int32), zero, zero, zero, zero)
+
+
+class TrainState(eqx.Module):
+    """A run between two steps.
+
+    `sampling_state` is where each row's process stopped, or None if every batch starts afresh. `finite` is False
+    once a loss was NaN or infinite; the rest is then the state before that step.
+    """
+
+    step: Int[Array, ""]
+    model: PredictiveModel
+    optimizer_state: PyTree
+    sampling_state: PyTree
+    key: PRNGKeyArray
+    window: MetricWindow
+    initial_parameters: PyTree
+    finite: Bool[Array, ""]
+
+
+def initial_train_state(
+    model: PredictiveModel,
+    optimizer: optax.GradientTransformation,
+    generator: DataGenerator,
+    settings: TrainingSettings,
+    *,
+    key: PRNGKeyArray,
+) -> TrainState:
+    """The state before the first step.
+
+    Args:
+        model: The model as initialised or loaded.
+        optimizer: Its optimizer.
+        generator: Where the training sequences come from.
+        settings: Batch size, and whether batches continue.
+        key: Source of all training data.
+
+    Raises:
+        ValueError: If batches are to continue each other although each has a BOS token.
+    """
+    if settings.carry_state and generator.bos_token is not None:
+        raise ValueError("`carry_state` must be false with a `bos_token`: a continued sequence has no beginning")
+    start_key, data_key = jax.random.split(key)
+    parameters = eqx.filter(model, eqx.is_inexact_array)
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        model=model,
+        optimizer_state=optimizer.init(parameters),
+        sampling_state=(
+            generator.initial_sampling_state(settings.batch_size, key=start_key) if settings.carry_state else None
+        ),
+        key=data_key,
+        window=MetricWindow.empty(),
+        # A copy: the step donates the model's buffers, and no buffer can be donated twice.
+        initial_parameters=jax.tree.map(jnp.copy, parameters),
+        finite=jnp.array(True),
+    )

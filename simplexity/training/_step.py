@@ -1,0 +1,92 @@
+"""The compiled program: any number of training steps in one call."""
+
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int
+
+from simplexity.evaluation import accuracy, cross_entropy
+from simplexity.generative_processes import DataGenerator
+from simplexity.predictive_models import PredictiveModel
+
+from ._settings import TrainingSettings
+from ._state import MetricWindow, TrainState
+
+Advance = Callable[[TrainState, Int[Array, ""]], TrainState]
+
+
+def make_advance(
+    generator: DataGenerator, optimizer: optax.GradientTransformation, settings: TrainingSettings
+) -> Advance:
+    """Builds `advance(state, num_steps)`: draw a batch, differentiate, update, `num_steps` times, on the device.
+
+    `num_steps` is a run-time value of one compiled loop. So the length of a call can follow the clock without a
+    recompilation, and a run is bitwise the same however its steps are cut into calls. The state's buffers are
+    donated. The loop ends early at a loss that is not finite.
+    """
+
+    def loss_of(model: PredictiveModel, tokens: Int[Array, "batch length"]) -> tuple[Float[Array, ""], ...]:
+        logits = jax.vmap(model)(tokens[:, :-1])
+        targets = tokens[:, 1:]
+        return cross_entropy(logits, targets).mean(), accuracy(logits, targets).mean()
+
+    def draw(state: TrainState) -> tuple[object, Int[Array, "batch length"]]:
+        start_key, sample_key = jax.random.split(jax.random.fold_in(state.key, state.step))
+        start = state.sampling_state
+        if not settings.carry_state:
+            start = generator.initial_sampling_state(settings.batch_size, key=start_key)
+        end, tokens = generator.sample(start, settings.sequence_len, key=sample_key)
+        return (end if settings.carry_state else None), tokens
+
+    def step(state: TrainState) -> TrainState:
+        sampling_state, tokens = draw(state)
+        (loss, hits), gradient = eqx.filter_value_and_grad(loss_of, has_aux=True)(state.model, tokens)
+        parameters = eqx.filter(state.model, eqx.is_inexact_array)
+        update, optimizer_state = optimizer.update(gradient, state.optimizer_state, parameters)
+        window = state.window
+        after = TrainState(
+            step=state.step + 1,
+            model=eqx.apply_updates(state.model, update),
+            optimizer_state=optimizer_state,
+            sampling_state=sampling_state,
+            key=state.key,
+            window=MetricWindow(
+                num_steps=window.num_steps + 1,
+                loss=window.loss + loss,
+                accuracy=window.accuracy + hits,
+                gradient_norm=window.gradient_norm + optax.tree.norm(gradient),
+                update_norm=window.update_norm + optax.tree.norm(update),
+            ),
+            initial_parameters=state.initial_parameters,
+            finite=state.finite,
+        )
+        finite = jnp.isfinite(loss)
+        kept = _select(finite, after, state)
+        return eqx.tree_at(lambda s: s.finite, kept, finite)
+
+    @eqx.filter_jit(donate="all")
+    def advance(state: TrainState, num_steps: Int[Array, ""]) -> TrainState:
+        arrays, static = eqx.partition(state, eqx.is_array)
+        stop = state.step + num_steps
+
+        def unfinished(arrays):
+            return (arrays.step < stop) & arrays.finite
+
+        def body(arrays):
+            return eqx.filter(step(eqx.combine(arrays, static)), eqx.is_array)
+
+        return eqx.combine(jax.lax.while_loop(unfinished, body, arrays), static)
+
+    return advance
+
+
+def _select(condition, if_true: TrainState, if_false: TrainState) -> TrainState:
+    """Leaf by leaf one state or the other; random keys and initial parameters are the same in both."""
+
+    def leaf(new, old):
+        return old if new is old or not eqx.is_array(new) else jnp.where(condition, new, old)
+
+    return jax.tree.map(leaf, if_true, if_false)

@@ -1,0 +1,10 @@
+"""Every test runs with the shapes and types of the annotations checked at run time."""
+
+import os
+
+# Before jax is imported anywhere: tests run on the CPU, also on a machine with an accelerator (GPU tests are subprocesses).
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+from jaxtyping import install_import_hook
+
+install_import_hook("simplexity", "beartype.beartype")
