@@ -86,7 +86,7 @@ def train(
         logger: Takes each logged line once.
         checkpointer: Takes states as they fall due, the last one, and the one at which the run leaves.
         preemption: Asked between calls and between validation batches.
-        timed: Context manager that accounts the seconds within it to a phase: computing, validating or saving.
+        timed: Context manager that accounts the seconds within it to a phase, "computing" or "saving".
 
     Raises:
         RuntimeError: If the loss is NaN or infinite, after the state before that step is committed.
@@ -119,7 +119,7 @@ def train(
         if boundaries.logs_at(step) and int(state.window.num_steps) > 0:
             scores = None
             if validation is not None and boundaries.validates_at(step):
-                with timed("validating"):
+                with timed("computing"):
                     scores = validation[1](state.model, preemption.requested)
                 if scores is None:
                     save()

@@ -1,0 +1,126 @@
+"""The text that sbatch is given for the runs of a sweep."""
+
+import re
+import shlex
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+
+from ._arrays import ArraySlice, array_expression
+from ._profile import ClusterProfile
+
+LOG_FOLDER = "logs"
+"""Folder within a sweep's for what each array task prints: INDEX.log, continued by every restart."""
+
+# Seconds that the other processes of a run have to end after the first: all save at the same step, but one writes.
+_LAST_PROCESS_S = 300
+
+
+def batch_script(
+    *,
+    job_name: str,
+    task_command: Sequence[str],
+    sweep_folder: Path,
+    script_path: Path,
+    working_folder: Path,
+    array: ArraySlice,
+    parallelism: int | None,
+    profile: ClusterProfile,
+) -> str:
+    """The batch script of one array job: each of its tasks executes one run of a sweep.
+
+    Whatever may hold any character is quoted for the shell. No path stands in an #SBATCH line, because SLURM expands
+    % and backslashes there; a run is named to its task by an index and never by its overrides.
+
+    Args:
+        job_name: What squeue shows; characters that are unusual in a name become underscores.
+        task_command: Command and arguments of every task, a container's included, to which
+            `--sweep SWEEP_FOLDER --index INDEX` is added. Its exit code keeps the contract of `requeue.sh`.
+        sweep_folder: Absolute path of the sweep's folder, where each task appends to `logs/INDEX.log`.
+        script_path: Absolute path where this text will lie: what a cluster that refuses to requeue is given again.
+        working_folder: Absolute path of the folder in which the tasks run.
+        array: The runs.
+        parallelism: How many of them may run at the same time; None for as many as the cluster gives.
+        profile: Resources and set-up.
+
+    Returns:
+        The script.
+
+    Raises:
+        ValueError: If a path is not absolute, or there is nothing to run.
+    """
+    for name, path in (("sweep_folder", sweep_folder), ("script_path", script_path), ("working_folder", working_folder)):
+        if not path.is_absolute():
+            raise ValueError(f"`{name}` must be absolute, got {path}")
+    if not task_command or not array.task_ids:
+        raise ValueError("`task_command` and `array` must not be empty")
+    options = {
+        "job-name": re.sub(r"[^\w.-]", "_", job_name, flags=re.ASCII) or "simplexity",
+        "array": array_expression(array.task_ids, parallelism),
+        "output": "/dev/null",
+        "requeue": "",
+        # Without "B:" it goes to the job steps, which is where the run is.
+        "signal": f"USR2@{profile.signal_lead_s}",
+        **_resources(profile),
+    }
+    sbatch_lines = [f"#SBATCH --{name}={value}" if value else f"#SBATCH --{name}" for name, value in options.items()]
+    contract = resources.files(__package__).joinpath("requeue.sh").read_text(encoding="utf-8")
+    return "\n".join(
+        [
+            "#!/bin/bash",
+            *sbatch_lines,
+            "",
+            contract,
+            f"readonly SWEEP={shlex.quote(str(sweep_folder))}",
+            f"readonly INDEX=$(({array.first_index} + SLURM_ARRAY_TASK_ID))",
+            f'mkdir -p "$SWEEP/{LOG_FOLDER}" && exec >>"$SWEEP/{LOG_FOLDER}/$INDEX.log" 2>&1 || exit',
+            "",
+            "resubmit() {",
+            f'  submit_from_job --array="$SLURM_ARRAY_TASK_ID" {shlex.quote(str(script_path))}',
+            "}",
+            "",
+            f"cd {shlex.quote(str(working_folder))} || exit",
+            *_set_up(profile),
+            f'run_and_requeue {shlex.join(_srun(profile))} {shlex.join(task_command)} --sweep "$SWEEP" --index "$INDEX"',
+            "",
+        ]
+    )
+
+
+def _resources(profile: ClusterProfile) -> dict[str, str]:
+    wanted = {
+        "partition": profile.partition,
+        "account": profile.account,
+        "qos": profile.qos,
+        "constraint": profile.constraint,
+        "gres": profile.gres,
+        "gpus-per-node": profile.gpus_per_node,
+        "nodes": profile.nodes,
+        "ntasks-per-node": profile.tasks_per_node,
+        "cpus-per-task": profile.cpus_per_task,
+        "mem": profile.memory,
+        "time": profile.time_limit_minutes,
+        **profile.sbatch_options,
+    }
+    return {name: str(value) for name, value in wanted.items() if value is not None}
+
+
+def _set_up(profile: ClusterProfile) -> list[str]:
+    variables = {"PYTHONUNBUFFERED": "1", **profile.environment}
+    if profile.cache_folder is not None:
+        variables["SIMPLEXITY_CACHE"] = profile.cache_folder
+    if profile.scratch_folder is not None:
+        variables["TMPDIR"] = profile.scratch_folder
+    lines = [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
+    if profile.scratch_folder is not None:
+        lines.append('mkdir -p "$TMPDIR" || exit')
+    return [*lines, *profile.setup]
+
+
+def _srun(profile: ClusterProfile) -> list[str]:
+    # srun does not inherit --cpus-per-task from sbatch since SLURM 22.05. JAX needs no MPI.
+    srun = ["srun", "--mpi=none", f"--cpus-per-task={profile.cpus_per_task}"]
+    if profile.nodes * profile.tasks_per_node > 1:
+        # A site's KillOnBadExit=1 would kill the process that saves as soon as another left with 85.
+        srun += ["--kill-on-bad-exit=0", f"--wait={_LAST_PROCESS_S}"]
+    return srun

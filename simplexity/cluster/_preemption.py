@@ -1,0 +1,147 @@
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Sequence
+from types import FrameType, TracebackType
+from typing import Any
+
+PREEMPTION_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+_POLL_S = 0.05
+# One press of Ctrl-C can arrive twice: from the terminal and from a wrapper (srun, uv run) that passes it on.
+_SAME_PRESS_S = 0.2
+_SHOW_CURSOR = b"\x1b[?25h"
+
+
+class PreemptionGuard:
+    """Turns the signals that announce the end of a job into a flag that the program asks for between steps.
+
+    A handler does nothing but set the flag: leaving from within a handler, while a checkpoint is being written, loses
+    the checkpoint. A signal may arrive any number of times. Ctrl-C sets the flag too; pressed again, it ends the
+    process at once, as it would without a guard. A forked child ignores the signals: its parent decides.
+
+    Use it as a context manager, in the main thread. After another library has set handlers of its own (submitit
+    does), call `install` again. Before leaving with an exit code that must arrive, call `ignore`.
+
+    Args:
+        signals: Signals that ask the process to stop. SIGINT is always watched, unless it was ignored before, as it is
+            for a job that a shell put into the background.
+        resume_command: What Ctrl-C tells the user to type to go on; may be set later.
+    """
+
+    def __init__(self, signals: Sequence[signal.Signals] = PREEMPTION_SIGNALS, *, resume_command: str = ""):
+        self.resume_command = resume_command
+        self._signals = tuple(signals)
+        self._found: dict[signal.Signals, Any] = {}
+        self._pid = os.getpid()
+        self._reason: str | None = None
+        self._requested_at_s: float | None = None
+        self._interrupted_at_s: float | None = None
+
+    def requested(self) -> bool:
+        """Whether the process has been asked to stop."""
+        return self._reason is not None
+
+    @property
+    def reason(self) -> str | None:
+        """The name of the first signal ("SIGUSR2"), or "interrupt" for Ctrl-C; None while there was none."""
+        return self._reason
+
+    @property
+    def requested_at_s(self) -> float | None:
+        """When the first signal was handled, on the clock of `time.monotonic`; None while there was none."""
+        return self._requested_at_s
+
+    def wait(self, timeout_s: float) -> bool:
+        """Sleeps until the process is asked to stop, at most `timeout_s`; returns `requested()`."""
+        # An event would need a lock, which a handler that runs within this very wait could not take.
+        end_s = time.monotonic() + timeout_s
+        while not self.requested() and (left_s := end_s - time.monotonic()) > 0:
+            time.sleep(min(_POLL_S, left_s))
+        return self.requested()
+
+    def install(self) -> None:
+        """Sets the handlers; again, if they were set before, since another library may have set its own.
+
+        Raises:
+            RuntimeError: Outside the main thread, where Python sets no handlers.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            raise RuntimeError(
+                f"PreemptionGuard must be installed in the main thread, not in {threading.current_thread().name!r}"
+            )
+        self._pid = os.getpid()
+        for number in self._signals:
+            self._set(number, self._on_preemption)
+        if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+            self._set(signal.SIGINT, self._on_interrupt)
+
+    def uninstall(self) -> None:
+        """Puts back the handlers that the first `install` found."""
+        for number, handler in self._found.items():
+            # None stands for a handler that was not set from Python, and that Python cannot put back.
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        self._found.clear()
+
+    def ignore(self) -> None:
+        """Ignores the signals until the process has ended; call it last, with everything saved.
+
+        SLURM sends SIGTERM after its first signal, and some set-ups send each twice. One that arrives while the
+        interpreter shuts down, where Python's handlers are gone, would replace the exit code. Ctrl-C then ends the
+        process at once.
+        """
+        for number in self._found:
+            signal.signal(number, signal.SIG_DFL if number == signal.SIGINT else signal.SIG_IGN)
+        self._found.clear()
+
+    def __enter__(self) -> "PreemptionGuard":
+        self.install()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.uninstall()
+
+    def _set(self, number: signal.Signals, handler: Callable[[int, FrameType | None], None]) -> None:
+        # Always, whatever Python thinks is set: native code (jax.distributed) sets handlers that Python does not see.
+        self._found.setdefault(number, signal.signal(number, handler))
+
+    def _on_preemption(self, number: int, frame: FrameType | None) -> None:
+        if os.getpid() == self._pid:
+            self._request(signal.Signals(number).name)
+
+    def _on_interrupt(self, number: int, frame: FrameType | None) -> None:
+        if os.getpid() != self._pid:
+            return
+        now_s = time.monotonic()
+        if self._interrupted_at_s is None:
+            self._interrupted_at_s = now_s
+            self._request("interrupt")
+            resume = f" To go on later: {self.resume_command}" if self.resume_command else ""
+            _tell(f"\nInterrupted: saving, then leaving. Press Ctrl-C again to leave at once.{resume}\n".encode())
+        elif now_s - self._interrupted_at_s > _SAME_PRESS_S:
+            _leave_at_once()
+
+    def _request(self, reason: str) -> None:
+        if self._reason is None:
+            self._requested_at_s = time.monotonic()
+            self._reason = reason
+
+
+def _tell(message: bytes) -> None:
+    # Not through sys.stderr: a handler that interrupts a print must not print itself.
+    try:
+        os.write(2, message)
+    except OSError:
+        return
+
+
+def _leave_at_once() -> None:
+    """Dies of SIGINT, as a shell expects of an interrupted program (status 130); checkpoints are atomic."""
+    if os.isatty(2):
+        _tell(_SHOW_CURSOR + b"\n")
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    os.kill(os.getpid(), signal.SIGINT)
+    # Process 1 of a container does not die of a signal without a handler.
+    os._exit(130)

@@ -1,0 +1,173 @@
+"""SLURM's commands as typed calls: no shell, a time limit, and one line where they fail."""
+
+import re
+import shutil
+import subprocess
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from ._submission_environment import submission_environment
+
+_TIMEOUT_S = 60.0
+_SEPARATOR = "|"
+_DURATION = re.compile(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)")
+
+
+class SlurmError(RuntimeError):
+    """SLURM is not here, does not answer, or refuses."""
+
+
+class QueuedTask(NamedTuple):
+    """What squeue knows of a job or array task that has not been forgotten.
+
+    Attributes:
+        state: SLURM's word, such as PENDING, RUNNING or COMPLETING.
+        reason: Why it waits, such as Resources or BeginTime.
+        nodes: Its nodes; empty while it waits.
+        time_left_s: Seconds until its time limit; None if there is none.
+    """
+
+    state: str
+    reason: str
+    nodes: str
+    time_left_s: int | None
+
+
+class AccountedTask(NamedTuple):
+    """What sacct knows of the last start of a job or array task.
+
+    Attributes:
+        state: SLURM's word, such as COMPLETED, FAILED, TIMEOUT or CANCELLED.
+        exit_code: Exit code of the batch script.
+        nodes: Its nodes.
+    """
+
+    state: str
+    exit_code: int
+    nodes: str
+
+
+def slurm_is_installed() -> bool:
+    """Whether there is an sbatch to call."""
+    return shutil.which("sbatch") is not None
+
+
+def submit(script_path: Path, options: Sequence[str] = ()) -> str:
+    """Submits a script and returns the job id.
+
+    Args:
+        script_path: The script.
+        options: Options of sbatch that outrank those of the script.
+
+    Raises:
+        SlurmError: If SLURM refuses, in its own words.
+    """
+    answer = _call(["sbatch", "--parsable", *options, str(script_path)])
+    return answer.strip().partition(";")[0]
+
+
+def queued_tasks(job_ids: Iterable[str]) -> dict[str, QueuedTask]:
+    """State of every task of these jobs that SLURM has not forgotten, by the id "JOB" or "JOB_TASK".
+
+    SLURM forgets a job MinJobAge (300 s by default) after its end; the run directories know the rest.
+
+    Raises:
+        SlurmError: If SLURM does not answer.
+    """
+    jobs = ",".join(job_ids)
+    if not jobs:
+        return {}
+    form = _SEPARATOR.join(["%i", "%T", "%N", "%L", "%r"])
+    try:
+        # --array: a line for every waiting task, and not "7_[0-99]".
+        answer = _call(["squeue", "--noheader", "--array", "--states=all", f"--jobs={jobs}", f"--format={form}"])
+    except SlurmError as error:
+        if "Invalid job id" in str(error):  # what it says when it has forgotten all of them
+            return {}
+        raise
+    tasks = {}
+    for line in answer.splitlines():
+        task_id, state, nodes, time_left, reason = line.strip().split(_SEPARATOR, 4)
+        tasks[task_id] = QueuedTask(state, reason, nodes, _seconds(time_left))
+    return tasks
+
+
+def accounted_tasks(job_ids: Iterable[str]) -> dict[str, AccountedTask]:
+    """Last state of every task of these jobs, by the id "JOB" or "JOB_TASK", from the accounting database.
+
+    Tasks that still wait together ("7_[0-99]") are left out: `queued_tasks` has them.
+
+    Raises:
+        SlurmError: If accounting is disabled or does not answer.
+    """
+    jobs = ",".join(job_ids)
+    if not jobs:
+        return {}
+    answer = _call(
+        ["sacct", "--noheader", "--allocations", "--parsable2", f"--delimiter={_SEPARATOR}", f"--jobs={jobs}",
+         "--format=JobID,State,ExitCode,NodeList"]
+    )  # fmt: skip
+    tasks = {}
+    for line in answer.splitlines():
+        task_id, state, exit_code, nodes = line.split(_SEPARATOR, 3)
+        if "[" not in task_id:
+            # "CANCELLED by 1000", and "exit code:signal"
+            tasks[task_id] = AccountedTask(state.split()[0], int(exit_code.partition(":")[0]), nodes)
+    return tasks
+
+
+def cancel(task_ids: Sequence[str]) -> None:
+    """Cancels jobs or array tasks; those that have ended are left alone.
+
+    Raises:
+        SlurmError: If SLURM does not answer, or they are somebody else's.
+    """
+    if task_ids:
+        _call(["scancel", "--quiet", *task_ids])
+
+
+def cluster_configuration() -> dict[str, str]:
+    """What `scontrol show config` says, such as {"MaxArraySize": "1001", "PreemptMode": "REQUEUE"}.
+
+    Raises:
+        SlurmError: If SLURM does not answer.
+    """
+    pairs = (line.partition("=") for line in _call(["scontrol", "show", "config"]).splitlines())
+    return {name.strip(): value.strip() for name, separator, value in pairs if separator}
+
+
+def partitions() -> dict[str, dict[str, str]]:
+    """What `scontrol show partition` says of each, by name, such as {"low": {"GraceTime": "20", ...}}.
+
+    Raises:
+        SlurmError: If SLURM does not answer.
+    """
+    answer = _call(["scontrol", "--oneliner", "show", "partition"])
+    entries = (dict(pair.split("=", 1) for pair in line.split() if "=" in pair) for line in answer.splitlines())
+    return {entry["PartitionName"]: entry for entry in entries if "PartitionName" in entry}
+
+
+def _seconds(duration: str) -> int | None:
+    """Reads SLURM's [DAYS-][HOURS:]MINUTES:SECONDS; None for words such as UNLIMITED or INVALID."""
+    found = _DURATION.fullmatch(duration)
+    if found is None:
+        return None
+    days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
+    return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
+
+
+def _call(command: Sequence[str]) -> str:
+    try:
+        answer = subprocess.run(
+            command, env=submission_environment(), stdin=subprocess.DEVNULL, capture_output=True,
+            text=True, errors="replace", timeout=_TIMEOUT_S, check=False,
+        )  # fmt: skip
+    except FileNotFoundError:
+        raise SlurmError(f"there is no `{command[0]}` here; run this where SLURM's programs are installed") from None
+    except subprocess.TimeoutExpired:
+        raise SlurmError(f"`{command[0]}` did not answer within {_TIMEOUT_S:g} s") from None
+    if answer.returncode != 0:
+        said = " ".join(answer.stderr.split()) or f"exit code {answer.returncode}"
+        raise SlurmError(f"`{command[0]}` failed: {said}")
+    return answer.stdout

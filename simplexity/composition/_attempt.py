@@ -1,0 +1,171 @@
+"""One attempt at a run: build, restore or initialise, train to the end or until asked to leave."""
+
+import logging
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from simplexity.cluster import CompilationCache, PreemptionGuard
+from simplexity.generative_processes import loss_optimum
+from simplexity.loggers import CompositeLogger, Logger, RunFacts
+from simplexity.persistence import restore_weights
+from simplexity.runs import (
+    EventKind,
+    ExitCode,
+    Ledger,
+    RunDirectory,
+    environment_record,
+    read_json_lines,
+    record_environment,
+)
+from simplexity.training import RunMetrics, TrainResult, TrainState, train
+
+from ._build import Experiment, build
+from ._checkpoints import open_checkpoints, restore
+from ._compilation import BackgroundCompilation
+from ._ledger_logger import LedgerLogger
+from ._outcome import RunResult, describe_final_loss
+from ._problems import blaming
+
+_log = logging.getLogger("simplexity")
+
+
+class _Optima(NamedTuple):
+    """The best possible losses, in nats per token."""
+
+    training: float
+    validation: float
+
+
+def attempt(
+    directory: RunDirectory, config: DictConfig, ledger: Ledger, guard: PreemptionGuard, cache: CompilationCache | None
+) -> RunResult:
+    """Runs until the run is complete or `guard` asks to leave.
+
+    Raises:
+        ConfigError: If the config cannot be built, or the checkpoints are not of this config.
+        RuntimeError: If the loss is not finite, or a file cannot be written.
+    """
+    _configure_jax(cache)
+    devices = [f"{device.platform}:{device.id} {device.device_kind}" for device in jax.devices()]
+    record_environment(directory.environment_path, environment_record(devices))
+    experiment = build(config)
+    with ledger.phases.measure("compiling"):
+        state = experiment.initial_state()
+        compilation = BackgroundCompilation(experiment, state)
+    checkpoints = open_checkpoints(directory, config, ledger)
+    try:
+        with ledger.phases.measure("restoring"):
+            restored = restore(checkpoints, config, state)
+        state = _with_loaded_weights(directory, config, experiment, state) if restored is None else restored
+        optima = _optima(experiment)
+        with ledger.phases.measure("compiling"):
+            programs = compilation.wait(guard)
+        if programs is None:
+            # The compiler cannot be interrupted, and there is nothing new to save.
+            return _leave(ledger, guard, int(state.step))
+        if cache is not None:
+            cache.publish()
+        last_line = _last_line(directory, int(state.step))
+        if restored is not None:
+            ledger.append(EventKind.RESUME, int(state.step), reached_step=_reached_step(directory))
+        logger = _logger(directory, config, ledger)
+        try:
+            logger.start(_facts(experiment, state, optima))
+            result = train(
+                state,
+                programs.advance,
+                experiment.settings,
+                metrics=RunMetrics(
+                    experiment.settings,
+                    experiment.learning_rate,
+                    optima.training,
+                    optima.validation,
+                    elapsed_s=last_line.get("time_s", 0.0),
+                ),
+                validation=None if programs.validation is None else (experiment.validation, programs.validation),
+                logger=logger,
+                checkpointer=checkpoints,
+                preemption=guard,
+                timed=ledger.phases.measure,
+            )
+        finally:
+            logger.close()
+    finally:
+        checkpoints.close()
+    if not result.finished:
+        return _leave(ledger, guard, result.step)
+    return _complete(directory, ledger, result, optima)
+
+
+def _configure_jax(cache: CompilationCache | None) -> None:
+    if cache is None:
+        return
+    jax.config.update("jax_compilation_cache_dir", str(cache.folder))
+    # By default JAX keeps only what took a second to compile, and a small model's programs rarely do.
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    # XLA's own caches would be named by this process's folder.
+    jax.config.update("jax_persistent_cache_enable_xla_caches", "none")
+
+
+def _with_loaded_weights(
+    directory: RunDirectory, config: DictConfig, experiment: Experiment, state: TrainState
+) -> TrainState:
+    """A fresh state with the weights that `predictive_model.load_checkpoint_step` names, or `state` if it is null."""
+    section = config.predictive_model
+    if section.load_checkpoint_step is None:
+        return state
+    source = directory if section.load_checkpoint_from is None else RunDirectory(Path(section.load_checkpoint_from))
+    with blaming("predictive_model.load_checkpoint_step"):
+        model = restore_weights(source.checkpoints_path, state.model, section.load_checkpoint_step)
+    return experiment.state_of(model)
+
+
+def _optima(experiment: Experiment) -> _Optima:
+    length = experiment.settings.sequence_len
+    training = loss_optimum(experiment.generator, length).nats
+    if experiment.validation_generator is experiment.generator:
+        return _Optima(training, training)
+    return _Optima(training, loss_optimum(experiment.validation_generator, length).nats)
+
+
+def _last_line(directory: RunDirectory, step: int) -> dict:
+    """The last metrics that were logged up to `step`."""
+    lines = [line for line in read_json_lines(directory.metrics_path) if line["step"] <= step]
+    return lines[-1] if lines else {}
+
+
+def _reached_step(directory: RunDirectory) -> int | None:
+    """The last step whose metrics were logged, in a checkpoint or not."""
+    return max((line["step"] for line in read_json_lines(directory.metrics_path)), default=None)
+
+
+def _logger(directory: RunDirectory, config: DictConfig, ledger: Ledger) -> Logger:
+    loggers: dict[str, Logger] = {"ledger": LedgerLogger(ledger)}
+    if config.logging.instance is not None:
+        loggers["configured"] = _configured_logger(config.logging.instance, directory.path)
+    return CompositeLogger(loggers)
+
+
+def _facts(experiment: Experiment, state: TrainState, optima: _Optima) -> RunFacts:
+    settings = experiment.settings
+    return RunFacts(settings.num_train_steps, int(state.step), settings.tokens_per_step, optima.training)
+
+
+def _leave(ledger: Ledger, guard: PreemptionGuard, step: int) -> RunResult:
+    ledger.append(EventKind.PREEMPTED, step, reason=guard.reason)
+    _log.info("stopped at step %d by %s; to go on: %s", step, guard.reason, guard.resume_command)
+    return RunResult(ExitCode.REQUEUE, None)
+
+
+def _complete(directory: RunDirectory, ledger: Ledger, result: TrainResult, optima: _Optima) -> RunResult:
+    validated = "validation_loss" in result.metrics
+    loss = float(result.metrics["validation_loss" if validated else "loss"])  # pyright: ignore[reportArgumentType]
+    optimum = optima.validation if validated else optima.training
+    directory.mark_complete(result.step, loss, optimum, loss - optimum)
+    ledger.append(EventKind.COMPLETE, result.step)
+    _log.info("%s", describe_final_loss(loss, optimum, result.metrics.get("validation_kl")))  # pyright: ignore
+    return RunResult(ExitCode.COMPLETE, loss)

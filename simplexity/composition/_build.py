@@ -1,0 +1,134 @@
+"""From a checked config to the objects of an experiment."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from hydra.utils import get_object, instantiate
+from jaxtyping import PRNGKeyArray
+from omegaconf import DictConfig, OmegaConf
+
+from simplexity.evaluation import ValidationSettings
+from simplexity.generative_processes import DataGenerator
+from simplexity.predictive_models import PredictiveModel
+from simplexity.training import TrainingSettings, TrainState, initial_train_state, make_optimizer, run_keys
+
+from ._problems import ConfigError, Problem, blaming
+
+
+class Experiment(NamedTuple):
+    """Everything that a run computes with; what it writes to comes with its run directory."""
+
+    seed: int
+    generator: DataGenerator
+    validation_generator: DataGenerator
+    settings: TrainingSettings
+    validation: ValidationSettings | None
+    optimizer: optax.GradientTransformation
+    learning_rate: Callable[[int], float]
+    make_model: Callable[[PRNGKeyArray], PredictiveModel]
+
+    def initial_state(self) -> TrainState:
+        """The state before the first step, with a freshly initialised model."""
+        # One program: initialising leaf by leaf compiles dozens of small ones.
+        return eqx.filter_jit(self.state_of)(None)
+
+    def state_of(self, model: PredictiveModel | None) -> TrainState:
+        """The state before the first step of training `model`, or a fresh one if that is None."""
+        keys = run_keys(self.seed)
+        if model is None:
+            model = self.make_model(keys.initialization)
+        return initial_train_state(model, self.optimizer, self.generator, self.settings, key=keys.data)
+
+
+def build(config: DictConfig) -> Experiment:
+    """Builds what a run computes with. Computes nothing yet: also to find what only the whole config gets wrong.
+
+    Args:
+        config: A config that `check` found no mistake in.
+
+    Raises:
+        ConfigError: If a constructor objects, or two sections do not fit each other.
+    """
+    generator = _generator(config, "training_data_generator")
+    follows = config.validation_data_generator is None
+    validation_generator = generator if follows else _generator(config, "validation_data_generator")
+    if validation_generator.vocab_size != generator.vocab_size:
+        message = (
+            f"must have as many tokens as the training generator, {generator.vocab_size}, "
+            f"got {validation_generator.vocab_size}; choose another process or give the same special tokens"
+        )
+        raise ConfigError([Problem("validation_data_generator", message)])
+    settings = _training_settings(config)
+    optimizer, learning_rate = _optimizer(config)
+    experiment = Experiment(
+        seed=config.seed,
+        generator=generator,
+        validation_generator=validation_generator,
+        settings=settings,
+        validation=None if config.validation is None else ValidationSettings(**config.validation),
+        optimizer=optimizer,
+        learning_rate=learning_rate,
+        make_model=_model_maker(config, generator.vocab_size, settings.sequence_len),
+    )
+    with blaming("training"):
+        if settings.carry_state and generator.bos_token is not None:
+            raise ValueError("`carry_state` must be false with a `bos_token`: a continued sequence has no beginning")
+    with blaming("predictive_model.instance"):
+        # Shapes only, which takes milliseconds.
+        eqx.filter_eval_shape(experiment.make_model, jax.random.key(0))
+    return experiment
+
+
+def _generator(config: DictConfig, name: str) -> DataGenerator:
+    section = config[name]
+    with blaming(f"{name}.instance"):
+        process = _instantiate(section.instance)
+    with blaming(name):
+        return DataGenerator(process, section.bos_token, section.eos_token)
+
+
+def _training_settings(config: DictConfig) -> TrainingSettings:
+    fields = {name: value for name, value in config.training.items() if name not in ("optimizer", "schedule")}
+    with blaming("training"):
+        return TrainingSettings(**fields)
+
+
+def _optimizer(config: DictConfig) -> tuple[optax.GradientTransformation, Callable[[int], float]]:
+    section = config.training
+    with blaming("training.optimizer.instance"):
+        instance = _instantiate(section.optimizer.instance)
+    with blaming("training.schedule"):
+        schedule = _instantiate(section.schedule)
+    rate = section.optimizer.instance.get("learning_rate", 1.0)
+    base = rate if isinstance(rate, int | float) else _instantiate(rate)
+
+    def learning_rate(step: int) -> float:
+        at_step = base(jnp.asarray(step)) if callable(base) else base
+        return float(at_step if schedule is None else at_step * schedule(jnp.asarray(step)))
+
+    return make_optimizer(instance, schedule, section.gradient_clip_norm), learning_rate
+
+
+def _model_maker(config: DictConfig, vocab_size: int, sequence_len: int) -> Callable[[PRNGKeyArray], PredictiveModel]:
+    section = config.predictive_model.instance
+    accepted = inspect.signature(get_object(section._target_)).parameters
+    derived = {"vocab_size": vocab_size, "sequence_len": sequence_len}
+    supplied = {name: value for name, value in derived.items() if name in accepted}
+    return lambda key: _instantiate(section, **supplied, key=key)
+
+
+def _instantiate(section: DictConfig | None, **supplied: Any) -> Any:
+    """Builds what `section` names, and says what its constructor said, without Hydra's frame around it."""
+    if section is None:
+        return None
+    try:
+        return instantiate(OmegaConf.to_container(section, resolve=True), **supplied, _convert_="all")
+    except Exception as error:
+        if isinstance(error.__cause__, ValueError | TypeError):
+            raise error.__cause__ from None
+        raise

@@ -1,0 +1,161 @@
+"""Checks a whole config against the constructors that it names, before anything is built, submitted or written."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from ._problems import Problem, blame, choices
+from ._rules import broken_rule
+from ._sections import CONFIG, GENERATOR_GROUP, GENERATORS, Section, Target
+from ._signature import Parameter, Signature, resolve, signature_of
+from ._types import ABSENT, describe, fits, say
+from ._values import plain_values
+
+_OF_HYDRA = ("_target_", "_partial_", "_args_", "_convert_", "_recursive_")
+
+
+def check(config: DictConfig, only: str | None = None) -> list[Problem]:
+    """Every mistake in `config`: unknown, missing and mistyped keys, and what cheap constructors object to.
+
+    Args:
+        config: A composed config, with or without Hydra's own section.
+        only: A key of the root, to check that section alone; None for the whole config.
+    """
+    problems: list[Problem] = []
+    values = plain_values(config, problems, only)
+    schema = CONFIG if only is None else Section(keys={only: CONFIG.keys[only]})
+    _Checker(problems).section(values, schema, "")
+    return problems
+
+
+class _Checker:
+    """Walks the config beside its table of sections. Methods return what they built, or `ABSENT`."""
+
+    def __init__(self, problems: list[Problem]):
+        self.problems = problems
+
+    def section(self, value: Any, schema: Section, path: str) -> Any:
+        if value is ABSENT or (value is None and schema.nullable):
+            return value
+        if not isinstance(value, Mapping):
+            return self._not_a_section(value, path)
+        settings = _settings_of(schema)
+        expected = {name: parameter.annotation for name, parameter in settings.items()} | dict(schema.keys)
+        required = {name for name, parameter in settings.items() if parameter.required} | set(schema.keys)
+        self._names(value, set(expected), required, path)
+        built = {name: self._item(value[name], expected[name], _join(path, name)) for name in expected if name in value}
+        wrong = {problem.path for problem in self.problems}
+        if schema.constructor is None or any(_join(path, name) in wrong for name in settings):
+            return ABSENT
+        arguments = {name: value[name] for name in settings if name in value}
+        arguments |= {name: built[source] for name, source in schema.built_from.items()}
+        return self._construct(partial(resolve(schema.constructor), **arguments), arguments, path)
+
+    def target(self, value: Any, schema: Target, path: str) -> Any:
+        if value is ABSENT or (value is None and schema.nullable):
+            return value
+        if not isinstance(value, Mapping) or not isinstance(value.get("_target_"), str):
+            if not isinstance(value, Mapping):
+                return self._not_a_section(value, path)
+            self.problems.append(Problem(f"{path}._target_", "must name a class or a function, package.module.Name"))
+            return ABSENT
+        start = len(self.problems)
+        try:
+            signature = signature_of(value["_target_"])
+        except ValueError as error:
+            self.problems.append(Problem(f"{path}._target_", str(error)))
+            return ABSENT
+        self._arguments(value, signature, schema, path)
+        if not schema.cheap or len(self.problems) > start:
+            return ABSENT
+        return self._construct(partial(instantiate, dict(value), _convert_="all"), value, path)
+
+    def _arguments(self, value: Mapping[str, Any], signature: Signature, schema: Target, path: str) -> None:
+        keys = {name: entry for name, entry in value.items() if name not in _OF_HYDRA}
+        positional = set(signature.positional[: len(value.get("_args_", ()))])
+        for name in [name for name in keys if name in schema.supplied and name in signature.parameters]:
+            self.problems.append(Problem(f"{path}.{name}", "is supplied by the program; remove it"))
+            del keys[name]
+        allowed = set(signature.parameters) - schema.supplied - positional
+        required = {name for name in allowed if signature.parameters[name].required and not value.get("_partial_")}
+        self._names(keys, allowed | (set(keys) if signature.is_open else set()), required, path)
+        unannotated = Parameter(Any, False)
+        for name in [name for name in keys if name in allowed or signature.is_open]:
+            annotation = signature.parameters.get(name, unannotated).annotation
+            self._argument(keys[name], annotation, schema, f"{path}.{name}")
+
+    def _argument(self, value: Any, annotation: Any, schema: Target, path: str) -> None:
+        """An argument of a `_target_`, which may hold sections with a `_target_` itself, also in lists."""
+        if value is ABSENT:
+            return
+        if not fits(value, annotation):
+            self.problems.append(Problem(path, f"must be {describe(annotation)}, got {say(value)}"))
+            return
+        rule = broken_rule(path, value)
+        if rule is not None:
+            self.problems.append(Problem(path, rule))
+        nested = Target(supplied=schema.supplied, cheap=schema.cheap)
+        if isinstance(value, Mapping) and "_target_" in value:
+            self.target(value, nested, path)
+        elif isinstance(value, Mapping | list):
+            for name, entry in value.items() if isinstance(value, Mapping) else enumerate(value):
+                if isinstance(entry, Mapping | list):
+                    self._argument(entry, Any, schema, f"{path}.{name}")
+
+    def _item(self, value: Any, expectation: Any, path: str) -> Any:
+        if isinstance(expectation, Section):
+            return self.section(value, expectation, path)
+        if isinstance(expectation, Target):
+            return self.target(value, expectation, path)
+        self._argument(value, expectation, Target(), path)
+        return value
+
+    def _names(self, keys: Mapping[str, Any], allowed: set[str], required: set[str], path: str) -> None:
+        for name in [name for name in keys if name not in allowed]:
+            self.problems.append(Problem(_join(path, name), f"unknown key; {choices(name, allowed)}"))
+        for name in sorted(required - set(keys)):
+            self.problems.append(Problem(_join(path, name), "is missing; it has no default"))
+
+    def _not_a_section(self, value: Any, path: str) -> Any:
+        remedy = ""
+        if path in GENERATORS:
+            name = value if isinstance(value, str) else "NAME"
+            remedy = f"; choose a process: {path}={name}, in a YAML file's defaults `override /{GENERATOR_GROUP}@{path}: {name}`"
+        elif isinstance(value, str):
+            remedy = f"; to choose from its group: {path.replace('.', '/')}={value}"
+        self.problems.append(Problem(path, f"must be a section, got {say(value)}{remedy}"))
+        return ABSENT
+
+    def _construct(self, build: Callable[[], Any], arguments: Any, path: str) -> Any:
+        """Builds an object that costs next to nothing, so that its domain errors are reported with the others."""
+        if not _is_complete(arguments):
+            return ABSENT
+        try:
+            return build()
+        except InstantiationException as error:
+            self.problems.append(blame(path, error.__cause__ if isinstance(error.__cause__, Exception) else error))
+        except Exception as error:  # whatever a constructor raises, the config made it raise
+            self.problems.append(blame(path, error))
+        return ABSENT
+
+
+def _settings_of(schema: Section) -> dict[str, Parameter]:
+    """The keys that a section's constructor adds to it."""
+    if schema.constructor is None:
+        return {}
+    parameters = signature_of(schema.constructor).parameters
+    return {name: parameter for name, parameter in parameters.items() if name not in schema.built_from}
+
+
+def _is_complete(value: Any) -> bool:
+    if isinstance(value, Mapping | list):
+        return all(map(_is_complete, value.values() if isinstance(value, Mapping) else value))
+    return value is not ABSENT
+
+
+def _join(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name

@@ -1,0 +1,123 @@
+"""Hydra's errors, put in one line that names the key, the rule, the value and the remedy."""
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import InstantiationException, MissingConfigException, OverrideParseException
+from omegaconf import DictConfig, OmegaConf
+
+from ._overrides import as_typed
+from ._problems import Problem, choices
+from ._types import say
+
+_QUOTED = re.compile(r"'([^']+)'|^Error merging override (\S+)|^Override (\S+) looks")
+_NAMED = re.compile(r"`([^`]+)`:?\s+(.*)")
+
+
+class Culprit(NamedTuple):
+    """An override that cannot be applied, Hydra's error, and the section that it would have chosen, if any."""
+
+    override: str
+    error: Exception
+    section: str | None = None
+
+    @property
+    def key(self) -> str:
+        """The key as the user typed it."""
+        return as_typed(self.override.partition("=")[0].lstrip("+~")) or self.override
+
+
+def find_culprit(error: Exception, overrides: Sequence[str]) -> Culprit | None:
+    """The override among `overrides` that Hydra's error is about, or None if it is about none of them."""
+    if isinstance(error, OverrideParseException):
+        return Culprit(error.override, error)
+    if isinstance(error, MissingConfigException):
+        group, _, name = (error.missing_cfg_file or "").rpartition("/")
+        for override in overrides:
+            key, _, value = override.lstrip("+").partition("=")
+            if key.partition("@")[0] == group and value.strip("'\"") == name:
+                return Culprit(override, error, section=(key.partition("@")[2] or group).replace("/", "."))
+        return None
+    if "Config group override must be a string" in str(error):
+        wrong = [override for override in overrides if _chooses(override) and not _names_member(override)]
+        return Culprit(wrong[0], error) if wrong else None
+    match = _QUOTED.search(str(error))
+    quoted = next((group for group in match.groups() if group), None) if match else None
+    for override in overrides:
+        if quoted in (override, override.partition("=")[0].lstrip("+~")):
+            return Culprit(override, error)
+    return None
+
+
+def explain(culprit: Culprit, config: DictConfig | None) -> Problem:
+    """Says what is wrong with an override.
+
+    Args:
+        culprit: What went wrong.
+        config: The config composed without it; None if there is none, the mistake then being elsewhere.
+    """
+    error, key = culprit.error, culprit.key
+    text = str(error)
+    if isinstance(error, OverrideParseException):
+        reason = text.splitlines()[-2 if "Error parsing" in text else 0]
+        return Problem(
+            culprit.override, f"is not of the form KEY=VALUE: {reason}; quote a value with special characters"
+        )
+    if isinstance(error, MissingConfigException):
+        name = (error.missing_cfg_file or "").rpartition("/")[2]
+        return Problem(key, f"there is no '{name}'; {choices(name, error.options or ())}")
+    if "Config group override must be a string" in text:
+        group = culprit.override.partition("=")[0].partition("@")[0]
+        value = culprit.override.partition("=")[2] or "nothing"
+        return Problem(key, f"must name a member of its group, got {value}; {choices(value, _options(group))}")
+    if "Ambiguous value" in text or "requires --multirun" in text:
+        return Problem(key, "got several values; to run each, add --multirun, to give a list, write [a,b]")
+    if text.startswith("Could not append"):
+        return Problem(key, "is there already; write it without the +")
+    if text.startswith("Could not override") and config is not None:
+        return _unknown_key(key, config)
+    cause = error.__cause__
+    named = _NAMED.match(str(cause) if isinstance(error, InstantiationException) else text)
+    if named is not None:
+        return Problem(named[1], named[2])
+    return Problem(key, text.splitlines()[0] + (f" {str(cause).splitlines()[0]}" if cause and str(cause) else ""))
+
+
+def _unknown_key(key: str, config: DictConfig) -> Problem:
+    """Walks down `key` to the section where it ends."""
+    if "/" in key or "@" in key:
+        known = [as_typed(name) for name in config.hydra.runtime.choices if not name.startswith("hydra")]
+        return Problem(key, f"there is no such group to choose from; {choices(key, known)}")
+    node, parts = config, key.split(".")
+    for depth, part in enumerate(parts):
+        parent = ".".join(parts[:depth])
+        if node is None:
+            remedy = "choose a member of its group first"
+            if parent == "validation_data_generator":
+                remedy = "validation follows the training generator unless you add validation_data_generator=NAME"
+            return Problem(key, f"cannot be set, `{parent}` is null: {remedy}")
+        if not isinstance(node, DictConfig):
+            return Problem(
+                key,
+                f"cannot be set, `{parent}` is {say(OmegaConf.to_object(node) if OmegaConf.is_config(node) else node)}",
+            )
+        if part not in node:
+            return Problem(key, f"unknown key; {choices(part, [str(name) for name in node if name != 'hydra'])}")
+        node = OmegaConf.select(node, part)
+    return Problem(key, "cannot be set")
+
+
+def _chooses(override: str) -> bool:
+    key = override.lstrip("+~").partition("=")[0].partition("@")[0]
+    return GlobalHydra.instance().config_loader().repository.group_exists(key)  # pyright: ignore
+
+
+def _names_member(override: str) -> bool:
+    value = override.partition("=")[2].strip()
+    return bool(re.fullmatch(r"[A-Za-z_\[].*", value)) and value not in ("null", "true", "false")
+
+
+def _options(group: str) -> list[str]:
+    return GlobalHydra.instance().config_loader().get_group_options(group)

@@ -1,0 +1,119 @@
+"""Composes configs as the entrypoints do, without running anything."""
+
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import hydra
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from omegaconf import DictConfig, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from ._complaints import Culprit, explain, find_culprit
+from ._overrides import rewrite
+from ._problems import ConfigError, Problem
+
+CONFIG_MODULE = "simplexity.configs"
+SITE_VARIABLE = "SIMPLEXITY_CONFIGS"
+COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException, ValueError)
+"""What Hydra raises for a mistake in a config; its defaults list raises ValueError."""
+
+
+def compose(config_name: str, overrides: Sequence[str] = ()) -> DictConfig:
+    """The config that an entrypoint would run, without Hydra's own section.
+
+    Args:
+        config_name: "experiment", "train_model", or another primary config.
+        overrides: As on the command line, `training_data_generator=NAME` included.
+
+    Raises:
+        ConfigError: With every override that cannot be applied.
+    """
+    config, problems = compose_leniently(config_name, overrides)
+    if problems:
+        raise ConfigError(problems)
+    with open_dict(config):
+        del config["hydra"]
+    return config
+
+
+def compose_leniently(
+    config_name: str, overrides: Sequence[str], config_dir: str | None = None
+) -> tuple[DictConfig, list[Problem]]:
+    """Composes what can be composed, leaving out one by one the overrides that cannot be applied.
+
+    Args:
+        config_name: Name of the primary config.
+        overrides: As on the command line; of one that sweeps, the first value is taken.
+        config_dir: A further folder of configs.
+
+    Returns:
+        The config with Hydra's section, and a problem for each override that was left out.
+
+    Raises:
+        ConfigError: If nothing can be composed, whatever is left out.
+    """
+    remaining = rewrite(overrides)
+    if config_dir is not None:
+        remaining.append(f"hydra.searchpath=[file://{site_folder()},'file://{Path(config_dir).absolute()}']")
+    culprits: list[Culprit] = []
+    with composing():
+        while True:
+            try:
+                remaining = [first_value(override) for override in remaining]
+                config = hydra.compose(config_name, remaining, return_hydra_config=True)
+                break
+            except COMPOSITION_ERRORS as error:
+                culprit = find_culprit(error, remaining)
+                if culprit is None:
+                    raise ConfigError([explain(Culprit(config_name, error), None)]) from error
+                culprits.append(culprit)
+                remaining.remove(culprit.override)
+        problems = [explain(culprit, config) for culprit in culprits]
+    return config, _without_consequences(problems, culprits)
+
+
+@contextmanager
+def composing() -> Iterator[None]:
+    """Hydra initialised on the packaged configs, its state before put back afterwards."""
+    with warnings.catch_warnings():
+        ignore_absent_site()
+        with hydra.initialize_config_module(CONFIG_MODULE, version_base="1.3"):
+            yield
+
+
+def ignore_absent_site() -> None:
+    """Lets the site's folder of configs be absent, which it is wherever nobody made one."""
+    warnings.filterwarnings("ignore", message=r"provider=hydra.searchpath in main, path=.* is not available")
+
+
+def site_folder() -> Path:
+    """The site's folder of configs.
+
+    Raises:
+        ConfigError: If the environment names one that does not exist.
+    """
+    named = os.environ.get(SITE_VARIABLE)
+    if named is not None and not Path(named).is_dir():
+        raise ConfigError(
+            [Problem(SITE_VARIABLE, f"must name a folder of configs, got '{named}'; create it, or unset it")]
+        )
+    return Path(named or "configs").absolute()
+
+
+def first_value(override: str) -> str:
+    """An override without its sweep: with the first of the values that it would sweep over."""
+    parsed = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader()).parse_overrides([override])[0]
+    if not parsed.is_discrete_sweep():
+        return override
+    return f"{parsed.get_key_element()}={next(iter(parsed.sweep_string_iterator()), 'null')}"
+
+
+def _without_consequences(problems: list[Problem], culprits: list[Culprit]) -> list[Problem]:
+    """Drops the complaints about keys of a section whose choice was wrong: the right choice may well have them."""
+    sections = tuple(f"{culprit.section}." for culprit in culprits if culprit.section)
+    return [problem for problem in problems if not (sections and problem.path.startswith(sections))]

@@ -1,0 +1,158 @@
+"""The program behind both scripts: arguments in, a run, an exit code out."""
+
+import argparse
+import logging
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NoReturn
+
+import hydra
+from hydra._internal.utils import get_args_parser
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from simplexity.cluster import PreemptionGuard
+from simplexity.runs import ExitCode
+
+from ._check import check
+from ._complaints import Culprit, explain
+from ._compose import COMPOSITION_ERRORS, CONFIG_MODULE, compose_leniently, ignore_absent_site, site_folder
+from ._frozen import freeze
+from ._overrides import rewrite
+from ._problems import ConfigError, Problem, one_line
+
+_FULL_ERROR = "HYDRA_FULL_ERROR"
+_EXPECTED = (ConfigError, RuntimeError, OSError)
+_failures = logging.getLogger("simplexity.failures")
+
+
+def entrypoint(config_name: str) -> NoReturn:
+    """Runs the program on the process's arguments and leaves with its exit code.
+
+    Args:
+        config_name: Primary config, in simplexity/configs.
+    """
+    guard = PreemptionGuard()
+    guard.install()
+    exit_code = run(config_name, sys.argv[1:], guard)
+    guard.ignore()
+    sys.exit(exit_code)
+
+
+def run(config_name: str, arguments: Sequence[str], guard: PreemptionGuard) -> int:
+    """Runs the program.
+
+    Args:
+        config_name: Primary config, unless `--config-name` is among the arguments.
+        arguments: Hydra's flags, and overrides.
+        guard: Installed; what a run asks whether to leave.
+
+    Returns:
+        0 complete, 1 failed, 2 a mistake in the command or the config, 85 to be started again.
+    """
+    arguments = rewrite(arguments)
+    full_errors = os.environ.get(_FULL_ERROR) == "1"
+
+    def task(config: DictConfig) -> float | None:
+        return _run_one(config, guard, full_errors)
+
+    try:
+        site_folder()
+        parsed, arguments = _parse(arguments)
+        with _hydra_raises(), warnings.catch_warnings():
+            ignore_absent_site()
+            sys.argv[1:] = arguments
+            hydra.main(config_path=f"pkg://{CONFIG_MODULE}", config_name=config_name, version_base="1.3")(task)()
+    except SystemExit as leaving:
+        return leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
+    except COMPOSITION_ERRORS as error:
+        return _report(_diagnosis(error, parsed.config_name or config_name, parsed), full_errors)
+    except Exception as error:
+        return _report(error, full_errors)
+    return 0
+
+
+def _run_one(config: DictConfig, guard: PreemptionGuard, full_errors: bool) -> float | None:
+    """One run, in the directory that Hydra made for it. Returns the final loss, which a sweeper minimises."""
+    hydra_config = HydraConfig.get()
+    run_dir = Path(hydra_config.runtime.output_dir)
+    try:
+        problems = check(config)
+        if problems:
+            raise ConfigError(problems)
+        freeze(config, run_dir)
+        from ._execute import execute  # the body, and with it jax: nothing that finding mistakes needs
+
+        result = execute(run_dir, guard)
+    except Exception as error:
+        is_ours = not isinstance(error, _EXPECTED)
+        _failures.error("%s", _line(error), exc_info=is_ours)
+        if hydra_config.mode == RunMode.MULTIRUN:
+            # The sweeper decides what becomes of the others; it keeps only the exception.
+            raise error if isinstance(error, ConfigError) else RuntimeError(f"{run_dir}: {_line(error)}") from error
+        # Hydra would report an exception on further lines, so the process leaves from here.
+        raise SystemExit(_report(error, full_errors)) from error
+    if result.exit_code != 0:
+        raise SystemExit(result.exit_code)
+    return result.final_loss
+
+
+def _report(error: Exception, full_errors: bool) -> int:
+    """One line for what the user or the machine did, with a traceback before it for what can only be our mistake."""
+    if full_errors or not isinstance(error, _EXPECTED):
+        traceback.print_exception(error)
+    sys.stderr.write(f"{_line(error)}\n")
+    return ExitCode.BAD_CONFIG if isinstance(error, ConfigError) else ExitCode.FAILED
+
+
+def _line(error: Exception) -> str:
+    return str(error) if isinstance(error, ConfigError) else one_line(str(error)) or type(error).__name__
+
+
+def _diagnosis(error: Exception, config_name: str, arguments: argparse.Namespace) -> ConfigError:
+    """Everything that is wrong with a command at which Hydra stopped, when it stops at the first mistake."""
+    try:
+        config, problems = compose_leniently(config_name, arguments.overrides, arguments.config_dir)
+    except ConfigError as worse:
+        return worse
+    problems += check(config)
+    diagnosis = ConfigError(problems or [explain(Culprit(config_name, error), None)])
+    diagnosis.__cause__ = error
+    return diagnosis
+
+
+def _parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+    """Parses as Hydra will, and moves the overrides behind the flags, because Hydra takes them in one row only."""
+    parser = get_args_parser()
+
+    def refuse(message: str) -> NoReturn:
+        raise ConfigError([Problem("command line", message)])
+
+    parser.error = refuse
+    parsed = parser.parse_intermixed_args(arguments)
+    pending, flags = list(parsed.overrides), []
+    for argument in arguments:
+        if pending and argument == pending[0]:
+            pending.pop(0)
+        else:
+            flags.append(argument)
+    return parsed, [*flags, *parsed.overrides]
+
+
+@contextmanager
+def _hydra_raises() -> Iterator[None]:
+    """Makes Hydra raise its errors instead of printing them and leaving."""
+    before = os.environ.get(_FULL_ERROR)
+    os.environ[_FULL_ERROR] = "1"
+    try:
+        yield
+    finally:
+        os.environ.pop(_FULL_ERROR)
+        if before is not None:
+            os.environ[_FULL_ERROR] = before

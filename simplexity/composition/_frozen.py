@@ -1,0 +1,107 @@
+"""A run's config, resolved once and kept in its run directory, and what may change when the run goes on."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from omegaconf import DictConfig, OmegaConf
+
+from simplexity.runs import RunDirectory, write_durably
+
+from ._problems import ConfigError, Problem
+from ._types import ABSENT, say
+from ._values import without_hydra
+
+
+class Difference(NamedTuple):
+    """One dotted key whose value differs; `ABSENT` where one side has no such key."""
+
+    path: str
+    frozen: Any
+    new: Any
+
+
+def freeze(config: DictConfig, run_dir: Path) -> Path:
+    """Writes the resolved config into `run_dir`, whole or not at all.
+
+    Returns:
+        The file that `load_frozen` reads.
+    """
+    path = RunDirectory(run_dir).config_path
+    write_durably(path, OmegaConf.to_yaml(OmegaConf.create(without_hydra(config))))
+    return path
+
+
+def load_frozen(run_dir: Path) -> DictConfig:
+    """Reads what `freeze` wrote.
+
+    Raises:
+        ConfigError: If the run directory has no frozen config, or one that cannot be read.
+    """
+    path = RunDirectory(run_dir).config_path
+    try:
+        config = OmegaConf.load(path)
+    except FileNotFoundError:
+        raise ConfigError([Problem(str(run_dir), f"is not a run directory: it has no {path.name}")]) from None
+    except Exception as error:  # the YAML parser's errors have no common public base
+        raise ConfigError([Problem(str(path), f"cannot be read: {error}")]) from error
+    if not isinstance(config, DictConfig):
+        raise ConfigError([Problem(str(path), "must hold a section, got a list")])
+    return config
+
+
+def config_hash(config: DictConfig) -> str:
+    """Sixteen hexadecimal digits that are the same for the same resolved config, however it was composed."""
+    text = json.dumps(without_hydra(config), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def differences(frozen: DictConfig, new: DictConfig) -> list[Difference]:
+    """Every dotted key whose resolved value differs, in alphabetical order; lists count as single values."""
+    old_leaves, new_leaves = _leaves(without_hydra(frozen)), _leaves(without_hydra(new))
+    pairs = [(key, old_leaves.get(key, ABSENT), new_leaves.get(key, ABSENT)) for key in {**old_leaves, **new_leaves}]
+    return sorted(Difference(key, old, value) for key, old, value in pairs if not _equal(old, value))
+
+
+def may_change(difference: Difference) -> bool:
+    """Whether a run may go on with this difference: more steps, other logging, other saving."""
+    path, frozen, new = difference
+    if path == "training.num_train_steps":
+        return isinstance(frozen, int) and isinstance(new, int) and new > frozen
+    return path.startswith(("logging.", "persistence."))
+
+
+def refuse_changes(frozen: DictConfig, new: DictConfig) -> None:
+    """Checks that the run of `frozen` may go on as `new`.
+
+    Raises:
+        ConfigError: With every difference that matters.
+    """
+    problems = [
+        Problem(
+            difference.path,
+            f"was {say(difference.frozen)} when this run started and may not become {say(difference.new)}; "
+            "keep it, or start in another run directory",
+        )
+        for difference in differences(frozen, new)
+        if not may_change(difference)
+    ]
+    if problems:
+        raise ConfigError(problems)
+
+
+def _leaves(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    leaves: dict[str, Any] = {}
+    for key, entry in value.items():
+        if isinstance(entry, Mapping) and entry:
+            leaves |= _leaves(entry, f"{prefix}{key}.")
+        else:
+            leaves[f"{prefix}{key}"] = entry
+    return leaves
+
+
+def _equal(old: Any, new: Any) -> bool:
+    """Equality that tells true from 1, but takes 1 and 1.0 for the same number."""
+    return old == new and isinstance(old, bool) == isinstance(new, bool)

@@ -1,0 +1,30 @@
+"""How an attempt at a run ended, and the lines that tell people."""
+
+import logging
+from typing import NamedTuple
+
+from simplexity.runs import ExitCode
+
+_log = logging.getLogger("simplexity")
+
+
+class RunResult(NamedTuple):
+    """How an attempt ended. The final loss, in nats, is None unless the run is complete."""
+
+    exit_code: ExitCode
+    final_loss: float | None
+
+
+def describe_final_loss(loss_nats: float, optimum_nats: float, kl_nats: float | None) -> str:
+    """The program's last line: the loss, the best possible one, and what lies between them.
+
+    Args:
+        loss_nats: Of the last validation, or of the last logging window without validation.
+        optimum_nats: The best possible one for this config.
+        kl_nats: The excess measured without label noise, if the run was validated.
+    """
+    excess = loss_nats - optimum_nats
+    # A deterministic process has an optimum of 0, of which nothing is a percentage.
+    percent = f" = {100 * excess / optimum_nats:.2f} %" if optimum_nats > 0 else ""
+    kl = "" if kl_nats is None else f" (KL divergence from the process {kl_nats:.6f} nats)"
+    return f"final loss {loss_nats:.6f} nats, optimum {optimum_nats:.6f}, excess {excess:.6f} nats{percent}{kl}"

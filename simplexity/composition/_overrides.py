@@ -1,0 +1,41 @@
+"""Overrides as people type them, and as Hydra needs them.
+
+Both data generators come from one config group, `generative_process`, put at two places of the config. Hydra calls such
+a choice `generative_process@training_data_generator=NAME`; to `training_data_generator=NAME` it would replace the whole
+section by a string. And a group's choice cannot be set to null, only taken out of the defaults list.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+
+from ._sections import GENERATOR_GROUP, GENERATORS
+
+_GENERATOR = re.compile(rf"({'|'.join(GENERATORS)})=(?!\s*(?:null\s*$|\$?{{))")
+_NULL = re.compile(rf"(?:{GENERATOR_GROUP}@)?(validation_data_generator|validation)=\s*null\s*")
+
+
+def rewrite(arguments: Iterable[str]) -> list[str]:
+    """Puts overrides in Hydra's form; whatever else is among `arguments` stays as it is.
+
+    Names of processes, lists of them to sweep over and sweep functions are choices of the group. A section
+    (`training_data_generator={instance: ...}`) or an interpolation is a value, and stays one.
+    """
+    return [_rewrite(argument) for argument in arguments]
+
+
+def rewrite_keys(parameters: Mapping[str, str]) -> dict[str, str]:
+    """The same for a sweeper's `params`, which map keys to sweeps."""
+    return {rewrite([f"{key}={value}"])[0].partition("=")[0]: value for key, value in parameters.items()}
+
+
+def as_typed(key: str) -> str:
+    """The short form of a key that `rewrite` made long."""
+    return key.removeprefix(f"{GENERATOR_GROUP}@")
+
+
+def _rewrite(argument: str) -> str:
+    null = _NULL.fullmatch(argument)
+    if null is not None:
+        is_generator = null[1] in GENERATORS
+        return f"~{GENERATOR_GROUP}@{null[1]}" if is_generator else f"~{null[1]}"
+    return f"{GENERATOR_GROUP}@{argument}" if _GENERATOR.match(argument) else argument

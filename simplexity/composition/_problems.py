@@ -1,0 +1,70 @@
+"""Mistakes in a config: what they are called, and how they are shown to the person who typed the command."""
+
+import difflib
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
+
+_NAMED = re.compile(r"`(\w+)`:?\s+(.*)", re.DOTALL)
+
+
+class Problem(NamedTuple):
+    """One mistake: the dotted key that it is about, and the rule with the value that broke it and the remedy."""
+
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"`{self.path}`: {one_line(self.message)}"
+
+
+class ConfigError(Exception):
+    """A config that cannot be run, with every mistake that was found in it."""
+
+    def __init__(self, problems: Sequence[Problem]):
+        super().__init__(report(problems))
+        self.problems = tuple(problems)
+
+
+def report(problems: Sequence[Problem]) -> str:
+    """One mistake in one line; several as a header and a line each."""
+    if len(problems) == 1:
+        return str(problems[0])
+    return "\n  ".join([f"the config has {len(problems)} mistakes:", *map(str, problems)])
+
+
+def one_line(text: str) -> str:
+    """Folds whitespace, line breaks included, to single spaces."""
+    return " ".join(text.split())
+
+
+def choices(name: str, valid: Iterable[str]) -> str:
+    """A remedy for a wrong `name`: the closest valid one where one is close, and all of them."""
+    valid = sorted(valid)
+    if not valid:
+        return "nothing can be set here"
+    close = difflib.get_close_matches(name, valid, n=1)
+    guess = f"did you mean `{close[0]}`? " if close else ""
+    return f"{guess}valid: {', '.join(valid)}"
+
+
+def blame(path: str, error: Exception) -> Problem:
+    """What a constructor said about its argument, under the argument's dotted key.
+
+    Constructors name the argument in backticks at the start of their message ("`p` must lie in [0, 1], got 1.3"); an
+    error that does not is put on `path` itself.
+    """
+    match = _NAMED.fullmatch(str(error))
+    if match is None:
+        return Problem(path, str(error) or type(error).__name__)
+    return Problem(f"{path}.{match[1]}", match[2])
+
+
+@contextmanager
+def blaming(path: str) -> Iterator[None]:
+    """Turns the ValueError or TypeError of a constructor called inside into a `ConfigError` about `path`."""
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        raise ConfigError([blame(path, error)]) from error

@@ -1,0 +1,81 @@
+"""What a config's sections are: the one table that maps them to constructors, and what the program itself supplies."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Union
+
+
+@dataclass(frozen=True)
+class Target:
+    """A section with a `_target_`, checked against the signature behind it.
+
+    Args:
+        supplied: Parameters that the program passes, here and in nested targets; a config must not.
+        nullable: Whether null stands for "none".
+        cheap: Whether the check may construct it, so that the constructor's own rules are reported with the rest.
+    """
+
+    supplied: frozenset[str] = frozenset()
+    nullable: bool = False
+    cheap: bool = False
+
+
+@dataclass(frozen=True)
+class Section:
+    """A section without a `_target_`.
+
+    Args:
+        keys: What each of its keys holds: an annotation, or a section again.
+        constructor: Dotted path of the settings class whose signature adds its keys.
+        built_from: Parameters of `constructor` that the program supplies, and the key whose built object each one is.
+        nullable: Whether null stands for "none".
+    """
+
+    keys: Mapping[str, Union["Section", Target, Any]] = field(default_factory=dict)
+    constructor: str | None = None
+    built_from: Mapping[str, str] = field(default_factory=dict)
+    nullable: bool = False
+
+
+def _generator(nullable: bool) -> Section:
+    return Section(
+        keys={"instance": Target(cheap=True)},
+        constructor="simplexity.generative_processes.DataGenerator",
+        built_from={"process": "instance"},
+        nullable=nullable,
+    )
+
+
+CONFIG = Section(
+    keys={
+        "seed": int,
+        "training_data_generator": _generator(nullable=False),
+        "validation_data_generator": _generator(nullable=True),
+        "predictive_model": Section(
+            keys={
+                "instance": Target(supplied=frozenset({"vocab_size", "sequence_len", "key"})),
+                "load_checkpoint_step": int | None,
+                "load_checkpoint_from": str | None,
+            }
+        ),
+        "training": Section(
+            constructor="simplexity.training.TrainingSettings",
+            keys={
+                "optimizer": Section(keys={"instance": Target(cheap=True)}),
+                "schedule": Target(nullable=True, cheap=True),
+            },
+        ),
+        "validation": Section(constructor="simplexity.evaluation.ValidationSettings", nullable=True),
+        "logging": Section(keys={"instance": Target(supplied=frozenset({"run_directory"}), nullable=True)}),
+        "persistence": Section(
+            keys={
+                "instance": Target(supplied=frozenset({"directory"}), nullable=True),
+                "resume": Literal["auto", "never", "required"],
+            }
+        ),
+    }
+)
+"""The whole config, and the defaults groups that may be set to null on the command line."""
+
+GENERATOR_GROUP = "generative_process"
+GENERATORS = ("training_data_generator", "validation_data_generator")

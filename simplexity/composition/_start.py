@@ -1,0 +1,101 @@
+"""What happens between composing and the first byte on disk: the config is checked, and the run directory claimed.
+
+Hydra makes the output directory before it calls the task, so the check is a callback. A callback's exceptions only
+become warnings; leaving the process from one does leave it.
+"""
+
+import itertools
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, NoReturn
+
+from hydra.core.override_parser.types import Quote, QuotedString
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+
+from simplexity.runs import ExitCode, RunDirectory
+
+from ._check import check
+from ._frozen import load_frozen, refuse_changes
+from ._overrides import rewrite_keys
+from ._problems import ConfigError, Problem
+from ._sweep_check import check_sweep
+
+
+class StartCheck(Callback):
+    """Refuses a config with mistakes before anything is written."""
+
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        from ._build import build  # imports jax, which mistakes that Hydra finds need not wait for
+
+        try:
+            _raise(check(config))
+            build(config)
+            run_dir = _run_directory(config, "run")
+            if RunDirectory(run_dir).config_path.is_file():
+                refuse_changes(load_frozen(run_dir), config)
+        except ConfigError as error:
+            refuse(error)
+        with read_write(config), open_dict(config):
+            config.hydra.run.dir = str(run_dir)
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        try:
+            _rename_parameters(config)
+            _raise(check_sweep(config))
+            sweep_dir = _run_directory(config, "sweep")
+        except ConfigError as error:
+            refuse(error)
+        with read_write(config), open_dict(config):
+            if str(sweep_dir) != config.hydra.sweep.dir:
+                config.hydra.sweep.dir = str(sweep_dir)
+                # Each run of the sweep is composed again, from the overrides alone.
+                quoted = QuotedString(str(sweep_dir), Quote.single).with_quotes()
+                config.hydra.overrides.hydra.append(f"hydra.sweep.dir={quoted}")
+
+
+def refuse(error: ConfigError) -> NoReturn:
+    """Shows the mistakes and leaves with the exit code of a bad config."""
+    sys.stderr.write(f"{error}\n")
+    raise SystemExit(ExitCode.BAD_CONFIG)
+
+
+def _raise(problems: Sequence[Problem]) -> None:
+    if problems:
+        raise ConfigError(problems)
+
+
+def _rename_parameters(config: DictConfig) -> None:
+    parameters = OmegaConf.select(config, "hydra.sweeper.params")
+    if parameters:
+        with read_write(config), open_dict(config):
+            config.hydra.sweeper.params = rewrite_keys(OmegaConf.to_container(parameters))  # pyright: ignore
+
+
+def _run_directory(config: DictConfig, kind: Literal["run", "sweep"]) -> Path:
+    """Makes the run's or the sweep's directory.
+
+    A directory named by the time is a new one: where another start of the same second made it, a number is added. One
+    that is named in any other way may exist, and its run goes on.
+    """
+    section = config.hydra[kind]
+    template = OmegaConf.to_container(section, resolve=False)["dir"]  # pyright: ignore
+    directory = Path(section.dir)
+    try:
+        if "${now:" in str(template):
+            directory = _make_new(directory)
+        return RunDirectory.create(directory).path
+    except (OSError, RuntimeError) as error:
+        raise ConfigError([Problem(f"hydra.{kind}.dir", f"{error}")]) from error
+
+
+def _make_new(wanted: Path) -> Path:
+    for number in itertools.count(1):
+        directory = wanted if number == 1 else wanted.with_name(f"{wanted.name}-{number}")
+        try:
+            directory.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        return directory
+    raise AssertionError("an endless count ended")

@@ -1,0 +1,106 @@
+"""Checks every value that a sweep takes before its first run starts.
+
+Not every combination: the runs of a grid are the product of its axes, and the values of an axis are checked with the
+first values of the others. What only a combination can break is found when that run is composed.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import IntervalSweep, Override
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+
+from ._check import check
+from ._complaints import Culprit, explain, find_culprit
+from ._problems import Problem
+
+
+class _Axis(NamedTuple):
+    """A key and the overrides that a sweep sets it by; an interval stands for its two ends."""
+
+    key: str
+    overrides: tuple[str, ...]
+
+
+def check_sweep(config: DictConfig) -> list[Problem]:
+    """The problems of all the values that a sweep takes.
+
+    Args:
+        config: The sweep's config as Hydra composed it, without its sweeping overrides applied.
+    """
+    loader = GlobalHydra.instance().config_loader()
+    try:
+        axes, fixed = _axes(config, loader)
+    except HydraException as error:
+        return [explain(Culprit("hydra.sweeper.params", error), None)]
+    base, problems = _compose(config, loader, fixed + [axis.overrides[0] for axis in axes])
+    if base is None:
+        return problems
+    problems = check(base)
+    for axis in axes:
+        others = fixed + [other.overrides[0] for other in axes if other is not axis]
+        for override in axis.overrides[1:]:
+            problems += _check_value(config, loader, base, others, override)
+        if _is_scalar(base, axis.key):
+            _set(base, loader, axis.overrides[0])
+    return list(dict.fromkeys(problems))
+
+
+def _check_value(
+    config: DictConfig, loader: ConfigLoader, base: DictConfig, others: list[str], override: str
+) -> list[Problem]:
+    key = override.partition("=")[0]
+    if _is_scalar(base, key):
+        # Composing takes a tenth of a second; a sweep over a thousand seeds must not.
+        _set(base, loader, override)
+        return check(base, only=key.partition(".")[0])
+    composed, problems = _compose(config, loader, [*others, override])
+    return problems if composed is None else check(composed)
+
+
+def _is_scalar(base: DictConfig, key: str) -> bool:
+    value = None if set(key) & set("@/+~") else OmegaConf.select(base, key)
+    return value is not None and not OmegaConf.is_config(value)
+
+
+def _set(base: DictConfig, loader: ConfigLoader, override: str) -> None:
+    OmegaConf.update(base, override.partition("=")[0], _parse([override], loader)[0].value())
+
+
+def _compose(config: DictConfig, loader: ConfigLoader, overrides: list[str]) -> tuple[DictConfig | None, list[Problem]]:
+    try:
+        return loader.load_sweep_config(config, overrides), []
+    except Exception as error:  # Hydra's and OmegaConf's errors have no common base
+        culprit = find_culprit(error, overrides) or Culprit(str(config.hydra.job.config_name), error)
+        return None, [explain(culprit, config)]
+
+
+def _axes(config: DictConfig, loader: ConfigLoader) -> tuple[list[_Axis], list[str]]:
+    parameters = OmegaConf.select(config, "hydra.sweeper.params") or {}
+    lines = [f"{key}={value}" for key, value in parameters.items()] + list(config.hydra.overrides.task)
+    # The command line comes last, and replaces a parameter of the same key.
+    latest = {override.get_key_element(): override for override in _parse(lines, loader)}
+    axes, fixed = [], []
+    for key, override in latest.items():
+        if not override.is_sweep_override():
+            fixed.append(str(override.input_line))
+            continue
+        values = tuple(f"{key}={value}" for value in _values(override))
+        if values:
+            axes.append(_Axis(key, values))
+    return axes, fixed
+
+
+def _values(override: Override) -> Iterator[str]:
+    sweep = override.value()
+    if isinstance(sweep, IntervalSweep):
+        return iter((str(sweep.start), str(sweep.end)))
+    return override.sweep_string_iterator()
+
+
+def _parse(lines: list[str], loader: ConfigLoader) -> list[Override]:
+    return OverridesParser.create(config_loader=loader).parse_overrides(lines)

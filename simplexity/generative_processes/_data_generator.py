@@ -1,0 +1,121 @@
+"""Training sequences: a process's tokens between the special tokens that mark a sequence's beginning and end."""
+
+from typing import Any, Literal
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from ._generative_process import GenerativeProcess
+
+_SpecialToken = int | Literal["auto"] | None
+
+
+class DataGenerator(eqx.Module):
+    """Draws rows of `sequence_len + 1` tokens: BOS, process tokens, EOS, each special one only where it is set.
+
+    A model reads `row[:-1]` and predicts `row[1:]`. The vocabulary is the process's tokens and then the special ones.
+    """
+
+    process: GenerativeProcess
+    bos_token: int | None = eqx.field(static=True)
+    eos_token: int | None = eqx.field(static=True)
+
+    def __init__(self, process: GenerativeProcess, bos_token: _SpecialToken, eos_token: _SpecialToken) -> None:
+        """Settles the special tokens.
+
+        Args:
+            process: The process to draw from.
+            bos_token: The id of the token that begins every row; "auto" for the first free id; None for no such token.
+            eos_token: The id of the token that ends every row; "auto" for the first id free after BOS; None for none.
+
+        Raises:
+            ValueError: If an id is a process token or the other special token, or leaves a gap in the vocabulary.
+        """
+        self.process = process
+        free = [process.vocab_size + offset for offset in range((bos_token is not None) + (eos_token is not None))]
+        _check_special_token("bos_token", bos_token, eos_token, free)
+        _check_special_token("eos_token", eos_token, bos_token, free)
+        # Only ids that are free and distinct are left: "auto" takes the first that the other token does not claim.
+        self.bos_token = _settled(bos_token, [token for token in free if token != eos_token])
+        self.eos_token = _settled(eos_token, [token for token in free if token != self.bos_token])
+
+    @property
+    def vocab_size(self) -> int:
+        """The number of process tokens and special tokens."""
+        return self.process.vocab_size + (self.bos_token is not None) + (self.eos_token is not None)
+
+    def initial_sampling_state(self, batch_size: int, *, key: PRNGKeyArray) -> Any:
+        """The process's sampling state for a batch of fresh sequences."""
+        return self.process.initial_sampling_state(batch_size, key=key)
+
+    def sample(
+        self, sampling_state: Any, sequence_len: int, *, key: PRNGKeyArray
+    ) -> tuple[Any, Int[Array, "batch sequence_len+1"]]:
+        """Draws a batch of rows.
+
+        Args:
+            sampling_state: From `initial_sampling_state`, or what an earlier call returned, to go on.
+            sequence_len: The number of inputs, and of targets; static under jit.
+            key: The random key.
+
+        Returns:
+            The sampling state after the process tokens, and the rows.
+
+        Raises:
+            ValueError: If `sequence_len` leaves no room for a process token to be predicted.
+        """
+        num_special = self.vocab_size - self.process.vocab_size
+        num_drawn = sequence_len + 1 - num_special
+        least = 1 if self.bos_token is not None else 2
+        if num_drawn < least:
+            raise ValueError(
+                f"`sequence_len` must be at least {least - 1 + num_special}, "
+                f"to leave a process token to predict, got {sequence_len}"
+            )
+        sampling_state, tokens = self.process.sample(sampling_state, num_drawn, key=key)
+        pieces = [tokens]
+        if self.bos_token is not None:
+            pieces.insert(0, jnp.full((len(tokens), 1), self.bos_token, tokens.dtype))
+        if self.eos_token is not None:
+            pieces.append(jnp.full((len(tokens), 1), self.eos_token, tokens.dtype))
+        return sampling_state, jnp.concatenate(pieces, axis=1)
+
+    def next_token_probabilities(self, tokens: Int[Array, " length+1"]) -> Float[Array, "length vocab"]:
+        """The true distribution of each target of a row, given what precedes it; vmap it for a batch.
+
+        The row is taken to begin at the process's initial state.
+
+        Args:
+            tokens: One row, as `sample` draws it.
+
+        Returns:
+            For each of `tokens[1:]` its distribution. That of EOS, whose place is known, is certain.
+        """
+        has_bos, has_eos = self.bos_token is not None, self.eos_token is not None
+        drawn = tokens[has_bos : len(tokens) - has_eos]
+        # Row t of the beliefs knows drawn[:t]. Without BOS, the first drawn token is an input only.
+        beliefs = self.process.filter(drawn[:-1])[not has_bos :]
+        probabilities = jax.vmap(self.process.observation_probabilities)(beliefs)
+        padded = jnp.pad(probabilities, ((0, 0), (0, self.vocab_size - self.process.vocab_size)))
+        if self.eos_token is None:
+            return padded
+        return jnp.concatenate([padded, jax.nn.one_hot(jnp.array([self.eos_token]), self.vocab_size)])
+
+
+def _check_special_token(name: str, token: _SpecialToken, other: _SpecialToken, free: list[int]) -> None:
+    if not isinstance(token, int):
+        return
+    unclaimed = [candidate for candidate in free if candidate != other]
+    remedy = f"use {unclaimed[0]} or auto"
+    if 0 <= token < free[0]:
+        raise ValueError(f"`{name}` must not be one of the process's tokens 0 to {free[0] - 1}, got {token}: {remedy}")
+    if token == other:
+        raise ValueError(f"`bos_token` and `eos_token` must differ, got {token} for both: use {free[0]} and {free[1]}")
+    if token not in free:
+        raise ValueError(f"`{name}` must follow the process's tokens 0 to {free[0] - 1}, got {token}: {remedy}")
+
+
+def _settled(token: _SpecialToken, free: list[int]) -> int | None:
+    return free[0] if token == "auto" else token

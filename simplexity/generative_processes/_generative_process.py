@@ -1,0 +1,148 @@
+"""What every generative process can do: filter a sequence, give a word's probability, draw sequences.
+
+A process is a set of labelled transition matrices `T[x]`, a row vector `initial_state` and a column vector `normalizer`
+`w` with `sum_x T[x] w = w`. A word has the probability `initial_state T[x_1] ... T[x_L] w`. An HMM's `w` is all ones
+and its states are distributions over hidden states (belief states); a GHMM's states are predictive vectors, whose
+entries may be negative. Both are kept at `state @ w == 1`, so that one set of formulas, below, serves both.
+"""
+
+from abc import abstractmethod
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, ArrayLike, Float, Int, PRNGKeyArray
+
+# Accelerators multiply float32 matrices in TF32 or bfloat16 unless told otherwise; beliefs need the full mantissa.
+_PRECISION = jax.lax.Precision.HIGHEST
+
+
+class GenerativeProcess(eqx.Module):
+    """A stationary or non-stationary stochastic process given by labelled transition matrices.
+
+    The tables are float64 numpy arrays, from which exact quantities are computed on the host. Whatever is traced
+    (filtering, sampling) runs in float32. A process may be closed over by a compiled function or passed to one.
+    """
+
+    transition_matrices: eqx.AbstractVar[Float[np.ndarray, "vocab from to"]]
+    """`T[x, i, j]`: the probability (for an HMM) to emit `x` and move to state `j`, from state `i`."""
+    initial_state: eqx.AbstractVar[Float[np.ndarray, " num_states"]]
+    normalizer: eqx.AbstractVar[Float[np.ndarray, " num_states"]]
+    stationary_state: eqx.AbstractVar[Float[np.ndarray, " num_states"]]
+    """The state that the process approaches on average over time from its initial one; unique if it is ergodic."""
+
+    @property
+    def vocab_size(self) -> int:
+        return self.transition_matrices.shape[0]
+
+    @property
+    def num_states(self) -> int:
+        return self.transition_matrices.shape[1]
+
+    def observation_probabilities(self, state: Float[ArrayLike, " num_states"]) -> Float[Array, " vocab"]:
+        """The distribution of the next token, `state T[x] w`.
+
+        Args:
+            state: A belief state or predictive vector, normalised.
+
+        Returns:
+            Probabilities, never negative: what rounding leaves below zero (1e-8) is zero.
+        """
+        successors = _successors(self.transition_matrices, state)
+        return jnp.maximum(_mass(successors, self.normalizer), 0.0)
+
+    def update(self, state: Float[ArrayLike, " num_states"], token: Int[ArrayLike, ""]) -> Float[Array, " num_states"]:
+        """The state after `token`: `state T[token]`, divided by its mass.
+
+        Args:
+            state: A belief state or predictive vector, normalised.
+            token: The token observed.
+
+        Returns:
+            The normalised state; not a number where an HMM cannot emit `token`, since no state follows.
+        """
+        successor = _successor(self.transition_matrices, state, token)
+        return successor / _mass(successor, self.normalizer)
+
+    def filter(
+        self, tokens: Int[ArrayLike, " length"], initial: Float[ArrayLike, " num_states"] | None = None
+    ) -> Float[Array, "length+1 num_states"]:
+        """The belief states (predictive vectors) along a sequence.
+
+        Args:
+            tokens: The sequence observed.
+            initial: The state before it; the process's initial state if None.
+
+        Returns:
+            The state before the first token, then the one after each token.
+        """
+        start = jnp.asarray(self.initial_state if initial is None else initial, jnp.float32)
+
+        def advance(state, token):
+            successor = self.update(state, token)
+            return successor, successor
+
+        _, states = jax.lax.scan(advance, start, jnp.asarray(tokens))
+        return jnp.concatenate([start[None], states])
+
+    def log_word_probability(self, word: Int[ArrayLike, " length"]) -> Float[Array, ""]:
+        """The log-probability (nats) that the process, from its initial state, begins with `word`.
+
+        The state is normalised at every token and the logs of the masses are added, so words of thousands of tokens
+        neither underflow nor lose digits. A word that an HMM cannot emit has minus infinity; a GHMM's impossible words
+        get what float32 rounding leaves of their cancelling terms.
+        """
+
+        def advance(carry, token):
+            state, log_probability = carry
+            successor = _successor(self.transition_matrices, state, token)
+            mass = jnp.maximum(_mass(successor, self.normalizer), 0.0)
+            # After an impossible token the state is zero, and so are all masses that follow: minus infinity, not nan.
+            state = jnp.where(mass > 0, successor / jnp.where(mass > 0, mass, 1.0), 0.0)
+            return (state, log_probability + jnp.log(mass)), None
+
+        start = jnp.asarray(self.initial_state, jnp.float32), jnp.zeros(())
+        (_, log_probability), _ = jax.lax.scan(advance, start, jnp.asarray(word))
+        return log_probability
+
+    def word_probability(self, word: Int[ArrayLike, " length"]) -> Float[Array, ""]:
+        """The probability that the process, from its initial state, begins with `word`; a long word's underflows."""
+        return jnp.exp(self.log_word_probability(word))
+
+    @abstractmethod
+    def initial_sampling_state(self, batch_size: int, *, key: PRNGKeyArray) -> Any:
+        """What `sample` carries for a batch of fresh sequences: hidden states, or predictive vectors."""
+
+    @abstractmethod
+    def sample(self, sampling_state: Any, length: int, *, key: PRNGKeyArray) -> tuple[Any, Int[Array, "batch length"]]:
+        """Draws the next `length` tokens of every sequence of a batch.
+
+        Args:
+            sampling_state: From `initial_sampling_state`, or what an earlier call returned, to go on.
+            length: The number of tokens to draw, static under jit.
+            key: The random key.
+
+        Returns:
+            The sampling state after the tokens, and the tokens.
+        """
+
+
+def _successors(
+    transition_matrices: Float[ArrayLike, "vocab from to"], state: Float[ArrayLike, " from"]
+) -> Float[Array, "vocab to"]:
+    return jnp.einsum("i,xij->xj", jnp.asarray(state, jnp.float32), transition_matrices, precision=_PRECISION)
+
+
+def _successor(
+    transition_matrices: Float[ArrayLike, "vocab from to"], state: Float[ArrayLike, " from"], token: Int[ArrayLike, ""]
+) -> Float[Array, " to"]:
+    matrix = jnp.asarray(transition_matrices, jnp.float32)[jnp.asarray(token)]
+    return jnp.matmul(jnp.asarray(state, jnp.float32), matrix, precision=_PRECISION)
+
+
+def _mass(
+    states: Float[Array, "*batch num_states"], normalizer: Float[ArrayLike, " num_states"]
+) -> Float[Array, "*batch"]:
+    return jnp.matmul(states, jnp.asarray(normalizer, jnp.float32), precision=_PRECISION)

@@ -1,0 +1,111 @@
+"""Processes that no finite HMM generates, though a GHMM of three or four dimensions does."""
+
+import math
+
+import numpy as np
+
+from ._domains import check_interval
+from ._ghmm import GHMM, dominant_eigenvalue
+
+
+def fanizza(alpha: float, lamb: float) -> GHMM:
+    """The FRDN process (Fox, Rubin, Dharmadhikari, Nadkarni): runs whose length has an oscillating distribution.
+
+    Token 0 resets the process; token 1 goes on. After a reset, the probability of a run of exactly `k >= 1` ones is
+    `lamb^k / 2` times `1 - cos(angle + k alpha)`, for an angle that `alpha` and `lamb` determine. The rotation by
+    `alpha` is what a finite HMM cannot keep when `alpha / pi` is irrational.
+
+    The matrices are `T0 = w pi0` (a column times the row `pi0` that it resets to) and
+    `T1 = lamb (0 + 1 + rotation by alpha)`, block-diagonal; their rows sum to one, so the normaliser is all ones. The
+    stationary state is `pi0 (1 - T1)^-1`, divided by the mean run length plus one. The entropy rate is that of a
+    renewal process, a series: the entropy of a run's length per mean run length plus one.
+
+    Args:
+        alpha: The angle of rotation in radians, any finite number.
+        lamb: The rate of decay, in (0, 1/2].
+
+    Raises:
+        ValueError: If a parameter lies outside its domain.
+
+    References:
+        Fanizza, Lumbreras and Winter, Quantum theory in finite dimension cannot explain every general process with
+        finite memory, Commun. Math. Phys. 405 (2024) 50, arXiv:2209.11225; Riechers, Elliott and Shai, Neural networks
+        leverage nominally quantum and post-quantum representations (2025), arXiv:2507.07432.
+    """
+    check_interval(-math.inf, math.inf, low_open=True, high_open=True, alpha=alpha)
+    check_interval(0.0, 0.5, low_open=True, lamb=lamb)
+    cos, sin = lamb * math.cos(alpha), lamb * math.sin(alpha)
+    exits = np.array([1, 1 - lamb, 1 - cos + sin, 1 - cos - sin])
+    # (1 - T1)^-1 applied to `exits` must be all ones, and a run that never began must keep what is left over of 1.
+    oscillation = exits[2:] / ((1 - cos) ** 2 + sin**2)
+    reset = np.array([0, 1 / (2 * (1 - lamb)), *(-oscillation / 4)])
+    reset[0] = 1 - reset.sum()
+    go_on = np.zeros((4, 4))
+    go_on[1, 1] = lamb
+    go_on[2:, 2:] = [[cos, -sin], [sin, cos]]
+    return GHMM(np.stack([np.outer(exits, reset), go_on]))
+
+
+def post_quantum(log_alpha: float, beta: float) -> GHMM:
+    """A process that neither a finite HMM nor a finite quantum system generates.
+
+    Token 0 resets the process; tokens 1 and 2 multiply a number `z`, 1 after the reset, by `alpha = exp(log_alpha)` and
+    by `beta`. Up to a factor per token, the next reset has the probability `z - 1 - log z`, which is zero at `z = 1`
+    only: right after a reset (two resets never follow each other), or when the factors cancel. They never do if
+    `log_alpha / log beta` is irrational; that is what excludes finite quantum models.
+
+    The matrices are `T0 = (1, 1, 0)^T (1, -1, -1)` and, for `v` = alpha, beta, the maps that multiply the first
+    coordinate by `v` and add `log v` times the third to the second; all are divided by the dominant eigenvalue of their
+    sum. The stationary state is that sum's left eigenvector. The entropy rate has no closed form.
+
+    Args:
+        log_alpha: The logarithm of alpha, in (0, 20].
+        beta: In (0, 1).
+
+    Raises:
+        ValueError: If a parameter lies outside its domain.
+
+    References:
+        Fanizza, Lumbreras and Winter (2024), arXiv:2209.11225; Riechers, Elliott and Shai (2025), arXiv:2507.07432.
+    """
+    check_interval(0.0, 20.0, low_open=True, log_alpha=log_alpha)
+    check_interval(0.0, 1.0, low_open=True, high_open=True, beta=beta)
+    reset = np.outer([1.0, 1, 0], [1, -1, -1])
+    multiply = [np.array([[math.exp(log_v), 0, 0], [0, 1, 0], [0, log_v, 1]]) for log_v in (log_alpha, math.log(beta))]
+    matrices = np.stack([reset, *multiply])
+    return GHMM(matrices / dominant_eigenvalue(matrices.sum(axis=0)).real)
+
+
+def tom_quantum(alpha: float, beta: float) -> GHMM:
+    """The Bloch Walk: a qubit measured weakly along x or along z at every step, by a fair coin's choice.
+
+    Tokens 0 and 1 are the outcomes along one axis, 2 and 3 along the other; the Kraus operators are
+    `(alpha 1 +- beta sigma) / (2 sqrt(alpha^2 + beta^2))`. A predictive vector is (1, r_1, r_2), with the Bloch vector
+    in the unit disk: the normaliser is (1, 0, 0). The nearer `alpha / beta` is to 1, the stronger the measurement, and
+    a projective one (alpha = beta) leaves four states only.
+
+    The stationary state is (1, 0, 0), the fully mixed qubit, at which all four tokens are alike. The entropy rate has
+    no closed form.
+
+    Args:
+        alpha: The weight of the identity, any finite number.
+        beta: The weight of the Pauli matrix, any finite number but 0 (nothing would be measured).
+
+    Raises:
+        ValueError: If a parameter lies outside its domain.
+
+    References:
+        Riechers, Elliott and Shai, Neural networks leverage nominally quantum and post-quantum representations (2025),
+        arXiv:2507.07432: the Bloch Walk.
+    """
+    check_interval(-math.inf, math.inf, low_open=True, high_open=True, alpha=alpha, beta=beta)
+    if beta == 0:
+        raise ValueError("`beta` must not be 0: nothing would be measured")
+    scale = 1 / (4 * (alpha**2 + beta**2))
+    keep, kick = (alpha**2 - beta**2) * scale, 2 * alpha * beta * scale
+    matrices = np.zeros((4, 3, 3))
+    for token, (axis, sign) in enumerate([(2, 1), (2, -1), (1, 1), (1, -1)]):
+        np.fill_diagonal(matrices[token], keep)
+        matrices[token][[0, axis], [0, axis]] = 1 / 4
+        matrices[token][[0, axis], [axis, 0]] = sign * kick
+    return GHMM(matrices)

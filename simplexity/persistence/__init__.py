@@ -1,0 +1,6 @@
+"""Checkpoints: written by Orbax, verified byte for byte, kept and restored."""
+
+from ._cadence import SaveCadence as SaveCadence
+from ._orbax_checkpointer import OrbaxCheckpointer as OrbaxCheckpointer
+from ._reading import restore_weights as restore_weights
+from ._retention import Retention as Retention

@@ -1,0 +1,101 @@
+"""What a checkpoint holds, and proof that it still does.
+
+Neither Orbax nor TensorStore keeps a checksum of an array's bytes: a flipped bit on a disk would come back as a
+slightly different parameter, and a damaged index as a dozen tracebacks on stderr. So each checkpoint has a
+`manifest.json` with every array's shape and type, the SHA-256 of every file, and one of itself. It is checked before
+Orbax reads anything.
+"""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any, NamedTuple
+
+_FILE_NAME = "manifest.json"
+
+
+class Leaf(NamedTuple):
+    """Shape and type of a saved array; `key_impl` is set for typed random keys, of which the raw words are saved."""
+
+    shape: tuple[int, ...]
+    dtype: str
+    key_impl: str | None
+
+    def __str__(self) -> str:
+        kind = self.dtype if self.key_impl is None else f"random keys, {self.key_impl}"
+        return f"shape {self.shape} ({kind})"
+
+
+class Manifest(NamedTuple):
+    """The saved arrays by name, and the SHA-256 of every file by its path inside of the checkpoint."""
+
+    leaves: dict[str, Leaf]
+    files: dict[str, str]
+
+
+class DamagedCheckpointError(Exception):
+    """A checkpoint is not, byte for byte, what was saved."""
+
+
+def write_manifest(checkpoint: Path, leaves: dict[str, Leaf]) -> None:
+    """Adds the manifest to a directory that is otherwise complete."""
+    files = {
+        path.relative_to(checkpoint).as_posix(): _digest_of_file(path)
+        for path in sorted(checkpoint.rglob("*"))
+        if path.is_file()
+    }
+    content = {"leaves": {name: list(leaf) for name, leaf in leaves.items()}, "files": files}
+    with open(checkpoint / _FILE_NAME, "w", encoding="utf-8") as file:
+        json.dump(content | {"sha256": _digest_of_content(content)}, file, indent=1)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read_manifest(checkpoint: Path) -> Manifest:
+    """The manifest of a checkpoint.
+
+    Raises:
+        DamagedCheckpointError: If it is missing or is not what was written.
+        PermissionError: If it may not be read.
+    """
+    try:
+        content = json.loads((checkpoint / _FILE_NAME).read_bytes())
+    except PermissionError:
+        raise
+    except OSError as error:
+        raise DamagedCheckpointError(f"`{_FILE_NAME}`: {error.strerror}") from error
+    except ValueError as error:
+        raise DamagedCheckpointError(f"`{_FILE_NAME}` is not JSON") from error
+    digest = content.pop("sha256", None) if isinstance(content, dict) else None
+    if digest != _digest_of_content(content):
+        raise DamagedCheckpointError(f"`{_FILE_NAME}` does not match its checksum")
+    leaves = {name: Leaf(tuple(shape), dtype, key_impl) for name, (shape, dtype, key_impl) in content["leaves"].items()}
+    return Manifest(leaves, content["files"])
+
+
+def verify_files(checkpoint: Path, manifest: Manifest) -> None:
+    """That every file is what was written.
+
+    Raises:
+        DamagedCheckpointError: Naming the first file that is missing or differs.
+        PermissionError: If one may not be read.
+    """
+    for name, digest in manifest.files.items():
+        try:
+            found = _digest_of_file(checkpoint / name)
+        except PermissionError:
+            raise
+        except OSError as error:
+            raise DamagedCheckpointError(f"`{name}`: {error.strerror}") from error
+        if found != digest:
+            raise DamagedCheckpointError(f"`{name}` does not match its checksum")
+
+
+def _digest_of_file(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _digest_of_content(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

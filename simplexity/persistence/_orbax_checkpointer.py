@@ -1,0 +1,177 @@
+"""Checkpoints of the whole training state, written beside the training."""
+
+import logging
+import os
+import time
+from concurrent import futures
+from pathlib import Path
+
+import orbax.checkpoint as ocp
+from jaxtyping import PyTree
+
+from ._cadence import SaveCadence
+from ._leaves import HostArrays, copy_to_host, describe_leaves
+from ._manifest import DamagedCheckpointError, Leaf, write_manifest
+from ._reading import one_line, restore_named_step, restore_step
+from ._retention import Retention
+from ._step_directories import commit, committed_steps, delete, delete_remains, set_aside, uncommitted
+
+_log = logging.getLogger(__name__)
+
+
+class OrbaxCheckpointer:
+    """Saves states into `directory/STEP/`, restores them, and says when one is due.
+
+    `save` copies the state to the host and returns; one background thread hashes it, writes it by Orbax, commits it by
+    a rename, and only then deletes what the retention lets go. Orbax's own asynchronous checkpointer is not used: it
+    blocks several times as long on a small state, since it sets up its files first.
+
+    Whoever leaves the process must call `wait` or `close` first: what is not committed is lost.
+
+    Args:
+        directory: Where the checkpoints lie; created if need be.
+        max_to_keep: How many of the newest checkpoints stay, at least 2.
+        keep_every_steps: The first checkpoint at or past each multiple of this stays for good; None for no others.
+        save_every_steps: A checkpoint is due at each multiple of this; None for none by steps.
+        save_every_minutes: A checkpoint is due when the last is this old; None for none by time.
+
+    Raises:
+        ValueError: If a number is out of its range.
+        RuntimeError: If `directory` cannot be created or written.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        max_to_keep: int,
+        keep_every_steps: int | None,
+        save_every_steps: int | None,
+        save_every_minutes: float | None,
+    ) -> None:
+        self._retention = Retention(max_to_keep, keep_every_steps)
+        self._cadence = SaveCadence(save_every_steps, save_every_minutes)
+        # Orbax refuses relative paths, and the current directory may change.
+        self._directory = Path(directory).absolute()
+        _require_writable(self._directory)
+        self._writer = futures.ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
+        self._pending: futures.Future[None] | None = None
+        self._remains_deleted = False
+        self._mark_saved(0)
+
+    def next_due_step(self, step: int) -> int | None:
+        """The first step after `step` at which a checkpoint is due by number of steps; None if none is."""
+        return self._cadence.next_due_step(step)
+
+    def due(self, step: int) -> bool:
+        """Whether a checkpoint is due now, by steps or by time since the last save or restore."""
+        # Monotonic, so that a clock set back delays nothing.
+        return self._cadence.due(step, self._last_step, time.monotonic() - self._last_time_s)
+
+    def steps(self) -> list[int]:
+        """The committed steps, in ascending order."""
+        return committed_steps(self._directory)
+
+    def save(self, step: int, state: PyTree) -> None:
+        """Begins to save the array leaves of `state`, which may be donated as soon as this returns.
+
+        Waits for a save that is still running; does nothing if `step` is already saved.
+
+        Raises:
+            RuntimeError: If the save before this one failed.
+        """
+        self.wait()
+        if step not in self.steps():
+            self._pending = self._writer.submit(self._write, step, copy_to_host(state), describe_leaves(state))
+        self._mark_saved(step)
+
+    def wait(self) -> None:
+        """Returns when everything that was saved is committed.
+
+        Raises:
+            RuntimeError: If the last save failed; checkpoints before it are as they were.
+        """
+        if self._pending is None:
+            return
+        # First to the end, then forgotten: a Ctrl-C that interrupts this leaves something to wait for.
+        futures.wait([self._pending])
+        pending, self._pending = self._pending, None
+        pending.result()
+
+    def close(self) -> None:
+        """Waits, and ends the background thread.
+
+        Raises:
+            RuntimeError: If the last save failed.
+        """
+        try:
+            self.wait()
+        finally:
+            self._writer.shutdown()
+
+    def restore(self, like: PyTree, step: int | None = None) -> tuple[int, PyTree] | None:
+        """The newest sound checkpoint, or that of `step`.
+
+        From the newest to the oldest, a damaged checkpoint is renamed to `STEP.corrupt-N` with a warning, and the one
+        before it is tried. A `step` that was named is used or refused.
+
+        Args:
+            like: A state of the same structure; its arrays are only looked at for their shapes and types.
+            step: The step to restore; None for the newest that is sound.
+
+        Returns:
+            The step and the state, bit for bit as it was saved; None if there is no sound checkpoint.
+
+        Raises:
+            ValueError: If `step` was not saved, or a sound checkpoint is not of a state like `like`.
+            RuntimeError: If `step` is damaged, or a checkpoint may not be read.
+        """
+        self.wait()
+        if step is not None:
+            state = restore_named_step(self._directory, step, like)
+            self._mark_saved(step)
+            return step, state
+        for candidate in reversed(self.steps()):
+            try:
+                state = restore_step(self._directory, candidate, like)
+            except DamagedCheckpointError as error:
+                aside = set_aside(self._directory, candidate)
+                _log.warning("the checkpoint of step %d is damaged (%s): set aside as `%s`", candidate, error, aside)
+                continue
+            self._mark_saved(candidate)
+            return candidate, state
+        return None
+
+    def _mark_saved(self, step: int) -> None:
+        self._last_step, self._last_time_s = step, time.monotonic()
+
+    def _write(self, step: int, arrays: HostArrays, leaves: dict[str, Leaf]) -> None:
+        """Runs in the background thread."""
+        try:
+            if not self._remains_deleted:
+                delete_remains(self._directory)
+                self._remains_deleted = True
+            # Orbax refuses to save an array without elements; its shape, in the manifest, says all.
+            state = ocp.args.PyTreeSave({name: array for name, array in arrays.items() if array.size > 0})
+            writer = ocp.Checkpointer(ocp.CompositeCheckpointHandler())
+            writer.save(uncommitted(self._directory, step), args=ocp.args.Composite(state=state))
+            write_manifest(uncommitted(self._directory, step), leaves)
+            commit(self._directory, step)
+            for superseded in self._retention.superseded(self.steps()):
+                delete(self._directory, superseded)
+        except Exception as error:
+            # What was written of it is of no use, and on a full disk it is in the way.
+            delete_remains(self._directory)
+            raise RuntimeError(
+                f"the checkpoint of step {step} could not be saved in `{self._directory}`: {one_line(error)}; "
+                f"saved steps are {', '.join(map(str, self.steps())) or 'none'}"
+            ) from error
+
+
+def _require_writable(directory: Path) -> None:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RuntimeError(f"checkpoint directory `{directory}` cannot be created: {error.strerror}") from error
+    # os.access knows of file systems mounted read-only, for root as well.
+    if not os.access(directory, os.W_OK | os.X_OK):
+        raise RuntimeError(f"checkpoint directory `{directory}` cannot be written: make it writable or choose another")

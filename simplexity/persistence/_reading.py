@@ -1,0 +1,104 @@
+"""Reading checkpoints, whole or the model alone."""
+
+import logging
+import os
+import re
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import orbax.checkpoint as ocp
+from jaxtyping import PyTree
+
+from ._leaves import HostArrays, check_same_leaves, describe_leaves, fill
+from ._manifest import DamagedCheckpointError, read_manifest, verify_files
+from ._step_directories import committed_steps
+
+ModelT = TypeVar("ModelT")
+
+# Orbax logs a dozen lines per save, and tracebacks of failures that are raised as well.
+logging.getLogger("absl").setLevel(logging.CRITICAL)
+
+
+def restore_step(directory: Path, step: int, like: PyTree, prefix: str = "") -> PyTree:
+    """What was saved at `step` under the name `prefix` (all of it by default), in the form of `like`.
+
+    Raises:
+        DamagedCheckpointError: If it cannot be read or is not, byte for byte, what was saved.
+        ValueError: If it is a sound checkpoint of something else than `like`.
+        RuntimeError: If it may not be read.
+    """
+    checkpoint = directory / str(step)
+    try:
+        manifest = read_manifest(checkpoint)
+        saved = {
+            name: leaf for name, leaf in manifest.leaves.items() if name.startswith(f"{prefix}." if prefix else "")
+        }
+        # Before the files are verified: a checkpoint of another model is the user's mistake, and no damage.
+        check_same_leaves(saved, describe_leaves(like, prefix), f"the checkpoint of step {step} in `{directory}`")
+        verify_files(checkpoint, manifest)
+    except PermissionError as error:
+        raise RuntimeError(f"the checkpoint `{checkpoint}` cannot be read: {error.strerror}") from error
+    arrays = _read_arrays(checkpoint)
+    # Orbax refuses to save an array without elements; its shape says all.
+    empty = {name: np.zeros(leaf.shape, leaf.dtype) for name, leaf in saved.items() if 0 in leaf.shape}
+    return fill(like, arrays | empty, prefix)
+
+
+def restore_named_step(directory: Path, step: int, like: PyTree, prefix: str = "") -> PyTree:
+    """Like `restore_step`, for a step that a person asked for: nothing is changed and nothing else is tried.
+
+    Raises:
+        ValueError: If there is no such step (those that exist are listed), or it is of something else than `like`.
+        RuntimeError: If it is damaged or may not be read.
+    """
+    steps = committed_steps(directory)
+    if step not in steps:
+        raise ValueError(f"no checkpoint of step {step} in `{directory}`: saved steps are {_listed(steps)}")
+    try:
+        return restore_step(directory, step, like, prefix)
+    except DamagedCheckpointError as error:
+        others = [other for other in steps if other != step]
+        raise RuntimeError(
+            f"the checkpoint of step {step} in `{directory}` is damaged ({error}): "
+            f"other saved steps are {_listed(others)}"
+        ) from error
+
+
+def restore_weights(directory: Path, like_model: ModelT, step: int) -> ModelT:
+    """The `model` of the training state that was saved at `step`, whatever its optimizer was.
+
+    Args:
+        directory: The checkpoints of this or another run; it is only read.
+        like_model: A model of the same structure, whose arrays are to be replaced.
+        step: A saved step.
+
+    Raises:
+        ValueError: If there is no such step (those that exist are listed), or another model saved it.
+        RuntimeError: If it is damaged or may not be read.
+    """
+    return restore_named_step(directory, step, like_model, prefix="model")
+
+
+def _read_arrays(checkpoint: Path) -> HostArrays:
+    try:
+        reader = ocp.Checkpointer(ocp.CompositeCheckpointHandler())
+        return reader.restore(checkpoint, args=ocp.args.Composite(state=ocp.args.PyTreeRestore()))["state"]
+    except MemoryError:
+        raise
+    except Exception as error:
+        # Its files are sound, so this is a failing disk or an Orbax that cannot read what an older one wrote.
+        raise DamagedCheckpointError(one_line(error)) from error
+
+
+def one_line(error: Exception) -> str:
+    """The system's words for what went wrong; TensorStore has only their number, inside of a long message."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    if found := re.search(r"os_error_code='(\d+)'", str(error)):
+        return os.strerror(int(found[1]))
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+
+
+def _listed(steps: list[int]) -> str:
+    return ", ".join(map(str, steps)) or "none"

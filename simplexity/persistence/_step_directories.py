@@ -1,0 +1,48 @@
+"""The directory of checkpoints: one subdirectory per committed step, named by its number.
+
+Whatever else lies there is no checkpoint, to us and to Orbax alike, whose step names are plain numbers.
+"""
+
+import shutil
+from pathlib import Path
+
+_UNCOMMITTED = ".uncommitted"
+_DELETING = ".deleting"
+
+
+def committed_steps(directory: Path) -> list[int]:
+    """The steps that have a checkpoint, in ascending order."""
+    if not directory.is_dir():
+        return []
+    return sorted(int(entry.name) for entry in directory.iterdir() if entry.name.isdecimal() and entry.is_dir())
+
+
+def uncommitted(directory: Path, step: int) -> Path:
+    """Where a checkpoint is written before it counts; Orbax adds a suffix of its own while it writes."""
+    return directory / f"{step}{_UNCOMMITTED}"
+
+
+def commit(directory: Path, step: int) -> None:
+    """Makes a complete checkpoint count, by a rename: there is no moment at which it counts in part."""
+    uncommitted(directory, step).rename(directory / str(step))
+
+
+def set_aside(directory: Path, step: int) -> Path:
+    """Renames a damaged checkpoint, so that nothing takes it for a good one and a person can still look at it."""
+    number = 1
+    while (aside := directory / f"{step}.corrupt-{number}").exists():
+        number += 1
+    return (directory / str(step)).rename(aside)
+
+
+def delete(directory: Path, step: int) -> None:
+    """Deletes a checkpoint. It is renamed first: a kill halfway through must not leave half a checkpoint."""
+    doomed = (directory / str(step)).rename(directory / f"{step}{_DELETING}")
+    shutil.rmtree(doomed, ignore_errors=True)
+
+
+def delete_remains(directory: Path) -> None:
+    """Deletes what a killed process left: checkpoints that were never committed, and half deleted ones."""
+    for entry in directory.iterdir():
+        if _UNCOMMITTED in entry.name or entry.name.endswith(_DELETING):
+            shutil.rmtree(entry, ignore_errors=True)

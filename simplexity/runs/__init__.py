@@ -1,0 +1,35 @@
+"""One run's directory: its files, ledger, lock and markers.
+
+Standard library only, and quick to import: the commands that look after sweeps read thousands of these directories.
+"""
+
+from ._attempts import Attempt as Attempt
+from ._attempts import StartDecision as StartDecision
+from ._attempts import next_start as next_start
+from ._attempts import split_attempts as split_attempts
+from ._directory import Completion as Completion
+from ._directory import RunDirectory as RunDirectory
+from ._durable import write_durably as write_durably
+from ._environment import environment_record as environment_record
+from ._environment import record_environment as record_environment
+from ._events import Event as Event
+from ._events import EventKind as EventKind
+from ._exit_code import ExitCode as ExitCode
+from ._goodput import Goodput as Goodput
+from ._goodput import RunSummary as RunSummary
+from ._goodput import summarize as summarize
+from ._json_lines import append_json_line as append_json_line
+from ._json_lines import read_json_lines as read_json_lines
+from ._json_lines import repair_torn_tail as repair_torn_tail
+from ._ledger import Ledger as Ledger
+from ._ledger import read_ledger as read_ledger
+from ._lock import RunLock as RunLock
+from ._lock import read_holder as read_holder
+from ._owner import Liveness as Liveness
+from ._owner import Owner as Owner
+from ._owner import liveness as liveness
+from ._phases import Phase as Phase
+from ._phases import PhaseClock as PhaseClock
+from ._phases import PhaseSeconds as PhaseSeconds
+from ._slurm_ids import SlurmIds as SlurmIds
+from ._slurm_ids import slurm_ids as slurm_ids

@@ -1,0 +1,130 @@
+import errno
+import json
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from ._durable import sync_directory, write_durably
+
+_REMEDIES = {
+    errno.ENOSPC: "free some space there, or choose another",
+    errno.EDQUOT: "your quota there is used up: free some of it, or choose another",
+    errno.EACCES: "ask for the permission to write there, or choose another",
+    errno.EROFS: "it is on a read-only file system: choose another",
+}
+
+
+class Completion(NamedTuple):
+    """How a run ended: the content of its COMPLETE file.
+
+    Attributes:
+        step: The last training step.
+        loss_nats: The final loss.
+        optimum_nats: The best possible loss; None if it is not known.
+        excess_nats: Loss minus optimum; None if that is not known.
+        time: Unix time.
+    """
+
+    step: int
+    loss_nats: float
+    optimum_nats: float | None
+    excess_nats: float | None
+    time: float
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """The files of one run. Only `create` and `mark_complete` write; everything else is names and reading."""
+
+    path: Path
+
+    @classmethod
+    def create(cls, path: Path) -> "RunDirectory":
+        """The run directory at `path`, made if it is missing and checked to take files.
+
+        Raises:
+            RuntimeError: If no file can be written there.
+        """
+        directory = cls(path.absolute())
+        try:
+            directory.path.mkdir(parents=True, exist_ok=True)
+            # Permissions and free space are believed only after a write: quotas and root squashing show nowhere else.
+            probe = directory.path / f".writable.{os.urandom(4).hex()}"
+            write_durably(probe, b"\0" * 4096)
+            probe.unlink()
+        except OSError as error:
+            remedy = _REMEDIES.get(error.errno or 0, "choose another")
+            raise RuntimeError(
+                f"the run directory {directory.path} cannot be written: {error.strerror}; {remedy} (`hydra.run.dir`)"
+            ) from None
+        return directory
+
+    @property
+    def config_path(self) -> Path:
+        """The frozen, resolved config that the run uses."""
+        return self.path / "config.yaml"
+
+    @property
+    def ledger_path(self) -> Path:
+        """Everything that happened to the run: see `Ledger`."""
+        return self.path / "run.jsonl"
+
+    @property
+    def metrics_path(self) -> Path:
+        """One JSON object per logged step."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def checkpoints_path(self) -> Path:
+        """Folder of the checkpoints, one folder per step."""
+        return self.path / "checkpoints"
+
+    @property
+    def figures_path(self) -> Path:
+        """Folder of what people look at."""
+        return self.path / "figures"
+
+    @property
+    def environment_path(self) -> Path:
+        """Versions, commit, devices and host, a record per attempt."""
+        return self.path / "environment.json"
+
+    @property
+    def complete_path(self) -> Path:
+        """The marker of a finished run: see `read_completion`."""
+        return self.path / "COMPLETE"
+
+    @property
+    def lock_path(self) -> Path:
+        """Folder of the lock: see `RunLock`."""
+        return self.path / "lock"
+
+    def mark_complete(
+        self, step: int, loss_nats: float, optimum_nats: float | None = None, excess_nats: float | None = None
+    ) -> Completion:
+        """Writes COMPLETE: from now on a start of this run does nothing."""
+        completion = Completion(step, loss_nats, optimum_nats, excess_nats, round(time.time(), 3))
+        write_durably(self.complete_path, json.dumps(completion._asdict()) + "\n")
+        return completion
+
+    def unmark_complete(self) -> None:
+        """Removes COMPLETE, for a finished run that is to take more steps."""
+        self.complete_path.unlink(missing_ok=True)
+        sync_directory(self.path)
+
+    def read_completion(self) -> Completion | None:
+        """How the run ended; None if it has not.
+
+        Raises:
+            RuntimeError: If COMPLETE is there, but not as a run writes it.
+        """
+        try:
+            return Completion(**json.loads(self.complete_path.read_text()))
+        except FileNotFoundError:
+            return None
+        except (ValueError, TypeError):
+            raise RuntimeError(
+                f"{self.complete_path} was not written by a run; remove it to resume from the last checkpoint"
+            ) from None

@@ -1,0 +1,52 @@
+"""Files that survive a crash: after a kill or a power failure a file is the old one or the new one, whole."""
+
+import errno
+import os
+from pathlib import Path
+
+
+def write_durably(path: Path, content: str | bytes) -> None:
+    """Replaces `path` in one step, and returns once the content and the name are on disk.
+
+    Args:
+        path: File to write; what was there stays in place until the new content is on disk.
+        content: Text is written as UTF-8.
+
+    Raises:
+        OSError: If the file cannot be written; what was there is unchanged.
+    """
+    # A name of its own for every write, since processes on several machines may write the same file. The rename is
+    # atomic only within one file system: hence the same folder.
+    temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}.tmp")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    try:
+        try:
+            write_all(descriptor, content.encode() if isinstance(content, str) else content)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_directory(path.parent)
+
+
+def write_all(descriptor: int, content: bytes) -> None:
+    """Writes every byte; a nearly full disk takes the first bytes and refuses only the next call."""
+    remaining = memoryview(content)
+    while remaining:
+        remaining = remaining[os.write(descriptor, remaining) :]
+
+
+def sync_directory(directory: Path) -> None:
+    """Puts the directory's entries on disk: a file's own fsync does not cover its name."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        # Some network and user-space file systems have no such operation; nothing more can be done there.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,109 @@
+"""What a run was computed with and where: the record that makes a number reproducible."""
+
+import json
+import os
+import platform
+import re
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ._durable import write_durably
+from ._slurm_ids import slurm_ids
+
+_PACKAGE = "simplexity"
+_CHECKOUT = Path(__file__).resolve().parents[2]
+# A checkout on a slow network disk must not hold up a run; what is then not known is recorded as null.
+_GIT_TIMEOUT_S = 5.0
+
+
+def environment_record(devices: Sequence[str] = ()) -> dict[str, Any]:
+    """Versions, commit, host, SLURM ids and command line of this process.
+
+    Args:
+        devices: What the run computes on, in words; the caller knows, for nothing here may import jax.
+    """
+    ids = slurm_ids()
+    return {
+        "time": round(time.time(), 3),
+        "command": sys.argv,
+        "working_directory": os.getcwd(),
+        "host": os.uname().nodename,
+        "platform": platform.platform(),
+        "cpu_count": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "devices": list(devices),
+        "slurm": None if ids is None else ids._asdict(),
+        "git": _git_state(_CHECKOUT),
+        "python": platform.python_version(),
+        "versions": _versions(_PACKAGE),
+    }
+
+
+def record_environment(path: Path, record: dict[str, Any]) -> None:
+    """Adds an attempt's record to the list in the file.
+
+    Raises:
+        RuntimeError: If the file holds something else than such a list.
+    """
+    try:
+        earlier = json.loads(path.read_text())
+        if not isinstance(earlier, list):
+            raise ValueError
+    except FileNotFoundError:
+        earlier = []
+    except ValueError:
+        raise RuntimeError(f"{path} is not a list of environments, one per attempt; move it away") from None
+    write_durably(path, json.dumps([*earlier, record], indent=1) + "\n")
+
+
+def _versions(package: str) -> dict[str, str]:
+    """Versions of the package and of all that it needs, directly or not; without what is not installed."""
+    # Costs more than the rest of this package together, and `status` never needs it.
+    from importlib import metadata
+
+    versions: dict[str, str] = {}
+    wanted = [package]
+    while wanted:
+        name = wanted.pop()
+        if name in versions:
+            continue
+        try:
+            distribution = metadata.distribution(name)
+        except metadata.PackageNotFoundError:
+            continue
+        versions[name] = distribution.version
+        names = (re.match(r"[\w.-]+", requirement) for requirement in distribution.requires or [])
+        # One spelling per package, as PEP 503 has it.
+        wanted += [re.sub(r"[-_.]+", "-", match.group()).lower() for match in names if match]
+    return dict(sorted(versions.items()))
+
+
+def _git_state(checkout: Path) -> dict[str, Any] | None:
+    """Commit of the checkout, and whether anything differs from it; None if this is no checkout or git is silent."""
+    where = _git(checkout, "rev-parse", "--show-toplevel", "HEAD")
+    # An installed package may lie within somebody else's repository: its commit would say nothing.
+    if where is None or Path(where.split("\n")[0]).resolve() != checkout:
+        return None
+    changes = _git(checkout, "status", "--porcelain")
+    return {"commit": where.split("\n")[1], "dirty": None if changes is None else changes != ""}
+
+
+def _git(checkout: Path, *arguments: str) -> str | None:
+    import subprocess
+
+    # Within a git hook these would name another repository. Without the optional locks `git status` writes nothing.
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")} | {"GIT_OPTIONAL_LOCKS": "0"}
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(checkout), *arguments],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_GIT_TIMEOUT_S,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.rstrip("\n") if done.returncode == 0 else None

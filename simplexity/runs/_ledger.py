@@ -1,0 +1,83 @@
+import os
+import threading
+import time
+from pathlib import Path
+
+from ._events import Event, EventKind
+from ._json_lines import append_json_line, read_json_lines, repair_torn_tail
+from ._phases import PhaseClock, PhaseSeconds
+from ._slurm_ids import slurm_ids
+
+
+class Ledger:
+    """The record of everything that happened to a run, written by the process that holds the run's lock.
+
+    Every event is one line, on disk before `append` returns, so a kill loses at most the event that was being written.
+    To read a ledger without writing it, use `read_ledger`.
+
+    Args:
+        path: The ledger's file; made at the first event. A torn last line is cut off.
+
+    Attributes:
+        phases: The attempt's clock; every event carries what it has charged so far.
+    """
+
+    def __init__(self, path: Path):
+        repair_torn_tail(path)
+        self.phases = PhaseClock()
+        self._path = path
+        self._events = read_ledger(path)
+        self._opened = time.monotonic()
+        # Checkpoints are committed, and recorded, by a thread of their own.
+        self._lock = threading.Lock()
+
+    @property
+    def events(self) -> tuple[Event, ...]:
+        """All events so far, of earlier attempts and of this one."""
+        return tuple(self._events)
+
+    def append(
+        self,
+        kind: EventKind,
+        step: int,
+        *,
+        reason: str | None = None,
+        reached_step: int | None = None,
+        previous_alive: float | None = None,
+    ) -> Event:
+        """Records an event; see `Event` for the arguments.
+
+        Raises:
+            OSError: If the line cannot be written whole; then the ledger is as it was.
+        """
+        with self._lock:
+            event = Event(
+                sequence=self._events[-1].sequence + 1 if self._events else 0,
+                kind=kind,
+                step=step,
+                time=round(time.time(), 3),
+                elapsed_s=round(time.monotonic() - self._opened, 4),
+                host=os.uname().nodename,
+                pid=os.getpid(),
+                slurm=slurm_ids(),
+                seconds=PhaseSeconds(*(round(seconds, 4) for seconds in self.phases.seconds())),
+                reason=reason,
+                reached_step=reached_step,
+                previous_alive=previous_alive,
+            )
+            append_json_line(self._path, event.to_json())
+            self._events.append(event)
+            return event
+
+
+def read_ledger(path: Path) -> list[Event]:
+    """The events in their order; none if there is no ledger yet. Changes nothing: it may be read while a run writes it.
+
+    Raises:
+        RuntimeError: If an event cannot be read.
+    """
+    try:
+        events = [Event.from_json(record) for record in read_json_lines(path)]
+    except ValueError as error:
+        raise RuntimeError(f"the ledger {path} was written by another version of simplexity: {error}") from None
+    return sorted(events, key=lambda event: event.sequence)

@@ -1,0 +1,273 @@
+"""One run directory, one process.
+
+The lock is a folder of numbered files. The highest number holds it, and a process gets a number only by creating its
+file exclusively, the one operation that is atomic on local and network file systems alike. So whoever takes over a
+stale lock number n creates number n + 1: of several that try, one succeeds, and the others see it. The highest file is
+never removed, only marked as released; those below it are, so that a holder who was taken over finds its own file gone.
+"""
+
+import errno
+import json
+import logging
+import os
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple
+
+from ._durable import sync_directory, write_all, write_durably
+from ._owner import Liveness, Owner, liveness, this_process
+
+_log = logging.getLogger(__name__)
+_GONE = (errno.ENOENT, errno.ESTALE)
+_POLL_S = 0.1
+
+
+class Sighting(NamedTuple):
+    """A lock's file at one moment.
+
+    Attributes:
+        owner: None if the file is not, or not yet, whole.
+        heartbeat_ns: Time of its last heartbeat, by the holder's clock: good for telling whether it changed.
+    """
+
+    owner: Owner | None
+    heartbeat_ns: int
+
+
+class RunLock:
+    """Holds a run directory for this process, from `acquire` to `release` or within a `with` block.
+
+    A holder that is seen to be dead is taken over at once, and so is an earlier incarnation of this SLURM job. One
+    that cannot be seen (another machine, another container) is dead if its heartbeat does not change during
+    `expiry_s`. Clocks are never compared with each other.
+
+    Args:
+        folder: The lock's folder, within the run directory.
+        heartbeat_s: Seconds between two signs of life.
+        expiry_s: Seconds of silence after which a holder counts as dead; the same for all that use the folder.
+    """
+
+    def __init__(self, folder: Path, *, heartbeat_s: float = 5.0, expiry_s: float = 30.0):
+        if not 0 < 2 * heartbeat_s <= expiry_s:
+            raise ValueError(
+                f"`expiry_s` must be at least twice `heartbeat_s`, and both positive, got {expiry_s} and {heartbeat_s}"
+            )
+        self._folder = folder
+        self._heartbeat_s = heartbeat_s
+        self._expiry_s = expiry_s
+        self._owner: Owner | None = None
+        self._generation = 0
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._previous_alive: float | None = None
+
+    @property
+    def previous_alive(self) -> float | None:
+        """Unix time of the last heartbeat of a holder that ended without releasing; None if the last one released."""
+        return self._previous_alive
+
+    def acquire(self) -> "RunLock":
+        """Takes the lock; waits at most `expiry_s` to see whether a holder elsewhere is alive.
+
+        Raises:
+            RuntimeError: If another process holds it, or if the folder cannot be written.
+        """
+        if self._owner is not None:
+            raise RuntimeError(f"this process already holds the lock {self._folder}")
+        try:
+            self._folder.mkdir(exist_ok=True)
+            while not self._try_to_acquire():
+                pass
+            for generation in _generations(self._folder):
+                if generation < self._generation:
+                    self._file(generation).unlink(missing_ok=True)
+        except OSError as error:
+            raise RuntimeError(f"the lock {self._folder} cannot be taken: {error.strerror}") from None
+        self._stop.clear()
+        self._thread = threading.Thread(target=self._beat, name="run lock heartbeat", daemon=True)
+        self._thread.start()
+        return self
+
+    def release(self) -> None:
+        """Gives the lock back. Does nothing if it is not held, or in a forked child of the holder."""
+        if self._owner is None or self._owner.pid != os.getpid():
+            return
+        self._stop.set()
+        if self._thread is not None:
+            # A heartbeat may hang on a dead file server; that must not keep the process from leaving.
+            self._thread.join(timeout=1.0)
+        try:
+            if self.still_held():
+                write_durably(self._file(self._generation), _text(self._owner._replace(released=True)))
+        except OSError as error:
+            # As good as a kill: the next start sees that this process is dead.
+            _log.warning("the lock %s could not be released: %s", self._folder, error.strerror)
+        self._owner = None
+
+    def still_held(self) -> bool:
+        """Whether this process still is the holder: after a long freeze, another may have taken over.
+
+        Raises:
+            OSError: If the lock cannot be read at all.
+        """
+        if self._owner is None:
+            return False
+        try:
+            return (
+                _look(self._file(self._generation)).owner == self._owner
+                and not self._file(self._generation + 1).exists()
+            )
+        except OSError as error:
+            if error.errno in _GONE:
+                return False
+            raise
+
+    def __enter__(self) -> "RunLock":
+        return self.acquire()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.release()
+
+    def _file(self, generation: int) -> Path:
+        return self._folder / str(generation)
+
+    def _try_to_acquire(self) -> bool:
+        """One round; False if another process was quicker, or what it looked at is gone."""
+        current = max(_generations(self._folder), default=0)
+        if current:
+            vacated = self._wait_until_vacated(self._file(current))
+            if vacated is None:
+                return False
+            previous, why = vacated
+        else:
+            previous, why = None, ""
+        owner = this_process(since=round(time.time(), 3))
+        if not _create(self._file(current + 1), _text(owner)):
+            # A network file system may go on showing the old folder for a while.
+            time.sleep(_POLL_S)
+            return False
+        # A process that looked long ago may have created a number that had been used and removed since.
+        if max(_generations(self._folder)) != current + 1:
+            return False
+        self._owner, self._generation = owner, current + 1
+        self._previous_alive = None if previous is None else previous.heartbeat_ns / 1e9
+        if previous is not None:
+            _log.warning("took over the lock %s from %s: %s", self._folder, _name(previous.owner), why)
+        return True
+
+    def _wait_until_vacated(self, file: Path) -> tuple[Sighting | None, str] | None:
+        """Waits until it is certain that nobody holds `file`.
+
+        Returns:
+            The holder that never released it (None if it did) and how it is known to be dead; None if the file is gone.
+
+        Raises:
+            RuntimeError: If its holder is alive.
+        """
+        first: Sighting | None = None
+        patience = time.monotonic() + self._expiry_s
+        while True:
+            # Time is read before the file: if this process is stopped in between, the holder had longer, not shorter.
+            now = time.monotonic()
+            try:
+                seen = _look(file)
+            except OSError as error:
+                if error.errno in _GONE:
+                    return None
+                raise
+            if seen.owner is not None:
+                if seen.owner.released:
+                    return None, ""
+                mine = this_process(since=0.0)
+                if mine.slurm is not None and mine.slurm.is_requeue_of(seen.owner.slurm):
+                    return (
+                        seen,
+                        f"it was restart {seen.owner.slurm.restart_count if seen.owner.slurm else 0} of this SLURM job",
+                    )
+                match liveness(seen.owner):
+                    case Liveness.DEAD:
+                        return seen, "that process has ended"
+                    case Liveness.ALIVE:
+                        raise self._held(seen.owner)
+            first = first or seen
+            if seen != first:
+                raise self._held(seen.owner)
+            if now >= patience:
+                return seen, f"no heartbeat for {self._expiry_s:g} s"
+            time.sleep(min(_POLL_S, self._heartbeat_s))
+
+    def _held(self, owner: Owner | None) -> RuntimeError:
+        stop = "" if owner is None else f", or stop it there with `kill {owner.pid}`"
+        return RuntimeError(
+            f"the run directory {self._folder.parent} is in use by {_name(owner)}; wait until that run ends{stop}"
+        )
+
+    def _beat(self) -> None:
+        while not self._stop.wait(self._heartbeat_s):
+            # An interrupted file server is no lost lock, and a lost one is for `still_held` to tell.
+            with suppress(OSError):
+                now_ns = time.time_ns()
+                os.utime(self._file(self._generation), ns=(now_ns, now_ns))
+
+
+def read_holder(folder: Path) -> Sighting | None:
+    """The holder of a run's lock and its last heartbeat, dead or alive; None if nobody holds it. Changes nothing."""
+    while generations := _generations(folder):
+        try:
+            seen = _look(folder / str(max(generations)))
+        except FileNotFoundError:
+            continue
+        return None if seen.owner is not None and seen.owner.released else seen
+    return None
+
+
+def _generations(folder: Path) -> list[int]:
+    try:
+        return [int(name) for name in os.listdir(folder) if name.isdecimal()]
+    except FileNotFoundError:
+        return []
+
+
+def _look(file: Path) -> Sighting:
+    # Opening, not only asking for the time: a network file system shows its newest state to those who open a file.
+    with open(file, "rb") as opened:
+        heartbeat_ns = os.fstat(opened.fileno()).st_mtime_ns
+        content = opened.read()
+    try:
+        return Sighting(Owner.from_json(json.loads(content)), heartbeat_ns)
+    except (ValueError, TypeError, AttributeError):
+        return Sighting(None, heartbeat_ns)
+
+
+def _create(file: Path, content: str) -> bool:
+    """Creates the file unless it is there."""
+    try:
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    except FileExistsError:
+        return False
+    try:
+        write_all(descriptor, content.encode())
+        os.fsync(descriptor)
+    except OSError:
+        file.unlink(missing_ok=True)
+        raise
+    finally:
+        os.close(descriptor)
+    sync_directory(file.parent)
+    return True
+
+
+def _text(owner: Owner) -> str:
+    return json.dumps(owner.to_json()) + "\n"
+
+
+def _name(owner: Owner | None) -> str:
+    if owner is None:
+        return "a process that left no name"
+    since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(owner.since))
+    return f"process {owner.pid} on {owner.host} since {since}"

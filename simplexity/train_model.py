@@ -1,0 +1,12 @@
+"""Training alone, small and quick, by configs/train_model.yaml."""
+
+import sys
+from pathlib import Path
+
+if __name__ == "__main__":
+    # A script's own folder comes first on the path, where our packages would hide others of the same name.
+    package = Path(__file__).resolve().parent
+    sys.path[:] = [str(package.parent) if Path(entry).resolve() == package else entry for entry in sys.path]
+    from simplexity.composition import entrypoint
+
+    entrypoint("train_model")

@@ -1,0 +1,62 @@
+#!/bin/bash
+# One experiment as a SLURM job that survives preemption and time limits. From the checkout:
+#
+#   sbatch slurm/run.sh [overrides]                           what run_experiment.py takes: sbatch slurm/run.sh seed=3
+#   sbatch --time=30 --gpus-per-node=1 slurm/run.sh           options before the script outrank those below
+#   sbatch --array=0-7 slurm/run.sh [overrides]               seeds 0 to 7
+#   SIMPLEXITY_IMAGE=simplexity.sif sbatch slurm/run.sh       in a container
+#
+# The run is in outputs/slurm/JOBID, or JOBID_SEED for an array, and every restart continues it there.
+
+#SBATCH --job-name=simplexity
+#SBATCH --time=04:00:00
+#SBATCH --cpus-per-task=2
+#SBATCH --mem=4G
+#SBATCH --signal=USR2@120
+#SBATCH --requeue
+#SBATCH --open-mode=append
+
+# SLURM runs a copy of this script, so its own place says nothing about the checkout.
+cd "${SLURM_SUBMIT_DIR:?is not set: submit this script, as in: sbatch slurm/run.sh}" || exit
+[[ -f simplexity/cluster/requeue.sh ]] || cd .. || exit
+if ! source simplexity/cluster/requeue.sh; then
+  echo "slurm/run.sh: $SLURM_SUBMIT_DIR is not the checkout; submit from there: cd CHECKOUT && sbatch slurm/run.sh" >&2
+  exit 2
+fi
+
+# A resubmitted job has another id, and inherits the name.
+export SIMPLEXITY_RUN_NAME=${SIMPLEXITY_RUN_NAME:-$(job_name_for_slurm)}
+
+# The options of this job that may have come from the command line of sbatch, for a cluster that refuses to requeue.
+options_of_this_job() {
+  local record option value
+  record=$(scontrol --oneliner show job "$(job_name_for_slurm)")
+  for option in partition=Partition account=Account qos=QOS time=TimeLimit nodes=NumNodes ntasks=NumTasks \
+    cpus-per-task=CPUs/Task constraint=Features gres=TresPerNode mem=MinMemoryNode mem-per-cpu=MinMemoryCPU; do
+    value=$(field "$record" "${option#*=}")
+    [[ -z $value || $value == "(null)" || $value == N/A || $value == UNLIMITED ]] || echo "--${option%%=*}=${value#gres[:/]}"
+  done
+}
+
+submitted_again_with=("$@")
+resubmit() {
+  local options
+  mapfile -t options < <(options_of_this_job)
+  if [[ -n ${SLURM_ARRAY_TASK_ID-} ]]; then options+=(--array="$SLURM_ARRAY_TASK_ID"); fi
+  submit_from_job "${options[@]}" slurm/run.sh "${submitted_again_with[@]}"
+}
+
+if [[ -n ${SIMPLEXITY_IMAGE-} ]]; then
+  command=(apptainer exec --pwd "$PWD")
+  if [[ -e /dev/nvidiactl ]]; then command+=(--nv); fi
+  command+=("$SIMPLEXITY_IMAGE" python -m simplexity.run_experiment)
+else
+  command=(python)
+  if [[ -x .venv/bin/python ]]; then command=(.venv/bin/python); fi
+  command+=(simplexity/run_experiment.py)
+fi
+command+=("hydra.run.dir=outputs/slurm/$SIMPLEXITY_RUN_NAME")
+if [[ -n ${SLURM_ARRAY_TASK_ID-} ]]; then command+=("seed=$SLURM_ARRAY_TASK_ID"); fi
+
+# srun does not inherit --cpus-per-task from sbatch since SLURM 22.05.
+run_and_requeue srun --mpi=none --cpus-per-task="${SLURM_CPUS_PER_TASK:-1}" "${command[@]}" "$@"

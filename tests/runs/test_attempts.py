@@ -1,0 +1,83 @@
+import pytest
+
+from simplexity.runs import Event, EventKind, PhaseSeconds, next_start, split_attempts
+
+
+def ledger(text):
+    """Events from words such as "start:0 resume:0 checkpoint:100"."""
+    words = [word.split(":") for word in text.split()]
+    return [
+        Event(
+            i,
+            EventKind(kind),
+            int(step),
+            0.0,
+            0.0,
+            "n1",
+            1,
+            None,
+            PhaseSeconds(),
+            "SIGUSR2" if kind == "preempted" else None,
+        )
+        for i, (kind, step) in enumerate(words)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", []),
+        ("start:0", [(0, 0, 0)]),
+        ("start:0 first_step:1 checkpoint:100 preempted:100 requeued:100", [(0, 100, 100)]),
+        ("start:0 first_step:1 checkpoint:100 failed:140", [(0, 100, 140)]),
+        ("start:0 checkpoint:100 start:100 resume:100 checkpoint:200 complete:200", [(0, 100, 100), (100, 200, 200)]),
+        # The checkpoint of step 200 was unreadable.
+        ("start:0 checkpoint:100 checkpoint:200 start:200 resume:100 first_step:101", [(0, 200, 200), (100, 100, 101)]),
+        # A ledger whose beginning is gone.
+        ("checkpoint:100 start:100", [(100, 100, 100), (100, 100, 100)]),
+    ],
+)
+def test_attempts_begin_at_starts(text, expected):
+    attempts = split_attempts(ledger(text))
+    assert [(a.start_step, a.saved_step, a.reached_step) for a in attempts] == expected
+    assert [event for attempt in attempts for event in attempt.events] == ledger(text)
+
+
+STUCK = "start:100 resume:100 first_step:101 "
+
+
+@pytest.mark.parametrize(
+    ("text", "allowed", "without_progress"),
+    [
+        ("", True, 0),
+        ("start:0", True, 1),
+        ("start:0 " * 3, True, 3),
+        ("start:0 " * 4, False, 4),
+        # Progress of the attempt that is going on counts before the next one begins.
+        ("start:0 " * 4 + "checkpoint:10", True, 0),
+        ("start:0 checkpoint:100 " + STUCK * 3, True, 3),
+        ("start:0 checkpoint:100 " + STUCK * 4, False, 4),
+        (" ".join(f"start:{i} resume:{i} checkpoint:{i + 1} preempted:{i + 1}" for i in range(200)), True, 0),
+        # It saves, but what it saved cannot be read, again and again.
+        ("start:100 resume:50 checkpoint:100 " * 3, True, 3),
+        ("start:100 resume:50 checkpoint:100 " * 4, False, 4),
+        ("start:100 resume:50 checkpoint:100 " * 4 + "start:100 resume:50 checkpoint:101", True, 0),
+        # A checkpoint was lost once; the run goes on from an older one.
+        ("start:200 resume:200 start:200 resume:50 checkpoint:80 start:80 resume:80", True, 1),
+        # A person started it after it had failed, or extended it.
+        ("start:0 " * 4 + "failed:0 start:0", True, 1),
+        ("start:0 checkpoint:100 complete:100 start:100 resume:100", True, 1),
+        ("start:0 " * 4 + "failed:0", True, 0),
+        ("start:0 preempted:0 requeued:0 " * 4, False, 4),
+    ],
+)
+def test_retries_are_bounded_only_without_progress(text, allowed, without_progress):
+    decision = next_start(ledger(text))
+    assert (decision.allowed, decision.starts_without_progress) == (allowed, without_progress)
+    assert bool(decision.reason) is not allowed
+
+
+def test_the_refusal_names_step_and_causes():
+    decision = next_start(ledger(STUCK + (STUCK + "preempted:100 ") * 3))
+    assert decision.reason == "4 starts in a row saved nothing after step 100 (ended after first_step, SIGUSR2)"
+    assert next_start(ledger(STUCK * 4), max_retries=4).allowed

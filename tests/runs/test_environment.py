@@ -1,0 +1,83 @@
+import json
+import os
+import platform
+import subprocess
+import sys
+from importlib import metadata
+
+import pytest
+
+from simplexity.runs import _environment, environment_record, record_environment
+
+
+def test_the_record_names_versions_host_and_command(monkeypatch):
+    monkeypatch.setenv("SLURM_JOB_ID", "71")
+    record = environment_record(["NVIDIA H100"])
+    assert json.loads(json.dumps(record)) == record
+    assert record["host"] == os.uname().nodename
+    assert record["python"] == platform.python_version()
+    assert record["command"] == sys.argv
+    assert record["devices"] == ["NVIDIA H100"]
+    assert record["slurm"]["job_id"] == "71"
+
+
+def test_versions_hold_dependencies_of_dependencies():
+    versions = _environment._versions("equinox")
+    assert versions["equinox"] == metadata.version("equinox")
+    assert versions["jax"] == metadata.version("jax")
+    assert versions["jaxlib"] == metadata.version("jaxlib")
+    assert _environment._versions("no-such-distribution") == {}
+
+
+def test_git_state_follows_the_checkout(tmp_path, monkeypatch):
+    # As within a hook of another repository.
+    monkeypatch.setenv("GIT_DIR", "/nowhere")
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
+
+    def git(*arguments):
+        identity = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
+        done = subprocess.run(
+            ["git", "-C", tmp_path, *identity, *arguments], env=environment, check=True, capture_output=True
+        )
+        return done.stdout.decode().strip()
+
+    assert _environment._git_state(tmp_path) is None
+    git("init")
+    assert _environment._git_state(tmp_path) is None
+    (tmp_path / "file").write_text("one")
+    git("add", ".")
+    git("commit", "-m", "first")
+    assert _environment._git_state(tmp_path) == {"commit": git("rev-parse", "HEAD"), "dirty": False}
+    (tmp_path / "file").write_text("two")
+    assert _environment._git_state(tmp_path) == {"commit": git("rev-parse", "HEAD"), "dirty": True}
+    (tmp_path / "site-packages").mkdir()
+    assert _environment._git_state(tmp_path / "site-packages") is None
+
+
+def test_a_machine_without_git_has_no_commit(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert environment_record()["git"] is None
+
+
+def test_git_that_hangs_does_not_hold_up_the_run(tmp_path, monkeypatch):
+    (tmp_path / "git").write_text("#!/bin/sh\nexec /bin/sleep 30\n")
+    (tmp_path / "git").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(_environment, "_GIT_TIMEOUT_S", 0.2)
+    assert environment_record()["git"] is None
+
+
+def test_every_attempt_adds_its_record(tmp_path):
+    path = tmp_path / "environment.json"
+    for host in ("n1", "n2"):
+        record_environment(path, {"host": host})
+    assert json.loads(path.read_text()) == [{"host": "n1"}, {"host": "n2"}]
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[1"])
+def test_a_foreign_environment_file_is_named(tmp_path, content):
+    path = tmp_path / "environment.json"
+    path.write_text(content)
+    with pytest.raises(RuntimeError, match="is not a list of environments, one per attempt; move it away"):
+        record_environment(path, {})
+    assert path.read_text() == content

@@ -1,0 +1,337 @@
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from simplexity.runs import Liveness, RunLock, _lock, liveness, read_holder
+from simplexity.runs._owner import this_process
+
+# Quick enough for a test, slow enough for a busy machine.
+QUICK = {"heartbeat_s": 0.2, "expiry_s": 1.5}
+# Where nobody is alive, no time is too short.
+IMPATIENT = {"heartbeat_s": 0.1, "expiry_s": 0.4}
+# Holds the lock until its input ends, says whether it still does, and leaves in order.
+HOLD = """
+import pathlib, sys
+from simplexity.runs import RunLock, _owner
+if sys.argv[2]:
+    _owner._boot_id = lambda: sys.argv[2]
+with RunLock(pathlib.Path(sys.argv[1]), heartbeat_s=0.2, expiry_s=1.5) as lock:
+    print("held", flush=True)
+    sys.stdin.readline()
+    print(lock.still_held())
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "lock"
+
+
+@pytest.fixture
+def holder(folder):
+    """Another process that holds the lock."""
+    process = hold(folder)
+    yield process
+    process.kill()
+    process.communicate()
+
+
+@pytest.fixture(autouse=True)
+def _outside_slurm(monkeypatch):
+    for name in [name for name in os.environ if name.startswith("SLURM")]:
+        monkeypatch.delenv(name)
+
+
+def hold(folder, *command, kernel="", **environment):
+    process = subprocess.Popen(
+        [*command, sys.executable, "-c", HOLD, str(folder), kernel],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | environment,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
+def owner_of(folder):
+    seen = read_holder(folder)
+    assert seen is not None
+    assert seen.owner is not None
+    return seen.owner
+
+
+def forge(folder, **changes):
+    """Leaves a lock as a process elsewhere, or of another time, would."""
+    folder.mkdir(exist_ok=True)
+    owner = this_process(since=1.7e9)._replace(**changes)
+    (folder / "1").write_text(json.dumps(owner.to_json()))
+    return owner
+
+
+def elsewhere(folder, **changes):
+    return forge(folder, host="n7", pid=os.getpid(), kernel="another-boot", **changes)
+
+
+def test_a_lock_is_held_from_acquire_to_release(folder, caplog):
+    lock = RunLock(folder)
+    assert not lock.still_held()
+    assert read_holder(folder) is None
+    with lock:
+        assert lock.still_held()
+        assert lock.previous_alive is None
+        owner = owner_of(folder)
+        assert (owner.pid, owner.host) == (os.getpid(), os.uname().nodename)
+        assert liveness(owner) is Liveness.ALIVE
+    assert not lock.still_held()
+    assert read_holder(folder) is None
+    for _ in range(3):
+        with lock:
+            assert lock.still_held()
+    assert len(os.listdir(folder)) == 1
+    assert caplog.records == []
+
+
+def test_a_second_process_is_refused_in_one_line(folder, holder):
+    before = time.monotonic()
+    with pytest.raises(RuntimeError) as refused:
+        RunLock(folder).acquire()
+    assert time.monotonic() - before < 5
+    message = str(refused.value)
+    assert "\n" not in message
+    assert message.startswith(
+        f"the run directory {folder.parent} is in use by process {holder.pid} on {os.uname().nodename}"
+    )
+    assert f" since {time.strftime('%Y-%m-')}" in message
+    assert f"`kill {holder.pid}`" in message
+
+
+def test_one_process_cannot_hold_it_twice(folder):
+    with RunLock(folder) as lock:
+        with pytest.raises(RuntimeError, match="in use by process"):
+            RunLock(folder).acquire()
+        with pytest.raises(RuntimeError, match="already holds"):
+            lock.acquire()
+        assert lock.still_held()
+
+
+def test_a_killed_holder_is_taken_over_at_once(folder, holder, caplog):
+    before = time.time()
+    holder.send_signal(signal.SIGKILL)
+    # Not waited for: it is a zombie now.
+    while liveness(owner_of(folder)) is Liveness.ALIVE:
+        time.sleep(0.01)
+    start = time.monotonic()
+    with caplog.at_level(logging.WARNING), RunLock(folder) as lock:
+        assert time.monotonic() - start < 5
+        assert lock.previous_alive is not None
+        assert before - 5 < lock.previous_alive < time.time() + 1
+    assert f"process {holder.pid} on" in caplog.text
+    assert "that process has ended" in caplog.text
+
+
+def test_a_holder_that_was_frozen_and_taken_over_knows_it(folder):
+    # Frozen in another container: nobody can see that it lives.
+    frozen = hold(folder, kernel="another-boot")
+    frozen.send_signal(signal.SIGSTOP)
+    with RunLock(folder, **IMPATIENT) as lock:
+        frozen.send_signal(signal.SIGCONT)
+        out, _ = frozen.communicate("\n", timeout=20)
+        assert out == "False\n"
+        assert lock.still_held()
+    assert os.listdir(folder) == ["2"]
+
+
+@pytest.mark.parametrize("change", [{"started": 1}, {"pid": 2**22 + 1}])
+def test_a_pid_that_another_process_has_now_is_no_holder(folder, change):
+    assert liveness(forge(folder, **change)) is Liveness.DEAD
+    with RunLock(folder) as lock:
+        assert lock.still_held()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"kernel": "another-boot"},
+        {"kernel": None},
+        {"namespace": "pid:[1] time:[1]"},
+        {"namespace": None},
+        {"started": None},
+        {"namespace": "pid:[1] time:[1]", "pid": 2**22 + 1},
+    ],
+)
+def test_what_cannot_be_seen_is_neither_alive_nor_dead(folder, change):
+    assert liveness(forge(folder, **change)) is Liveness.UNSEEN
+
+
+def test_a_container_with_its_own_process_ids_is_not_mistaken(folder):
+    command = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    if subprocess.run([*command, "true"], capture_output=True).returncode != 0:
+        pytest.skip("this user may not make a process namespace")
+    process = hold(folder, *command)
+    try:
+        # Process 1 of its container, and process 1 lives here, too.
+        assert owner_of(folder).pid == 1
+        assert liveness(owner_of(folder)) is Liveness.UNSEEN
+        with pytest.raises(RuntimeError, match="in use by process 1 on"):
+            RunLock(folder, **QUICK).acquire()
+    finally:
+        process.kill()
+        process.communicate()
+    with RunLock(folder, **IMPATIENT) as lock:
+        assert lock.still_held()
+
+
+def test_the_old_proc_of_a_new_namespace_is_not_believed(folder):
+    if subprocess.run(["unshare", "--pid", "--fork", "true"], capture_output=True).returncode != 0:
+        pytest.skip("this user may not make a process namespace")
+    process = hold(folder, "unshare", "--pid", "--fork", "--kill-child")
+    owner = owner_of(folder)
+    process.kill()
+    process.communicate()
+    assert (owner.pid, owner.started) == (1, None)
+
+
+def test_another_hosts_silence_is_waited_for(folder, caplog):
+    elsewhere(folder)
+    start = time.monotonic()
+    with caplog.at_level(logging.WARNING), RunLock(folder, **IMPATIENT):
+        assert 0.4 <= time.monotonic() - start < 10
+    assert "on n7" in caplog.text
+    assert "no heartbeat for 0.4 s" in caplog.text
+
+
+@pytest.mark.parametrize("heartbeats_s", [[9e9, 9e9 + 1, 9e9 + 2], [5e8, 4e8, 3e8]])
+def test_another_hosts_heartbeat_counts_whatever_its_clock_says(folder, heartbeats_s):
+    elsewhere(folder)
+    stop = threading.Event()
+
+    def beat():
+        while not stop.wait(0.2):
+            # The clock of that host is wrong, or goes backwards.
+            time_s = heartbeats_s.pop(0) if len(heartbeats_s) > 1 else heartbeats_s[0]
+            os.utime(folder / "1", (time_s, time_s))
+
+    thread = threading.Thread(target=beat)
+    thread.start()
+    with pytest.raises(RuntimeError, match=r"in use by process .* on n7"):
+        RunLock(folder, **QUICK).acquire()
+    stop.set()
+    thread.join()
+
+
+def test_a_lock_without_a_name_is_waited_for(folder):
+    folder.mkdir()
+    (folder / "1").write_text('{"token": "ha')
+    start = time.monotonic()
+    with RunLock(folder, **IMPATIENT) as lock:
+        assert time.monotonic() - start >= 0.4
+        assert lock.still_held()
+
+
+@pytest.mark.parametrize(("restarts", "job", "free"), [(1, "21", True), (0, "21", False), (1, "22", False)])
+def test_a_requeued_job_takes_over_its_former_incarnation(folder, monkeypatch, caplog, restarts, job, free):
+    process = hold(folder, SLURM_JOB_ID="21")
+    monkeypatch.setenv("SLURM_JOB_ID", job)
+    monkeypatch.setenv("SLURM_RESTART_COUNT", str(restarts))
+    lock = RunLock(folder, **QUICK)
+    try:
+        if free:
+            with caplog.at_level(logging.WARNING), lock:
+                assert lock.still_held()
+            assert "it was restart 0 of this SLURM job" in caplog.text
+        else:
+            with pytest.raises(RuntimeError, match="in use"):
+                lock.acquire()
+    finally:
+        process.kill()
+        process.communicate()
+
+
+RACE = """
+import os, pathlib, sys, time
+from simplexity.runs import RunLock, _lock
+really_create = _lock._create
+def create(file, content):
+    time.sleep(0.1)  # until all have come to the same conclusion
+    return really_create(file, content)
+_lock._create = create
+children = []
+for _ in range(8):
+    if (child := os.fork()) == 0:
+        lock = RunLock(pathlib.Path(sys.argv[1]))
+        try:
+            lock.acquire()
+        except RuntimeError as error:
+            os._exit(1 if "in use by process" in str(error) else 2)
+        time.sleep(0.5)
+        os._exit(0 if lock.still_held() else 3)
+    children.append(child)
+print(*sorted(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children))
+"""
+
+
+@pytest.mark.parametrize("first", ["no lock", "a stale lock"])
+def test_of_many_processes_one_gets_the_lock(folder, first):
+    if first == "a stale lock":
+        forge(folder, pid=2**22 + 1)
+    # Each winner leaves without releasing: the next round finds a stale lock.
+    for _ in range(2):
+        done = subprocess.run([sys.executable, "-c", RACE, str(folder)], capture_output=True, text=True, timeout=30)
+        assert done.stdout == "0 1 1 1 1 1 1 1\n"
+        assert done.stderr.count("took over") == done.stderr.count("\n") <= 1
+
+
+def test_one_that_looked_long_ago_cannot_slip_in_below(folder, monkeypatch):
+    # It judges number 1 stale. Meanwhile 2 was used, and 3 is held by a live process, which has removed 1 and 2.
+    forge(folder, pid=2**22 + 1)
+    really_create, rounds = _lock._create, []
+
+    def create(file, content):
+        if not rounds:
+            rounds.append(file.name)
+            forge(folder)
+            (folder / "1").rename(folder / "3")
+        return really_create(file, content)
+
+    monkeypatch.setattr(_lock, "_create", create)
+    with pytest.raises(RuntimeError, match="in use"):
+        RunLock(folder).acquire()
+    assert rounds == ["2"]
+    assert (folder / "2").exists()
+    assert owner_of(folder).since == 1.7e9
+
+
+def test_a_forked_child_does_not_release(folder):
+    program = """
+import os, pathlib, sys
+from simplexity.runs import RunLock
+with RunLock(pathlib.Path(sys.argv[1])) as lock:
+    if (child := os.fork()) == 0:
+        lock.release()
+        os._exit(0)
+    os.waitpid(child, 0)
+    print(lock.still_held())
+"""
+    done = subprocess.run([sys.executable, "-c", program, str(folder)], capture_output=True, text=True, timeout=20)
+    assert (done.stdout, done.stderr) == ("True\n", "")
+    assert read_holder(folder) is None
+
+
+@pytest.mark.parametrize(("heartbeat_s", "expiry_s"), [(0.0, 1.0), (-1.0, 1.0), (5.0, 9.0)])
+def test_times_that_make_no_sense_are_refused(folder, heartbeat_s, expiry_s):
+    with pytest.raises(ValueError, match="`expiry_s` must be at least twice `heartbeat_s`"):
+        RunLock(folder, heartbeat_s=heartbeat_s, expiry_s=expiry_s)
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    with pytest.raises(RuntimeError, match=r"^the lock .*gone/lock cannot be taken: No such file or directory$"):
+        RunLock(tmp_path / "gone" / "lock").acquire()

@@ -1,0 +1,158 @@
+"""A real SLURM for the tests of this folder, and small sweeps on it whose runs need nothing but Python."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from simplexity.cluster import ClusterProfile, QueuedTask, batch_script, queued_tasks, split_into_arrays, submit
+
+DEV_CLUSTER = Path(__file__).parents[2] / "slurm" / "dev-cluster"
+PAYLOAD = Path(__file__).parent / "payload.py"
+PROGRAMS = ("sbatch", "munge")
+
+
+class DevCluster:
+    """A cluster that `slurm/dev-cluster up FOLDER OPTIONS` starts."""
+
+    def __init__(self, folder: Path, options: tuple[str, ...]):
+        self.folder = folder
+        self.options = options
+
+    def up(self) -> None:
+        self.call("up", *self.options)
+
+    def call(self, command: str, *options: str) -> str:
+        answer = subprocess.run(
+            [DEV_CLUSTER, command, self.folder, *options], capture_output=True, text=True, timeout=120
+        )
+        assert answer.returncode == 0, answer.stderr
+        return answer.stdout
+
+    def sweep(self, folder: Path, runs: int, working_folder: Path | None = None, **changes) -> "Sweep":
+        """Submits runs of the payload: `work` is what each does, and other keywords change the profile."""
+        return Sweep(folder, runs, working_folder or folder.parent, dev_profile(**changes))
+
+    def wait_until(self, condition, timeout_s: float = 60) -> None:
+        wait_until(condition, timeout_s)
+
+    def pid(self, daemon: str) -> int:
+        return int((self.folder / "run" / f"{daemon}.pid").read_text().split()[0])
+
+
+class Sweep:
+    """Runs of the payload as array tasks, submitted as the launcher does it."""
+
+    def __init__(self, folder: Path, runs: int, working_folder: Path, profile: ClusterProfile):
+        self.folder = folder
+        folder.mkdir(parents=True)
+        script = folder / "array_0.sh"
+        (array,) = split_into_arrays(range(runs), 1001)
+        text = batch_script(
+            job_name="payload",
+            task_command=[sys.executable, str(PAYLOAD)],
+            sweep_folder=folder,
+            script_path=script,
+            working_folder=working_folder,
+            array=array,
+            parallelism=None,
+            profile=profile,
+        )
+        script.write_text(text)
+        self.job_id = submit(script)
+        self.runs = range(runs)
+
+    def lines(self, index: int, name: str) -> list[str]:
+        return lines_of(self.folder / str(index) / name)
+
+    def log(self, index: int) -> str:
+        return (self.folder / "logs" / f"{index}.log").read_text()
+
+    def task(self, index: int) -> QueuedTask:
+        return queued_tasks([self.job_id])[f"{self.job_id}_{index}"]
+
+    def wait_for_start(self, steps: int = 3) -> None:
+        wait_until(lambda: all(len(self.lines(index, "steps")) >= steps for index in self.runs))
+
+    def wait_for_end(self) -> None:
+        wait_until(lambda: all(self.lines(index, "ends") for index in self.runs))
+        wait_until(lambda: all(self.task(index).state not in ("RUNNING", "COMPLETING") for index in self.runs))
+
+
+def dev_profile(work: dict | None = None, environment: dict[str, str] | None = None, **changes) -> ClusterProfile:
+    values = {
+        "partition": "low", "account": None, "qos": None, "constraint": None, "gres": None, "gpus_per_node": None,
+        "cpus_per_task": 1, "memory": "100M", "time_limit_minutes": 10, "signal_lead_s": 60, "nodes": 1,
+        "tasks_per_node": 1, "sbatch_options": {}, "setup": [],
+        "environment": {"PAYLOAD": json.dumps(work or {}), **(environment or {})},
+        "scratch_folder": None, "cache_folder": None, "container": None,
+    }  # fmt: skip
+    return ClusterProfile(**values | changes)
+
+
+def lines_of(file: Path) -> list[str]:
+    return file.read_text().splitlines() if file.exists() else []
+
+
+def slurm(*command: str) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout.strip()
+
+
+def preempt_everything() -> str:
+    """A short job that needs every node for itself."""
+    return slurm("sbatch", "--parsable", "-phigh", "-N2", "--exclusive", "-o/dev/null", "--wrap=srun --mpi=none true")
+
+
+def wait_until(condition, timeout_s: float = 60) -> None:
+    """Waits for it, and spares requeued tasks the delay that SLURM gives them."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, _queue("%i %T %r")
+        for line in _queue("%i %r", "--states=PENDING").splitlines():
+            task, reason = line.split(maxsplit=1)
+            if reason == "BeginTime":
+                subprocess.run(
+                    ["scontrol", "update", f"JobId={task}", "StartTime=now"], capture_output=True, timeout=60
+                )
+        time.sleep(0.2)
+
+
+def _queue(form: str, *options: str) -> str:
+    command = ["squeue", "--noheader", "--array", f"--format={form}", *options]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60).stdout
+
+
+@pytest.fixture(scope="session")
+def _clusters(tmp_path_factory):
+    if missing := [program for program in PROGRAMS if shutil.which(program) is None]:
+        pytest.skip(f"SLURM is not installed (no {missing[0]}); `slurm/dev-cluster up` says how to install it")
+    running: dict[tuple[str, ...], DevCluster] = {}
+
+    def get(options: tuple[str, ...]) -> DevCluster:
+        if options not in running:
+            running[options] = DevCluster(tmp_path_factory.mktemp("slurm"), options)
+            running[options].up()
+        return running[options]
+
+    yield get
+    for cluster in running.values():
+        cluster.call("down")
+
+
+@pytest.fixture
+def dev_cluster(_clusters, monkeypatch):
+    """Options of dev-cluster -> a running cluster that SLURM's commands now talk to, shared within the session."""
+
+    def use(*options: str) -> DevCluster:
+        cluster = _clusters(options)
+        for name in [name for name in os.environ if name.startswith(("SLURM_", "SBATCH_"))]:
+            monkeypatch.delenv(name)
+        monkeypatch.setenv("SLURM_CONF", str(cluster.folder / "slurm.conf"))
+        return cluster
+
+    return use

@@ -1,0 +1,144 @@
+"""The exit-code contract on a real SLURM: what is stopped comes back exactly once, what is cancelled does not."""
+
+import os
+import signal
+import time
+
+import pytest
+
+pytestmark = pytest.mark.slurm
+
+REQUEUES = ("--preempt-mode=requeue",)
+SIGTERM_ONLY = ("--preempt-mode=requeue", "--no-user-signal")
+CANCELS = ("--preempt-mode=cancel", "--no-user-signal")
+CANCELS_AT_ONCE = ("--preempt-mode=cancel", "--no-user-signal", "--grace=0")
+
+
+@pytest.mark.parametrize(
+    ("options", "first_signal"),
+    [
+        (REQUEUES, signal.SIGUSR2),
+        (SIGTERM_ONLY, signal.SIGTERM),
+        (CANCELS, signal.SIGTERM),
+        (CANCELS_AT_ONCE, signal.SIGTERM),
+    ],
+    ids=["requeue", "requeue-without-user-signal", "cancel", "cancel-without-grace"],
+)
+def test_preempted_array_tasks_come_back_once_each(dev_cluster, tmp_path, options, first_signal):
+    cluster = dev_cluster(*options)
+    sweep = cluster.sweep(tmp_path / "sweep", 3, work=dict(steps=30, save_s=1))
+    sweep.wait_for_start()
+    cluster.preempt_everything()
+    sweep.wait_for_end()
+    for index in sweep.runs:
+        starts = [line.split() for line in sweep.lines(index, "starts")]
+        assert [restart for _, restart in starts] == ["0", "1"]
+        assert len({job for job, _ in starts}) == 1
+        assert sweep.lines(index, "told") == [str(int(first_signal))]
+        assert sweep.lines(index, "steps") == [str(step) for step in range(30)]
+        assert sweep.task(index).state == "COMPLETED"
+
+
+@pytest.mark.parametrize("options", [REQUEUES, CANCELS], ids=["requeue", "cancel"])
+@pytest.mark.parametrize("in_grace_time", [False, True])
+def test_scancel_brings_nothing_back(dev_cluster, tmp_path, options, in_grace_time):
+    cluster = dev_cluster(*options)
+    sweep = cluster.sweep(tmp_path / "sweep", 2, work=dict(steps=400, save_s=3))
+    sweep.wait_for_start()
+    if in_grace_time:
+        high = cluster.preempt_everything()
+        cluster.wait_until(lambda: all(sweep.lines(index, "told") for index in sweep.runs))
+        cluster.slurm("scancel", high)
+    cluster.slurm("scancel", sweep.job_id)
+    cluster.wait_until(lambda: all(sweep.task(index).state == "CANCELLED" for index in sweep.runs))
+    for index in sweep.runs:
+        assert len(sweep.lines(index, "starts")) == 1
+        assert "was cancelled and is not requeued" in sweep.log(index)
+
+
+def test_a_cancelled_task_leaves_the_others_alone(dev_cluster, tmp_path):
+    cluster = dev_cluster(*REQUEUES)
+    sweep = cluster.sweep(tmp_path / "sweep", 2, work=dict(steps=25))
+    sweep.wait_for_start()
+    cluster.slurm("scancel", f"{sweep.job_id}_1")
+    cluster.wait_until(lambda: sweep.lines(0, "ends") and sweep.task(1).state == "CANCELLED")
+    assert sweep.lines(0, "steps") == [str(step) for step in range(25)]
+    assert len(sweep.lines(1, "starts")) == 1
+
+
+def test_a_task_that_slurm_refuses_to_requeue_is_submitted_anew(dev_cluster, tmp_path):
+    cluster = dev_cluster(*CANCELS)
+    sweep = cluster.sweep(tmp_path / "sweep", 2, work=dict(steps=30))
+    sweep.wait_for_start()
+    for index in sweep.runs:
+        cluster.slurm("scontrol", "update", f"JobId={sweep.job_id}_{index}", "Requeue=0")
+    cluster.preempt_everything()
+    sweep.wait_for_end()
+    for index in sweep.runs:
+        first, second = (line.split() for line in sweep.lines(index, "starts"))
+        assert first[0] != second[0]
+        assert second[1] == "0"
+        assert sweep.lines(index, "steps") == [str(step) for step in range(30)]
+
+
+def test_a_run_that_needs_more_than_its_time_limit_completes(dev_cluster, tmp_path):
+    """The lead is so long that the signal comes a few seconds after each start."""
+    cluster = dev_cluster(*REQUEUES)
+    sweep = cluster.sweep(
+        tmp_path / "sweep", 1,
+        work=dict(steps=90, step_s=0.2), time_limit_minutes=1, signal_lead_s=57,
+    )  # fmt: skip
+    sweep.wait_for_end()
+    assert len(sweep.lines(0, "starts")) >= 2
+    assert sweep.lines(0, "steps") == [str(step) for step in range(90)]
+
+
+@pytest.mark.slow
+def test_a_run_that_did_not_save_before_its_time_limit_comes_back(dev_cluster, tmp_path):
+    """SLURM kills what has not left KillWait after the limit: the request to requeue must come before that."""
+    cluster = dev_cluster(*REQUEUES)
+    sweep = cluster.sweep(
+        tmp_path / "sweep", 1,
+        work=dict(steps=900, deaf_to=["SIGUSR2", "SIGTERM"]), time_limit_minutes=1, signal_lead_s=1,
+    )  # fmt: skip
+    cluster.wait_until(lambda: len(sweep.lines(0, "starts")) == 2, timeout_s=150)
+    assert sweep.lines(0, "starts")[1].split()[1] == "1"
+    cluster.slurm("scancel", "--signal=KILL", "--full", sweep.job_id)
+    cluster.slurm("scancel", sweep.job_id)
+
+
+@pytest.mark.parametrize("exit_code", [1, 2])
+def test_a_run_that_fails_is_shown_as_failed(dev_cluster, tmp_path, exit_code):
+    cluster = dev_cluster(*REQUEUES)
+    sweep = cluster.sweep(tmp_path / "sweep", 1, work=dict(steps=1, exit_code=exit_code))
+    sweep.wait_for_end()
+    assert sweep.task(0).state == "FAILED"
+    assert f"ExitCode={exit_code}:0" in cluster.slurm("scontrol", "--oneliner", "show", "job", f"{sweep.job_id}_0")
+    assert len(sweep.lines(0, "starts")) == 1
+
+
+def test_the_request_to_requeue_outlasts_a_restart_of_the_controller(dev_cluster, tmp_path):
+    cluster = dev_cluster(*REQUEUES)
+    sweep = cluster.sweep(tmp_path / "sweep", 1, work=dict(steps=30, save_s=1))
+    sweep.wait_for_start()
+    cluster.slurm("scancel", "--signal=USR2", sweep.job_id)
+    os.kill(cluster.pid("slurmctld"), signal.SIGKILL)
+    deadline = time.monotonic() + 60
+    while "no answer from SLURM" not in sweep.log(0):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    cluster.up()
+    sweep.wait_for_end()
+    assert len(sweep.lines(0, "starts")) == 2
+    assert sweep.lines(0, "steps") == [str(step) for step in range(30)]
+
+
+def test_paths_and_values_of_any_characters(dev_cluster, tmp_path):
+    cluster = dev_cluster(*REQUEUES)
+    hostile = "a b'c\"d $HOME `id` %a \\n\nü;&#"
+    folder = tmp_path / hostile
+    sweep = cluster.sweep(folder / "sweep", 2, environment={"HOSTILE": hostile}, setup=['echo "<$HOSTILE> in $PWD"'])
+    sweep.wait_for_end()
+    for index in sweep.runs:
+        assert f"<{hostile}> in {folder}\n" in sweep.log(index)
+        assert sweep.task(index).state == "COMPLETED"
