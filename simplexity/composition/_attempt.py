@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import jax
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from simplexity.cluster import CompilationCache, PreemptionGuard
@@ -26,6 +25,7 @@ from simplexity.training import RunMetrics, TrainResult, TrainState, train
 from ._build import Experiment, build
 from ._checkpoints import open_checkpoints, restore
 from ._compilation import BackgroundCompilation
+from ._instantiate import instantiate
 from ._ledger_logger import LedgerLogger
 from ._outcome import RunResult, describe_final_loss
 from ._problems import blaming
@@ -146,7 +146,7 @@ def _reached_step(directory: RunDirectory) -> int | None:
 def _logger(directory: RunDirectory, config: DictConfig, ledger: Ledger) -> Logger:
     loggers: dict[str, Logger] = {"ledger": LedgerLogger(ledger)}
     if config.logging.instance is not None:
-        loggers["configured"] = _configured_logger(config.logging.instance, directory.path)
+        loggers["configured"] = instantiate(config.logging.instance, run_directory=directory.path)
     return CompositeLogger(loggers)
 
 

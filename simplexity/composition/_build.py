@@ -1,22 +1,21 @@
 """From a checked config to the objects of an experiment."""
 
-import inspect
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
-from hydra.utils import get_object, instantiate
 from jaxtyping import PRNGKeyArray
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from simplexity.evaluation import ValidationSettings
 from simplexity.generative_processes import DataGenerator
 from simplexity.predictive_models import PredictiveModel
 from simplexity.training import TrainingSettings, TrainState, initial_train_state, make_optimizer, run_keys
 
+from ._instantiate import instantiate
 from ._problems import ConfigError, Problem, blaming
 
 
@@ -87,7 +86,7 @@ def build(config: DictConfig) -> Experiment:
 def _generator(config: DictConfig, name: str) -> DataGenerator:
     section = config[name]
     with blaming(f"{name}.instance"):
-        process = _instantiate(section.instance)
+        process = instantiate(section.instance)
     with blaming(name):
         return DataGenerator(process, section.bos_token, section.eos_token)
 
@@ -101,11 +100,11 @@ def _training_settings(config: DictConfig) -> TrainingSettings:
 def _optimizer(config: DictConfig) -> tuple[optax.GradientTransformation, Callable[[int], float]]:
     section = config.training
     with blaming("training.optimizer.instance"):
-        instance = _instantiate(section.optimizer.instance)
+        instance = instantiate(section.optimizer.instance)
     with blaming("training.schedule"):
-        schedule = _instantiate(section.schedule)
+        schedule = instantiate(section.schedule)
     rate = section.optimizer.instance.get("learning_rate", 1.0)
-    base = rate if isinstance(rate, int | float) else _instantiate(rate)
+    base = rate if isinstance(rate, int | float) else instantiate(rate)
 
     def learning_rate(step: int) -> float:
         at_step = base(jnp.asarray(step)) if callable(base) else base
@@ -116,19 +115,4 @@ def _optimizer(config: DictConfig) -> tuple[optax.GradientTransformation, Callab
 
 def _model_maker(config: DictConfig, vocab_size: int, sequence_len: int) -> Callable[[PRNGKeyArray], PredictiveModel]:
     section = config.predictive_model.instance
-    accepted = inspect.signature(get_object(section._target_)).parameters
-    derived = {"vocab_size": vocab_size, "sequence_len": sequence_len}
-    supplied = {name: value for name, value in derived.items() if name in accepted}
-    return lambda key: _instantiate(section, **supplied, key=key)
-
-
-def _instantiate(section: DictConfig | None, **supplied: Any) -> Any:
-    """Builds what `section` names, and says what its constructor said, without Hydra's frame around it."""
-    if section is None:
-        return None
-    try:
-        return instantiate(OmegaConf.to_container(section, resolve=True), **supplied, _convert_="all")
-    except Exception as error:
-        if isinstance(error.__cause__, ValueError | TypeError):
-            raise error.__cause__ from None
-        raise
+    return lambda key: instantiate(section, vocab_size=vocab_size, sequence_len=sequence_len, key=key)

@@ -124,7 +124,8 @@ class _Checker:
         remedy = ""
         if path in GENERATORS:
             name = value if isinstance(value, str) else "NAME"
-            remedy = f"; choose a process: {path}={name}, in a YAML file's defaults `override /{GENERATOR_GROUP}@{path}: {name}`"
+            in_yaml = f"`override /{GENERATOR_GROUP}@{path}: {name}`"
+            remedy = f"; choose a process: {path}={name}, in a YAML file's defaults {in_yaml}"
         elif isinstance(value, str):
             remedy = f"; to choose from its group: {path.replace('.', '/')}={value}"
         self.problems.append(Problem(path, f"must be a section, got {say(value)}{remedy}"))

@@ -2,13 +2,13 @@
 
 from typing import Protocol
 
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from simplexity.persistence import OrbaxCheckpointer
 from simplexity.runs import EventKind, Ledger, RunDirectory
 from simplexity.training import Checkpointer, TrainState
 
+from ._instantiate import instantiate
 from ._problems import ConfigError, Problem, blaming
 
 

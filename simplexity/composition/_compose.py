@@ -42,14 +42,15 @@ def compose(config_name: str, overrides: Sequence[str] = ()) -> DictConfig:
 
 
 def compose_leniently(
-    config_name: str, overrides: Sequence[str], config_dir: str | None = None
+    config_name: str, overrides: Sequence[str], *, config_dir: str | None = None, sweeping: bool = False
 ) -> tuple[DictConfig, list[Problem]]:
     """Composes what can be composed, leaving out one by one the overrides that cannot be applied.
 
     Args:
         config_name: Name of the primary config.
-        overrides: As on the command line; of one that sweeps, the first value is taken.
+        overrides: As on the command line.
         config_dir: A further folder of configs.
+        sweeping: Whether overrides may sweep; the first of the values is then taken.
 
     Returns:
         The config with Hydra's section, and a problem for each override that was left out.
@@ -64,7 +65,8 @@ def compose_leniently(
     with composing():
         while True:
             try:
-                remaining = [first_value(override) for override in remaining]
+                if sweeping:
+                    remaining = [first_value(override) for override in remaining]
                 config = hydra.compose(config_name, remaining, return_hydra_config=True)
                 break
             except COMPOSITION_ERRORS as error:

@@ -118,7 +118,9 @@ def _line(error: Exception) -> str:
 def _diagnosis(error: Exception, config_name: str, arguments: argparse.Namespace) -> ConfigError:
     """Everything that is wrong with a command at which Hydra stopped, when it stops at the first mistake."""
     try:
-        config, problems = compose_leniently(config_name, arguments.overrides, arguments.config_dir)
+        config, problems = compose_leniently(
+            config_name, arguments.overrides, config_dir=arguments.config_dir, sweeping=arguments.multirun
+        )
     except ConfigError as worse:
         return worse
     problems += check(config)

@@ -69,7 +69,7 @@ CONFIG = Section(
         "logging": Section(keys={"instance": Target(supplied=frozenset({"run_directory"}), nullable=True)}),
         "persistence": Section(
             keys={
-                "instance": Target(supplied=frozenset({"directory"}), nullable=True),
+                "instance": Target(supplied=frozenset({"directory", "on_commit"}), nullable=True),
                 "resume": Literal["auto", "never", "required"],
             }
         ),

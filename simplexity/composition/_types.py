@@ -76,7 +76,8 @@ def describe(annotation: Any) -> str:
     if origin in (Union, types.UnionType):
         return _either([describe(member) for member in _members(arguments)])
     if origin is Literal:
-        return f"one of {', '.join(map(str, arguments))}" if len(arguments) > 1 else f"{arguments[0]}"
+        names = ", ".join(map(str, arguments))
+        return f"one of {names}" if "," in names else names
     if _is_array(annotation):
         return "a list of numbers"
     scalar = _scalar(annotation)
@@ -89,7 +90,7 @@ def describe(annotation: Any) -> str:
         if issubclass(kind, Mapping):
             return "a section"
         if issubclass(kind, Sequence):
-            return "a list" if arguments == () else f"a list of {_plural(arguments[0])}"
+            return f"a list of {_plural(arguments[0])}" if len(arguments) > 0 else "a list"
     return "a section with a `_target_`"
 
 

@@ -95,17 +95,14 @@ class GenerativeProcess(eqx.Module):
         get what float32 rounding leaves of their cancelling terms.
         """
 
-        def advance(carry, token):
-            state, log_probability = carry
+        def advance(state, token):
             successor = _successor(self.transition_matrices, state, token)
             mass = jnp.maximum(_mass(successor, self.normalizer), 0.0)
             # After an impossible token the state is zero, and so are all masses that follow: minus infinity, not nan.
-            state = jnp.where(mass > 0, successor / jnp.where(mass > 0, mass, 1.0), 0.0)
-            return (state, log_probability + jnp.log(mass)), None
+            return jnp.where(mass > 0, successor / jnp.where(mass > 0, mass, 1.0), 0.0), mass
 
-        start = jnp.asarray(self.initial_state, jnp.float32), jnp.zeros(())
-        (_, log_probability), _ = jax.lax.scan(advance, start, jnp.asarray(word))
-        return log_probability
+        _, masses = jax.lax.scan(advance, jnp.asarray(self.initial_state, jnp.float32), jnp.asarray(word))
+        return jnp.sum(jnp.log(masses))
 
     def word_probability(self, word: Int[ArrayLike, " length"]) -> Float[Array, ""]:
         """The probability that the process, from its initial state, begins with `word`; a long word's underflows."""

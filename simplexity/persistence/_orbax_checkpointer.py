@@ -3,6 +3,7 @@
 import logging
 import os
 import time
+from collections.abc import Callable
 from concurrent import futures
 from pathlib import Path
 
@@ -34,6 +35,7 @@ class OrbaxCheckpointer:
         keep_every_steps: The first checkpoint at or past each multiple of this stays for good; None for no others.
         save_every_steps: A checkpoint is due at each multiple of this; None for none by steps.
         save_every_minutes: A checkpoint is due when the last is this old; None for none by time.
+        on_commit: Called with each step that is committed, by the background thread; supplied by the program.
 
     Raises:
         ValueError: If a number is out of its range.
@@ -47,11 +49,13 @@ class OrbaxCheckpointer:
         keep_every_steps: int | None,
         save_every_steps: int | None,
         save_every_minutes: float | None,
+        on_commit: Callable[[int], object] = lambda step: None,
     ) -> None:
         self._retention = Retention(max_to_keep, keep_every_steps)
         self._cadence = SaveCadence(save_every_steps, save_every_minutes)
         # Orbax refuses relative paths, and the current directory may change.
         self._directory = Path(directory).absolute()
+        self._on_commit = on_commit
         _require_writable(self._directory)
         self._writer = futures.ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
         self._pending: futures.Future[None] | None = None
@@ -156,6 +160,7 @@ class OrbaxCheckpointer:
             writer.save(uncommitted(self._directory, step), args=ocp.args.Composite(state=state))
             write_manifest(uncommitted(self._directory, step), leaves)
             commit(self._directory, step)
+            self._on_commit(step)
             for superseded in self._retention.superseded(self.steps()):
                 delete(self._directory, superseded)
         except Exception as error:

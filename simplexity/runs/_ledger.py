@@ -51,6 +51,8 @@ class Ledger:
             OSError: If the line cannot be written whole; then the ledger is as it was.
         """
         with self._lock:
+            # Before the elapsed time is taken, which thus is never less than the phases' sum.
+            spent = PhaseSeconds(*(round(seconds, 4) for seconds in self.phases.seconds()))
             event = Event(
                 sequence=self._events[-1].sequence + 1 if self._events else 0,
                 kind=kind,
@@ -60,7 +62,7 @@ class Ledger:
                 host=os.uname().nodename,
                 pid=os.getpid(),
                 slurm=slurm_ids(),
-                seconds=PhaseSeconds(*(round(seconds, 4) for seconds in self.phases.seconds())),
+                seconds=spent,
                 reason=reason,
                 reached_step=reached_step,
                 previous_alive=previous_alive,

@@ -29,7 +29,7 @@ def test_reads_what_was_written(checkpoint):
     verify_files(checkpoint, manifest)
 
 
-@pytest.mark.parametrize("bit", [0, 1, 5, 7])
+@pytest.mark.parametrize("bit", [0, 6])
 def test_every_flipped_bit_of_the_manifest_is_harmless_or_found(checkpoint, bit):
     path, whole = checkpoint / "manifest.json", read_manifest(checkpoint)
     content = path.read_bytes()

@@ -12,7 +12,6 @@ import pytest
 from simplexity.runs import Liveness, RunLock, _lock, liveness, read_holder
 from simplexity.runs._owner import this_process
 
-# Quick enough for a test, slow enough for a busy machine.
 QUICK = {"heartbeat_s": 0.2, "expiry_s": 1.5}
 # Where nobody is alive, no time is too short.
 IMPATIENT = {"heartbeat_s": 0.1, "expiry_s": 0.4}
@@ -50,13 +49,9 @@ def _outside_slurm(monkeypatch):
 
 
 def hold(folder, *command, kernel="", **environment):
-    process = subprocess.Popen(
-        [*command, sys.executable, "-c", HOLD, str(folder), kernel],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env=os.environ | environment,
-    )
+    program = [*command, sys.executable, "-c", HOLD, str(folder), kernel]
+    pipe, values = subprocess.PIPE, os.environ | environment
+    process = subprocess.Popen(program, stdin=pipe, stdout=pipe, text=True, env=values)
     assert process.stdout is not None
     assert process.stdout.readline() == "held\n"
     return process
@@ -150,28 +145,6 @@ def test_a_holder_that_was_frozen_and_taken_over_knows_it(folder):
     assert os.listdir(folder) == ["2"]
 
 
-@pytest.mark.parametrize("change", [{"started": 1}, {"pid": 2**22 + 1}])
-def test_a_pid_that_another_process_has_now_is_no_holder(folder, change):
-    assert liveness(forge(folder, **change)) is Liveness.DEAD
-    with RunLock(folder) as lock:
-        assert lock.still_held()
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"kernel": "another-boot"},
-        {"kernel": None},
-        {"namespace": "pid:[1] time:[1]"},
-        {"namespace": None},
-        {"started": None},
-        {"namespace": "pid:[1] time:[1]", "pid": 2**22 + 1},
-    ],
-)
-def test_what_cannot_be_seen_is_neither_alive_nor_dead(folder, change):
-    assert liveness(forge(folder, **change)) is Liveness.UNSEEN
-
-
 def test_a_container_with_its_own_process_ids_is_not_mistaken(folder):
     command = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
     if subprocess.run([*command, "true"], capture_output=True).returncode != 0:
@@ -188,16 +161,6 @@ def test_a_container_with_its_own_process_ids_is_not_mistaken(folder):
         process.communicate()
     with RunLock(folder, **IMPATIENT) as lock:
         assert lock.still_held()
-
-
-def test_the_old_proc_of_a_new_namespace_is_not_believed(folder):
-    if subprocess.run(["unshare", "--pid", "--fork", "true"], capture_output=True).returncode != 0:
-        pytest.skip("this user may not make a process namespace")
-    process = hold(folder, "unshare", "--pid", "--fork", "--kill-child")
-    owner = owner_of(folder)
-    process.kill()
-    process.communicate()
-    assert (owner.pid, owner.started) == (1, None)
 
 
 def test_another_hosts_silence_is_waited_for(folder, caplog):
@@ -242,8 +205,8 @@ def test_a_requeued_job_takes_over_its_former_incarnation(folder, monkeypatch, c
     process = hold(folder, SLURM_JOB_ID="21")
     monkeypatch.setenv("SLURM_JOB_ID", job)
     monkeypatch.setenv("SLURM_RESTART_COUNT", str(restarts))
-    lock = RunLock(folder, **QUICK)
     try:
+        lock = RunLock(folder, **QUICK)
         if free:
             with caplog.at_level(logging.WARNING), lock:
                 assert lock.still_held()
@@ -279,11 +242,11 @@ print(*sorted(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in ch
 """
 
 
+# Each winner leaves without releasing: the second round finds a stale lock in any case.
 @pytest.mark.parametrize("first", ["no lock", "a stale lock"])
 def test_of_many_processes_one_gets_the_lock(folder, first):
     if first == "a stale lock":
         forge(folder, pid=2**22 + 1)
-    # Each winner leaves without releasing: the next round finds a stale lock.
     for _ in range(2):
         done = subprocess.run([sys.executable, "-c", RACE, str(folder)], capture_output=True, text=True, timeout=30)
         assert done.stdout == "0 1 1 1 1 1 1 1\n"
@@ -326,10 +289,10 @@ with RunLock(pathlib.Path(sys.argv[1])) as lock:
     assert read_holder(folder) is None
 
 
-@pytest.mark.parametrize(("heartbeat_s", "expiry_s"), [(0.0, 1.0), (-1.0, 1.0), (5.0, 9.0)])
-def test_times_that_make_no_sense_are_refused(folder, heartbeat_s, expiry_s):
+@pytest.mark.parametrize("times_s", [(0.0, 1.0), (-1.0, 1.0), (5.0, 9.0)])
+def test_times_that_make_no_sense_are_refused(folder, times_s):
     with pytest.raises(ValueError, match="`expiry_s` must be at least twice `heartbeat_s`"):
-        RunLock(folder, heartbeat_s=heartbeat_s, expiry_s=expiry_s)
+        RunLock(folder, heartbeat_s=times_s[0], expiry_s=times_s[1])
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):

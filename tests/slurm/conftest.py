@@ -38,6 +38,14 @@ class DevCluster:
         """Submits runs of the payload: `work` is what each does, and other keywords change the profile."""
         return Sweep(folder, runs, working_folder or folder.parent, dev_profile(**changes))
 
+    def slurm(self, *command: str) -> str:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout.strip()
+
+    def preempt_everything(self) -> str:
+        """Submits a short job that needs every node for itself."""
+        work = "--wrap=srun --mpi=none true"
+        return self.slurm("sbatch", "--parsable", "-phigh", "-N2", "--exclusive", "-o/dev/null", work)
+
     def wait_until(self, condition, timeout_s: float = 60) -> None:
         wait_until(condition, timeout_s)
 
@@ -97,15 +105,6 @@ def dev_profile(work: dict | None = None, environment: dict[str, str] | None = N
 
 def lines_of(file: Path) -> list[str]:
     return file.read_text().splitlines() if file.exists() else []
-
-
-def slurm(*command: str) -> str:
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout.strip()
-
-
-def preempt_everything() -> str:
-    """A short job that needs every node for itself."""
-    return slurm("sbatch", "--parsable", "-phigh", "-N2", "--exclusive", "-o/dev/null", "--wrap=srun --mpi=none true")
 
 
 def wait_until(condition, timeout_s: float = 60) -> None:

@@ -26,7 +26,7 @@ CANCELS_AT_ONCE = ("--preempt-mode=cancel", "--no-user-signal", "--grace=0")
 )
 def test_preempted_array_tasks_come_back_once_each(dev_cluster, tmp_path, options, first_signal):
     cluster = dev_cluster(*options)
-    sweep = cluster.sweep(tmp_path / "sweep", 3, work=dict(steps=30, save_s=1))
+    sweep = cluster.sweep(tmp_path / "sweep", 3, work={"steps": 30, "save_s": 1})
     sweep.wait_for_start()
     cluster.preempt_everything()
     sweep.wait_for_end()
@@ -43,7 +43,7 @@ def test_preempted_array_tasks_come_back_once_each(dev_cluster, tmp_path, option
 @pytest.mark.parametrize("in_grace_time", [False, True])
 def test_scancel_brings_nothing_back(dev_cluster, tmp_path, options, in_grace_time):
     cluster = dev_cluster(*options)
-    sweep = cluster.sweep(tmp_path / "sweep", 2, work=dict(steps=400, save_s=3))
+    sweep = cluster.sweep(tmp_path / "sweep", 2, work={"steps": 400, "save_s": 3})
     sweep.wait_for_start()
     if in_grace_time:
         high = cluster.preempt_everything()
@@ -58,7 +58,7 @@ def test_scancel_brings_nothing_back(dev_cluster, tmp_path, options, in_grace_ti
 
 def test_a_cancelled_task_leaves_the_others_alone(dev_cluster, tmp_path):
     cluster = dev_cluster(*REQUEUES)
-    sweep = cluster.sweep(tmp_path / "sweep", 2, work=dict(steps=25))
+    sweep = cluster.sweep(tmp_path / "sweep", 2, work={"steps": 25})
     sweep.wait_for_start()
     cluster.slurm("scancel", f"{sweep.job_id}_1")
     cluster.wait_until(lambda: sweep.lines(0, "ends") and sweep.task(1).state == "CANCELLED")
@@ -68,7 +68,7 @@ def test_a_cancelled_task_leaves_the_others_alone(dev_cluster, tmp_path):
 
 def test_a_task_that_slurm_refuses_to_requeue_is_submitted_anew(dev_cluster, tmp_path):
     cluster = dev_cluster(*CANCELS)
-    sweep = cluster.sweep(tmp_path / "sweep", 2, work=dict(steps=30))
+    sweep = cluster.sweep(tmp_path / "sweep", 2, work={"steps": 30})
     sweep.wait_for_start()
     for index in sweep.runs:
         cluster.slurm("scontrol", "update", f"JobId={sweep.job_id}_{index}", "Requeue=0")
@@ -86,7 +86,7 @@ def test_a_run_that_needs_more_than_its_time_limit_completes(dev_cluster, tmp_pa
     cluster = dev_cluster(*REQUEUES)
     sweep = cluster.sweep(
         tmp_path / "sweep", 1,
-        work=dict(steps=90, step_s=0.2), time_limit_minutes=1, signal_lead_s=57,
+        work={"steps": 90, "step_s": 0.2}, time_limit_minutes=1, signal_lead_s=57,
     )  # fmt: skip
     sweep.wait_for_end()
     assert len(sweep.lines(0, "starts")) >= 2
@@ -99,7 +99,7 @@ def test_a_run_that_did_not_save_before_its_time_limit_comes_back(dev_cluster, t
     cluster = dev_cluster(*REQUEUES)
     sweep = cluster.sweep(
         tmp_path / "sweep", 1,
-        work=dict(steps=900, deaf_to=["SIGUSR2", "SIGTERM"]), time_limit_minutes=1, signal_lead_s=1,
+        work={"steps": 900, "deaf_to": ["SIGUSR2", "SIGTERM"]}, time_limit_minutes=1, signal_lead_s=1,
     )  # fmt: skip
     cluster.wait_until(lambda: len(sweep.lines(0, "starts")) == 2, timeout_s=150)
     assert sweep.lines(0, "starts")[1].split()[1] == "1"
@@ -110,7 +110,7 @@ def test_a_run_that_did_not_save_before_its_time_limit_comes_back(dev_cluster, t
 @pytest.mark.parametrize("exit_code", [1, 2])
 def test_a_run_that_fails_is_shown_as_failed(dev_cluster, tmp_path, exit_code):
     cluster = dev_cluster(*REQUEUES)
-    sweep = cluster.sweep(tmp_path / "sweep", 1, work=dict(steps=1, exit_code=exit_code))
+    sweep = cluster.sweep(tmp_path / "sweep", 1, work={"steps": 1, "exit_code": exit_code})
     sweep.wait_for_end()
     assert sweep.task(0).state == "FAILED"
     assert f"ExitCode={exit_code}:0" in cluster.slurm("scontrol", "--oneliner", "show", "job", f"{sweep.job_id}_0")
@@ -119,7 +119,7 @@ def test_a_run_that_fails_is_shown_as_failed(dev_cluster, tmp_path, exit_code):
 
 def test_the_request_to_requeue_outlasts_a_restart_of_the_controller(dev_cluster, tmp_path):
     cluster = dev_cluster(*REQUEUES)
-    sweep = cluster.sweep(tmp_path / "sweep", 1, work=dict(steps=30, save_s=1))
+    sweep = cluster.sweep(tmp_path / "sweep", 1, work={"steps": 30, "save_s": 1})
     sweep.wait_for_start()
     cluster.slurm("scancel", "--signal=USR2", sweep.job_id)
     os.kill(cluster.pid("slurmctld"), signal.SIGKILL)

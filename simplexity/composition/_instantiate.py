@@ -1,0 +1,49 @@
+"""From a section with a `_target_` to its object."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import hydra.utils
+from hydra.errors import InstantiationException
+from omegaconf import DictConfig, OmegaConf
+
+from ._signature import signature_of
+
+
+def instantiate(section: DictConfig | None, **supplied: Any) -> Any:
+    """Builds what `section` names, and what is nested in it; None for None.
+
+    Args:
+        section: A section with a `_target_`.
+        supplied: What the program knows and a config does not say; each target gets those that it has parameters for.
+
+    Raises:
+        ValueError: What a constructor said of its argument.
+        TypeError: Likewise.
+    """
+    if section is None:
+        return None
+    values = OmegaConf.to_container(section, resolve=True)
+    nested = {name: _completed(value, supplied) for name, value in values.items()}  # pyright: ignore
+    try:
+        # Hydra copies what it is given, and a random key that is being traced is not to be copied: hence the two steps.
+        constructor = hydra.utils.instantiate(nested | {"_partial_": True}, _convert_="all")
+        return constructor(**_accepted(section._target_, supplied))
+    except InstantiationException as error:
+        if isinstance(error.__cause__, ValueError | TypeError):
+            raise error.__cause__ from None
+        raise
+
+
+def _completed(value: Any, supplied: Mapping[str, Any]) -> Any:
+    if isinstance(value, list):
+        return [_completed(item, supplied) for item in value]
+    if not isinstance(value, Mapping):
+        return value
+    completed = {name: _completed(item, supplied) for name, item in value.items()}
+    return completed | (_accepted(value["_target_"], supplied) if "_target_" in value else {})
+
+
+def _accepted(target: str, supplied: Mapping[str, Any]) -> dict[str, Any]:
+    parameters = signature_of(target).parameters
+    return {name: value for name, value in supplied.items() if name in parameters}

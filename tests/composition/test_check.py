@@ -1,0 +1,112 @@
+import pytest
+
+from simplexity.composition import check, compose
+
+PROCESSES = "simplexity.generative_processes"
+INSTANCE = "training_data_generator.instance"
+
+
+def problems_of(*overrides):
+    return [str(problem) for problem in check(compose("experiment", overrides))]
+
+
+def mixture(*components):
+    listed = ", ".join(f"{{_target_: {PROCESSES}.coin, {component}}}" for component in components)
+    return f"++{INSTANCE}={{_target_: {PROCESSES}.nonergodic, components: [{listed}], weights: [0.5, 0.5]}}"
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        [],
+        ["validation=null"],
+        ["training_data_generator=site_coin", "training_data_generator.bos_token=auto"],
+        ["validation_data_generator=site_coin"],
+        ["training/optimizer=adamw", "training/schedule=cosine"],
+        ["training/optimizer=sgd", "training/schedule=warmup_cosine"],
+        ["training.optimizer.instance.learning_rate=1", "training.gradient_clip_norm=null"],
+        ["logging=none", "persistence=none"],
+        ["logging=file"],
+    ],
+)
+def test_good_configs_have_no_problems(site, overrides):
+    assert problems_of(*overrides) == []
+
+
+@pytest.mark.parametrize(
+    ("override", "path", "words"),
+    [
+        ("+foo=3", "foo", "unknown key"),
+        ("+training.batchsize=3", "training.batchsize", "did you mean `batch_size`?"),
+        ("+training.optimizer.instance.learningrate=3", "training.optimizer.instance.learningrate", "`learning_rate`"),
+        ("~seed", "seed", "is missing"),
+        ("~training.batch_size", "training.batch_size", "is missing"),
+        ("training.batch_size='???'", "training.batch_size", "add training.batch_size=VALUE"),
+        ("training.batch_size=0", "training.batch_size", "must be at least 1, got 0"),
+        ("training.batch_size=1.5", "training.batch_size", "must be an integer, got 1.5"),
+        ("training.batch_size=true", "training.batch_size", "must be an integer, got true"),
+        ("training.carry_state=1", "training.carry_state", "must be true or false, got 1"),
+        ("seed=-1", "seed", "must lie in [0, 4294967295], got -1"),
+        ("seed=${nope}", "seed", "'nope' not found"),
+        ("training.optimizer.instance.learning_rate=-0.1", "training.optimizer.instance.learning_rate", "positive"),
+        ("training.optimizer.instance.learning_rate=.inf", "training.optimizer.instance.learning_rate", "number"),
+        ("training.optimizer.instance.learning_rate='1e-3'", "training.optimizer.instance.learning_rate", "'1e-3'"),
+        ("training.optimizer.instance.b1=1", "training.optimizer.instance.b1", "must lie in [0, 1), got 1"),
+        ("training.optimizer.instance._target_=optax.adm", "training.optimizer.instance._target_", "`adam`"),
+        ("training.optimizer.instance=adam", "training.optimizer.instance", "must be a section"),
+        ("training.schedule=cosine", "training.schedule", "training/schedule=cosine"),
+        ("training_data_generator=null", "training_data_generator", "training_data_generator=NAME"),
+        (f"{INSTANCE}.x=1.3", f"{INSTANCE}.x", "must lie in [0, 0.5], got 1.3"),
+        ("training_data_generator.bos_token=0", "training_data_generator.bos_token", "process's tokens"),
+        ("training_data_generator.bos_token=atuo", "training_data_generator.bos_token", "an integer or auto or null"),
+        ("predictive_model.instance.hidden_size=null", "predictive_model.instance.hidden_size", "an integer"),
+        ("+predictive_model.instance.vocab_size=3", "predictive_model.instance.vocab_size", "supplied by the program"),
+        ("predictive_model.load_checkpoint_step=-1", "predictive_model.load_checkpoint_step", "at least 0"),
+        ("validation.every=0", "validation.every", "must be at least 1, got 0"),
+        ("validation=3", "validation", "must name a member"),
+        ("persistence.resume=maybe", "persistence.resume", "one of auto, never, required"),
+    ],
+)
+def test_bad_values_are_named_with_rule_and_remedy(site, override, path, words):
+    from simplexity.composition import ConfigError
+
+    try:
+        problems = problems_of(override)
+    except ConfigError as error:
+        problems = [str(problem) for problem in error.problems]
+    assert len(problems) == 1
+    assert problems[0].startswith(f"`{path}`: ")
+    assert words in problems[0]
+    assert "\n" not in problems[0]
+
+
+def test_all_problems_are_reported_at_once(site):
+    problems = problems_of(
+        "seed=x", "training.batch_size=0", f"{INSTANCE}.x=2", "training.optimizer.instance.learning_rate=-1", "+a=1"
+    )
+    assert sorted(problem.split(":")[0] for problem in problems) == [
+        "`a`",
+        "`seed`",
+        "`training.batch_size`",
+        "`training.optimizer.instance.learning_rate`",
+        f"`{INSTANCE}.x`",
+    ]
+
+
+def test_nested_targets_are_checked_by_their_own_signatures(site):
+    problems = problems_of("~training_data_generator.instance", f"{mixture('p: 1.3', 'q: 0.5')}")
+    paths = [problem.split(":")[0] for problem in problems]
+    assert f"`{INSTANCE}.components.0.p`" in paths
+    assert f"`{INSTANCE}.components.1.q`" in paths
+    assert f"`{INSTANCE}.vocab_maps`" in paths
+
+
+def test_matrices_that_are_no_process(site):
+    matrices = f"+{INSTANCE}={{_target_: {PROCESSES}.from_matrices, transition_matrices: [[[0.5, 0.6]]]}}"
+    (problem,) = problems_of("~training_data_generator.instance", matrices)
+    assert problem.startswith(f"`{INSTANCE}.transition_matrices`: ")
+
+
+def test_one_section_alone(site):
+    config = compose("experiment", ["seed=-1", "training.batch_size=0"])
+    assert [problem.path for problem in check(config, only="seed")] == ["seed"]

@@ -1,0 +1,75 @@
+import pytest
+
+from simplexity.composition import ConfigError, compose
+
+
+def problems_of(*overrides):
+    with pytest.raises(ConfigError) as caught:
+        compose("experiment", overrides)
+    return [str(problem) for problem in caught.value.problems]
+
+
+@pytest.mark.parametrize("key", ["training_data_generator", "generative_process@training_data_generator"])
+def test_both_forms_choose_a_process_whose_parameters_can_be_set(site, key):
+    config = compose("experiment", [f"{key}=site_coin", "training_data_generator.instance.p=0.1"])
+    assert config.training_data_generator.instance.p == 0.1
+    assert config.validation_data_generator is None
+
+
+def test_a_validation_generator_of_its_own_and_back(site):
+    overrides = ["validation_data_generator=site_coin", "validation_data_generator.instance.p=0.1"]
+    assert compose("experiment", overrides).validation_data_generator.instance.p == 0.1
+    assert compose("experiment", ["validation_data_generator=null"]).validation_data_generator is None
+
+
+@pytest.mark.parametrize(
+    ("override", "path", "words"),
+    [
+        (
+            "training_data_generator=site_con",
+            "training_data_generator",
+            "did you mean `site_coin`?",
+        ),
+        ("validation_data_generator=nope", "validation_data_generator", "mess3"),
+        ("training/optimizer=adm", "training/optimizer", "valid: adam, adamw, sgd"),
+        ("training/optimiser=adam", "training/optimiser", "did you mean `training/optimizer`?"),
+        ("training=3", "training", "must name a member of its group, got 3"),
+        ("training.batchsize=3", "training.batchsize", "did you mean `batch_size`?"),
+        ("trainin.batch_size=3", "trainin.batch_size", "did you mean `training`?"),
+        ("seed.x=3", "seed.x", "`seed` is 0"),
+        ("validation_data_generator.instance.x=3", "validation_data_generator.instance.x", "add validation_data_gen"),
+        ("training.batch_size=1,2", "training.batch_size", "add --multirun"),
+        ("training.batch_size=range(1,3)", "training.batch_size", "add --multirun"),
+        ("training.batch_size", "training.batch_size", "KEY=VALUE"),
+        ("seed=[1", "seed=[1", "KEY=VALUE"),
+        ("+seed=3", "seed", "without the +"),
+        ("~training.foo", "training.foo", "does not exist"),
+        ("hydra.run.dirr=x", "hydra.run.dirr", "valid: dir"),
+    ],
+)
+def test_overrides_that_cannot_be_applied(site, override, path, words):
+    (problem,) = problems_of(override)
+    assert problem.startswith(f"`{path}`: ")
+    assert words in problem
+    assert "\n" not in problem
+
+
+def test_all_of_them_are_reported_but_not_their_consequences(site):
+    problems = problems_of("training_data_generator=cion", "training_data_generator.instance.p=0.1", "sede=1", "seed=[")
+    assert len(problems) == 3
+    assert not any("instance.p" in problem for problem in problems)
+
+
+def test_a_site_that_does_not_exist(site, monkeypatch):
+    from simplexity.composition._compose import site_folder
+
+    monkeypatch.setenv("SIMPLEXITY_CONFIGS", "nowhere")
+    with pytest.raises(ConfigError, match="must name a folder of configs, got 'nowhere'"):
+        site_folder()
+
+
+def test_no_site_at_all_is_no_warning(site, monkeypatch):
+    # Warnings are errors in the tests; the message is about what only the site has.
+    monkeypatch.delenv("SIMPLEXITY_CONFIGS")
+    with pytest.raises(ConfigError, match="there is no 'site_coin'"):
+        compose("experiment", ["training_data_generator=site_coin"])

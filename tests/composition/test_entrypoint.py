@@ -1,0 +1,144 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from simplexity.cluster import PreemptionGuard
+from simplexity.composition._entrypoint import run
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def start(site, body, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["run_experiment.py"])
+
+    def _start(*arguments):
+        return run("experiment", arguments, PreemptionGuard())
+
+    return _start
+
+
+def test_a_run_leaves_its_config_and_its_log(start, body, site):
+    assert start("training_data_generator=site_coin", "seed=7") == 0
+    (run_dir,) = site.glob("outputs/*/*")
+    assert body.run_dirs == [run_dir]
+    assert body.configs[0].seed == 7
+    assert (run_dir / ".hydra/overrides.yaml").exists()
+    assert (run_dir / "run_experiment.log").exists()
+
+
+def test_runs_of_one_second_have_directories_of_their_own(start, body, site):
+    fixed = "hydra.run.dir='outputs/${now:%Y}/x'"
+    assert [start(fixed), start(fixed)] == [0, 0]
+    assert [path.name for path in body.run_dirs] == ["x", "x-2"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["training.batch_size=0"],
+        ["training.batchsize=3"],
+        ["training_data_generator=nope"],
+        ["training.batch_size=1,2"],
+        ["--no-such-flag"],
+        ["--multirun", "training.batch_size=32,0"],
+        ["--multirun", "training_data_generator=site_coin,nope"],
+        ["--multirun", "seed=1,2", "training.carry_state=3"],
+        ["--multirun", "hydra/sweeper=optuna", "hydra.sweeper.n_trials=0"],
+        ["hydra.run.dir=/proc/nowhere"],
+    ],
+)
+def test_a_mistake_is_one_line_and_nothing_is_written(start, body, site, arguments, capfd):
+    assert start(*arguments) == 2
+    error = capfd.readouterr().err
+    assert error.count("\n") == 1
+    assert error.startswith("`")
+    assert body.run_dirs == []
+    assert list(site.iterdir()) == []
+
+
+def test_several_mistakes_are_a_line_each(start, site, capfd):
+    assert start("training.batch_size=0", "sede=1", "training.optimizer.instance.learning_rate=-1") == 2
+    lines = capfd.readouterr().err.splitlines()
+    assert lines[0] == "the config has 3 mistakes:"
+    assert len(lines) == 4
+
+
+def test_what_fails_while_running_is_one_line(start, body, site, capfd):
+    def fail(config):
+        raise RuntimeError("the loss is not finite\nat step 3")
+
+    body.fail = fail
+    assert start() == 1
+    assert capfd.readouterr().err == "the loss is not finite at step 3\n"
+    assert "the loss is not finite at step 3" in (body.run_dirs[0] / "run_experiment.log").read_text()
+
+
+def test_our_own_mistakes_show_where_they_are(start, body, capfd):
+    body.fail = lambda config: config["no_such_key"]
+    assert start() == 1
+    assert "Traceback" in capfd.readouterr().err
+
+
+def test_a_run_to_be_started_again_says_so(start, body):
+    body.exit_code = 85
+    assert start() == 85
+
+
+def test_a_run_goes_on_only_with_the_config_it_started_with(start, body, site, capfd):
+    assert start("hydra.run.dir=here") == 0
+    assert start("hydra.run.dir=here", "training.num_train_steps=9000", "persistence=none") == 0
+    assert start("hydra.run.dir=here", "training.num_train_steps=9000", "seed=3") == 2
+    assert "`seed`: was 0" in capfd.readouterr().err
+    assert len(body.run_dirs) == 2
+
+
+def test_a_grid_launches_every_combination_once(start, body, site):
+    rates = "training.optimizer.instance.learning_rate=0.01,0.001,0.0001"
+    assert start("seed=3", "--multirun", rates, "training_data_generator=mess3,site_coin") == 0
+    chosen = {
+        (config.training.optimizer.instance.learning_rate, config.training_data_generator.instance._target_)
+        for config in body.configs
+    }
+    assert len(body.configs) == len(chosen) == 6
+    assert {config.seed for config in body.configs} == {3}
+    assert {path.name for path in body.run_dirs} == set("012345")
+
+
+def test_names_in_a_sweepers_parameters(start, body):
+    parameters = "+hydra.sweeper.params={training_data_generator: 'mess3,site_coin'}"
+    assert start("--multirun", parameters) == 0
+    assert len({config.training_data_generator.instance._target_ for config in body.configs}) == 2
+
+
+def test_hydras_own_flags_work(start, site, capsys):
+    assert start("--cfg", "job", "training_data_generator=site_coin") == 0
+    assert OmegaConf.create(capsys.readouterr().out).training_data_generator.instance.p == 0.5
+    assert start("--help") == 0
+    assert "generative_process: " in capsys.readouterr().out
+    assert list(site.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "command", [["simplexity/run_experiment.py"], ["simplexity/train_model.py"], ["-m", "simplexity.run_experiment"]]
+)
+def test_the_scripts_answer_a_mistake_in_an_override_without_jax(tmp_path, command):
+    # A jax that leaves when it is imported stands before the real one.
+    (tmp_path / "path/jax").mkdir(parents=True)
+    (tmp_path / "path/jax/__init__.py").write_text("raise SystemExit('jax was imported')")
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path / 'path'}:{ROOT}"}
+    script = [str(ROOT / part) if part.endswith(".py") else part for part in command]
+    current = tmp_path / "current"
+    current.mkdir()
+    done = subprocess.run(
+        [sys.executable, *script, "seed=[1"], cwd=current, env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 2
+    assert "jax was imported" not in done.stderr
+    assert "`seed=[1`" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(current.iterdir()) == []

@@ -1,0 +1,29 @@
+"""The named processes and mixtures that every invariant is checked on."""
+
+import pytest
+
+from simplexity import generative_processes as gp
+
+MAKERS = {
+    "coin": lambda: gp.coin(0.3),
+    "days_of_week": lambda: gp.days_of_week(),
+    "even_ones": lambda: gp.even_ones(0.5),
+    "no_consecutive_ones": lambda: gp.no_consecutive_ones(0.4),
+    "zero_one_random": lambda: gp.zero_one_random(0.5),
+    "rrxor": lambda: gp.rrxor(0.5, 0.4),
+    "leaky_rrxor": lambda: gp.leaky_rrxor(0.5, 0.4, 0.1),
+    "mess3": lambda: gp.mess3(0.05, 0.85),
+    "sns": lambda: gp.sns(0.5, 0.25),
+    "mr_name": lambda: gp.mr_name(0.4, 0.25),
+    "matching_parens": lambda: gp.matching_parens([1.0, 0.5, 0.3]),
+    "fanizza": lambda: gp.fanizza(2000.0, 0.49),
+    "post_quantum": lambda: gp.post_quantum(1.0, 0.5),
+    "tom_quantum": lambda: gp.tom_quantum(1.0, 7.0),
+    "hmm_mixture": lambda: gp.nonergodic([gp.coin(0.1), gp.even_ones(0.5)], [0.3, 0.7], [[0, 1], [2, 1]]),
+    "ghmm_mixture": lambda: gp.nonergodic([gp.coin(0.1), gp.post_quantum(1.0, 0.5)], [0.5, 0.5], [[0, 1], [0, 1, 2]]),
+}
+
+
+@pytest.fixture(params=MAKERS, scope="session")
+def process(request):
+    return MAKERS[request.param]()

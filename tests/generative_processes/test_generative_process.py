@@ -1,0 +1,112 @@
+"""Invariants of every process, against enumeration."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from tests import oracles
+
+from simplexity.generative_processes import HMM, mess3, no_consecutive_ones, post_quantum
+
+
+def test_normalizer_and_stationary_state_are_fixed(process):
+    summed = process.transition_matrices.sum(axis=0)
+    np.testing.assert_allclose(summed @ process.normalizer, process.normalizer, atol=1e-12)
+    np.testing.assert_allclose(process.stationary_state @ summed, process.stationary_state, atol=1e-12)
+    for state in (process.initial_state, process.stationary_state):
+        assert state @ process.normalizer == pytest.approx(1, abs=1e-12)
+    if isinstance(process, HMM):
+        assert (process.transition_matrices >= 0).all()
+        np.testing.assert_array_equal(process.normalizer, 1)
+
+
+def test_words_have_probabilities(process):
+    tables = process.transition_matrices, process.initial_state, process.normalizer
+    length = {2: 8, 3: 6, 4: 5}.get(process.vocab_size, 3)
+    probabilities = oracles.word_probabilities(*tables, length)
+    assert probabilities.min() > -1e-12
+    assert probabilities.sum() == pytest.approx(1, abs=1e-12)
+
+
+def test_filter_and_word_probability_equal_the_sum_over_paths(process):
+    state = process.initial_sampling_state(3, key=jax.random.key(0))
+    _, drawn = process.sample(state, 3, key=jax.random.key(1))
+    beliefs = jax.vmap(process.filter)(drawn)
+    probabilities = jax.vmap(process.word_probability)(drawn)
+    assert beliefs.shape == (3, 4, process.num_states)
+    for row, word in enumerate(drawn.tolist()):
+        weights = oracles.path_weights(process.transition_matrices, process.initial_state, word)
+        mass = weights @ process.normalizer
+        np.testing.assert_allclose(beliefs[row, 0], process.initial_state, atol=1e-6)
+        np.testing.assert_allclose(beliefs[row, -1], weights / mass, atol=1e-5)
+        np.testing.assert_allclose(probabilities[row], mass, rtol=1e-4)
+
+
+def test_samples_have_the_word_probabilities(process):
+    length, batch = (3, 20_000) if process.vocab_size < 5 else (2, 20_000)
+    fresh, going_on = jax.random.split(jax.random.key(7))
+
+    @eqx.filter_jit
+    def draw(key_initial, key_tokens):
+        state = process.initial_sampling_state(batch, key=key_initial)
+        return process.sample(state, length, key=key_tokens)
+
+    _, tokens = draw(fresh, going_on)
+    counts = np.zeros((process.vocab_size,) * length)
+    np.add.at(counts, tuple(np.asarray(tokens).T), 1)
+    probabilities = oracles.word_probabilities(
+        process.transition_matrices, process.initial_state, process.normalizer, length
+    )
+    assert counts[probabilities < 1e-9].sum() == 0
+    statistic, freedom = oracles.chi_square(counts, probabilities)
+    # Five standard deviations above the mean of the chi-square distribution.
+    assert statistic < freedom + 5 * np.sqrt(2 * freedom) + 1e-6
+
+
+def test_log_probability_of_a_long_word_is_right(process):
+    state = process.initial_sampling_state(1, key=jax.random.key(2))
+    _, (word,) = process.sample(state, 4000, key=jax.random.key(3))
+    tables = process.transition_matrices, process.initial_state, process.normalizer
+    expected = oracles.log_word_probability(*tables, word.tolist())
+    np.testing.assert_allclose(process.log_word_probability(word), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_sampling_goes_on_from_the_state_returned():
+    process = no_consecutive_ones(1.0)  # 0, 1, 0, 1, ... once the phase is drawn
+    state = process.initial_sampling_state(64, key=jax.random.key(0))
+    state, first = process.sample(state, 5, key=jax.random.key(1))
+    _, second = process.sample(state, 5, key=jax.random.key(2))
+    both = np.concatenate([first, second], axis=1)
+    np.testing.assert_array_equal(both[:, 1:], 1 - both[:, :-1])
+    assert 0 < both[:, 0].mean() < 1
+
+
+@pytest.mark.parametrize("process", [mess3(0.05, 0.85), post_quantum(1.0, 0.5)], ids=["hmm", "ghmm"])
+def test_a_process_may_be_closed_over_or_passed(process):
+    @eqx.filter_jit
+    def draw(passed, key):
+        state = passed.initial_sampling_state(4, key=key)
+        _, tokens = passed.sample(state, 6, key=key)
+        return tokens, jax.vmap(passed.filter)(tokens)
+
+    key = jax.random.key(0)
+    passed_tokens, passed_beliefs = draw(process, key)
+    closed_tokens, closed_beliefs = jax.jit(lambda key: draw(process, key))(key)
+    np.testing.assert_array_equal(passed_tokens, closed_tokens)
+    np.testing.assert_allclose(passed_beliefs, closed_beliefs, rtol=1e-5, atol=1e-5)
+
+
+def test_an_impossible_word_has_no_probability():
+    process = no_consecutive_ones(0.5)
+    assert process.log_word_probability(jnp.array([0, 1, 1, 0])) == -jnp.inf
+    assert process.word_probability(jnp.array([1, 1])) == 0
+    assert jnp.isnan(process.update(np.array([0.0, 1.0]), 1)).all()
+
+
+def test_filter_from_a_given_state():
+    process = mess3(0.05, 0.85)
+    state = np.array([1.0, 0.0, 0.0])
+    states = process.filter(jnp.array([2, 1]), state)
+    np.testing.assert_allclose(states[0], state)
+    np.testing.assert_allclose(states[2], process.update(process.update(state, 2), 1), rtol=1e-6)

@@ -1,0 +1,143 @@
+"""Closed forms of the named processes, and their parameters' domains."""
+
+import equinox as eqx
+import numpy as np
+import pytest
+
+from simplexity import generative_processes as gp
+from simplexity.generative_processes import GHMM, HMM
+
+
+@pytest.mark.parametrize(
+    ("process", "stationary"),
+    [
+        (gp.even_ones(0.25), [0.8, 0.2]),
+        (gp.no_consecutive_ones(0.25), [0.8, 0.2]),
+        (gp.zero_one_random(0.2), [1 / 3, 1 / 3, 1 / 3]),
+        (gp.rrxor(0.25, 0.1), np.array([1, 0.25, 0.75, 0.3, 0.7]) / 3),
+        (gp.mess3(0.2, 0.6), [1 / 3, 1 / 3, 1 / 3]),
+        (gp.sns(0.25, 0.75), [0.75, 0.25]),
+        (gp.mr_name(0.3, 0.25), [0.1, 0.4, 0.4, 0.1]),
+        # Weights 1, 1 / (1 - 0.5), 2 * 0.5 / (1 - 0) along the chain of depths.
+        (gp.matching_parens([1.0, 0.5]), [0.25, 0.5, 0.25]),
+        (gp.tom_quantum(1.0, 2.0), [1, 0, 0]),
+    ],
+)
+def test_stationary_states(process, stationary):
+    np.testing.assert_allclose(process.stationary_state, stationary, atol=1e-12)
+
+
+def test_days_of_week():
+    process = gp.days_of_week()
+    assert (process.vocab_size, process.num_states) == (11, 7)
+    monday, sunday = 0, 6
+    tokens = process.transition_matrices.sum(axis=2)
+    assert tokens[monday, sunday] == pytest.approx(5 / 15)
+    np.testing.assert_allclose(np.sort(tokens, axis=0)[:, 3], [1 / 15] * 10 + [5 / 15])
+    # "Tomorrow" on a Sunday is a Monday, "yesterday" on a Monday a Sunday; "weekend" leaves two days open.
+    assert process.transition_matrices[7, sunday, monday] == pytest.approx(1 / 15)
+    assert process.transition_matrices[8, monday, sunday] == pytest.approx(1 / 15)
+    np.testing.assert_allclose(process.transition_matrices[9, 2], [0] * 5 + [1 / 30] * 2)
+    pi = process.stationary_state
+    kind = np.array([1 / 5] * 5 + [1 / 2] * 2)
+    np.testing.assert_allclose(15 * pi, 1 + 5 * np.roll(pi, 1) + np.roll(pi, -1) + kind)
+
+
+def test_leaky_rrxor_leaks_between_its_limits():
+    np.testing.assert_allclose(
+        gp.leaky_rrxor(0.3, 0.4, 0.0).transition_matrices, gp.rrxor(0.3, 0.4).transition_matrices
+    )
+    np.testing.assert_allclose(gp.leaky_rrxor(0.3, 0.4, 1.0).transition_matrices, 0.1)
+
+
+@pytest.mark.parametrize("alpha", [-2.0, 0.0, 0.7, np.pi, 2000.0])
+@pytest.mark.parametrize("lamb", [0.05, 0.5])
+def test_fanizza_run_lengths(alpha, lamb):
+    process = gp.fanizza(alpha, lamb)
+    reset, go_on = process.transition_matrices
+    row = np.linalg.lstsq(reset, reset, rcond=None)[0]  # any reset leads to the same state
+    assert np.linalg.matrix_rank(reset) == 1
+    state = reset[0] / reset[0].sum()
+    np.testing.assert_allclose(row @ np.ones(4), np.ones(4) * (row @ np.ones(4))[0] / 1, atol=1)
+    lengths = [state @ np.linalg.matrix_power(go_on, k) @ reset.sum(axis=1) for k in range(40)]
+    bound = lamb ** np.arange(1, 40)
+    assert lengths[0] >= -1e-15
+    assert (np.array(lengths[1:]) >= -1e-15).all()
+    assert (np.array(lengths[1:]) <= bound + 1e-15).all()
+
+
+def test_post_quantum_resets_by_its_product():
+    alpha, beta = np.exp(1.0), 0.5
+    process = gp.post_quantum(1.0, beta)
+    _, up, down = process.transition_matrices
+    scale = up[1, 1]
+    after_reset = np.array([1.0, -1.0, -1.0])
+    for ups, downs in [(0, 0), (1, 0), (0, 1), (3, 4), (2, 6)]:
+        z = alpha**ups * beta**downs
+        row = after_reset @ np.linalg.matrix_power(up / scale, ups) @ np.linalg.matrix_power(down / scale, downs)
+        assert row @ [1, 1, 0] == pytest.approx(z - 1 - np.log(z), abs=1e-12)
+
+
+def test_tom_quantum_keeps_bloch_vectors_in_the_disk():
+    process = gp.tom_quantum(1.0, 3.0)
+    rng = np.random.default_rng(0)
+    state = process.initial_state
+    for _ in range(200):
+        probabilities = np.array([(state @ matrix)[0] for matrix in process.transition_matrices])
+        state = state @ process.transition_matrices[rng.choice(4, p=probabilities)]
+        state = state / state[0]
+        assert np.hypot(state[1], state[2]) <= 1 + 1e-12
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: gp.coin(1.3), r"^`p` must lie in \[0, 1\], got 1\.3$"),
+        (lambda: gp.coin(float("nan")), r"^`p` must lie in \[0, 1\], got nan$"),
+        (lambda: gp.even_ones(-0.1), r"^`p` must lie in \[0, 1\], got -0\.1$"),
+        (lambda: gp.no_consecutive_ones(2.0), r"^`p` must lie in"),
+        (lambda: gp.zero_one_random(2.0), r"^`p` must lie in"),
+        (lambda: gp.rrxor(0.5, 1.5), r"^`p2` must lie in \[0, 1\], got 1\.5$"),
+        (lambda: gp.leaky_rrxor(0.5, 0.5, -1.0), r"^`epsilon` must lie in \[0, 1\], got -1\.0$"),
+        (lambda: gp.mess3(0.6, 0.5), r"^`x` must lie in \[0, 0\.5\], got 0\.6$"),
+        (lambda: gp.mess3(0.1, 1.5), r"^`a` must lie in \[0, 1\], got 1\.5$"),
+        (lambda: gp.sns(0.0, 0.5), r"^`p` must lie in \(0, 1\], got 0\.0$"),
+        (lambda: gp.mr_name(0.5, 0.0), r"^`q` must lie in \(0, 1\], got 0\.0$"),
+        (lambda: gp.mr_name(0.6, 0.5), r"^`p` \+ `q` must be at most 1, got 1\.1$"),
+        (lambda: gp.matching_parens([]), r"^`open_probs` must begin with 1.* got \[\]$"),
+        (lambda: gp.matching_parens([0.5]), r"^`open_probs` must begin with 1"),
+        (lambda: gp.matching_parens([1.0, 1.5]), r"^`open_probs\[1\]` must lie in \(0, 1\), got 1\.5$"),
+        (lambda: gp.fanizza(float("inf"), 0.3), r"^`alpha` must lie in \(-inf, inf\), got inf$"),
+        (lambda: gp.fanizza(1.0, 0.6), r"^`lamb` must lie in \(0, 0\.5\], got 0\.6$"),
+        (lambda: gp.post_quantum(-1.0, 0.5), r"^`log_alpha` must lie in \(0, 20\], got -1\.0$"),
+        (lambda: gp.post_quantum(1.0, 1.0), r"^`beta` must lie in \(0, 1\), got 1\.0$"),
+        (lambda: gp.tom_quantum(1.0, 0.0), r"^`beta` must not be 0"),
+    ],
+)
+def test_parameters_outside_their_domain(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        *(lambda p=p: gp.coin(p) for p in (0.0, 1.0)),
+        *(lambda p=p: gp.even_ones(p) for p in (0.0, 1.0)),
+        *(lambda p=p: gp.no_consecutive_ones(p) for p in (0.0, 1.0)),
+        *(lambda p=p: gp.zero_one_random(p) for p in (0.0, 1.0)),
+        *(lambda p=p: gp.rrxor(p, 1 - p) for p in (0.0, 1.0)),
+        *(lambda x=x, a=a: gp.mess3(x, a) for x in (0.0, 0.5) for a in (0.0, 1.0)),
+        lambda: gp.sns(1.0, 1.0),
+        lambda: gp.mr_name(0.0, 1.0),
+        lambda: gp.matching_parens([1.0]),
+        lambda: gp.tom_quantum(0.0, -1.0),
+        lambda: gp.post_quantum(20.0, 0.999),
+        lambda: gp.post_quantum(0.001, 0.001),
+    ],
+)
+def test_the_ends_of_the_domains_are_processes(make):
+    process = make()
+    assert isinstance(process, HMM | GHMM)
+    assert isinstance(process, eqx.Module)
+    np.testing.assert_allclose(process.stationary_state @ process.normalizer, 1)

@@ -1,0 +1,57 @@
+"""Independent, brute-force answers to compare with: numpy only, nothing of simplexity, no care for speed."""
+
+import itertools
+
+import numpy as np
+
+
+def words(vocab_size, length):
+    """Every word of the given length, in lexical order."""
+    return list(itertools.product(range(vocab_size), repeat=length))
+
+
+def path_weights(transition_matrices, initial_state, word):
+    """For every last hidden state, the sum over all paths of hidden states that emit the word and end there."""
+    num_states = len(initial_state)
+    weights = np.zeros(num_states)
+    for path in itertools.product(range(num_states), repeat=len(word) + 1):
+        probability = initial_state[path[0]]
+        for token, here, there in zip(word, path, path[1:], strict=False):
+            probability *= transition_matrices[token][here][there]
+        weights[path[-1]] += probability
+    return weights
+
+
+def word_probability(transition_matrices, initial_state, normalizer, word):
+    """The probability of a word as a product of matrices, in float64 and without any normalisation on the way."""
+    row = np.asarray(initial_state, dtype=np.float64)
+    for token in word:
+        row = row @ transition_matrices[token]
+    return float(row @ normalizer)
+
+
+def word_probabilities(transition_matrices, initial_state, normalizer, length):
+    """The probability of every word of the given length, as an array with one axis per token."""
+    vocab_size = len(transition_matrices)
+    values = [
+        word_probability(transition_matrices, initial_state, normalizer, word) for word in words(vocab_size, length)
+    ]
+    return np.array(values).reshape((vocab_size,) * length)
+
+
+def log_word_probability(transition_matrices, initial_state, normalizer, word):
+    """The log of `word_probability` in float64, with the row brought back to unit size after every token."""
+    row, log_scale = np.asarray(initial_state, dtype=np.float64), 0.0
+    for token in word:
+        row = row @ transition_matrices[token]
+        size = np.abs(row).max()
+        row, log_scale = row / size, log_scale + np.log(size)
+    return log_scale + float(np.log(row @ normalizer))
+
+
+def chi_square(counts, probabilities):
+    """Pearson's statistic of counts, over the cells of positive probability, and its degrees of freedom."""
+    counts, probabilities = np.ravel(counts), np.ravel(probabilities)
+    possible = probabilities > 1e-9
+    expected = counts.sum() * probabilities[possible]
+    return float(((counts[possible] - expected) ** 2 / expected).sum()), int(possible.sum()) - 1
