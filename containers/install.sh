@@ -37,7 +37,7 @@ export PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=i
 mkdir build-tmp
 export TMPDIR="$PWD/build-tmp"
 python3 -m venv "$prefix"
-"$prefix/bin/python" -m pip install --quiet --constraint constraints.txt ".[$extras]"
+"$prefix/bin/python" -m pip install --quiet --use-pep517 --constraint constraints.txt ".[$extras]"
 install -m 755 containers/entrypoint "$prefix/entrypoint"
 # A missing library shows here and not on a compute node.
 cd / && "$prefix/bin/python" -P -c 'import jax, simplexity'

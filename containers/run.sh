@@ -73,8 +73,10 @@ check_architecture() { # NAME in the words of uname or of Go
 
 has_gpu() { compgen -G '/dev/nvidia[0-9]*' >/dev/null || [[ -e /dev/dxg ]]; }
 
-# SIF: a launch line of 32 bytes, the magic word of 10, a version of 3, then the code of the architecture in 3.
+# SIF: a launch line of 32 bytes, the magic word of 10, a version of 3, then the code of the architecture in 3; from byte
+# 112 on where the data begin and how long they are.
 check_sif() {
+    local data_start data_size
     [[ $(dd if="$image" bs=1 skip=32 count=9 2>/dev/null | tr -d '\0') == SIF_MAGIC ]] ||
         die "$image is not an Apptainer image (SIF)"
     case $(dd if="$image" bs=1 skip=45 count=2 2>/dev/null | tr -d '\0') in
@@ -82,6 +84,9 @@ check_sif() {
         04) check_architecture aarch64 ;;
         *) check_architecture "an architecture that simplexity is not built for" ;;
     esac
+    read -r data_start data_size < <(od -An -t d8 -j 112 -N 16 "$image") || true
+    [[ -n ${data_size-} ]] && (($(stat -L -c %s "$image") >= data_start + data_size)) ||
+        die "$image is shorter than it says: is the copy whole?"
 }
 
 # Without a mount of SIF files Apptainer unpacks the image for every start, to about four times its size.
@@ -92,7 +97,7 @@ check_sandbox_space() {
     free=$(df --output=avail --block-size=1M "$folder" | tail -n 1) || die "APPTAINER_TMPDIR: no folder $folder"
     needed=$((4 * $(du -m "$image" | cut -f 1)))
     ((free >= needed)) ||
-        die "$runtime must unpack $image here and $folder has$free MB free of about $needed MB; set APPTAINER_TMPDIR"
+        die "$runtime must unpack $image here and $folder has $((free)) MB free of about $needed MB; set APPTAINER_TMPDIR"
 }
 
 run_apptainer() {

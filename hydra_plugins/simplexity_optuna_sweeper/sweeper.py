@@ -52,9 +52,9 @@ class OptunaSweeper(Sweeper):
     ):
         for name, value in (("n_trials", n_trials), ("n_jobs", n_jobs)):
             if value < 1:
-                raise ValueError(f"`hydra.sweeper.{name}` must be at least 1, got {value}")
+                raise ValueError(f"`{name}` must be at least 1, got {value}")
         if direction not in ("minimize", "maximize"):
-            raise ValueError(f"`hydra.sweeper.direction` must be minimize or maximize, got {direction}")
+            raise ValueError(f"`direction` must be minimize or maximize, got {direction}")
         self._n_trials = n_trials
         self._n_jobs = n_jobs
         self._direction: Literal["minimize", "maximize"] = direction

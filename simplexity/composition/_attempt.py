@@ -16,18 +16,19 @@ from simplexity.runs import (
     ExitCode,
     Ledger,
     RunDirectory,
+    RunLock,
     environment_record,
     read_json_lines,
     record_environment,
 )
 from simplexity.training import RunMetrics, TrainResult, TrainState, train
 
+from ._attempt_logger import AttemptLogger
 from ._build import Experiment, build
 from ._checkpoints import open_checkpoints, restore
 from ._compilation import BackgroundCompilation
 from ._instantiate import instantiate
-from ._ledger_logger import LedgerLogger
-from ._outcome import RunResult, describe_final_loss
+from ._outcome import RunResult, describe_final_loss, leave
 from ._problems import blaming
 
 _log = logging.getLogger("simplexity")
@@ -41,7 +42,12 @@ class _Optima(NamedTuple):
 
 
 def attempt(
-    directory: RunDirectory, config: DictConfig, ledger: Ledger, guard: PreemptionGuard, cache: CompilationCache | None
+    directory: RunDirectory,
+    config: DictConfig,
+    ledger: Ledger,
+    lock: RunLock,
+    guard: PreemptionGuard,
+    cache: CompilationCache | None,
 ) -> RunResult:
     """Runs until the run is complete or `guard` asks to leave.
 
@@ -66,13 +72,16 @@ def attempt(
             programs = compilation.wait(guard)
         if programs is None:
             # The compiler cannot be interrupted, and there is nothing new to save.
-            return _leave(ledger, guard, int(state.step))
+            return leave(ledger, guard, int(state.step))
         if cache is not None:
             cache.publish()
         last_line = _last_line(directory, int(state.step))
         if restored is not None:
             ledger.append(EventKind.RESUME, int(state.step), reached_step=_reached_step(directory))
-        logger = _logger(directory, config, ledger)
+        loggers: dict[str, Logger] = {"attempt": AttemptLogger(ledger, lock)}
+        if config.logging.instance is not None:
+            loggers["run"] = instantiate(config.logging.instance, run_directory=str(directory.path))
+        logger = CompositeLogger(loggers)
         try:
             logger.start(_facts(experiment, state, optima))
             result = train(
@@ -97,7 +106,7 @@ def attempt(
     finally:
         checkpoints.close()
     if not result.finished:
-        return _leave(ledger, guard, result.step)
+        return leave(ledger, guard, result.step)
     return _complete(directory, ledger, result, optima)
 
 
@@ -143,22 +152,9 @@ def _reached_step(directory: RunDirectory) -> int | None:
     return max((line["step"] for line in read_json_lines(directory.metrics_path)), default=None)
 
 
-def _logger(directory: RunDirectory, config: DictConfig, ledger: Ledger) -> Logger:
-    loggers: dict[str, Logger] = {"ledger": LedgerLogger(ledger)}
-    if config.logging.instance is not None:
-        loggers["configured"] = instantiate(config.logging.instance, run_directory=directory.path)
-    return CompositeLogger(loggers)
-
-
 def _facts(experiment: Experiment, state: TrainState, optima: _Optima) -> RunFacts:
     settings = experiment.settings
     return RunFacts(settings.num_train_steps, int(state.step), settings.tokens_per_step, optima.training)
-
-
-def _leave(ledger: Ledger, guard: PreemptionGuard, step: int) -> RunResult:
-    ledger.append(EventKind.PREEMPTED, step, reason=guard.reason)
-    _log.info("stopped at step %d by %s; to go on: %s", step, guard.reason, guard.resume_command)
-    return RunResult(ExitCode.REQUEUE, None)
 
 
 def _complete(directory: RunDirectory, ledger: Ledger, result: TrainResult, optima: _Optima) -> RunResult:

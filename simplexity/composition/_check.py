@@ -32,6 +32,13 @@ def check(config: DictConfig, only: str | None = None) -> list[Problem]:
     return problems
 
 
+def check_plugin(section: DictConfig, path: str) -> list[Problem]:
+    """The mistakes in the settings of one of our Hydra plugins, which Hydra itself would find only later."""
+    problems: list[Problem] = []
+    _Checker(problems).target(plain_values(section, problems), Target(cheap=True), path)
+    return problems
+
+
 class _Checker:
     """Walks the config beside its table of sections. Methods return what they built, or `ABSENT`."""
 

@@ -1,16 +1,17 @@
 """The body of both programs: from a run directory's frozen config to a trained, validated, saved and finished run."""
 
 import logging
+import shlex
 from contextlib import suppress
 from pathlib import Path
 
 from omegaconf import DictConfig
 
 from simplexity.cluster import CompilationCache, PreemptionGuard, default_cache_folder
-from simplexity.runs import EventKind, ExitCode, Ledger, RunDirectory, RunLock
+from simplexity.runs import EventKind, ExitCode, Ledger, RunDirectory, RunLock, next_start
 
 from ._frozen import load_frozen
-from ._outcome import RunResult
+from ._outcome import RunResult, leave
 
 _log = logging.getLogger("simplexity")
 
@@ -32,27 +33,38 @@ def execute(run_dir: Path, guard: PreemptionGuard) -> RunResult:
     if completion is not None and completion.step >= config.training.num_train_steps:
         _log.info("%s is complete: %d steps. A larger `training.num_train_steps` extends it.", run_dir, completion.step)
         return RunResult(ExitCode.COMPLETE, completion.loss_nats)
-    guard.resume_command = f"simplexity resume {run_dir}"
+    guard.resume_command = f"simplexity resume {shlex.quote(str(run_dir))}"
     with RunLock(directory.lock_path) as lock:
         ledger = Ledger(directory.ledger_path)
-        saved_step = max((event.step for event in ledger.events if event.kind == EventKind.CHECKPOINT), default=0)
-        ledger.append(EventKind.START, saved_step, previous_alive=lock.previous_alive)
+        decision = next_start(ledger.events)
+        step = _saved_step(ledger)
+        ledger.append(EventKind.START, step, previous_alive=lock.previous_alive)
         directory.unmark_complete()
         try:
-            return _attempt(directory, config, ledger, guard)
+            if not decision.allowed:
+                raise RuntimeError(f"not started again: {decision.reason}; the next start by hand is not counted")
+            if guard.requested():
+                return leave(ledger, guard, step)
+            return _attempt(directory, config, ledger, lock, guard)
         except Exception as error:
             with suppress(OSError):  # the disk may be what failed
-                ledger.append(EventKind.FAILED, saved_step, reason=f"{type(error).__name__}: {error}")
+                ledger.append(EventKind.FAILED, _saved_step(ledger), reason=f"{type(error).__name__}: {error}")
             raise
 
 
-def _attempt(directory: RunDirectory, config: DictConfig, ledger: Ledger, guard: PreemptionGuard) -> RunResult:
+def _saved_step(ledger: Ledger) -> int:
+    return max((event.step for event in ledger.events if event.kind == EventKind.CHECKPOINT), default=0)
+
+
+def _attempt(
+    directory: RunDirectory, config: DictConfig, ledger: Ledger, lock: RunLock, guard: PreemptionGuard
+) -> RunResult:
     # With jax, and so not before the lock is held: a refused start must be quick.
     from ._attempt import attempt
 
     cache = _open_cache()
     try:
-        return attempt(directory, config, ledger, guard, cache)
+        return attempt(directory, config, ledger, lock, guard, cache)
     finally:
         if cache is not None:
             cache.close()

@@ -18,8 +18,7 @@ def instantiate(section: DictConfig | None, **supplied: Any) -> Any:
         supplied: What the program knows and a config does not say; each target gets those that it has parameters for.
 
     Raises:
-        ValueError: What a constructor said of its argument.
-        TypeError: Likewise.
+        Exception: Whatever a constructor raised, without Hydra's frame around it.
     """
     if section is None:
         return None
@@ -30,9 +29,7 @@ def instantiate(section: DictConfig | None, **supplied: Any) -> Any:
         constructor = hydra.utils.instantiate(nested | {"_partial_": True}, _convert_="all")
         return constructor(**_accepted(section._target_, supplied))
     except InstantiationException as error:
-        if isinstance(error.__cause__, ValueError | TypeError):
-            raise error.__cause__ from None
-        raise
+        raise error.__cause__ or error from None
 
 
 def _completed(value: Any, supplied: Mapping[str, Any]) -> Any:

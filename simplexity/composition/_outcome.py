@@ -3,7 +3,8 @@
 import logging
 from typing import NamedTuple
 
-from simplexity.runs import ExitCode
+from simplexity.cluster import PreemptionGuard
+from simplexity.runs import EventKind, ExitCode, Ledger
 
 _log = logging.getLogger("simplexity")
 
@@ -28,3 +29,10 @@ def describe_final_loss(loss_nats: float, optimum_nats: float, kl_nats: float | 
     percent = f" = {100 * excess / optimum_nats:.2f} %" if optimum_nats > 0 else ""
     kl = "" if kl_nats is None else f" (KL divergence from the process {kl_nats:.6f} nats)"
     return f"final loss {loss_nats:.6f} nats, optimum {optimum_nats:.6f}, excess {excess:.6f} nats{percent}{kl}"
+
+
+def leave(ledger: Ledger, guard: PreemptionGuard, step: int) -> RunResult:
+    """Ends an attempt that was asked to leave; `step` is where the run will go on."""
+    ledger.append(EventKind.PREEMPTED, step, reason=guard.reason)
+    _log.info("stopped at step %d by %s; to go on: %s", step, guard.reason, guard.resume_command)
+    return RunResult(ExitCode.REQUEUE, None)

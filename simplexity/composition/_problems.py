@@ -43,7 +43,7 @@ def choices(name: str, valid: Iterable[str]) -> str:
     """A remedy for a wrong `name`: the closest valid one where one is close, and all of them."""
     valid = sorted(valid)
     if not valid:
-        return "nothing can be set here"
+        return "there are none to choose from"
     close = difflib.get_close_matches(name, valid, n=1)
     guess = f"did you mean `{close[0]}`? " if close else ""
     return f"{guess}valid: {', '.join(valid)}"

@@ -14,7 +14,7 @@ from hydra.core.override_parser.types import IntervalSweep, Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
-from ._check import check
+from ._check import check, check_plugin
 from ._complaints import Culprit, explain, find_culprit
 from ._problems import Problem
 
@@ -41,6 +41,8 @@ def check_sweep(config: DictConfig) -> list[Problem]:
     if base is None:
         return problems
     problems = check(base)
+    if str(config.hydra.sweeper._target_).startswith("hydra_plugins.simplexity"):
+        problems += check_plugin(config.hydra.sweeper, "hydra.sweeper")
     for axis in axes:
         others = fixed + [other.overrides[0] for other in axes if other is not axis]
         for override in axis.overrides[1:]:

@@ -13,10 +13,11 @@ from ._mixed_states import Generator, Level, as_generator, capacity_for, levels
 
 # Every few levels a walk looks whether its bracket is this narrow, or hardly narrows any more, or the work is used up.
 _LEVELS_PER_LOOK = 8
+_FEWEST_LEVELS = 40
 _NARROW_ENOUGH = 1e-10
 _WORTHWHILE = 0.9
-# Table entries times vectors, summed over levels: about two seconds. A level costs something however small it is.
-_WORK = 6_000_000
+# Table entries times vectors, summed over levels: about a second. A level costs something however small it is.
+_WORK = 4_000_000
 _WORK_PER_LEVEL = 2_000
 # Long-run probability below which a hidden state is one that only rounding visits.
 _NEVER_VISITED = 1e-14
@@ -119,7 +120,7 @@ def _bracket(generator: Generator, stationary: Float[np.ndarray, " num_states"])
     while True:
         walked += islice(zip(above, reference, strict=True), _LEVELS_PER_LOOK)
         estimate = bracket(*zip(*walked, strict=True))
-        stalled = estimate.error > _WORTHWHILE * last_error
+        stalled = len(walked) > _FEWEST_LEVELS and estimate.error > _WORTHWHILE * last_error
         num_vectors = sum(level.num_vectors for pair in walked[-_LEVELS_PER_LOOK:] for level in pair)
         work += _LEVELS_PER_LOOK * _WORK_PER_LEVEL + num_vectors * vocab * num_states
         if estimate.error < _NARROW_ENOUGH or stalled or work > _WORK:

@@ -83,9 +83,10 @@ def _plain(values: Any) -> Any:
 
 def _load(path: Path) -> dict[str, np.ndarray]:
     try:
-        with np.load(path) as archive:
-            if isinstance(archive, np.ndarray):
-                raise ValueError("it holds a single array, as numpy.save writes it; use numpy.savez")
+        archive = np.load(path)
+        if isinstance(archive, np.ndarray):
+            raise ValueError("it holds a single array, as numpy.save writes it; use numpy.savez")
+        with archive:
             return {name: archive[name] for name in archive.files}
     except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -14,8 +14,8 @@ class LossOptimum(NamedTuple):
     """The mean cross-entropy, in nats per target, of the best predictor of a row's targets.
 
     `nats` is from above: it is the loss of a predictor that exists (the process's own, which forgets a little where
-    `error_nats` is not zero), so a model can be below it, but by no more than `error_nats`. Excess losses are taken from
-    it, since the truth is nearer to it than to the lower bound `nats - error_nats`.
+    `error_nats` is not zero), so a model can be below it, but by no more than `error_nats`. Excess losses are taken
+    from it: the truth is nearer to it than to the lower bound `nats - error_nats`.
     """
 
     nats: float

@@ -10,7 +10,7 @@ ROW_SUM_TOLERANCE = 1e-6
 _FIXED_TOLERANCE = 1e-10
 
 
-def check_shape(transition_matrices: Float[np.ndarray, "vocab from to"]) -> None:
+def check_shape(transition_matrices: Float[np.ndarray, "..."]) -> None:
     """Raises ValueError unless the array is a non-empty stack of finite square matrices."""
     shape = transition_matrices.shape
     if len(shape) != 3 or shape[1] != shape[2] or 0 in shape:

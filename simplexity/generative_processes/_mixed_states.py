@@ -26,7 +26,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from ._partition import partition
 
@@ -79,7 +79,7 @@ def as_generator(
 def capacity_for(generator: Generator, num_levels: int) -> int:
     """How many vectors to keep, for about a second of work on 64 levels and a few on 512."""
     vocab, num_states, _ = generator.transition_matrices.shape
-    return min(10_000, max(256, int(300_000 / (vocab * num_states * math.sqrt(num_levels)))))
+    return min(10_000, max(256, int(250_000 / (vocab * num_states * math.sqrt(num_levels)))))
 
 
 def levels(generator: Generator, vectors: Float[np.ndarray, "n num_states"], capacity: int) -> Iterator[Level]:
@@ -142,25 +142,27 @@ def _coordinates(
     """Where the squared distance stands for the information that a merge forgets.
 
     Between neighbouring distributions the relative entropy is twice the squared distance of their square roots. A
-    predictive vector has no square root: its entries stand for themselves.
+    predictive vector has no square root: its entries stand for themselves, on the scale of the greatest.
     """
     normalized = vectors / weights[:, None]
-    return np.sqrt(normalized) if is_hmm else normalized
+    return np.sqrt(normalized) if is_hmm else normalized / np.abs(normalized).max()
 
 
 def _cells(
     points: Float[np.ndarray, "n num_states"], weights: Float[np.ndarray, " n"], capacity: int, tolerance: float
-) -> tuple[np.ndarray, int, float]:
+) -> tuple[Int[np.ndarray, " n"], int, float]:
     """A partition into about `capacity` cells, and the tolerance to try first at the next level."""
     if math.isnan(tolerance):
         spread = points - np.average(points, axis=0, weights=weights)
         tolerance = float(weights @ (spread**2).sum(axis=1)) / capacity**2
+    least = _NO_SCATTER / capacity
     # Half of the points, where there are hardly more than the capacity.
     fewest, most = 0.5 * min(capacity, len(points) / 2), 1.5 * capacity
     # Points in symmetric positions split all at once, so no tolerance may fit: the last attempt's cells are sound too.
     for _ in range(_ATTEMPTS):
+        tolerance = max(tolerance, least)
         cells, num_cells = partition(points, weights, tolerance)
-        fits = num_cells <= most and (num_cells >= fewest or tolerance * capacity < _NO_SCATTER)
+        fits = num_cells <= most and (num_cells >= fewest or tolerance == least)
         # In d dimensions the scatter per cell goes like num_cells^-(1 + 2/d); 1.5 is a step that converges for all d.
         tolerance *= (num_cells / capacity) ** 1.5
         if fits:
@@ -168,7 +170,9 @@ def _cells(
     return cells, num_cells, tolerance
 
 
-def _sum_by_cell(vectors: Float[np.ndarray, "n num_states"], cells: np.ndarray, num_cells: int) -> np.ndarray:
+def _sum_by_cell(
+    vectors: Float[np.ndarray, "n num_states"], cells: Int[np.ndarray, " n"], num_cells: int
+) -> np.ndarray:
     return np.stack([np.bincount(cells, column, num_cells) for column in vectors.T], axis=1)
 
 

@@ -16,7 +16,7 @@ def partition(
     Args:
         points: One per row.
         weights: Their weights, positive.
-        tolerance: The greatest scatter of a cell, positive.
+        tolerance: The greatest scatter of a cell; above the rounding of the points (1e-30 for points of order one).
 
     Returns:
         Each point's cell, numbered from zero without gaps, and the number of cells.
@@ -28,25 +28,41 @@ def partition(
     columns = np.ascontiguousarray(points.T)
     # All cells of one depth of the tree are cut at once.
     while len(open_points):
-        weight = np.bincount(cells, weights, num_cells)
-        deviations = np.empty_like(columns)
-        scatter = np.empty((len(columns), num_cells))
-        for dimension, column in enumerate(columns):
-            mean = np.bincount(cells, weights * column, num_cells) / weight
-            deviations[dimension] = column - mean[cells]
-            scatter[dimension] = np.bincount(cells, weights * deviations[dimension] ** 2, num_cells)
+        means, scatters = _moments(columns, weights, cells, num_cells)
+        is_cut = scatters.sum(axis=0) > tolerance
+        stays = is_cut[cells]
+        finished = np.flatnonzero(~stays)
+        final_numbers = num_finished + np.cumsum(~is_cut) - 1
+        cell_of_point[open_points[finished]] = final_numbers[cells[finished]]
+        num_finished += int(np.count_nonzero(~is_cut))
+        if len(finished):
+            staying = np.flatnonzero(stays)
+            open_points, weights, cells = open_points[staying], weights[staying], cells[staying]
+            columns = columns.take(staying, axis=1)
 
-        cut = scatter.sum(axis=0) > tolerance
-        finished = ~cut[cells]
-        final_number = num_finished + np.cumsum(~cut) - 1
-        cell_of_point[open_points[finished]] = final_number[cells[finished]]
-        num_finished += int(np.count_nonzero(~cut))
-
-        still_open = ~finished
-        widest = scatter.argmax(axis=0)
-        is_above = deviations[widest[cells], np.arange(len(cells))] > 0
-        halves = 2 * (np.cumsum(cut) - 1)
-        cells = (halves[cells] + is_above)[still_open]
-        open_points, weights, columns = open_points[still_open], weights[still_open], columns[:, still_open]
-        num_cells = 2 * int(np.count_nonzero(cut))
+        widest = scatters.argmax(axis=0)
+        thresholds = means[widest, np.arange(num_cells)]
+        is_above = columns[widest[cells], np.arange(len(cells))] > thresholds[cells]
+        first_halves = 2 * (np.cumsum(is_cut) - 1)
+        cells = first_halves[cells] + is_above
+        num_cells = 2 * int(np.count_nonzero(is_cut))
     return cell_of_point, num_finished
+
+
+def _moments(
+    columns: Float[np.ndarray, "dimensions points"],
+    weights: Float[np.ndarray, " points"],
+    cells: Int[np.ndarray, " points"],
+    num_cells: int,
+) -> tuple[Float[np.ndarray, "dimensions cells"], Float[np.ndarray, "dimensions cells"]]:
+    """Each cell's weighted mean and weighted scatter in each dimension."""
+    total = np.bincount(cells, weights, num_cells)
+    means, scatters = np.empty((2, len(columns), num_cells))
+    for column, mean, scatter in zip(columns, means, scatters, strict=True):
+        mean[:] = np.bincount(cells, weights * column, num_cells) / total
+        # In two passes: the difference of mean squares would lose what a small cell's scatter is made of.
+        squares = column - mean[cells]
+        squares *= squares
+        squares *= weights
+        scatter[:] = np.bincount(cells, squares, num_cells)
+    return means, scatters

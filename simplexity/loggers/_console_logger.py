@@ -86,5 +86,5 @@ class _Bar(Logger):
         if self._report is None or (now_s - self._refreshed_s < _SECONDS_BETWEEN_REFRESHES and not at_once):
             return
         self._refreshed_s = now_s
-        bar = ProgressBar(total=self._report.facts.num_train_steps, completed=self._report.step)
+        bar = ProgressBar(self._report.facts.num_train_steps, self._report.step, complete_style="cyan")
         self._live.update(Group(Text(self._report.line()), bar), refresh=True)

@@ -91,7 +91,7 @@ def train(
     Raises:
         RuntimeError: If the loss is NaN or infinite, after the state before that step is committed.
     """
-    step = int(state.step)
+    first_step = step = int(state.step)
     boundaries = Boundaries(settings, validation[0] if validation is not None else None)
     chunk = ChunkSizer(_CHUNK_S)
     line: Metrics = {}
@@ -102,27 +102,27 @@ def train(
             checkpointer.save(step, state)
 
     def leave(finished: bool) -> TrainResult:
+        if step > first_step:
+            save()
         with timed("saving"):
             checkpointer.wait()
         return TrainResult(state, step, finished, line)
 
     while True:
         if not bool(state.finite):
-            save()
             leave(finished=False)
             raise RuntimeError(
                 f"the loss is not finite at step {step + 1}; the state after step {step} is saved. "
                 "A smaller `training.optimizer.instance.learning_rate` or a `training.gradient_clip_norm` may help"
             )
-        if step == settings.num_train_steps:
-            save()
+        if step == settings.num_train_steps and step > first_step:
+            save()  # runs while the model is validated
         if boundaries.logs_at(step) and int(state.window.num_steps) > 0:
             scores = None
             if validation is not None and boundaries.validates_at(step):
                 with timed("computing"):
                     scores = validation[1](state.model, preemption.requested)
                 if scores is None:
-                    save()
                     return leave(finished=False)
             line = metrics.line(state, scores)
             logger.log(step, line)
@@ -131,7 +131,6 @@ def train(
         if step == settings.num_train_steps:
             return leave(finished=True)
         if preemption.requested():
-            save()
             return leave(finished=False)
         if checkpointer.due(step):
             save()

@@ -43,8 +43,9 @@ class MetricWindow(eqx.Module):
     @classmethod
     def empty(cls) -> "MetricWindow":
         """A window over no steps."""
-        zero = jnp.zeros((), jnp.float32)
-        return cls(jnp.zeros((), jnp.int32), zero, zero, zero, zero)
+        # Buffers of their own, because all of them are donated.
+        sums = (jnp.zeros((), jnp.float32) for _ in range(4))
+        return cls(jnp.zeros((), jnp.int32), *sums)
 
 
 class TrainState(eqx.Module):

@@ -109,9 +109,12 @@ def test_a_grid_launches_every_combination_once(start, body, site):
     assert {path.name for path in body.run_dirs} == set("012345")
 
 
-def test_names_in_a_sweepers_parameters(start, body):
-    parameters = "+hydra.sweeper.params={training_data_generator: 'mess3,site_coin'}"
-    assert start("--multirun", parameters) == 0
+def test_names_in_the_sweepers_parameters_of_a_study(start, body, site):
+    study = site.parent / "site/study/processes.yaml"
+    study.parent.mkdir()
+    parameters = "{training_data_generator: 'mess3,site_coin'}"
+    study.write_text(f"# @package _global_\nhydra: {{sweeper: {{params: {parameters}}}}}\n")
+    assert start("--multirun", "+study=processes") == 0
     assert len({config.training_data_generator.instance._target_ for config in body.configs}) == 2
 
 

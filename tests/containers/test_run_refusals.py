@@ -1,4 +1,4 @@
-"""What containers/run.sh and build.sh refuse: in one line, before any work, and without a container runtime where possible."""
+"""What containers/run.sh and build.sh refuse: in one line and before any work."""
 
 import shutil
 import subprocess

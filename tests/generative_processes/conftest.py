@@ -1,5 +1,10 @@
 """The named processes and mixtures that every invariant is checked on."""
 
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import numpy as np
 import pytest
 
 from simplexity import generative_processes as gp
@@ -27,3 +32,29 @@ MAKERS = {
 @pytest.fixture(params=MAKERS, scope="session")
 def process(request):
     return MAKERS[request.param]()
+
+
+class Drawn(NamedTuple):
+    """What a process drew and said of it, from one compiled program (compiling is what these tests take long for)."""
+
+    short: np.ndarray  # many words of a few tokens
+    beliefs: np.ndarray  # along the first three of them
+    word_probabilities: np.ndarray
+    long: np.ndarray  # one word of 4000 tokens
+    log_word_probability: np.ndarray
+
+
+@pytest.fixture(scope="session")
+def drawn(process):
+    @eqx.filter_jit
+    def draw(key):
+        keys = jax.random.split(key, 4)
+        state = process.initial_sampling_state(20_000, key=keys[0])
+        _, short = process.sample(state, 3 if process.vocab_size < 5 else 2, key=keys[1])
+        state = process.initial_sampling_state(1, key=keys[2])
+        _, long = process.sample(state, 4000, key=keys[3])
+        beliefs = jax.vmap(process.filter)(short[:3])
+        probabilities = jax.vmap(process.word_probability)(short[:3])
+        return Drawn(short, beliefs, probabilities, long[0], process.log_word_probability(long[0]))
+
+    return jax.tree.map(np.asarray, draw(jax.random.key(7)))

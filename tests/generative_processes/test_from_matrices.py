@@ -12,7 +12,7 @@ def test_lists_make_an_hmm():
     process = from_matrices(GOLDEN_MEAN)
     assert isinstance(process, HMM)
     np.testing.assert_allclose(process.stationary_state, [2 / 3, 1 / 3])
-    np.testing.assert_array_equal(from_matrices(GOLDEN_MEAN, [0, 1]).initial_state, [0, 1])
+    np.testing.assert_array_equal(from_matrices(GOLDEN_MEAN, [0.0, 1.0]).initial_state, [0, 1])
 
 
 def test_other_matrices_make_a_ghmm():

@@ -5,9 +5,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tests import oracles
 
 from simplexity.generative_processes import HMM, mess3, no_consecutive_ones, post_quantum
+from tests import oracles
 
 
 def test_normalizer_and_stationary_state_are_fixed(process):
@@ -29,32 +29,20 @@ def test_words_have_probabilities(process):
     assert probabilities.sum() == pytest.approx(1, abs=1e-12)
 
 
-def test_filter_and_word_probability_equal_the_sum_over_paths(process):
-    state = process.initial_sampling_state(3, key=jax.random.key(0))
-    _, drawn = process.sample(state, 3, key=jax.random.key(1))
-    beliefs = jax.vmap(process.filter)(drawn)
-    probabilities = jax.vmap(process.word_probability)(drawn)
-    assert beliefs.shape == (3, 4, process.num_states)
-    for row, word in enumerate(drawn.tolist()):
+def test_filter_and_word_probability_equal_the_sum_over_paths(process, drawn):
+    for word, beliefs, probability in zip(drawn.short, drawn.beliefs, drawn.word_probabilities, strict=False):
         weights = oracles.path_weights(process.transition_matrices, process.initial_state, word)
         mass = weights @ process.normalizer
-        np.testing.assert_allclose(beliefs[row, 0], process.initial_state, atol=1e-6)
-        np.testing.assert_allclose(beliefs[row, -1], weights / mass, atol=1e-5)
-        np.testing.assert_allclose(probabilities[row], mass, rtol=1e-4)
+        assert len(beliefs) == len(word) + 1
+        np.testing.assert_allclose(beliefs[0], process.initial_state, atol=1e-6)
+        np.testing.assert_allclose(beliefs[-1], weights / mass, atol=1e-5)
+        assert probability == pytest.approx(mass, rel=1e-4)
 
 
-def test_samples_have_the_word_probabilities(process):
-    length, batch = (3, 20_000) if process.vocab_size < 5 else (2, 20_000)
-    fresh, going_on = jax.random.split(jax.random.key(7))
-
-    @eqx.filter_jit
-    def draw(key_initial, key_tokens):
-        state = process.initial_sampling_state(batch, key=key_initial)
-        return process.sample(state, length, key=key_tokens)
-
-    _, tokens = draw(fresh, going_on)
+def test_samples_have_the_word_probabilities(process, drawn):
+    length = drawn.short.shape[1]
     counts = np.zeros((process.vocab_size,) * length)
-    np.add.at(counts, tuple(np.asarray(tokens).T), 1)
+    np.add.at(counts, tuple(drawn.short.T), 1)
     probabilities = oracles.word_probabilities(
         process.transition_matrices, process.initial_state, process.normalizer, length
     )
@@ -64,12 +52,10 @@ def test_samples_have_the_word_probabilities(process):
     assert statistic < freedom + 5 * np.sqrt(2 * freedom) + 1e-6
 
 
-def test_log_probability_of_a_long_word_is_right(process):
-    state = process.initial_sampling_state(1, key=jax.random.key(2))
-    _, (word,) = process.sample(state, 4000, key=jax.random.key(3))
+def test_log_probability_of_a_long_word_is_right(process, drawn):
     tables = process.transition_matrices, process.initial_state, process.normalizer
-    expected = oracles.log_word_probability(*tables, word.tolist())
-    np.testing.assert_allclose(process.log_word_probability(word), expected, rtol=1e-5, atol=1e-6)
+    expected = oracles.log_word_probability(*tables, drawn.long)
+    np.testing.assert_allclose(drawn.log_word_probability, expected, rtol=2e-6, atol=1e-6)
 
 
 def test_sampling_goes_on_from_the_state_returned():

@@ -3,9 +3,9 @@
 import jax
 import numpy as np
 import pytest
-from tests import oracles
 
 from simplexity.generative_processes import GHMM, HMM, coin, even_ones, mess3, mr_name, nonergodic, tom_quantum
+from tests import oracles
 
 
 def test_words_mix():

@@ -3,6 +3,7 @@ import math
 import subprocess
 import sys
 import textwrap
+from collections import deque
 
 import pytest
 
@@ -125,8 +126,7 @@ def test_a_full_disk_is_told_and_leaves_whole_lines(tmp_path):
     try:
         logger = started(disk)
         with pytest.raises(RuntimeError, match=r"`.*/disk/metrics\.jsonl`: No space left on device"):
-            for step in range(1, 100):
-                logger.log(step, {"per_position": [step / 7] * 100})
+            deque(logger.log(step, {"per_position": [step / 7] * 100}) for step in range(1, 100))
         with pytest.raises(RuntimeError, match="No space left"):
             logger.close()
         logger.close()

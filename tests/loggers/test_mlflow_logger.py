@@ -27,6 +27,7 @@ def only_run(store):
 
     client = MlflowClient(tracking_uri=store.as_uri())
     experiment = client.get_experiment_by_name("an experiment")
+    assert experiment is not None
     (run,) = client.search_runs([experiment.experiment_id])
     return client, run
 

@@ -90,7 +90,9 @@ def test_a_reader_that_goes_away_stops_neither_the_run_nor_its_exit_code(name):
     """
     command = [sys.executable, "-c", textwrap.dedent(script)]
     with subprocess.Popen(command, stdin=-1, stdout=-1, stderr=-1, text=True) as process:
-        assert process.stdout and process.stdin and process.stderr
+        assert process.stdout is not None
+        assert process.stdin is not None
+        assert process.stderr is not None
         assert process.stdout.readline() == "step 1/1,000\n"
         process.stdout.close()
         process.stdin.close()

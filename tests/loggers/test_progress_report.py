@@ -30,7 +30,8 @@ def test_line_says_how_far_how_good_how_fast_how_long():
     report.reach(4200, time_s=52.0)
     report.log(4200, {"loss": 0.57})
     assert report.line() == (
-        "step 4,200/20,000 | loss 0.57000 | validation 0.80000 | optimum 0.56310 | 1,600 steps/s | 102k tokens/s | 0:00:10 left"
+        "step 4,200/20,000 | loss 0.57000 | validation 0.80000 | optimum 0.56310"
+        " | 1,600 steps/s | 102k tokens/s | 0:00:10 left"
     )
 
 

@@ -1,0 +1,130 @@
+"""Real images of this checkout: what they hold, and that a run inside is bitwise the run outside."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from simplexity import __version__
+
+pytestmark = [pytest.mark.container, pytest.mark.slow]
+
+RUN = Path(__file__).resolve().parents[2] / "containers/run.sh"
+EXPERIMENT = ["training.num_train_steps=200", "training.log_every=50"]
+WALL_CLOCK = ("time_s", "timestamp")
+WAIT_FOR_SIGNAL = (
+    "import signal, sys, time\n"
+    "for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM): signal.signal(number, lambda *_: sys.exit(85))\n"
+    "print('ready', flush=True)\ntime.sleep(60)"
+)
+
+
+def metrics(run_dir: Path) -> list[dict[str, float]]:
+    lines = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
+    return [{name: value for name, value in line.items() if name not in WALL_CLOCK} for line in lines]
+
+
+@pytest.fixture(scope="module")
+def outside(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, float]]:
+    run_dir = tmp_path_factory.mktemp("outside")
+    command = [sys.executable, "-m", "simplexity.run_experiment", *EXPERIMENT, f"hydra.run.dir={run_dir}"]
+    subprocess.run(command, cwd=run_dir, check=True, capture_output=True, timeout=300)
+    return metrics(run_dir)
+
+
+def in_apptainer(sif: Path, *arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    own = {"SIMPLEXITY_CACHE": str(cwd / "cache")} | environment
+    return subprocess.run(
+        [str(RUN), str(sif), *arguments], cwd=cwd, env=os.environ | own, capture_output=True, text=True, timeout=300
+    )
+
+
+def test_apptainer_computes_what_the_host_computes(sif: Path, tmp_path: Path, outside: list[dict[str, float]]):
+    done = in_apptainer(sif, *EXPERIMENT, f"hydra.run.dir={tmp_path}/run", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert len(outside) > 0
+    assert metrics(tmp_path / "run") == outside
+
+
+def test_apptainer_image_is_labelled_and_holds_this_version(sif: Path, tmp_path: Path):
+    labels = subprocess.run(["apptainer", "inspect", "--labels", str(sif)], capture_output=True, text=True, check=True)
+    assert f"org.opencontainers.image.version: {__version__}\n" in labels.stdout
+    assert "org.opencontainers.image.revision: " in labels.stdout
+    done = in_apptainer(sif, "python", "-c", "import simplexity; print(simplexity.__version__)", cwd=tmp_path)
+    assert done.stdout == f"{__version__}\n"
+
+
+def test_apptainer_keeps_slurm_and_shuts_out_the_hosts_python(sif: Path, tmp_path: Path):
+    (tmp_path / "simplexity").mkdir()
+    (tmp_path / "simplexity/__init__.py").write_text("raise SystemExit('the current folder was imported')")
+    code = "import os, simplexity; print(simplexity.__file__, os.getuid(), os.environ['SLURM_JOB_ID'])"
+    done = in_apptainer(sif, "python", "-c", code, cwd=tmp_path, SLURM_JOB_ID="17", PYTHONPATH=str(tmp_path))
+    file, uid, job = done.stdout.split()
+    assert file.startswith("/usr/local/simplexity/")
+    assert (int(uid), job) == (os.getuid(), "17")
+
+
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM])
+def test_a_signal_reaches_python_and_its_exit_code_comes_back(sif: Path, tmp_path: Path, number: signal.Signals):
+    own = os.environ | {"SIMPLEXITY_CACHE": str(tmp_path / "cache")}
+    command = [str(RUN), str(sif), "python", "-c", WAIT_FOR_SIGNAL]
+    with subprocess.Popen(command, cwd=tmp_path, env=own, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        time.sleep(0.2)
+        process.send_signal(number)
+        assert process.wait(timeout=20) == 85
+
+
+@pytest.fixture
+def other_checkout(tmp_path: Path) -> Path:
+    (tmp_path / "containers").mkdir()
+    (tmp_path / "simplexity").mkdir()
+    shutil.copy(RUN, tmp_path / "containers")
+    (tmp_path / "simplexity/__init__.py").write_text('__version__ = "99.0"\n')
+    return tmp_path
+
+
+def test_an_image_of_another_version_is_refused(sif: Path, other_checkout: Path):
+    done = subprocess.run(
+        [str(other_checkout / "containers/run.sh"), str(sif)], cwd=other_checkout, capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert f"has simplexity {__version__} and this checkout is 99.0" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_truncated_image_is_refused(sif: Path, tmp_path: Path):
+    with open(sif, "rb") as whole:
+        (tmp_path / "torn.sif").write_bytes(whole.read(100_000))
+    done = in_apptainer(tmp_path / "torn.sif", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "is the copy whole?" in done.stderr
+
+
+def test_dockerfile_computes_what_the_host_computes(
+    buildah: Callable[..., str], tmp_path: Path, outside: list[dict[str, float]]
+):
+    container = buildah("from", "localhost/simplexity").strip()
+    # `buildah run` leaves the entrypoint out; --user because the folder outside belongs to the one who tests.
+    buildah(
+        "run", "--user", f"{os.getuid()}:{os.getgid()}", "--volume", f"{tmp_path}:{tmp_path}", container, "--",
+        "/usr/local/simplexity/entrypoint", *EXPERIMENT, f"hydra.run.dir={tmp_path}/run",
+    )  # fmt: skip
+    assert metrics(tmp_path / "run") == outside
+
+
+def test_dockerfile_image_is_labelled_and_runs_as_nobody_special(buildah: Callable[..., str]):
+    configuration = json.loads(buildah("inspect", "--type", "image", "localhost/simplexity"))["OCIv1"]["config"]
+    assert configuration["Entrypoint"] == ["/usr/local/simplexity/entrypoint"]
+    assert configuration["User"] == "1000:1000"
+    assert configuration["Labels"]["org.opencontainers.image.version"] == __version__
+    assert "PYTHONSAFEPATH=1" in configuration["Env"]
+    assert not any(variable.startswith("JAX_PLATFORMS=") for variable in configuration["Env"])

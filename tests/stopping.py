@@ -1,0 +1,104 @@
+"""Runs a real entrypoint that sends itself a signal at an exact point of its course.
+
+    python tests/stopping.py PHASE SIGNAL COUNT SCRIPT [OVERRIDE ...]
+
+The signal arrives when PHASE is reached for the COUNT-th time. Everything else is the script as it is.
+"""
+
+import importlib.util
+import runpy
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from importlib.abc import Loader, MetaPathFinder
+from pathlib import Path
+
+# Where each phase begins: a module, a name in it, and whether the signal comes before or after the call.
+PHASES = {
+    "compile": ("simplexity.composition._compilation", "BackgroundCompilation._compile", "before"),
+    "restore": ("simplexity.persistence._orbax_checkpointer", "OrbaxCheckpointer.restore", "before"),
+    "first_step": ("simplexity.composition._attempt_logger", "AttemptLogger.progress", "after"),
+    "mid_chunk": ("simplexity.training._chunk", "ChunkSizer.start", "after"),
+    "save_before_commit": ("simplexity.persistence._orbax_checkpointer", "commit", "before"),
+    "save_after_commit": ("simplexity.persistence._orbax_checkpointer", "commit", "after"),
+    "validation": ("simplexity.evaluation._validation", "Validation.__call__", "before"),
+    "completion": ("simplexity.runs._directory", "RunDirectory.mark_complete", "before"),
+}
+
+
+class SignalAtImport(MetaPathFinder):
+    """Sends the signal when a module is about to be imported."""
+
+    def __init__(self, module: str, send: Callable[[], None]):
+        self._module = module
+        self._send = send
+
+    def find_spec(self, fullname, path, target=None) -> None:
+        if fullname == self._module:
+            self._send()
+
+
+class PatchAfterImport(MetaPathFinder, Loader):
+    """Wraps one function of a module when that module has been imported."""
+
+    def __init__(self, module: str, name: str, when: str, send: Callable[[], None]):
+        self._module, self._name, self._when, self._send = module, name, when, send
+
+    def find_spec(self, fullname, path, target=None):
+        if fullname != self._module:
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(fullname)
+        assert spec is not None
+        assert spec.loader is not None
+        execute = spec.loader.exec_module
+
+        def exec_module(module):
+            execute(module)
+            self._patch(module)
+
+        spec.loader.exec_module = exec_module
+        return spec
+
+    def _patch(self, module) -> None:
+        *owners, name = self._name.split(".")
+        owner = module
+        for part in owners:
+            owner = getattr(owner, part)
+        original = getattr(owner, name)
+
+        def wrapped(*args, **kwargs):
+            if self._when == "before":
+                self._send()
+            result = original(*args, **kwargs)
+            if self._when == "after":
+                self._send()
+            return result
+
+        setattr(owner, name, wrapped)
+
+
+def main() -> None:
+    phase, signal_name, count, script = sys.argv[1:5]
+    calls = 0
+
+    def send() -> None:
+        nonlocal calls
+        calls += 1
+        if calls == int(count):
+            number = signal.Signals[signal_name]
+            # To the main thread, as the kernel delivers it; a killed process does not come back from here.
+            signal.pthread_kill(threading.main_thread().ident, number)
+
+    if phase == "import":
+        sys.meta_path.insert(0, SignalAtImport("jax", send))
+    else:
+        sys.meta_path.insert(0, PatchAfterImport(*PHASES[phase], send))
+    sys.path[0] = str(Path(script).parent)
+    sys.argv[:] = [script, *sys.argv[5:]]
+    runpy.run_path(script, run_name="__main__")
+
+
+if __name__ == "__main__":
+    main()
