@@ -71,7 +71,6 @@ if [[ $tool == apptainer ]]; then
     size=$(du -m "$output" | cut -f 1)
 else
     output=${output:-simplexity:$version-$accelerator}
-    # An image of Docker's own format keeps what OCI's has no place for, and every runtime reads it.
     "$tool" build "${options[@]}" --file containers/Dockerfile --tag "$output" . || die "$tool build failed, see above"
     case $tool in
         buildah) size= ;;

@@ -55,3 +55,23 @@ def chi_square(counts, probabilities):
     possible = probabilities > 1e-9
     expected = counts.sum() * probabilities[possible]
     return float(((counts[possible] - expected) ** 2 / expected).sum()), int(possible.sum()) - 1
+
+
+def entropy(probabilities):
+    """Shannon's, in nats."""
+    positive = np.ravel(probabilities)[np.ravel(probabilities) > 1e-15]
+    return float(-(positive * np.log(positive)).sum())
+
+
+def myopic_entropies(transition_matrices, initial_state, normalizer, length):
+    """H(X_t | X_1 ... X_{t-1}) for t = 1..length, as differences of the entropies of all words."""
+    joint = word_probabilities(transition_matrices, initial_state, normalizer, length)
+    blocks = [entropy(joint.sum(axis=tuple(range(t, length)))) for t in range(length + 1)]
+    return np.diff(blocks)
+
+
+def myopic_entropies_from_known_states(transition_matrices, initial_state, length):
+    """H(X_t | S_0, X_1 ... X_{t-1}) of an HMM for t = 1..length, S_0 being the hidden state before the first token."""
+    ones = np.ones(len(initial_state))
+    from_each = [myopic_entropies(transition_matrices, state, ones, length) for state in np.diag(ones)]
+    return np.asarray(initial_state) @ np.array(from_each)

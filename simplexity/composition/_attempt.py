@@ -8,7 +8,7 @@ import jax
 from omegaconf import DictConfig
 
 from simplexity.cluster import CompilationCache, PreemptionGuard
-from simplexity.generative_processes import loss_optimum
+from simplexity.generative_processes import LossOptimum, loss_optimum
 from simplexity.loggers import CompositeLogger, Logger, RunFacts
 from simplexity.persistence import restore_weights
 from simplexity.runs import (
@@ -35,10 +35,10 @@ _log = logging.getLogger("simplexity")
 
 
 class _Optima(NamedTuple):
-    """The best possible losses, in nats per token."""
+    """The best possible losses."""
 
-    training: float
-    validation: float
+    training: LossOptimum
+    validation: LossOptimum
 
 
 def attempt(
@@ -91,8 +91,8 @@ def attempt(
                 metrics=RunMetrics(
                     experiment.settings,
                     experiment.learning_rate,
-                    optima.training,
-                    optima.validation,
+                    optima.training.nats,
+                    optima.validation.nats,
                     elapsed_s=last_line.get("time_s", 0.0),
                 ),
                 validation=None if programs.validation is None else (experiment.validation, programs.validation),
@@ -107,6 +107,8 @@ def attempt(
         checkpoints.close()
     if not result.finished:
         return leave(ledger, guard, result.step)
+    if config.figures:
+        _draw(directory, optima)
     return _complete(directory, ledger, result, optima)
 
 
@@ -135,10 +137,10 @@ def _with_loaded_weights(
 
 def _optima(experiment: Experiment) -> _Optima:
     length = experiment.settings.sequence_len
-    training = loss_optimum(experiment.generator, length).nats
+    training = loss_optimum(experiment.generator, length)
     if experiment.validation_generator is experiment.generator:
         return _Optima(training, training)
-    return _Optima(training, loss_optimum(experiment.validation_generator, length).nats)
+    return _Optima(training, loss_optimum(experiment.validation_generator, length))
 
 
 def _last_line(directory: RunDirectory, step: int) -> dict:
@@ -154,13 +156,21 @@ def _reached_step(directory: RunDirectory) -> int | None:
 
 def _facts(experiment: Experiment, state: TrainState, optima: _Optima) -> RunFacts:
     settings = experiment.settings
-    return RunFacts(settings.num_train_steps, int(state.step), settings.tokens_per_step, optima.training)
+    return RunFacts(settings.num_train_steps, int(state.step), settings.tokens_per_step, optima.training.nats)
+
+
+def _draw(directory: RunDirectory, optima: _Optima) -> None:
+    # Importing matplotlib takes longer than drawing.
+    from simplexity.analysis import draw_loss_curve
+
+    lines = read_json_lines(directory.metrics_path)
+    draw_loss_curve(lines, optima.validation.per_position, directory.figures_path / "loss.png")
 
 
 def _complete(directory: RunDirectory, ledger: Ledger, result: TrainResult, optima: _Optima) -> RunResult:
     validated = "validation_loss" in result.metrics
     loss = float(result.metrics["validation_loss" if validated else "loss"])  # pyright: ignore[reportArgumentType]
-    optimum = optima.validation if validated else optima.training
+    optimum = (optima.validation if validated else optima.training).nats
     directory.mark_complete(result.step, loss, optimum, loss - optimum)
     ledger.append(EventKind.COMPLETE, result.step)
     _log.info("%s", describe_final_loss(loss, optimum, result.metrics.get("validation_kl")))  # pyright: ignore

@@ -49,6 +49,7 @@ def _generator(nullable: bool) -> Section:
 CONFIG = Section(
     keys={
         "seed": int,
+        "figures": bool,
         "training_data_generator": _generator(nullable=False),
         "validation_data_generator": _generator(nullable=True),
         "predictive_model": Section(

@@ -52,7 +52,7 @@ class DataGenerator(eqx.Module):
 
     def sample(
         self, sampling_state: Any, sequence_len: int, *, key: PRNGKeyArray
-    ) -> tuple[Any, Int[Array, "batch sequence_len+1"]]:
+    ) -> tuple[Any, Int[Array, "batch {sequence_len}+1"]]:
         """Draws a batch of rows.
 
         Args:

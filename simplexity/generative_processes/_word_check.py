@@ -3,8 +3,10 @@
 import numpy as np
 from jaxtyping import Float
 
-# All words up to this many per length are tried: length 12 of two tokens, 7 of three, 6 of four.
+# Words are prolonged while there are no more than this many of a length (length 12 of two tokens, 7 of three, 6 of
+# four), and no further than this length where few words are possible.
 _MAX_WORDS = 4096
+_MAX_LENGTH = 24
 # Words rarer than this, given what precedes them, are not prolonged: rounding would be magnified beyond the tolerance.
 _LEAST_PROBABILITY = 1e-7
 _TOLERANCE = 1e-8
@@ -22,7 +24,7 @@ def check_words(
     emission = transition_matrices @ normalizer
     states = initial_state[None]
     words = np.zeros((1, 0), np.int64)
-    while len(states) and len(states) * len(emission) <= _MAX_WORDS:
+    while words.shape[1] < _MAX_LENGTH and 0 < len(states) * len(emission) <= _MAX_WORDS:
         probabilities = states @ emission.T
         if probabilities.min() < -_TOLERANCE:
             prefix, token = np.unravel_index(np.argmin(probabilities), probabilities.shape)

@@ -24,5 +24,5 @@ def test_every_named_process_has_a_file():
 def test_a_file_builds_its_process(path):
     config = OmegaConf.load(path)
     assert set(config) == {"instance", "bos_token", "eos_token"}
-    generator = gp.DataGenerator(instantiate(config.instance), config.bos_token, config.eos_token)
+    generator = gp.DataGenerator(instantiate(config.instance, _convert_="all"), config.bos_token, config.eos_token)
     assert generator.vocab_size == generator.process.vocab_size

@@ -53,17 +53,16 @@ def test_leaky_rrxor_leaks_between_its_limits():
 @pytest.mark.parametrize("alpha", [-2.0, 0.0, 0.7, np.pi, 2000.0])
 @pytest.mark.parametrize("lamb", [0.05, 0.5])
 def test_fanizza_run_lengths(alpha, lamb):
-    process = gp.fanizza(alpha, lamb)
-    reset, go_on = process.transition_matrices
-    row = np.linalg.lstsq(reset, reset, rcond=None)[0]  # any reset leads to the same state
+    reset, go_on = gp.fanizza(alpha, lamb).transition_matrices
     assert np.linalg.matrix_rank(reset) == 1
-    state = reset[0] / reset[0].sum()
-    np.testing.assert_allclose(row @ np.ones(4), np.ones(4) * (row @ np.ones(4))[0] / 1, atol=1)
-    lengths = [state @ np.linalg.matrix_power(go_on, k) @ reset.sum(axis=1) for k in range(40)]
-    bound = lamb ** np.arange(1, 40)
-    assert lengths[0] >= -1e-15
-    assert (np.array(lengths[1:]) >= -1e-15).all()
-    assert (np.array(lengths[1:]) <= bound + 1e-15).all()
+    state, exits = reset[0] / reset[0].sum(), reset.sum(axis=1)
+    runs = np.array([state @ np.linalg.matrix_power(go_on, k) @ exits for k in range(60)])
+    # lamb^k / 2 times one minus a cosine, for a run of k >= 1 ones; what is left over of 1 for none.
+    assert runs.min() > -1e-15
+    assert (runs[1:] <= lamb ** np.arange(1, 60) + 1e-15).all()
+    assert runs.sum() == pytest.approx(1)
+    cosine = 1 - 2 * runs[1:8] / lamb ** np.arange(1, 8)
+    np.testing.assert_allclose(cosine[2:] + cosine[:-2], 2 * np.cos(alpha) * cosine[1:-1], atol=1e-9)
 
 
 def test_post_quantum_resets_by_its_product():

@@ -110,14 +110,15 @@ def lines_of(file: Path) -> list[str]:
 def wait_until(condition, timeout_s: float = 60) -> None:
     """Waits for it, and spares requeued tasks the delay that SLURM gives them."""
     deadline = time.monotonic() + timeout_s
+    hastened: set[str] = set()
     while not condition():
         assert time.monotonic() < deadline, _queue("%i %T %r")
-        for line in _queue("%i %r", "--states=PENDING").splitlines():
-            task, reason = line.split(maxsplit=1)
-            if reason == "BeginTime":
-                subprocess.run(
-                    ["scontrol", "update", f"JobId={task}", "StartTime=now"], capture_output=True, timeout=60
-                )
+        waiting = {line.split()[0] for line in _queue("%i %r", "--states=PENDING").splitlines() if "BeginTime" in line}
+        hastened &= waiting
+        # Once for each wait: every further request would put the start off.
+        for task in waiting - hastened:
+            subprocess.run(["scontrol", "update", f"JobId={task}", "StartTime=now"], capture_output=True, timeout=60)
+        hastened |= waiting
         time.sleep(0.2)
 
 

@@ -1,0 +1,74 @@
+"""The long short-term memory."""
+
+from typing import ClassVar
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from ._predictive_model import Activations, PredictiveModel
+from ._recurrence import Cell, Gates, State
+from ._recurrent_stack import RecurrentStack
+from ._sigmoid import sigmoid
+
+
+class _LSTMCell(Cell):
+    """Gates i (input), f (forget), g (candidate) and o (output), in this order; the state is h and the memory c."""
+
+    num_gates: ClassVar[int] = 4
+    num_states: ClassVar[int] = 2
+
+    def step(self, inputs: Gates, recurrent: Gates, state: State) -> tuple[State, Gates]:
+        _, c = state
+        i = sigmoid(inputs[0] + recurrent[0])
+        f = sigmoid(inputs[1] + recurrent[1])
+        g = jnp.tanh(inputs[2] + recurrent[2])
+        o = sigmoid(inputs[3] + recurrent[3])
+        c = f * c + i * g
+        tanh_c = jnp.tanh(c)
+        return (o * tanh_c, c), (i, f, g, o, tanh_c)
+
+    def pull_back(self, saved: Gates, before: State, cotangent: State) -> tuple[Gates, Gates, State]:
+        i, f, g, o, tanh_c = saved
+        _, c = before
+        dh, dc = cotangent
+        dc = dc + dh * o * (1 - tanh_c * tanh_c)
+        di = dc * g * i * (1 - i)
+        df = dc * c * f * (1 - f)
+        dg = dc * i * (1 - g * g)
+        do = dh * tanh_c * o * (1 - o)
+        return (di, df, dg, do), (), (jnp.zeros_like(dh), dc * f)
+
+
+class LSTM(PredictiveModel):
+    r"""Layers of long short-term memories, and a linear head.
+
+        i_t = σ(W_i x_t + b_i + R_i h_{t-1} + c_i)
+        f_t = σ(W_f x_t + b_f + R_f h_{t-1} + c_f)
+        g_t = tanh(W_g x_t + b_g + R_g h_{t-1} + c_g)
+        o_t = σ(W_o x_t + b_o + R_o h_{t-1} + c_o)
+        m_t = f_t ∘ m_{t-1} + i_t ∘ g_t,    h_t = o_t ∘ tanh(m_t),    h_0 = m_0 = 0
+
+    References:
+        Hochreiter and Schmidhuber, "Long Short-Term Memory" (1997); the forget gate: Gers, Schmidhuber and Cummins,
+        "Learning to Forget" (2000).
+    """
+
+    stack: RecurrentStack
+
+    def __init__(self, hidden_size: int, num_layers: int, *, vocab_size: int, key: PRNGKeyArray):
+        """Draws the weights.
+
+        Args:
+            hidden_size: Units per layer, at least 1.
+            num_layers: Layers, at least 1.
+            vocab_size: Number of tokens.
+            key: The random key of the weights.
+
+        Raises:
+            ValueError: If a size is below 1.
+        """
+        self.stack = RecurrentStack(_LSTMCell(), hidden_size, num_layers, vocab_size=vocab_size, key=key)
+
+    def forward(self, tokens: Int[Array, "batch length"]) -> tuple[Float[Array, "batch length vocab"], Activations]:
+        """The logits, and the outputs of the layers as layer_0, layer_1, ..."""
+        return self.stack.forward(_LSTMCell(), tokens)

@@ -1,0 +1,35 @@
+"""What every model of token sequences can do."""
+
+from abc import abstractmethod
+
+import equinox as eqx
+from jaxtyping import Array, Float, Int
+
+Activations = dict[str, Float[Array, "batch length _"]]
+
+
+class PredictiveModel(eqx.Module):
+    """Predicts each next token of a sequence from the tokens before it.
+
+    A model defines `forward`, which works on a whole batch, so that its matrix products have one row per token of the
+    batch, and so that the gradient of a weight is one product over all of those rows. Both `model(tokens)` and
+    `model.activations(tokens)` look at one sequence. `jax.vmap(model)` is right, but differentiating it sums a
+    gradient per sequence: a training step calls `forward`.
+    """
+
+    @abstractmethod
+    def forward(self, tokens: Int[Array, "batch length"]) -> tuple[Float[Array, "batch length vocab"], Activations]:
+        """The logits of each next token, and the named activations of every layer, for a batch of sequences.
+
+        Under `jax.jit`, activations that nobody reads are not computed.
+        """
+
+    def __call__(self, tokens: Int[Array, "length"]) -> Float[Array, "length vocab"]:
+        """The logits of the token that follows each position of one sequence."""
+        logits, _ = self.forward(tokens[None])
+        return logits[0]
+
+    def activations(self, tokens: Int[Array, "length"]) -> dict[str, Float[Array, "length _"]]:
+        """The activations of every layer at every position of one sequence, by name, in the order of computation."""
+        _, activations = self.forward(tokens[None])
+        return {name: values[0] for name, values in activations.items()}

@@ -1,0 +1,50 @@
+"""Recurrent layers on top of each other, between an embedding table and a linear head."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from ._arguments import check_positive
+from ._linear import Linear, uniform
+from ._predictive_model import Activations
+from ._recurrence import Cell, LayerWeights, initial_weights, recurrence
+
+
+class RecurrentStack(eqx.Module):
+    """The weights of a recurrent model.
+
+    The input weight of the first layer is the embedding table too: its row for a token is what the token adds to the
+    gates. A product with one-hot rows selects it, because the gradient of an indexed look-up is a scatter, which XLA
+    runs one row at a time on a CPU; alphabets here have a few tokens.
+    """
+
+    layers: tuple[LayerWeights, ...]
+    head: Linear
+
+    def __init__(self, cell: Cell, hidden_size: int, num_layers: int, *, vocab_size: int, key: PRNGKeyArray):
+        """Draws the weights.
+
+        Raises:
+            ValueError: If a size is below 1.
+        """
+        check_positive(hidden_size=hidden_size, num_layers=num_layers, vocab_size=vocab_size)
+        head_key, *layer_keys = jax.random.split(key, num_layers + 1)
+        in_widths = (vocab_size, *[hidden_size] * (num_layers - 1))
+        self.layers = tuple(
+            initial_weights(cell, in_width, hidden_size, key=layer_key)
+            for in_width, layer_key in zip(in_widths, layer_keys, strict=True)
+        )
+        self.head = Linear(hidden_size, vocab_size, uniform(hidden_size), key=head_key)
+
+    def forward(
+        self, cell: Cell, tokens: Int[Array, "batch length"]
+    ) -> tuple[Float[Array, "batch length vocab"], Activations]:
+        """The logits, and each layer's output, named layer_0, layer_1, ..."""
+        vocab_size = self.layers[0].input_weight.shape[0]
+        hidden = jax.nn.one_hot(tokens.T, vocab_size)
+        activations = {}
+        for index, weights in enumerate(self.layers):
+            hidden = recurrence(cell, weights, hidden)
+            activations[f"layer_{index}"] = jnp.swapaxes(hidden, 0, 1)
+        return jnp.swapaxes(self.head(hidden), 0, 1), activations

@@ -1,0 +1,65 @@
+"""The best possible loss of a generator's rows, with and without special tokens."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from simplexity import generative_processes as gp
+from simplexity.generative_processes import HMM, DataGenerator, entropy_rate, loss_optimum
+from tests import oracles
+
+STARTED = HMM(gp.zero_one_random(0.3).transition_matrices, np.array([0.5, 0.5, 0.0]))
+
+
+@pytest.mark.parametrize("process", [gp.no_consecutive_ones(0.4), gp.rrxor(0.5, 0.4), STARTED])
+@pytest.mark.parametrize(("bos", "eos"), [(None, None), ("auto", None), (None, "auto"), ("auto", "auto")])
+def test_which_entropies_are_paid(process, bos, eos):
+    sequence_len = 7
+    entropies = oracles.myopic_entropies(
+        process.transition_matrices, process.initial_state, process.normalizer, sequence_len + 1
+    )
+    expected = entropies[0 if bos else 1 :][:sequence_len]
+    if eos:
+        # As many targets, the last of which is certain.
+        expected = np.append(expected[: sequence_len - 1], 0)
+    optimum = loss_optimum(DataGenerator(process, bos, eos), sequence_len)
+    np.testing.assert_allclose(optimum.per_position, expected, atol=1e-12)
+    assert optimum.nats == pytest.approx(expected.mean(), abs=1e-12)
+    assert optimum.error_nats == 0
+    assert optimum.entropy_rate_nats == entropy_rate(process).value
+
+
+@pytest.mark.parametrize(("bos", "eos"), [(None, None), ("auto", "auto")])
+def test_the_process_s_own_predictions_reach_it(bos, eos):
+    generator, sequence_len, batch_size = DataGenerator(gp.mess3(0.05, 0.85), bos, eos), 12, 4000
+
+    @eqx.filter_jit
+    def losses(key):
+        state_key, key = jax.random.split(key)
+        state = generator.initial_sampling_state(batch_size, key=state_key)
+        _, rows = generator.sample(state, sequence_len, key=key)
+        probabilities = jax.vmap(generator.next_token_probabilities)(rows)
+        return -jnp.log(jnp.take_along_axis(probabilities, rows[:, 1:, None], axis=-1)[..., 0])
+
+    drawn = np.asarray(losses(jax.random.key(3)), dtype=np.float64)
+    optimum = loss_optimum(generator, sequence_len)
+    standard_error = drawn.mean(axis=1).std() / batch_size**0.5
+    assert abs(drawn.mean() - optimum.nats) < 4 * standard_error
+    standard_errors = drawn.std(axis=0) / batch_size**0.5
+    assert (np.abs(drawn.mean(axis=0) - optimum.per_position) <= 4 * standard_errors + 1e-6).all()
+
+
+def test_the_default_experiment_s_optimum_is_known_to_a_millionth():
+    optimum = loss_optimum(DataGenerator(gp.mess3(0.05, 0.85), None, None), 64)
+    assert 0 < optimum.error_nats < 1e-6
+    assert optimum.nats == pytest.approx(optimum.per_position.mean())
+    assert optimum.entropy_rate_nats == pytest.approx(optimum.per_position[-1], abs=1e-5)
+
+
+def test_a_single_target():
+    assert loss_optimum(DataGenerator(gp.coin(0.5), None, None), 1).nats == pytest.approx(np.log(2))
+    assert loss_optimum(DataGenerator(gp.coin(0.5), "auto", "auto"), 1).nats == 0
+    with pytest.raises(ValueError, match=r"^`sequence_len` must be at least 1, got 0$"):
+        loss_optimum(DataGenerator(gp.coin(0.5), None, None), 0)

@@ -1,0 +1,110 @@
+"""Myopic entropies against the enumeration of every word, against closed forms, and their errors."""
+
+import numpy as np
+import pytest
+
+from simplexity import generative_processes as gp
+from simplexity.generative_processes import HMM, myopic_entropies
+from simplexity.generative_processes._myopic_entropy import bounded_myopic_entropies
+from tests import oracles
+
+THREE, TWO = [0, 1, 2], [0, 1]
+NEVER_EXACT = {
+    "mess3": gp.mess3(0.05, 0.85),
+    "not stationary": HMM(gp.mess3(0.1, 0.8).transition_matrices, np.array([0.9, 0.1, 0.0])),
+    "leaky_rrxor": gp.leaky_rrxor(0.5, 0.4, 0.1),
+    "mixture": gp.nonergodic([gp.mess3(0.05, 0.85), gp.leaky_rrxor(0.5, 0.5, 0.2)], [0.4, 0.6], [THREE, TWO]),
+}
+
+
+def enumerated(process, length):
+    return oracles.myopic_entropies(process.transition_matrices, process.initial_state, process.normalizer, length)
+
+
+def binary_entropy(p):
+    return oracles.entropy([p, 1 - p])
+
+
+def test_every_process_against_all_words(process):
+    length = {2: 10, 3: 7, 4: 6}.get(process.vocab_size, 3)
+    estimates = myopic_entropies(process, length)
+    np.testing.assert_allclose([value for value, _ in estimates], enumerated(process, length), atol=1e-11)
+    assert all(error == 0 for _, error in estimates)
+
+
+@pytest.mark.parametrize("name", NEVER_EXACT)
+@pytest.mark.parametrize("capacity", [10, 40])
+def test_the_error_brackets_the_truth_where_states_were_merged(name, capacity):
+    process, length = NEVER_EXACT[name], 11 if NEVER_EXACT[name].vocab_size == 2 else 8
+    values, errors, total_error = bounded_myopic_entropies(process, length, capacity=capacity)
+    exact = enumerated(process, length)
+    assert (exact <= values + 1e-12).all()
+    assert (values - errors <= exact + 1e-12).all()
+    assert 0 < (values - exact).sum() <= total_error
+    assert total_error < 0.3
+
+
+def test_a_bound_that_is_hardly_greater_than_the_excess():
+    process = gp.mess3(0.05, 0.85)
+    values, _, total_error = bounded_myopic_entropies(process, 8, capacity=40)
+    assert total_error < 3 * (values - enumerated(process, 8)).sum()
+
+
+@pytest.mark.parametrize("capacity", [40, 160])
+def test_the_estimated_error_of_a_ghmm(capacity):
+    process = gp.tom_quantum(1.0, 3.0)
+    values, errors, total_error = bounded_myopic_entropies(process, 7, capacity=capacity)
+    excess = values - enumerated(process, 7)
+    assert (excess >= -1e-12).all()
+    assert (excess <= errors + 1e-12).all()
+    assert 0 < excess.sum() <= total_error
+
+
+def test_a_ghmm_that_is_an_hmm_in_disguise_gets_the_proven_error():
+    hmm, scale = gp.mess3(0.05, 0.85), np.array([1.0, 0.5, 0.25])
+    disguised = gp.GHMM(hmm.transition_matrices / scale * scale[:, None], hmm.initial_state / scale, scale)
+    for ours, theirs in zip(
+        bounded_myopic_entropies(disguised, 10, capacity=50),
+        bounded_myopic_entropies(hmm, 10, capacity=50),
+        strict=True,
+    ):
+        np.testing.assert_allclose(ours, theirs, atol=1e-9)
+
+
+def test_long_walks_keep_the_error_small():
+    values, _, total_error = bounded_myopic_entropies(gp.mess3(0.05, 0.85), 64, capacity=1000)
+    assert 0 < total_error / 64 < 1e-5
+    assert (np.diff(values) < 1e-5).all()
+
+
+@pytest.mark.parametrize(
+    ("process", "entropies"),
+    [
+        (gp.coin(0.3), [binary_entropy(0.3)] * 4),
+        # The first token is a one with probability p / (1 + p); then the state is known.
+        (gp.no_consecutive_ones(0.5), [binary_entropy(1 / 3)] + [2 / 3 * np.log(2)] * 3),
+        # Started in its first phase, Z1R is a zero, a one, a random bit.
+        (HMM(gp.zero_one_random(0.2).transition_matrices, np.array([1.0, 0, 0])), [0, 0, binary_entropy(0.2), 0]),
+    ],
+)
+def test_closed_forms(process, entropies):
+    np.testing.assert_allclose([value for value, _ in myopic_entropies(process, 4)], entropies, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("process", "rate", "states"),
+    [
+        (gp.even_ones(0.5), 2 / 3 * np.log(2), [2 / 3, 1 / 3]),
+        (gp.rrxor(0.5, 0.5), 2 / 3 * np.log(2), [1 / 3, 1 / 6, 1 / 6, 1 / 6, 1 / 6]),
+    ],
+)
+def test_excess_entropy(process, rate, states):
+    # Both processes let the past tell the present state, and the future show it: E is the entropy of the states.
+    values = np.array([value for value, _ in myopic_entropies(process, 300)])
+    assert (values - rate).sum() == pytest.approx(oracles.entropy(states), abs=1e-9)
+
+
+def test_lengths():
+    assert myopic_entropies(gp.coin(0.5), 0) == []
+    with pytest.raises(ValueError, match=r"^`length` must be at least 0, got -1$"):
+        myopic_entropies(gp.coin(0.5), -1)
