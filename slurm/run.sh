@@ -47,13 +47,11 @@ resubmit() {
 }
 
 if [[ -n ${SIMPLEXITY_IMAGE-} ]]; then
-  command=(apptainer exec --pwd "$PWD")
-  if [[ -e /dev/nvidiactl ]]; then command+=(--nv); fi
-  command+=("$SIMPLEXITY_IMAGE" python -m simplexity.run_experiment)
+  command=(containers/run.sh "$SIMPLEXITY_IMAGE")
+elif [[ -x .venv/bin/python ]]; then
+  command=(.venv/bin/python simplexity/run_experiment.py)
 else
-  command=(python)
-  if [[ -x .venv/bin/python ]]; then command=(.venv/bin/python); fi
-  command+=(simplexity/run_experiment.py)
+  command=(python simplexity/run_experiment.py)
 fi
 command+=("hydra.run.dir=outputs/slurm/$SIMPLEXITY_RUN_NAME")
 if [[ -n ${SLURM_ARRAY_TASK_ID-} ]]; then command+=("seed=$SLURM_ARRAY_TASK_ID"); fi

@@ -49,6 +49,17 @@ def log_word_probability(transition_matrices, initial_state, normalizer, word):
     return log_scale + float(np.log(row @ normalizer))
 
 
+def draw_word(transition_matrices, initial_state, normalizer, length, rng):
+    """One word, each token drawn by its probability given those before it."""
+    row, word = np.asarray(initial_state, dtype=np.float64), []
+    for _ in range(length):
+        probabilities = np.clip(transition_matrices @ normalizer @ row, 0, None)
+        word.append(rng.choice(len(probabilities), p=probabilities / probabilities.sum()))
+        row = row @ transition_matrices[word[-1]]
+        row = row / (row @ normalizer)
+    return np.array(word)
+
+
 def chi_square(counts, probabilities):
     """Pearson's statistic of counts, over the cells of positive probability, and its degrees of freedom."""
     counts, probabilities = np.ravel(counts), np.ravel(probabilities)

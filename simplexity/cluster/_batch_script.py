@@ -49,7 +49,11 @@ def batch_script(
     Raises:
         ValueError: If a path is not absolute, or there is nothing to run.
     """
-    for name, path in (("sweep_folder", sweep_folder), ("script_path", script_path), ("working_folder", working_folder)):
+    for name, path in (
+        ("sweep_folder", sweep_folder),
+        ("script_path", script_path),
+        ("working_folder", working_folder),
+    ):
         if not path.is_absolute():
             raise ValueError(f"`{name}` must be absolute, got {path}")
     if not task_command or not array.task_ids:
@@ -81,7 +85,7 @@ def batch_script(
             "",
             f"cd {shlex.quote(str(working_folder))} || exit",
             *_set_up(profile),
-            f'run_and_requeue {shlex.join(_srun(profile))} {shlex.join(task_command)} --sweep "$SWEEP" --index "$INDEX"',
+            f'run_and_requeue {shlex.join([*_srun(profile), *task_command])} --sweep "$SWEEP" --index "$INDEX"',
             "",
         ]
     )

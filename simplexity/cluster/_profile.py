@@ -123,7 +123,9 @@ class ClusterProfile:
     def _check_options(self) -> None:
         for option, value in self.sbatch_options.items():
             if not _OPTION.fullmatch(option):
-                raise ValueError(f"`sbatch_options` must be named by sbatch's long names without dashes, got {option!r}")
+                raise ValueError(
+                    f"`sbatch_options` must be named by sbatch's long names without dashes, got {option!r}"
+                )
             if option in _TAKEN_OPTIONS:
                 key = _TAKEN_OPTIONS[option]
                 remedy = f"set `{key}`" if key else "the launcher sets it"

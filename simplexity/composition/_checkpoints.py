@@ -1,6 +1,6 @@
 """A run's checkpoints, or none."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from omegaconf import DictConfig
 
@@ -12,6 +12,7 @@ from ._instantiate import instantiate
 from ._problems import ConfigError, Problem, blaming
 
 
+@runtime_checkable
 class Checkpoints(Checkpointer, Protocol):
     """A checkpointer of training that restores as well."""
 

@@ -32,14 +32,13 @@ _EXPECTED = (ConfigError, RuntimeError, OSError)
 _failures = logging.getLogger("simplexity.failures")
 
 
-def entrypoint(config_name: str) -> NoReturn:
+def entrypoint(config_name: str, guard: PreemptionGuard) -> NoReturn:
     """Runs the program on the process's arguments and leaves with its exit code.
 
     Args:
         config_name: Primary config, in simplexity/configs.
+        guard: Installed before the imports that take long.
     """
-    guard = PreemptionGuard()
-    guard.install()
     exit_code = run(config_name, sys.argv[1:], guard)
     guard.ignore()
     sys.exit(exit_code)

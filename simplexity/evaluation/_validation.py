@@ -91,7 +91,7 @@ class Validation:
         start_key, sample_key = jax.random.split(key)
         start = self._generator.initial_sampling_state(self._settings.batch_size, key=start_key)
         _, tokens = self._generator.sample(start, self._sequence_len, key=sample_key)
-        logits = jax.vmap(model)(tokens[:, :-1])
+        logits, _ = model.forward(tokens[:, :-1])
         truth = jax.vmap(self._generator.next_token_probabilities)(tokens)
         return score_positions(logits, tokens[:, 1:], truth)
 

@@ -82,7 +82,7 @@ class DataGenerator(eqx.Module):
             pieces.append(jnp.full((len(tokens), 1), self.eos_token, tokens.dtype))
         return sampling_state, jnp.concatenate(pieces, axis=1)
 
-    def next_token_probabilities(self, tokens: Int[Array, " length+1"]) -> Float[Array, "length vocab"]:
+    def next_token_probabilities(self, tokens: Int[Array, " row"]) -> Float[Array, "row-1 vocab"]:
         """The true distribution of each target of a row, given what precedes it; vmap it for a batch.
 
         The row is taken to begin at the process's initial state.

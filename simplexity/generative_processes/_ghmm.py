@@ -101,7 +101,7 @@ def check_normalizer(summed: Float[np.ndarray, "n n"], normalizer: Float[np.ndar
 def dominant_eigenvalue(summed: Float[np.ndarray, "n n"]) -> complex:
     """The eigenvalue of largest magnitude; the one nearest to the positive axis where several have it."""
     eigenvalues = np.linalg.eigvals(summed)
-    largest = eigenvalues[np.abs(eigenvalues) > np.abs(eigenvalues).max() - 1e-9]
+    largest = eigenvalues[np.abs(eigenvalues) > (1 - 1e-9) * np.abs(eigenvalues).max()]
     return complex(largest[np.argmax(largest.real)])
 
 

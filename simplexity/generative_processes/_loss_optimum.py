@@ -6,7 +6,6 @@ import numpy as np
 from jaxtyping import Float
 
 from ._data_generator import DataGenerator
-from ._entropy_rate import entropy_rate
 from ._myopic_entropy import bounded_myopic_entropies
 
 
@@ -23,8 +22,6 @@ class LossOptimum(NamedTuple):
     """The truth lies within `[nats - error_nats, nats]`; `myopic_entropies` says what is proven."""
     per_position: Float[np.ndarray, " sequence_len"]
     """The same for each target; their mean is `nats`."""
-    entropy_rate_nats: float
-    """What `per_position` approaches in ever longer rows."""
 
 
 def loss_optimum(generator: DataGenerator, sequence_len: int) -> LossOptimum:
@@ -51,5 +48,4 @@ def loss_optimum(generator: DataGenerator, sequence_len: int) -> LossOptimum:
         nats=float(per_position.mean()),
         error_nats=entropies.total_error / sequence_len,
         per_position=per_position,
-        entropy_rate_nats=entropy_rate(generator.process).value,
     )

@@ -43,8 +43,8 @@ def mr_name(p: float, q: float) -> HMM:
     filler with `p`, else by itself. Two of them, which share all tokens but the name, make a non-ergodic mixture: after
     the first name, the model should expect no other.
 
-    Stationary distribution `[q, 1, 1, q] / (2 + 2 q)`; entropy rate
-    `(q log 2 - 2 (q log q + p log p + r log r)) / (2 + 2 q)` nats with `r = 1 - p - q`.
+    Stationary distribution `[2 q, 1, 1, 2 q] / (2 + 4 q)`; entropy rate
+    `(q log 2 - q log q - p log p - r log r) / (1 + 2 q)` nats with `r = 1 - p - q`.
 
     Args:
         p: The probability to change the filler, in [0, 1].

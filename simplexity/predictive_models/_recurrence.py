@@ -84,8 +84,7 @@ def initial_weights(cell: Cell, in_width: int, hidden_size: int, *, key: PRNGKey
     return LayerWeights(*map(uniform(hidden_size), keys, shapes))
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(0,))
-def recurrence(
+def _outputs(
     cell: Cell, weights: LayerWeights, x: Float[Array, "length batch in_width"]
 ) -> Float[Array, "length batch hidden"]:
     """The outputs h_1, ..., h_T of one layer, from the state zero."""
@@ -142,4 +141,5 @@ def _backward(
     return d_weights, (d_inputs @ weights.input_weight.T).reshape(x.shape)
 
 
+recurrence = jax.custom_vjp(_outputs, nondiff_argnums=(0,))
 recurrence.defvjp(_forward, _backward)

@@ -1,7 +1,7 @@
 """What training knows of the rest of the world."""
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from ._state import TrainState
 
@@ -9,6 +9,7 @@ from ._state import TrainState
 Metrics = Mapping[str, float | list[float]]
 
 
+@runtime_checkable
 class MetricLogger(Protocol):
     """Something that shows or keeps metrics."""
 
@@ -25,6 +26,7 @@ class MetricLogger(Protocol):
         ...
 
 
+@runtime_checkable
 class Checkpointer(Protocol):
     """Something that keeps training states."""
 
@@ -45,6 +47,7 @@ class Checkpointer(Protocol):
         ...
 
 
+@runtime_checkable
 class Preemption(Protocol):
     """Something that knows whether this process was asked to leave."""
 

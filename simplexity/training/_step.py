@@ -29,7 +29,7 @@ def make_advance(
     """
 
     def loss_of(model: PredictiveModel, tokens: Int[Array, "batch length"]) -> tuple[Float[Array, ""], ...]:
-        logits = jax.vmap(model)(tokens[:, :-1])
+        logits, _ = model.forward(tokens[:, :-1])
         targets = tokens[:, 1:]
         return cross_entropy(logits, targets).mean(), accuracy(logits, targets).mean()
 

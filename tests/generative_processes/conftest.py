@@ -1,13 +1,14 @@
 """The named processes and mixtures that every invariant is checked on."""
 
+from functools import partial
 from typing import NamedTuple
 
-import equinox as eqx
 import jax
 import numpy as np
 import pytest
 
 from simplexity import generative_processes as gp
+from tests import oracles
 
 MAKERS = {
     "coin": lambda: gp.coin(0.3),
@@ -34,27 +35,33 @@ def process(request):
     return MAKERS[request.param]()
 
 
-class Drawn(NamedTuple):
-    """What a process drew and said of it, from one compiled program (compiling is what these tests take long for)."""
+@pytest.fixture(scope="session")
+def quick_jit():
+    """A jit for tests: compiling is what they take long for, and they run once."""
+    return partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 
-    short: np.ndarray  # many words of a few tokens
+
+class Drawn(NamedTuple):
+    """What a process drew and said of it, from one compiled program."""
+
+    words: np.ndarray  # many, of a few tokens
     beliefs: np.ndarray  # along the first three of them
-    word_probabilities: np.ndarray
-    long: np.ndarray  # one word of 4000 tokens
-    log_word_probability: np.ndarray
+    probabilities: np.ndarray  # of those three
+    long_word: np.ndarray
+    log_probability: np.ndarray
 
 
 @pytest.fixture(scope="session")
-def drawn(process):
-    @eqx.filter_jit
-    def draw(key):
-        keys = jax.random.split(key, 4)
-        state = process.initial_sampling_state(20_000, key=keys[0])
-        _, short = process.sample(state, 3 if process.vocab_size < 5 else 2, key=keys[1])
-        state = process.initial_sampling_state(1, key=keys[2])
-        _, long = process.sample(state, 4000, key=keys[3])
-        beliefs = jax.vmap(process.filter)(short[:3])
-        probabilities = jax.vmap(process.word_probability)(short[:3])
-        return Drawn(short, beliefs, probabilities, long[0], process.log_word_probability(long[0]))
+def drawn(process, quick_jit):
+    @quick_jit
+    def draw(key, long_word):
+        initial_key, key = jax.random.split(key)
+        state = process.initial_sampling_state(20_000, key=initial_key)
+        _, words = process.sample(state, 3 if process.vocab_size < 5 else 2, key=key)
+        beliefs = jax.vmap(process.filter)(words[:3])
+        probabilities = jax.vmap(process.word_probability)(words[:3])
+        return Drawn(words, beliefs, probabilities, long_word, process.log_word_probability(long_word))
 
-    return jax.tree.map(np.asarray, draw(jax.random.key(7)))
+    tables = process.transition_matrices, process.initial_state, process.normalizer
+    long_word = oracles.draw_word(*tables, 4000, np.random.default_rng(0))
+    return jax.tree.map(np.asarray, draw(jax.random.key(7), long_word))

@@ -1,8 +1,8 @@
 """Rows with special tokens, and the true distributions of their targets."""
 
-import equinox as eqx
+from functools import partial
+
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -26,15 +26,6 @@ def test_special_tokens(bos, eos, settled, vocab_size):
     generator = DataGenerator(even_ones(0.5), bos, eos)
     assert (generator.bos_token, generator.eos_token) == settled
     assert generator.vocab_size == vocab_size
-    state = generator.initial_sampling_state(5, key=jax.random.key(0))
-    _, rows = generator.sample(state, 6, key=jax.random.key(1))
-    assert rows.shape == (5, 7)
-    drawn = rows[:, bos is not None : 7 - (eos is not None)]
-    assert (drawn < 2).all()
-    if bos is not None:
-        assert (rows[:, 0] == settled[0]).all()
-    if eos is not None:
-        assert (rows[:, -1] == settled[1]).all()
 
 
 @pytest.mark.parametrize(
@@ -56,31 +47,48 @@ def test_special_tokens_that_do_not_fit(bos, eos, message):
 @pytest.mark.parametrize(("bos", "eos", "least"), [(None, None, 1), ("auto", None, 1), (None, "auto", 2)])
 def test_the_shortest_rows(bos, eos, least):
     generator = DataGenerator(coin(0.5), bos, eos)
-    state = generator.initial_sampling_state(2, key=jax.random.key(0))
-    _, rows = generator.sample(state, least, key=jax.random.key(1))
-    assert generator.next_token_probabilities(rows[0]).shape == (least, generator.vocab_size)
-    with pytest.raises(ValueError, match=rf"^`sequence_len` must be at least {least}, .* got {least - 1}$"):
-        generator.sample(state, least - 1, key=jax.random.key(1))
 
-
-@pytest.mark.parametrize("process", [even_ones(0.5), tom_quantum(1.0, 3.0)], ids=["hmm", "ghmm"])
-@pytest.mark.parametrize(("bos", "eos"), [(None, None), ("auto", None), (None, "auto"), ("auto", "auto")])
-def test_next_token_probabilities(process, bos, eos):
-    generator = DataGenerator(process, bos, eos)
-
-    @eqx.filter_jit
-    def draw(generator, key):
-        state = generator.initial_sampling_state(4, key=key)
-        _, rows = generator.sample(state, 5, key=key)
+    def draw(key, sequence_len):
+        state = generator.initial_sampling_state(2, key=key)
+        _, rows = generator.sample(state, sequence_len, key=key)
         return rows, jax.vmap(generator.next_token_probabilities)(rows)
 
-    rows, probabilities = draw(generator, jax.random.key(3))
+    rows, probabilities = jax.eval_shape(partial(draw, sequence_len=least), jax.random.key(0))
+    assert rows.shape == (2, least + 1)
+    assert probabilities.shape == (2, least, generator.vocab_size)
+    with pytest.raises(ValueError, match=rf"^`sequence_len` must be at least {least}, .* got {least - 1}$"):
+        draw(jax.random.key(0), least - 1)
+
+
+@pytest.mark.parametrize(
+    ("process", "bos", "eos"),
+    [
+        (even_ones(0.5), None, None),
+        (even_ones(0.5), "auto", None),
+        (tom_quantum(1.0, 3.0), None, "auto"),
+        (tom_quantum(1.0, 3.0), "auto", "auto"),
+    ],
+)
+def test_rows_and_the_probabilities_of_their_targets(process, bos, eos, quick_jit):
+    generator = DataGenerator(process, bos, eos)
+
+    @quick_jit
+    def draw(key):
+        state = generator.initial_sampling_state(4, key=key)
+        _, rows = generator.sample(state, 5, key=key)
+        words = rows[:, bos is not None : 6 - (eos is not None)]
+        expected = jax.vmap(process.word_probability)(words)
+        if bos is None:
+            # The first token is an input only.
+            expected = expected / jax.vmap(process.word_probability)(words[:, :1])
+        return rows, jax.vmap(generator.next_token_probabilities)(rows), expected
+
+    rows, probabilities, expected = map(np.asarray, draw(jax.random.key(3)))
+    assert rows.shape == (4, 6)
     assert probabilities.shape == (4, 5, generator.vocab_size)
+    assert (rows[:, 0] == generator.bos_token).all() == (bos is not None)
+    assert (rows[:, -1] == generator.eos_token).all() == (eos is not None)
+    assert (rows[:, 1:-1] < process.vocab_size).all()
     np.testing.assert_allclose(probabilities.sum(axis=-1), 1, rtol=1e-5)
-    # The product of the targets' probabilities is that of the drawn word, given its first token where that is an input.
-    targets = jnp.take_along_axis(probabilities, rows[:, 1:, None], axis=-1)[..., 0]
-    drawn = rows[:, bos is not None : 6 - (eos is not None)]
-    expected = jax.vmap(process.word_probability)(drawn)
-    if bos is None:
-        expected = expected / jax.vmap(process.word_probability)(drawn[:, :1])
-    np.testing.assert_allclose(jnp.prod(targets, axis=1), expected, rtol=1e-4)
+    targets = np.take_along_axis(probabilities, rows[:, 1:, None], axis=-1)[..., 0]
+    np.testing.assert_allclose(targets.prod(axis=1), expected, rtol=1e-4)

@@ -30,7 +30,7 @@ def test_words_have_probabilities(process):
 
 
 def test_filter_and_word_probability_equal_the_sum_over_paths(process, drawn):
-    for word, beliefs, probability in zip(drawn.short, drawn.beliefs, drawn.word_probabilities, strict=False):
+    for word, beliefs, probability in zip(drawn.words, drawn.beliefs, drawn.probabilities, strict=False):
         weights = oracles.path_weights(process.transition_matrices, process.initial_state, word)
         mass = weights @ process.normalizer
         assert len(beliefs) == len(word) + 1
@@ -40,9 +40,9 @@ def test_filter_and_word_probability_equal_the_sum_over_paths(process, drawn):
 
 
 def test_samples_have_the_word_probabilities(process, drawn):
-    length = drawn.short.shape[1]
+    length = drawn.words.shape[1]
     counts = np.zeros((process.vocab_size,) * length)
-    np.add.at(counts, tuple(drawn.short.T), 1)
+    np.add.at(counts, tuple(drawn.words.T), 1)
     probabilities = oracles.word_probabilities(
         process.transition_matrices, process.initial_state, process.normalizer, length
     )
@@ -54,31 +54,33 @@ def test_samples_have_the_word_probabilities(process, drawn):
 
 def test_log_probability_of_a_long_word_is_right(process, drawn):
     tables = process.transition_matrices, process.initial_state, process.normalizer
-    expected = oracles.log_word_probability(*tables, drawn.long)
-    np.testing.assert_allclose(drawn.log_word_probability, expected, rtol=2e-6, atol=1e-6)
+    expected = oracles.log_word_probability(*tables, drawn.long_word)
+    np.testing.assert_allclose(drawn.log_probability, expected, rtol=2e-6, atol=1e-6)
 
 
-def test_sampling_goes_on_from_the_state_returned():
+def test_sampling_goes_on_from_the_state_returned(quick_jit):
     process = no_consecutive_ones(1.0)  # 0, 1, 0, 1, ... once the phase is drawn
-    state = process.initial_sampling_state(64, key=jax.random.key(0))
-    state, first = process.sample(state, 5, key=jax.random.key(1))
-    _, second = process.sample(state, 5, key=jax.random.key(2))
-    both = np.concatenate([first, second], axis=1)
-    np.testing.assert_array_equal(both[:, 1:], 1 - both[:, :-1])
-    assert 0 < both[:, 0].mean() < 1
+
+    @quick_jit
+    def draw(key):
+        first_key, second_key = jax.random.split(key)
+        state, first = process.sample(process.initial_sampling_state(64, key=key), 5, key=first_key)
+        return jnp.concatenate([first, process.sample(state, 5, key=second_key)[1]], axis=1)
+
+    tokens = np.asarray(draw(jax.random.key(0)))
+    np.testing.assert_array_equal(tokens[:, 1:], 1 - tokens[:, :-1])
+    assert 0 < tokens[:, 0].mean() < 1
 
 
 @pytest.mark.parametrize("process", [mess3(0.05, 0.85), post_quantum(1.0, 0.5)], ids=["hmm", "ghmm"])
-def test_a_process_may_be_closed_over_or_passed(process):
-    @eqx.filter_jit
+def test_a_process_may_be_closed_over_or_passed(process, quick_jit):
     def draw(passed, key):
-        state = passed.initial_sampling_state(4, key=key)
-        _, tokens = passed.sample(state, 6, key=key)
+        _, tokens = passed.sample(passed.initial_sampling_state(4, key=key), 6, key=key)
         return tokens, jax.vmap(passed.filter)(tokens)
 
     key = jax.random.key(0)
-    passed_tokens, passed_beliefs = draw(process, key)
-    closed_tokens, closed_beliefs = jax.jit(lambda key: draw(process, key))(key)
+    passed_tokens, passed_beliefs = eqx.filter_jit(draw)(process, key)
+    closed_tokens, closed_beliefs = quick_jit(lambda key: draw(process, key))(key)
     np.testing.assert_array_equal(passed_tokens, closed_tokens)
     np.testing.assert_allclose(passed_beliefs, closed_beliefs, rtol=1e-5, atol=1e-5)
 

@@ -17,7 +17,7 @@ from simplexity.generative_processes import GHMM, HMM
         (gp.rrxor(0.25, 0.1), np.array([1, 0.25, 0.75, 0.3, 0.7]) / 3),
         (gp.mess3(0.2, 0.6), [1 / 3, 1 / 3, 1 / 3]),
         (gp.sns(0.25, 0.75), [0.75, 0.25]),
-        (gp.mr_name(0.3, 0.25), [0.1, 0.4, 0.4, 0.1]),
+        (gp.mr_name(0.3, 0.25), [1 / 6, 1 / 3, 1 / 3, 1 / 6]),
         # Weights 1, 1 / (1 - 0.5), 2 * 0.5 / (1 - 0) along the chain of depths.
         (gp.matching_parens([1.0, 0.5]), [0.25, 0.5, 0.25]),
         (gp.tom_quantum(1.0, 2.0), [1, 0, 0]),

@@ -24,10 +24,15 @@ def test_words_mix():
     assert probability(mixture, [0, 1]) == 0
 
 
-def test_each_sequence_keeps_its_component():
+def test_each_sequence_keeps_its_component(quick_jit):
     mixture = nonergodic([mr_name(0.4, 0.25)] * 2, [0.3, 0.7], [[0, 1, 2, 3], [0, 1, 2, 4]])
-    state = mixture.initial_sampling_state(2000, key=jax.random.key(0))
-    _, tokens = mixture.sample(state, 60, key=jax.random.key(1))
+
+    @quick_jit
+    def draw(key):
+        initial_key, key = jax.random.split(key)
+        return mixture.sample(mixture.initial_sampling_state(2000, key=initial_key), 60, key=key)[1]
+
+    tokens = np.asarray(draw(jax.random.key(0)))
     has_first, has_second = (tokens == 3).any(axis=1), (tokens == 4).any(axis=1)
     assert not (has_first & has_second).any()
     # Four standard deviations of a binomial share.

@@ -81,30 +81,21 @@ def test_a_task_that_slurm_refuses_to_requeue_is_submitted_anew(dev_cluster, tmp
         assert sweep.lines(index, "steps") == [str(step) for step in range(30)]
 
 
-def test_a_run_that_needs_more_than_its_time_limit_completes(dev_cluster, tmp_path):
-    """The lead is so long that the signal comes within half a minute: SLURM looks at the time limits so often."""
-    cluster = dev_cluster(*REQUEUES)
-    sweep = cluster.sweep(
-        tmp_path / "sweep", 1,
-        work={"steps": 200, "step_s": 0.2}, time_limit_minutes=1, signal_lead_s=57,
-    )  # fmt: skip
-    sweep.wait_for_end()
-    assert len(sweep.lines(0, "starts")) >= 2
-    assert sweep.lines(0, "steps") == [str(step) for step in range(200)]
-
-
 @pytest.mark.slow
-def test_a_run_that_did_not_save_before_its_time_limit_comes_back(dev_cluster, tmp_path):
-    """SLURM kills what has not left KillWait after the limit: the request to requeue must come before that."""
+def test_runs_that_need_more_than_their_time_limit_come_back(dev_cluster, tmp_path):
+    """One saves when it is told to. The other never leaves by itself, and SLURM kills it KillWait after the limit."""
     cluster = dev_cluster(*REQUEUES)
-    sweep = cluster.sweep(
-        tmp_path / "sweep", 1,
-        work={"steps": 900, "deaf_to": ["SIGUSR2", "SIGTERM"]}, time_limit_minutes=1, signal_lead_s=1,
-    )  # fmt: skip
-    cluster.wait_until(lambda: len(sweep.lines(0, "starts")) == 2, timeout_s=150)
-    assert sweep.lines(0, "starts")[1].split()[1] == "1"
-    cluster.slurm("scancel", "--signal=KILL", "--full", sweep.job_id)
-    cluster.slurm("scancel", sweep.job_id)
+    work = {"steps": 200, "step_s": 0.2}
+    saving = cluster.sweep(tmp_path / "saving", 1, work=work, time_limit_minutes=1, signal_lead_s=57)
+    work = {"steps": 2000, "deaf_to": ["SIGUSR2", "SIGTERM"]}
+    hanging = cluster.sweep(tmp_path / "hanging", 1, work=work, time_limit_minutes=1, signal_lead_s=1)
+    saving.wait_for_end()
+    assert len(saving.lines(0, "starts")) >= 2
+    assert saving.lines(0, "steps") == [str(step) for step in range(200)]
+    cluster.wait_until(lambda: len(hanging.lines(0, "starts")) == 2, timeout_s=150)
+    assert hanging.lines(0, "starts")[1].split()[1] == "1"
+    cluster.slurm("scancel", "--signal=KILL", "--full", hanging.job_id)
+    cluster.slurm("scancel", hanging.job_id)
 
 
 @pytest.mark.parametrize("exit_code", [1, 2])
@@ -117,6 +108,7 @@ def test_a_run_that_fails_is_shown_as_failed(dev_cluster, tmp_path, exit_code):
     assert len(sweep.lines(0, "starts")) == 1
 
 
+@pytest.mark.slow
 def test_the_request_to_requeue_outlasts_a_restart_of_the_controller(dev_cluster, tmp_path):
     cluster = dev_cluster(*REQUEUES)
     sweep = cluster.sweep(tmp_path / "sweep", 1, work={"steps": 30, "save_s": 1})
@@ -124,7 +116,7 @@ def test_the_request_to_requeue_outlasts_a_restart_of_the_controller(dev_cluster
     cluster.slurm("scancel", "--signal=USR2", sweep.job_id)
     os.kill(cluster.pid("slurmctld"), signal.SIGTERM)
     deadline = time.monotonic() + 60
-    while "no answer from SLURM" not in sweep.log(0):
+    while "no answer from SLURM" not in sweep.log(0):  # no `wait_until`, which asks the controller
         assert time.monotonic() < deadline
         time.sleep(0.2)
     cluster.up()
