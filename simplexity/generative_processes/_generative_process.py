@@ -30,6 +30,8 @@ class GenerativeProcess(eqx.Module):
     """`T[x, i, j]`: the probability (for an HMM) to emit `x` and move to state `j`, from state `i`."""
     initial_state: eqx.AbstractVar[Float[np.ndarray, " num_states"]]
     normalizer: eqx.AbstractVar[Float[np.ndarray, " num_states"]]
+    emissions: eqx.AbstractVar[Float[np.ndarray, "vocab num_states"]]
+    """`T[x] w`: what each token's probability is linear in, `state @ emissions[x]`."""
     stationary_state: eqx.AbstractVar[Float[np.ndarray, " num_states"]]
     """The state that the process approaches on average over time from its initial one; unique if it is ergodic."""
 
@@ -50,8 +52,7 @@ class GenerativeProcess(eqx.Module):
         Returns:
             Probabilities, never negative: what rounding leaves below zero (1e-8) is zero.
         """
-        successors = _successors(self.transition_matrices, state)
-        return jnp.maximum(_mass(successors, self.normalizer), 0.0)
+        return jnp.maximum(_dot(self.emissions, state), 0.0)
 
     def update(self, state: Float[ArrayLike, " num_states"], token: Int[ArrayLike, ""]) -> Float[Array, " num_states"]:
         """The state after `token`: `state T[token]`, divided by its mass.
@@ -64,7 +65,7 @@ class GenerativeProcess(eqx.Module):
             The normalised state; not a number where an HMM cannot emit `token`, since no state follows.
         """
         successor = _successor(self.transition_matrices, state, token)
-        return successor / _mass(successor, self.normalizer)
+        return successor / _dot(successor, self.normalizer)
 
     def filter(
         self, tokens: Int[ArrayLike, " length"], initial: Float[ArrayLike, " num_states"] | None = None
@@ -97,7 +98,7 @@ class GenerativeProcess(eqx.Module):
 
         def advance(state, token):
             successor = _successor(self.transition_matrices, state, token)
-            mass = jnp.maximum(_mass(successor, self.normalizer), 0.0)
+            mass = jnp.maximum(_dot(successor, self.normalizer), 0.0)
             # After an impossible token the state is zero, and so are all masses that follow: minus infinity, not nan.
             return jnp.where(mass > 0, successor / jnp.where(mass > 0, mass, 1.0), 0.0), mass
 
@@ -126,12 +127,6 @@ class GenerativeProcess(eqx.Module):
         """
 
 
-def _successors(
-    transition_matrices: Float[ArrayLike, "vocab from to"], state: Float[ArrayLike, " from"]
-) -> Float[Array, "vocab to"]:
-    return jnp.einsum("i,xij->xj", jnp.asarray(state, jnp.float32), transition_matrices, precision=_PRECISION)
-
-
 def _successor(
     transition_matrices: Float[ArrayLike, "vocab from to"], state: Float[ArrayLike, " from"], token: Int[ArrayLike, ""]
 ) -> Float[Array, " to"]:
@@ -139,7 +134,5 @@ def _successor(
     return jnp.matmul(jnp.asarray(state, jnp.float32), matrix, precision=_PRECISION)
 
 
-def _mass(
-    states: Float[Array, "*batch num_states"], normalizer: Float[ArrayLike, " num_states"]
-) -> Float[Array, "*batch"]:
-    return jnp.matmul(states, jnp.asarray(normalizer, jnp.float32), precision=_PRECISION)
+def _dot(left: Float[ArrayLike, "*rows num_states"], right: Float[ArrayLike, " num_states"]) -> Float[Array, "*rows"]:
+    return jnp.matmul(jnp.asarray(left, jnp.float32), jnp.asarray(right, jnp.float32), precision=_PRECISION)

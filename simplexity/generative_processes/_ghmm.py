@@ -31,6 +31,7 @@ class GHMM(GenerativeProcess):
     transition_matrices: Float[np.ndarray, "vocab from to"]
     initial_state: Float[np.ndarray, " num_states"]
     normalizer: Float[np.ndarray, " num_states"]
+    emissions: Float[np.ndarray, "vocab num_states"]
     stationary_state: Float[np.ndarray, " num_states"]
 
     def __init__(
@@ -68,6 +69,7 @@ class GHMM(GenerativeProcess):
         self.transition_matrices = matrices
         self.initial_state = initial_state
         self.normalizer = normalizer
+        self.emissions = matrices @ normalizer
         self.stationary_state = _normalized(long_run_state(summed, initial_state), normalizer)
 
     def initial_sampling_state(self, batch_size: int, *, key: PRNGKeyArray) -> Float[Array, "batch num_states"]:

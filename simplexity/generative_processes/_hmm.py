@@ -26,6 +26,7 @@ class HMM(GenerativeProcess):
     transition_matrices: Float[np.ndarray, "vocab from to"]
     initial_state: Float[np.ndarray, " num_states"]
     normalizer: Float[np.ndarray, " num_states"]
+    emissions: Float[np.ndarray, "vocab num_states"]
     stationary_state: Float[np.ndarray, " num_states"]
     _initial_table: CategoricalTable
     _joint_table: CategoricalTable
@@ -61,6 +62,7 @@ class HMM(GenerativeProcess):
         self.transition_matrices = matrices
         self.initial_state = initial_state
         self.normalizer = np.ones(num_states)
+        self.emissions = matrices @ self.normalizer
         self.stationary_state = _distribution(long_run_state(summed, initial_state))
         self._initial_table = CategoricalTable(initial_state[None])
         # Outcome number token * num_states + next_state.

@@ -56,3 +56,23 @@ class Linear(eqx.Module):
     def __call__(self, x: Float[Array, "*leading in_width"]) -> Float[Array, "*leading out_width"]:
         """Maps every vector of the last axis."""
         return multiply(x, self.weight) + self.bias
+
+
+class Head(eqx.Module):
+    """The logits x Wᵀ + b.
+
+    The weight has one row per token: its gradient then has few rows and many columns, and XLA's product of that form is
+    several times as fast on a CPU as its transpose.
+    """
+
+    weight: Float[Array, "vocab width"]
+    bias: Float[Array, "vocab"]
+
+    def __init__(self, width: int, vocab_size: int, initializer: Initializer, *, key: PRNGKeyArray):
+        """Draws the weight from `initializer`; the bias starts at zero."""
+        self.weight = initializer(key, (vocab_size, width))
+        self.bias = jnp.zeros(vocab_size)
+
+    def __call__(self, x: Float[Array, "*leading width"]) -> Float[Array, "*leading vocab"]:
+        """Maps every vector of the last axis."""
+        return multiply(x, self.weight.T) + self.bias

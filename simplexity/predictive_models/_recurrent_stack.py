@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from ._arguments import check_positive
-from ._linear import Linear, uniform
+from ._linear import Head, uniform
 from ._predictive_model import Activations
 from ._recurrence import Cell, LayerWeights, initial_weights, recurrence
 
@@ -20,7 +20,7 @@ class RecurrentStack(eqx.Module):
     """
 
     layers: tuple[LayerWeights, ...]
-    head: Linear
+    head: Head
 
     def __init__(self, cell: Cell, hidden_size: int, num_layers: int, *, vocab_size: int, key: PRNGKeyArray):
         """Draws the weights.
@@ -35,7 +35,7 @@ class RecurrentStack(eqx.Module):
             initial_weights(cell, in_width, hidden_size, key=layer_key)
             for in_width, layer_key in zip(in_widths, layer_keys, strict=True)
         )
-        self.head = Linear(hidden_size, vocab_size, uniform(hidden_size), key=head_key)
+        self.head = Head(hidden_size, vocab_size, uniform(hidden_size), key=head_key)
 
     def forward(
         self, cell: Cell, tokens: Int[Array, "batch length"]

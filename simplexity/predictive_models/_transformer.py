@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from ._arguments import check_positive
-from ._linear import Linear, multiply, normal
+from ._linear import Head, Linear, multiply, normal
 from ._predictive_model import Activations, PredictiveModel
 from ._rotary import rotate
 
@@ -96,7 +96,7 @@ class Transformer(PredictiveModel):
     positions: Float[Array, "sequence_len model"] | None
     blocks: tuple[_Block, ...]
     final_norm: _LayerNorm
-    head: Linear
+    head: Head
 
     def __init__(
         self,
@@ -157,7 +157,7 @@ class Transformer(PredictiveModel):
         self.positions = draw(positions_key, (sequence_len, model_size)) if positions == "learned" else None
         self.blocks = tuple(map(block, block_keys))
         self.final_norm = _LayerNorm(model_size)
-        self.head = Linear(model_size, vocab_size, draw, key=head_key)
+        self.head = Head(model_size, vocab_size, draw, key=head_key)
 
     def forward(self, tokens: Int[Array, "batch length"]) -> tuple[Float[Array, "batch length vocab"], Activations]:
         """The logits, and the activations: embedding (with its position), what attention and MLP add, and their sum.

@@ -42,13 +42,15 @@ def test_it_is_bash():
 
 
 def test_a_single_process_takes_no_options_for_several():
-    text = script(profile=ClusterProfile(**PROFILE | {"nodes": 1, "tasks_per_node": 1}))
+    text = script(profile=ClusterProfile(**{**PROFILE, "nodes": 1, "tasks_per_node": 1}))
     assert "srun --mpi=none --cpus-per-task=4 python" in text
 
 
 def test_what_is_not_asked_for_is_left_to_the_cluster():
-    none: dict[str, Any] = dict.fromkeys(["partition", "account", "qos", "constraint", "gpus_per_node", "memory", "scratch_folder"])
-    text = script(profile=ClusterProfile(**PROFILE | none))
+    none: dict[str, Any] = dict.fromkeys(
+        ["partition", "account", "qos", "constraint", "gpus_per_node", "memory", "scratch_folder"]
+    )
+    text = script(profile=ClusterProfile(**{**PROFILE, **none}))
     assert not any(f"--{word}" in text for word in ("partition", "account", "qos", "constraint", "gpus", "mem"))
     assert "TMPDIR" not in text
 

@@ -82,7 +82,7 @@ def test_bad_values_are_named_with_rule_and_remedy(site, override, path, words):
 
 def test_all_problems_are_reported_at_once(site):
     problems = problems_of(
-        "seed=x", "training.batch_size=0", f"{INSTANCE}.x=2", "training.optimizer.instance.learning_rate=-1", "+a=1"
+        "seed=x", "training.batch_size=0", f"{INSTANCE}.x=2.5", "training.optimizer.instance.learning_rate=-1", "+a=1"
     )
     assert sorted(problem.split(":")[0] for problem in problems) == [
         "`a`",

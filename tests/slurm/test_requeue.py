@@ -26,7 +26,7 @@ CANCELS_AT_ONCE = ("--preempt-mode=cancel", "--no-user-signal", "--grace=0")
 )
 def test_preempted_array_tasks_come_back_once_each(dev_cluster, tmp_path, options, first_signal):
     cluster = dev_cluster(*options)
-    sweep = cluster.sweep(tmp_path / "sweep", 3, work={"steps": 30, "save_s": 1})
+    sweep = cluster.sweep(tmp_path / "sweep", 3, work={"steps": 80, "save_s": 1})
     sweep.wait_for_start()
     cluster.preempt_everything()
     sweep.wait_for_end()
@@ -35,7 +35,7 @@ def test_preempted_array_tasks_come_back_once_each(dev_cluster, tmp_path, option
         assert [restart for _, restart in starts] == ["0", "1"]
         assert len({job for job, _ in starts}) == 1
         assert sweep.lines(index, "told") == [str(int(first_signal))]
-        assert sweep.lines(index, "steps") == [str(step) for step in range(30)]
+        assert sweep.lines(index, "steps") == [str(step) for step in range(80)]
         assert sweep.task(index).state == "COMPLETED"
 
 
@@ -68,7 +68,7 @@ def test_a_cancelled_task_leaves_the_others_alone(dev_cluster, tmp_path):
 
 def test_a_task_that_slurm_refuses_to_requeue_is_submitted_anew(dev_cluster, tmp_path):
     cluster = dev_cluster(*CANCELS)
-    sweep = cluster.sweep(tmp_path / "sweep", 2, work={"steps": 30})
+    sweep = cluster.sweep(tmp_path / "sweep", 2, work={"steps": 80})
     sweep.wait_for_start()
     for index in sweep.runs:
         cluster.slurm("scontrol", "update", f"JobId={sweep.job_id}_{index}", "Requeue=0")
@@ -78,7 +78,7 @@ def test_a_task_that_slurm_refuses_to_requeue_is_submitted_anew(dev_cluster, tmp
         first, second = (line.split() for line in sweep.lines(index, "starts"))
         assert first[0] != second[0]
         assert second[1] == "0"
-        assert sweep.lines(index, "steps") == [str(step) for step in range(30)]
+        assert sweep.lines(index, "steps") == [str(step) for step in range(80)]
 
 
 @pytest.mark.slow
@@ -111,7 +111,7 @@ def test_a_run_that_fails_is_shown_as_failed(dev_cluster, tmp_path, exit_code):
 @pytest.mark.slow
 def test_the_request_to_requeue_outlasts_a_restart_of_the_controller(dev_cluster, tmp_path):
     cluster = dev_cluster(*REQUEUES)
-    sweep = cluster.sweep(tmp_path / "sweep", 1, work={"steps": 30, "save_s": 1})
+    sweep = cluster.sweep(tmp_path / "sweep", 1, work={"steps": 80, "save_s": 1})
     sweep.wait_for_start()
     cluster.slurm("scancel", "--signal=USR2", sweep.job_id)
     os.kill(cluster.pid("slurmctld"), signal.SIGTERM)
@@ -122,7 +122,7 @@ def test_the_request_to_requeue_outlasts_a_restart_of_the_controller(dev_cluster
     cluster.up()
     sweep.wait_for_end()
     assert len(sweep.lines(0, "starts")) == 2
-    assert sweep.lines(0, "steps") == [str(step) for step in range(30)]
+    assert sweep.lines(0, "steps") == [str(step) for step in range(80)]
 
 
 def test_paths_and_values_of_any_characters(dev_cluster, tmp_path):

@@ -20,7 +20,7 @@ def checkout(tmp_path, monkeypatch):
         shutil.copy(ROOT / name, folder / name)
     shutil.copy(Path(__file__).with_name("payload.py"), folder / "simplexity" / "run_experiment.py")
     monkeypatch.chdir(folder)
-    monkeypatch.setenv("PAYLOAD", json.dumps({"steps": 30}))
+    monkeypatch.setenv("PAYLOAD", json.dumps({"steps": 80}))
     return folder
 
 
@@ -40,7 +40,7 @@ def test_a_preempted_job_goes_on_in_the_same_run_directory(dev_cluster, checkout
     cluster.preempt_everything()
     cluster.wait_until(lambda: lines(run, "ends"))
     assert lines(run, "starts") == [f"{job} 0", f"{job} 1"]
-    assert lines(run, "steps") == [str(step) for step in range(30)]
+    assert lines(run, "steps") == [str(step) for step in range(80)]
     assert json.loads(lines(run, "arguments")[1]) == [f"hydra.run.dir=outputs/slurm/{job}", "name=two words"]
 
 
@@ -61,7 +61,7 @@ def test_where_slurm_refuses_to_requeue_a_new_job_takes_over_with_the_same_optio
     cluster.slurm("scontrol", "update", f"JobId={job}_7", "Requeue=0")
     cluster.preempt_everything()
     cluster.wait_until(lambda: lines(run, "ends"))
-    assert lines(run, "steps") == [str(step) for step in range(30)]
+    assert lines(run, "steps") == [str(step) for step in range(80)]
     first, second = (line.split()[0] for line in lines(run, "starts"))
     assert first != second
     record = cluster.slurm("scontrol", "--oneliner", "show", "job", f"{second}_7")

@@ -1,0 +1,130 @@
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from simplexity.cluster import LOG_FOLDER
+from simplexity.runs import Liveness, RunDirectory, RunLock, liveness, read_holder, write_durably
+
+from ._manifest import Manifest, SweepRun
+
+# Six heartbeats of a lock, and some seconds by which two clocks may differ.
+_SILENCE_S = 45.0
+
+
+@dataclass(frozen=True)
+class SweepDirectory:
+    """The files of a sweep; its runs' directories lie beside them.
+
+    Args:
+        path: Absolute path of the sweep's folder.
+    """
+
+    path: Path
+
+    @classmethod
+    def open(cls, path: Path) -> "SweepDirectory":
+        """The sweep in `path`, which a command names.
+
+        Raises:
+            ValueError: If there is none.
+        """
+        sweep = cls(path.absolute())
+        if not sweep.manifest_path.is_file():
+            is_run = RunDirectory(sweep.path).config_path.is_file()
+            remedy = "it is one run: simplexity show" if is_run else "name the folder that a --multirun has printed"
+            raise ValueError(f"{path} is not a sweep, for it has no sweep/{sweep.manifest_path.name}; {remedy}")
+        return sweep
+
+    @property
+    def folder(self) -> Path:
+        """What the launcher writes."""
+        return self.path / "sweep"
+
+    @property
+    def manifest_path(self) -> Path:
+        """The sweep's runs: see `Manifest`."""
+        return self.folder / "manifest.json"
+
+    @property
+    def submissions_path(self) -> Path:
+        """Who was asked to execute which runs, and when: see `Submission`."""
+        return self.folder / "submissions.jsonl"
+
+    @property
+    def lock_path(self) -> Path:
+        """Held by whoever submits or executes the sweep's runs."""
+        return self.folder / "lock"
+
+    def script_path(self, number: int) -> Path:
+        """The batch script of the submission of this number."""
+        return self.folder / f"array_{number}.sh"
+
+    def log_path(self, index: int) -> Path:
+        """What a run's processes print, one after the other."""
+        return self.path / LOG_FOLDER / f"{index}.log"
+
+    def run_directory(self, run: SweepRun) -> RunDirectory:
+        """The run directory of one of the sweep's runs."""
+        return RunDirectory(self.path / run.directory)
+
+    def read_manifest(self) -> Manifest:
+        """The sweep's runs, as of now.
+
+        Raises:
+            RuntimeError: If the manifest is not one.
+        """
+        try:
+            return Manifest.from_text(self.manifest_path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise RuntimeError(f"{self.manifest_path} cannot be read: {error}") from None
+
+    def write_manifest(self, manifest: Manifest) -> None:
+        """Replaces the manifest. Only the holder of `lock` may."""
+        write_durably(self.manifest_path, manifest.to_text())
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keeps the sweep to this process.
+
+        Raises:
+            RuntimeError: If another process has it, or the folder cannot be written.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RuntimeError(f"the sweep's folder {self.path} cannot be written: {error.strerror}") from None
+        lock = RunLock(self.lock_path)
+        try:
+            lock.acquire()
+        except RuntimeError as error:
+            if (who := self.driver()) is None:
+                raise
+            raise RuntimeError(
+                f"the sweep {self.path} is being submitted or executed by {who}; wait until that ends, or stop it: "
+                "simplexity cancel"
+            ) from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def driver(self) -> str | None:
+        """Who submits or executes the sweep's runs at this moment ("process 12 on host"); None if nobody does."""
+        holder = read_holder(self.lock_path)
+        if holder is None or not is_alive(self.lock_path):
+            return None
+        return "a process that left no name" if holder.owner is None else f"process {holder.owner.pid} on {holder.owner.host}"
+
+
+def is_alive(lock_path: Path) -> bool:
+    """Whether the process that holds a lock is alive, as far as can be seen at once.
+
+    Of a process on another machine the heartbeat is compared with this one's clock: good enough to tell people.
+    """
+    holder = read_holder(lock_path)
+    if holder is None:
+        return False
+    seen = Liveness.UNSEEN if holder.owner is None else liveness(holder.owner)
+    return seen == Liveness.ALIVE or (seen == Liveness.UNSEEN and time.time() - holder.heartbeat_ns / 1e9 < _SILENCE_S)

@@ -1,0 +1,75 @@
+"""How a sweep was launched: what starting its runs again needs to know."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from simplexity.cluster import ClusterProfile, Container
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocalLaunch:
+    """Processes of one machine.
+
+    Args:
+        max_parallel: Runs at the same time; None for one per GPU, or without GPUs for one per `cores_per_run` cores.
+        cores_per_run: Cores that each run is pinned to; None for an equal share if `max_parallel` or GPUs say how many
+            runs there are, and otherwise for one, the quickest way through many small runs.
+
+    Raises:
+        ValueError: If a number is less than 1.
+    """
+
+    max_parallel: int | None
+    cores_per_run: int | None
+
+    def __post_init__(self):
+        for name in ("max_parallel", "cores_per_run"):
+            _check_count(name, getattr(self, name))
+
+
+@dataclass(frozen=True, kw_only=True)
+class SlurmLaunch:
+    """Array jobs.
+
+    Args:
+        job_name: What squeue shows.
+        profile: The cluster's resources and set-up.
+        array_parallelism: Runs at the same time in each array job; None for as many as the cluster gives.
+
+    Raises:
+        ValueError: If `array_parallelism` is less than 1.
+    """
+
+    job_name: str
+    profile: ClusterProfile
+    array_parallelism: int | None
+
+    def __post_init__(self):
+        _check_count("array_parallelism", self.array_parallelism)
+
+
+def launch_to_json(launch: LocalLaunch | SlurmLaunch) -> dict[str, Any]:
+    """The settings as JSON, from which `launch_from_json` makes them again."""
+    return {"kind": "local" if isinstance(launch, LocalLaunch) else "slurm", **asdict(launch)}
+
+
+def launch_from_json(record: dict[str, Any]) -> LocalLaunch | SlurmLaunch:
+    """The settings of a manifest.
+
+    Raises:
+        KeyError: If there is no kind, or no profile.
+        TypeError: If a field is missing or unknown.
+        ValueError: If a value is out of its range.
+    """
+    fields = dict(record)
+    if fields.pop("kind") == "local":
+        return LocalLaunch(**fields)
+    profile = dict(fields.pop("profile"))
+    if profile["container"] is not None:
+        profile["container"] = Container(**profile["container"])
+    return SlurmLaunch(profile=ClusterProfile(**profile), **fields)
+
+
+def _check_count(name: str, value: int | None) -> None:
+    if value is not None and value < 1:
+        raise ValueError(f"`{name}` must be at least 1, or null, got {value}")

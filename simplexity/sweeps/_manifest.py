@@ -1,0 +1,112 @@
+"""What a sweep consists of: with the run directories, all that the commands need."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+from ._launch_settings import LocalLaunch, SlurmLaunch, launch_from_json, launch_to_json
+
+_FORMAT = 1
+
+
+class SweepRun(NamedTuple):
+    """One run of a sweep.
+
+    Attributes:
+        index: 0, 1, 2...
+        overrides: What sets it apart, as typed: "training.batch_size=32".
+        config_hash: Hash of its frozen config.
+        directory: Its run directory, relative to the sweep's.
+        num_train_steps: The step at which it is complete.
+    """
+
+    index: int
+    overrides: tuple[str, ...]
+    config_hash: str
+    directory: str
+    num_train_steps: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """A sweep's runs, and how they were launched.
+
+    Attributes:
+        program: Name of the program, which is also that of a run's log.
+        config_name: The primary config.
+        created: Unix time.
+        version: simplexity's version.
+        working_folder: Absolute path of the folder that relative paths in the configs start from.
+        launch: How to start its runs again.
+        runs: In the order of their indices, which later batches of a search go on with.
+    """
+
+    program: str
+    config_name: str
+    created: float
+    version: str
+    working_folder: str
+    launch: LocalLaunch | SlurmLaunch
+    runs: tuple[SweepRun, ...]
+
+    def run(self, index: int) -> SweepRun:
+        """The run of an index.
+
+        Raises:
+            ValueError: If there is none.
+        """
+        for run in self.runs:
+            if run.index == index:
+                return run
+        raise ValueError(f"there is no run {index}; the sweep has {len(self.runs)}: {_span(self.runs)}")
+
+    def extended(self, runs: Iterable[SweepRun]) -> "Manifest":
+        """With these runs too; those that are there already, just so, stay once.
+
+        Raises:
+            ValueError: If a run that is there has another config, or the directory of another.
+        """
+        merged = {run.index: run for run in self.runs}
+        for run in runs:
+            there = merged.setdefault(run.index, run)
+            if (there.config_hash, there.directory) != (run.config_hash, run.directory):
+                raise ValueError(f"it has a run {run.index} with another config ({' '.join(there.overrides) or 'none'})")
+        folders = {run.directory for run in merged.values()}
+        if len(folders) < len(merged):
+            raise ValueError("two of its runs would share a run directory; `hydra.sweep.subdir` must tell them apart")
+        return replace(self, runs=tuple(sorted(merged.values())))
+
+    def to_text(self) -> str:
+        """The manifest's file: JSON with a line for every run."""
+        head = {
+            "format": _FORMAT,
+            "program": self.program,
+            "config_name": self.config_name,
+            "created": self.created,
+            "version": self.version,
+            "working_folder": self.working_folder,
+            "launch": launch_to_json(self.launch),
+        }
+        runs = ",\n".join(f"  {json.dumps(run._asdict())}" for run in self.runs)
+        return f'{json.dumps(head, indent=1)[:-2]},\n "runs": [\n{runs}\n ]\n}}\n'
+
+    @classmethod
+    def from_text(cls, text: str) -> "Manifest":
+        """Reads what `to_text` wrote.
+
+        Raises:
+            ValueError: If it is something else, or of a later version of simplexity.
+        """
+        try:
+            record: dict[str, Any] = json.loads(text)
+            if record.pop("format") != _FORMAT:
+                raise ValueError("another version of simplexity wrote it")
+            runs = tuple(SweepRun(**run | {"overrides": tuple(run["overrides"])}) for run in record.pop("runs"))
+            return cls(launch=launch_from_json(record.pop("launch")), runs=runs, **record)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"{type(error).__name__}: {error}") from None
+
+
+def _span(runs: tuple[SweepRun, ...]) -> str:
+    return f"{runs[0].index} to {runs[-1].index}" if runs else "none"

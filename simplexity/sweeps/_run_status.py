@@ -1,0 +1,199 @@
+"""What is known of one run: its files first, and then whoever is to start it again."""
+
+import time
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from simplexity.runs import Completion, Event, EventKind, RunSummary, read_ledger, summarize
+
+from ._directory import SweepDirectory, is_alive
+from ._manifest import SweepRun
+from ._tail import last_records, last_words
+
+
+class RunState(StrEnum):
+    """How a run stands."""
+
+    PENDING = "pending"
+    """It has not begun, and will."""
+    RUNNING = "running"
+    WAITING = "waiting"
+    """It was stopped, and will go on by itself."""
+    COMPLETE = "complete"
+    FAILED = "failed"
+    """It ended with an error; a person starts it again."""
+    STOPPED = "stopped"
+    """It was asked to stop and has saved; nothing will start it again by itself."""
+    CANCELLED = "cancelled"
+    LOST = "lost"
+    """Its process ended without a word, and nothing will start it again by itself."""
+    MISSING = "missing"
+    """It never began, and nothing will start it by itself."""
+
+
+GOING_ON = frozenset({RunState.PENDING, RunState.RUNNING, RunState.WAITING})
+"""States that end by themselves."""
+LEFT_BEHIND = frozenset({RunState.STOPPED, RunState.CANCELLED, RunState.LOST, RunState.MISSING})
+"""States of runs that are neither complete nor failed, and that nothing will start again."""
+
+
+class Prospect(NamedTuple):
+    """What the one that starts runs, SLURM or a process on its machine, says of a run.
+
+    Attributes:
+        coming: Whether it executes the run or is going to; None if it does not answer.
+        executing: Whether it says that the run has a machine now.
+        node: That machine; empty if unknown.
+        end: SLURM's word for how the last job ended, such as FAILED or CANCELLED; empty if unknown.
+        submitted: Unix time of the last submission: an earlier failure has been answered by it.
+    """
+
+    coming: bool | None
+    executing: bool = False
+    node: str = ""
+    end: str = ""
+    submitted: float = 0.0
+
+
+class RunFiles(NamedTuple):
+    """What a run's directory says.
+
+    Attributes:
+        completion: How it ended; None if it has not.
+        summary: What its ledger adds up to.
+        metrics: The last two records of metrics.jsonl.
+        alive: Whether a process has it now.
+    """
+
+    completion: Completion | None
+    summary: RunSummary
+    metrics: list[dict[str, Any]]
+    alive: bool
+
+
+class RunStatus(NamedTuple):
+    """One run, as `simplexity status` shows it.
+
+    Attributes:
+        run: The manifest's entry.
+        state: How it stands.
+        step: The last step that is known.
+        steps_per_s: How fast it goes; None unless it is running.
+        loss_nats: Of a complete run the final one, of another the last that was logged.
+        excess_nats: Loss minus optimum.
+        restarts: Starts after the first.
+        node: Where it runs, or ran last.
+        time_left_s: Of a running one.
+        reason: One line on why it is not going on; empty otherwise.
+        summary: What its ledger adds up to.
+    """
+
+    run: SweepRun
+    state: RunState
+    step: int
+    steps_per_s: float | None
+    loss_nats: float | None
+    excess_nats: float | None
+    restarts: int
+    node: str
+    time_left_s: float | None
+    reason: str
+    summary: RunSummary
+
+
+def read_run(sweep: SweepDirectory, run: SweepRun) -> RunFiles:
+    """Reads a run's files; only the ends of those that grow."""
+    directory = sweep.run_directory(run)
+    completion = directory.read_completion()
+    return RunFiles(
+        completion,
+        summarize(read_ledger(directory.ledger_path)),
+        last_records(directory.metrics_path, 2) if completion is None else [],
+        completion is None and is_alive(directory.lock_path),
+    )
+
+
+def judge(sweep: SweepDirectory, run: SweepRun, files: RunFiles, prospect: Prospect) -> RunStatus:
+    """Puts together what a run's files and its prospect say."""
+    state = _state(files, prospect)
+    event = files.summary.last_event
+    rate = _steps_per_s(files) if state == RunState.RUNNING else None
+    step = max([files.summary.last_step, *(record.get("step", 0) for record in files.metrics[-1:])])
+    loss, excess = _loss(files)
+    left_s = None
+    if rate and files.metrics:
+        since = max(0.0, time.time() - files.metrics[-1].get("timestamp", time.time()))
+        left_s = max(0.0, (run.num_train_steps - files.metrics[-1]["step"]) / rate - since)
+    return RunStatus(
+        run=run,
+        state=state,
+        step=step,
+        steps_per_s=rate,
+        loss_nats=loss,
+        excess_nats=excess,
+        restarts=max(0, files.summary.attempts - 1),
+        node=prospect.node or _node(event),
+        time_left_s=left_s,
+        reason=_reason(sweep, run, state, event, prospect),
+        summary=files.summary,
+    )
+
+
+def _state(files: RunFiles, prospect: Prospect) -> RunState:
+    event = files.summary.last_event
+    if files.completion is not None:
+        return RunState.COMPLETE
+    if files.alive or prospect.executing:
+        return RunState.RUNNING
+    failed = event is not None and event.kind == EventKind.FAILED
+    if prospect.coming and not (failed and event.time > prospect.submitted):
+        return RunState.PENDING if event is None else RunState.WAITING
+    if failed:
+        return RunState.FAILED
+    saved = event is not None and event.kind in (EventKind.PREEMPTED, EventKind.REQUEUED)
+    if prospect.coming is None and (saved or event is None):
+        return RunState.PENDING if event is None else RunState.WAITING
+    if prospect.end == "CANCELLED":
+        return RunState.CANCELLED
+    # A job that was stopped leaves with 85, which SLURM calls FAILED too.
+    if prospect.end in ("FAILED", "OUT_OF_MEMORY", "BOOT_FAIL", "DEADLINE") and not saved:
+        return RunState.FAILED
+    if event is None:
+        return RunState.MISSING
+    return RunState.STOPPED if saved else RunState.LOST
+
+
+def _reason(sweep: SweepDirectory, run: SweepRun, state: RunState, event: Event | None, prospect: Prospect) -> str:
+    if state in GOING_ON or state == RunState.COMPLETE:
+        return ""
+    if state == RunState.FAILED and event is not None and event.kind == EventKind.FAILED:
+        return event.reason or "it left no reason"
+    words = last_words(sweep.log_path(run.index))
+    if state in (RunState.STOPPED, RunState.CANCELLED) and event is not None:
+        words = f"saved at step {event.step}" + (f" after {event.reason}" if event.reason else "")
+    said = prospect.end if prospect.end not in ("", "CANCELLED", "COMPLETED") else ""
+    return ": ".join(part for part in (said, words) if part)
+
+
+def _steps_per_s(files: RunFiles) -> float | None:
+    """Steps per second of training, between the last two records, or from the run's beginning to the only one."""
+    if not files.metrics:
+        return None
+    last = files.metrics[-1]
+    first = files.metrics[0] if len(files.metrics) > 1 else {"step": 0, "time_s": 0.0}
+    seconds = last.get("time_s", 0.0) - first.get("time_s", 0.0)
+    steps = last.get("step", 0) - first.get("step", 0)
+    return steps / seconds if seconds > 0 and steps > 0 else None
+
+
+def _loss(files: RunFiles) -> tuple[float | None, float | None]:
+    if files.completion is not None:
+        return files.completion.loss_nats, files.completion.excess_nats
+    last = files.metrics[-1] if files.metrics else {}
+    return last.get("loss"), last.get("excess")
+
+
+def _node(event: Event | None) -> str:
+    if event is None:
+        return ""
+    return (event.slurm.node if event.slurm is not None else None) or event.host

@@ -1,0 +1,93 @@
+"""What SLURM says of a sweep's runs: the queue, and the accounting where there is one."""
+
+import re
+from collections.abc import Mapping, Sequence
+
+from simplexity.cluster import SlurmError, accounted_tasks, queued_tasks
+
+from ._directory import SweepDirectory
+from ._run_status import Prospect, RunFiles
+from ._submissions import Submission
+from ._tail import last_lines
+
+# States after which a job does not come back; in any other it runs or will run.
+_ENDED = frozenset(
+    {"COMPLETED", "CANCELLED", "FAILED", "TIMEOUT", "NODE_FAIL", "PREEMPTED", "BOOT_FAIL", "DEADLINE", "OUT_OF_MEMORY",
+     "REVOKED", "SPECIAL_EXIT"}
+)  # fmt: skip
+_EXECUTING = frozenset({"RUNNING", "CONFIGURING"})
+# What the batch script says where the cluster refuses to requeue.
+_RESUBMITTED = re.compile(rb"batch script: submitted (\d+) in its place")
+
+
+def slurm_prospects(
+    sweep: SweepDirectory, submissions: Sequence[Submission], unfinished: Mapping[int, RunFiles]
+) -> tuple[dict[int, Prospect], str]:
+    """Asks SLURM about the runs that are not complete.
+
+    Args:
+        sweep: The sweep.
+        submissions: All of its submissions.
+        unfinished: What the files say of these runs, by index.
+
+    Returns:
+        The prospect of each run, and one line on why SLURM did not answer, empty if it did.
+    """
+    tasks = {index: _tasks(sweep, submissions, index, files) for index, files in unfinished.items()}
+    submitted = {index: submission.time for submission in submissions for index in submission.indices}
+    jobs = sorted({task.partition("_")[0] for names in tasks.values() for task in names})
+    try:
+        queue = queued_tasks(jobs)
+    except SlurmError as error:
+        return {index: Prospect(None, submitted=submitted.get(index, 0.0)) for index in unfinished}, str(error)
+    prospects: dict[int, Prospect] = {}
+    forgotten: list[int] = []
+    for index, names in tasks.items():
+        known = [queue[name] for name in names if name in queue]
+        alive = [task for task in known if task.state not in _ENDED]
+        if alive:
+            task = alive[-1]
+            executing = task.state in _EXECUTING
+            node = task.nodes if executing else ""
+            prospects[index] = Prospect(True, executing, node, submitted=submitted.get(index, 0.0))
+        elif known and names[-1] in queue:
+            prospects[index] = Prospect(False, end=queue[names[-1]].state, submitted=submitted.get(index, 0.0))
+        else:
+            forgotten.append(index)
+    if forgotten:
+        ends = _accounted_ends({index: tasks[index] for index in forgotten})
+        for index in forgotten:
+            prospects[index] = Prospect(False, end=ends.get(index, ""), submitted=submitted.get(index, 0.0))
+    return prospects, ""
+
+
+def slurm_tasks(
+    sweep: SweepDirectory, submissions: Sequence[Submission], unfinished: Mapping[int, RunFiles]
+) -> list[str]:
+    """The array tasks under which SLURM may know the runs, for scancel."""
+    return sorted({task for index, files in unfinished.items() for task in _tasks(sweep, submissions, index, files)})
+
+
+def _tasks(sweep: SweepDirectory, submissions: Sequence[Submission], index: int, files: RunFiles) -> list[str]:
+    """Every array task that was to execute the run, the latest last: "JOB_TASK"."""
+    tasks = [task for submission in submissions if index in submission.indices if (task := submission.task(index))]
+    event = files.summary.last_event
+    if event is not None and event.slurm is not None and event.slurm.array_job_id is not None:
+        tasks.append(f"{event.slurm.array_job_id}_{event.slurm.array_task_id}")
+    if tasks:
+        number = tasks[-1].partition("_")[2]
+        log = b"\n".join(last_lines(sweep.log_path(index), 5))
+        tasks += [f"{int(job)}_{number}" for job in _RESUBMITTED.findall(log)]
+    # Job ids grow, so that the highest is the latest.
+    return sorted(set(tasks), key=lambda task: int(task.partition("_")[0]))
+
+
+def _accounted_ends(tasks: Mapping[int, list[str]]) -> dict[int, str]:
+    jobs = sorted({task.partition("_")[0] for names in tasks.values() for task in names})
+    try:
+        accounted = accounted_tasks(jobs)
+    except SlurmError:
+        # Many clusters have no accounting; the files then have the last word.
+        return {}
+    latest = {index: next((name for name in reversed(names) if name in accounted), "") for index, names in tasks.items()}
+    return {index: accounted[name].state for index, name in latest.items() if name}

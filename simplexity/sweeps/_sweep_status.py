@@ -1,0 +1,100 @@
+"""A whole sweep at one moment."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+from simplexity.runs import Goodput
+
+from ._directory import SweepDirectory
+from ._launch_settings import SlurmLaunch
+from ._manifest import Manifest, SweepRun
+from ._run_status import GOING_ON, LEFT_BEHIND, Prospect, RunFiles, RunState, RunStatus, judge, read_run
+from ._slurm_prospects import slurm_prospects
+from ._submissions import Submission, read_submissions
+
+# Not for the processor: on a network file system every look at a file is a wait.
+_READERS = 16
+
+
+class SweepStatus(NamedTuple):
+    """A sweep's runs in the order of their indices.
+
+    Attributes:
+        runs: How each stands.
+        remark: One line on what could not be asked; empty if nothing.
+    """
+
+    runs: list[RunStatus]
+    remark: str
+
+    @property
+    def counts(self) -> Counter[RunState]:
+        """Runs in each state."""
+        return Counter(status.state for status in self.runs)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing will change by itself."""
+        return not any(status.state in GOING_ON for status in self.runs)
+
+    @property
+    def goodput(self) -> Goodput:
+        """Where the time of all runs went."""
+        return add_goodputs(status.summary.goodput for status in self.runs)
+
+
+def read_status(sweep: SweepDirectory, manifest: Manifest | None = None) -> SweepStatus:
+    """Looks at every run's files, and asks SLURM about those that are not complete.
+
+    Raises:
+        RuntimeError: If the manifest, or a run's ledger, is of another version or was damaged.
+    """
+    manifest = manifest or sweep.read_manifest()
+    files = read_all(sweep, manifest.runs)
+    submissions = read_submissions(sweep)
+    prospects, remark = _prospects(sweep, manifest, submissions, files)
+    nothing = Prospect(False)
+    return SweepStatus(
+        [judge(sweep, run, files[run.index], prospects.get(run.index, nothing)) for run in manifest.runs], remark
+    )
+
+
+def read_all(sweep: SweepDirectory, runs: Sequence[SweepRun]) -> dict[int, RunFiles]:
+    """What the runs' files say, by index."""
+    read: Callable[[SweepRun], RunFiles] = lambda run: read_run(sweep, run)  # noqa: E731
+    with ThreadPoolExecutor(_READERS) as readers:
+        return dict(zip((run.index for run in runs), readers.map(read, runs), strict=True))
+
+
+def select_for_retry(status: SweepStatus, *, failed: bool, missing: bool) -> list[SweepRun]:
+    """The runs to start again.
+
+    Args:
+        status: The sweep, now.
+        failed: Whether those that ended with an error.
+        missing: Whether those that were left behind: stopped, cancelled, lost or never begun.
+    """
+    states = (frozenset({RunState.FAILED}) if failed else frozenset()) | (LEFT_BEHIND if missing else frozenset())
+    return [run.run for run in status.runs if run.state in states]
+
+
+def add_goodputs(goodputs: Iterable[Goodput]) -> Goodput:
+    """The sum, field by field."""
+    return Goodput(*(sum(column) for column in zip(Goodput(), *goodputs, strict=True)))
+
+
+def _prospects(
+    sweep: SweepDirectory, manifest: Manifest, submissions: Sequence[Submission], files: dict[int, RunFiles]
+) -> tuple[dict[int, Prospect], str]:
+    unfinished = {index: read for index, read in files.items() if read.completion is None}
+    if not unfinished:
+        return {}, ""
+    if isinstance(manifest.launch, SlurmLaunch):
+        return slurm_prospects(sweep, submissions, unfinished)
+    # One process at a time executes runs here: the one of the last line, if it still has the lock.
+    at_work = submissions[-1] if submissions and sweep.driver() is not None else None
+    if at_work is None:
+        return {}, ""
+    return {index: Prospect(True, submitted=at_work.time) for index in at_work.indices}, ""

@@ -1,0 +1,89 @@
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from simplexity.evaluation import Validation, ValidationSettings
+from simplexity.generative_processes import DataGenerator, loss_optimum, mess3
+from simplexity.predictive_models import GRU, PredictiveModel
+
+LENGTH = 6
+SETTINGS = ValidationSettings(every=10, batch_size=500, num_batches=2)
+
+
+class Oracle(PredictiveModel):
+    """Predicts with the process's own next-token distribution."""
+
+    generator: DataGenerator
+
+    def forward(self, tokens):
+        # The last target is not needed to predict it.
+        rows = jnp.concatenate([tokens, jnp.zeros_like(tokens[:, :1])], axis=1)
+        return jnp.log(jax.vmap(self.generator.next_token_probabilities)(rows)), {}
+
+
+@pytest.fixture(scope="module")
+def generator():
+    return DataGenerator(mess3(0.05, 0.85), None, None)
+
+
+def validate(generator, model, seed=0, **arguments):
+    return Validation(generator, SETTINGS, LENGTH, key=jax.random.key(seed))(model, **arguments)
+
+
+def test_process_itself_reaches_the_optimum_without_divergence(generator):
+    scores = validate(generator, Oracle(generator))
+    optimum = loss_optimum(generator, LENGTH)
+    assert scores.kl == pytest.approx(0, abs=1e-6)
+    assert scores.loss == pytest.approx(optimum.nats, abs=0.03)
+    np.testing.assert_allclose(scores.loss_per_position, optimum.per_position, atol=0.1)
+
+
+def test_means_over_positions_are_the_whole_s(generator):
+    scores = validate(generator, GRU(4, 1, vocab_size=3, key=jax.random.key(1)))
+    assert scores.loss == pytest.approx(scores.loss_per_position.mean())
+    assert scores.accuracy == pytest.approx(scores.accuracy_per_position.mean())
+    assert scores.kl == pytest.approx(scores.kl_per_position.mean())
+    # The loss is the optimum and the divergence, but for the labels' noise.
+    assert scores.loss == pytest.approx(loss_optimum(generator, LENGTH).nats + scores.kl, abs=0.03)
+
+
+def test_same_key_validates_on_the_same_sequences(generator):
+    model = GRU(4, 1, vocab_size=3, key=jax.random.key(1))
+    first, again, other = (validate(generator, model, seed=seed).loss for seed in (0, 0, 1))
+    assert first == again
+    assert first != other
+
+
+def test_compiled_ahead_it_gives_the_same(generator):
+    model = GRU(4, 1, vocab_size=3, key=jax.random.key(1))
+    ahead = Validation(generator, SETTINGS, LENGTH, key=jax.random.key(0))
+    ahead.compile(model)
+    assert ahead(model).loss == validate(generator, model).loss
+
+
+def test_interruption_is_heeded_between_batches(generator):
+    asked = []
+
+    def interrupted():
+        asked.append(True)
+        return len(asked) > 1
+
+    model = GRU(4, 1, vocab_size=3, key=jax.random.key(1))
+    assert validate(generator, model, interrupted=interrupted) is None
+    assert len(asked) == 2
+
+
+def test_same_seed_means_no_training_sequence_is_validated(generator):
+    from simplexity.training import run_keys
+
+    keys = run_keys(0)
+    assert not eqx.tree_equal(jax.random.key_data(keys.data), jax.random.key_data(keys.validation))
+
+
+@pytest.mark.parametrize("name", ["every", "batch_size", "num_batches"])
+def test_number_below_one_is_named(name):
+    numbers = {"every": 1, "batch_size": 1, "num_batches": 1} | {name: 0}
+    with pytest.raises(ValueError, match=f"`{name}` must be at least 1, got 0"):
+        ValidationSettings(**numbers)

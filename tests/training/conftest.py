@@ -1,0 +1,65 @@
+"""One small run, compiled once for all tests of training."""
+
+from typing import NamedTuple
+
+import jax
+import optax
+import pytest
+
+from simplexity.generative_processes import DataGenerator, mess3
+from simplexity.predictive_models import GRU
+from simplexity.training import (
+    Advance,
+    TrainingSettings,
+    TrainState,
+    initial_train_state,
+    make_advance,
+    make_optimizer,
+    run_keys,
+)
+
+
+class Run(NamedTuple):
+    """A run before its first step; `fresh` makes a state, because a step donates the one that it is given."""
+
+    settings: TrainingSettings
+    generator: DataGenerator
+    optimizer: optax.GradientTransformation
+    advance: Advance
+
+    def fresh(self) -> TrainState:
+        keys = run_keys(seed=0)
+        model = GRU(4, 1, vocab_size=self.generator.vocab_size, key=keys.initialization)
+        return initial_train_state(model, self.optimizer, self.generator, self.settings, key=keys.data)
+
+
+def make_run(carry_state: bool = False, learning_rate: float = 0.01, num_train_steps: int = 40) -> Run:
+    settings = TrainingSettings(
+        num_train_steps=num_train_steps,
+        batch_size=4,
+        sequence_len=6,
+        log_every=10,
+        carry_state=carry_state,
+        gradient_clip_norm=None,
+    )
+    generator = DataGenerator(mess3(0.05, 0.85), None, None)
+    optimizer = make_optimizer(optax.adam(learning_rate), None, settings.gradient_clip_norm)
+    return Run(settings, generator, optimizer, make_advance(generator, optimizer, settings))
+
+
+@pytest.fixture(scope="session")
+def run() -> Run:
+    return make_run()
+
+
+def arrays_of(state) -> list[bytes]:
+    """The bytes of every array of a pytree."""
+    leaves = [leaf for leaf in jax.tree.leaves(state) if isinstance(leaf, jax.Array)]
+    raw = [jax.random.key_data(leaf) if jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf for leaf in leaves]
+    return [jax.device_get(leaf).tobytes() for leaf in raw]
+
+
+@pytest.fixture(scope="session")
+def same_bits():
+    """Whether two pytrees are equal bit for bit."""
+    return lambda a, b: arrays_of(a) == arrays_of(b)

@@ -1,0 +1,143 @@
+"""The host's loop, on a real compiled run, with recorders in the place of files."""
+
+from contextlib import nullcontext
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from simplexity.evaluation import Validation, ValidationSettings
+from simplexity.training import RunMetrics, run_keys, train
+
+from .conftest import make_run
+
+VALIDATION = ValidationSettings(every=20, batch_size=4, num_batches=2)
+WALL_CLOCK = ("time_s", "timestamp")
+
+
+class Recorder:
+    """A logger, a checkpointer and a preemption that note what they are told."""
+
+    def __init__(self, save_every=None, stop_after=None):
+        self.lines, self.saved, self.flushed = {}, {}, []
+        self.reached = 0
+        self._save_every, self._stop_after = save_every, stop_after
+
+    def log(self, step, metrics):
+        self.lines[step] = {name: value for name, value in metrics.items() if name not in WALL_CLOCK}
+
+    def progress(self, step):
+        self.reached = step
+
+    def flush(self):
+        self.flushed.append(self.reached)
+
+    def next_due_step(self, step):
+        return None if self._save_every is None else step - step % self._save_every + self._save_every
+
+    def due(self, step):
+        return self._save_every is not None and step > 0 and step % self._save_every == 0 and step not in self.saved
+
+    def save(self, step, state):
+        self.saved.setdefault(step, jax.tree.map(lambda leaf: jnp.array(leaf), state))
+
+    def wait(self):
+        pass
+
+    def requested(self):
+        return self._stop_after is not None and self.reached >= self._stop_after
+
+
+class StopWithinValidation(Recorder):
+    """Asks to leave once the first batch of a validation is done."""
+
+    def __init__(self):
+        super().__init__()
+        self._asked = 0
+
+    def requested(self):
+        if self.reached == 20:
+            self._asked += 1
+        return self._asked > 1
+
+
+@pytest.fixture(scope="module")
+def validation(run):
+    return Validation(run.generator, VALIDATION, run.settings.sequence_len, key=run_keys(0).validation)
+
+
+def go(run, validation, recorder, state=None):
+    metrics = RunMetrics(run.settings, lambda step: 0.01, 0.8, 0.8, elapsed_s=0.0)
+    return train(
+        run.fresh() if state is None else state,
+        run.advance,
+        run.settings,
+        metrics=metrics,
+        validation=None if validation is None else (VALIDATION, validation),
+        logger=recorder,
+        checkpointer=recorder,
+        preemption=recorder,
+        timed=lambda phase: nullcontext(),
+    )
+
+
+def test_lines_validations_and_saves_come_at_their_steps(run, validation):
+    recorder = Recorder(save_every=15)
+    result = go(run, validation, recorder)
+    assert result.finished
+    assert result.step == 40
+    assert list(recorder.lines) == [10, 20, 30, 40]
+    assert [step for step, line in recorder.lines.items() if "validation_loss" in line] == [20, 40]
+    assert list(recorder.saved) == [15, 30, 40]
+    assert recorder.lines[40]["tokens_seen"] == 40 * run.settings.tokens_per_step
+    assert recorder.lines[40]["excess"] == pytest.approx(recorder.lines[40]["loss"] - 0.8)
+
+
+@pytest.mark.parametrize("stop_after", [1, 10, 13, 20, 39, 40])
+def test_run_that_was_asked_to_leave_goes_on_where_it_was(run, validation, same_bits, stop_after):
+    whole = Recorder()
+    expected = go(run, validation, whole)
+    first, second = Recorder(stop_after=stop_after), Recorder()
+    stopped = go(run, validation, first)
+    if stopped.finished:
+        assert stop_after == 40
+        return
+    assert stopped.step >= stop_after
+    assert list(first.saved) == [stopped.step]
+    resumed = go(run, validation, second, first.saved[stopped.step])
+    assert same_bits(resumed.state, expected.state)
+    assert first.lines | second.lines == whole.lines
+
+
+def test_validation_that_was_cut_short_is_made_up(run, validation, same_bits):
+    whole, first, second = Recorder(), StopWithinValidation(), Recorder()
+    expected = go(run, validation, whole)
+    stopped = go(run, validation, first)
+    assert (stopped.step, stopped.finished, 20 in first.lines) == (20, False, False)
+    resumed = go(run, validation, second, first.saved[20])
+    assert same_bits(resumed.state, expected.state)
+    assert first.lines | second.lines == whole.lines
+
+
+def test_finished_run_is_extended_as_if_it_had_been_longer(same_bits):
+    short, long = make_run(num_train_steps=25), make_run(num_train_steps=40)
+    first, second, whole = Recorder(), Recorder(), Recorder()
+    go(short, None, first)
+    extended = go(long, None, second, first.saved[25])
+    assert same_bits(extended.state, go(long, None, whole).state)
+    assert {step: line for step, line in (first.lines | second.lines).items() if step != 25} == whole.lines
+
+
+def test_nothing_is_saved_twice_by_a_run_that_leaves_at_once(run, validation):
+    first, second = Recorder(stop_after=13), Recorder(stop_after=0)
+    stopped = go(run, validation, first)
+    again = go(run, validation, second, first.saved[stopped.step])
+    assert (again.step, again.finished, second.saved) == (stopped.step, False, {})
+
+
+def test_loss_that_is_not_finite_stops_the_run_and_saves_the_state_before():
+    run, recorder = make_run(learning_rate=1e38), Recorder()
+    with pytest.raises(RuntimeError, match=r"the loss is not finite at step (\d+); the state after step") as caught:
+        go(run, None, recorder)
+    step = int(str(caught.value).split("step ")[1].split(";")[0])
+    assert list(recorder.saved) == [step - 1]

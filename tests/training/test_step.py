@@ -1,0 +1,84 @@
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from simplexity.evaluation import accuracy, cross_entropy
+from simplexity.training import run_keys
+
+from .conftest import make_run
+
+
+def steps(number):
+    return jnp.asarray(number, jnp.int32)
+
+
+@pytest.mark.parametrize("cuts", [(40,), (1,) * 40, (13, 26, 1), (7, 33)])
+def test_steps_cut_into_calls_in_any_way_give_the_same_bits(run, same_bits, cuts):
+    state = run.fresh()
+    for num_steps in cuts:
+        state = run.advance(state, steps(num_steps))
+    assert int(state.step) == 40
+    assert same_bits(state, run.advance(run.fresh(), steps(40)))
+
+
+def test_one_step_is_the_textbook_s(run):
+    """Against a step written out: draw the same batch, differentiate, update."""
+    state = run.fresh()
+    start_key, sample_key = jax.random.split(jax.random.fold_in(state.key, 0))
+    start = run.generator.initial_sampling_state(run.settings.batch_size, key=start_key)
+    _, tokens = run.generator.sample(start, run.settings.sequence_len, key=sample_key)
+
+    def loss_of(model):
+        logits = jax.vmap(model)(tokens[:, :-1])
+        return -jnp.take_along_axis(jax.nn.log_softmax(logits), tokens[:, 1:, None], axis=-1).mean()
+
+    loss, gradient = eqx.filter_value_and_grad(loss_of)(state.model)
+    update, _ = run.optimizer.update(gradient, state.optimizer_state, eqx.filter(state.model, eqx.is_inexact_array))
+    expected = eqx.apply_updates(state.model, update)
+    logits = jax.vmap(state.model)(tokens[:, :-1])
+    after = run.advance(run.fresh(), steps(1))
+    for new, wanted in zip(jax.tree.leaves(after.model), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(new, wanted, rtol=1e-4, atol=1e-5)
+    window = after.window
+    assert float(window.loss) == pytest.approx(float(loss), rel=1e-5)
+    assert float(window.accuracy) == pytest.approx(float(accuracy(logits, tokens[:, 1:]).mean()))
+    assert float(window.gradient_norm) == pytest.approx(float(optax.tree.norm(gradient)), rel=1e-4)
+    assert float(window.update_norm) == pytest.approx(float(optax.tree.norm(update)), rel=1e-4)
+    assert float(cross_entropy(logits, tokens[:, 1:]).mean()) == pytest.approx(float(loss), rel=1e-5)
+
+
+def test_every_step_draws_fresh_sequences(run):
+    one = run.advance(run.fresh(), steps(1))
+    losses = [float(one.window.loss)]
+    for _ in range(3):
+        before = float(one.window.loss)
+        one = run.advance(one, steps(1))
+        losses.append(float(one.window.loss) - before)
+    assert len({round(loss, 5) for loss in losses}) == 4
+
+
+def test_carried_states_continue_the_sequences():
+    run = make_run(carry_state=True)
+    state = run.fresh()
+    before = np.array(state.sampling_state)
+    after = run.advance(state, steps(3))
+    assert before.shape == np.shape(after.sampling_state) == (run.settings.batch_size,)
+    assert not np.array_equal(before, after.sampling_state)
+
+
+def test_state_before_a_loss_that_is_not_finite_is_kept(same_bits):
+    run = make_run(learning_rate=1e38)
+    state = run.advance(run.fresh(), steps(40))
+    failed_after = int(state.step)
+    assert not bool(state.finite)
+    assert 0 < failed_after < 40
+    replayed = run.advance(run.fresh(), steps(failed_after))
+    assert same_bits((replayed.optimizer_state, replayed.window), (state.optimizer_state, state.window))
+
+
+def test_keys_of_a_run_differ_from_each_other_and_between_seeds():
+    keys = [jax.random.key_data(key).tolist() for seed in (0, 1) for key in run_keys(seed)]
+    assert len({tuple(key) for key in keys}) == 6
