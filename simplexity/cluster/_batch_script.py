@@ -68,7 +68,7 @@ def batch_script(
         **_resources(profile),
     }
     sbatch_lines = [f"#SBATCH --{name}={value}" if value else f"#SBATCH --{name}" for name, value in options.items()]
-    contract = resources.files(__package__).joinpath("requeue.sh").read_text(encoding="utf-8")
+    contract = resources.files("simplexity.cluster").joinpath("requeue.sh").read_text(encoding="utf-8")
     return "\n".join(
         [
             "#!/bin/bash",

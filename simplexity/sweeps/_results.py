@@ -1,0 +1,111 @@
+"""A sweep's results: overrides against final metrics."""
+
+import csv
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ._directory import SweepDirectory
+from ._run_status import RunState, RunStatus
+from ._sweep_status import SweepStatus
+from ._tail import last_records
+from ._text import table
+
+# Bookkeeping of the metrics, no results.
+_NO_RESULTS = ("step", "timestamp")
+
+Cell = str | int | float | None
+
+
+def results_rows(sweep: SweepDirectory, status: SweepStatus) -> list[dict[str, Cell]]:
+    """A row for every run: `run`, `state`, a column for every key that any of them overrides, the results, `reason`.
+
+    Of a complete run, `loss`, `optimum` and `excess` are the final ones, of the validation if there was one; behind
+    them come the numbers that were logged last.
+    """
+    overrides = [_split(run.run.overrides) for run in status.runs]
+    keys = list(dict.fromkeys(key for pairs in overrides for key in pairs))
+    rows = [_row(sweep, run, {key: pairs.get(key) for key in keys}) for run, pairs in zip(status.runs, overrides, strict=True)]
+    names = list(dict.fromkeys(name for row in rows for name in row if name != "reason"))
+    return [{name: row.get(name) for name in [*names, "reason"]} for row in rows]
+
+
+def sort_rows(rows: Sequence[dict[str, Cell]], key: str, *, descending: bool = False) -> list[dict[str, Cell]]:
+    """Sorts by a column; rows without a value come last either way.
+
+    Raises:
+        ValueError: If there is no such column.
+    """
+    if rows and key not in rows[0]:
+        raise ValueError(f"`--sort`: there is no column {key}; there are {', '.join(rows[0])}")
+    values = [row for row in rows if _order(row[key]) is not None]
+    rest = [row for row in rows if _order(row[key]) is None]
+    return [*sorted(values, key=lambda row: _order(row[key]) or (), reverse=descending), *rest]
+
+
+def write_csv(path: Path, rows: Sequence[dict[str, Cell]]) -> None:
+    """Writes a row for every run, with the columns' names first.
+
+    Raises:
+        OSError: If the file cannot be written.
+    """
+    with open(path, "w", newline="", encoding="utf-8", errors="backslashreplace") as file:
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]) if rows else ["run"])
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def results_text(rows: Sequence[dict[str, Cell]], *, width: int | None = None) -> str:
+    """The table for people: what varies, the loss beside its optimum, and why runs have failed."""
+    if not rows:
+        return "no runs"
+    varied = [
+        name
+        for name in rows[0]
+        if name in ("run", "state", "loss", "optimum", "excess", "reason") or _is_override(rows, name)
+    ]
+    shown = [name for name in varied if name != "reason" or any(row["reason"] for row in rows)]
+    cells = [[_text(row[name]) for name in shown] for row in rows]
+    return "\n".join(table(shown, cells, width=width, flexible=len(shown) - 1))
+
+
+def _row(sweep: SweepDirectory, status: RunStatus, overrides: dict[str, str | None]) -> dict[str, Cell]:
+    directory = sweep.run_directory(status.run)
+    completion = directory.read_completion()
+    logged: dict[str, Any] = next(iter(last_records(directory.metrics_path, 1)), {})
+    row: dict[str, Cell] = {"run": status.run.index, "state": status.state.value, **overrides, "step": status.step}
+    row |= {"loss": status.loss_nats, "optimum": logged.get("optimum"), "excess": status.excess_nats}
+    if completion is not None:
+        row["optimum"] = completion.optimum_nats
+    # A training loss stands for itself beside a validation's.
+    renamed = {f"training_{name}" if name in row else name: value for name, value in logged.items() if name not in _NO_RESULTS}
+    row |= {name: value for name, value in renamed.items() if isinstance(value, int | float)}
+    return row | {"reason": status.reason if status.state != RunState.COMPLETE else ""}
+
+
+def _is_override(rows: Sequence[dict[str, Cell]], name: str) -> bool:
+    """Overrides stand between the state and the step, and are worth showing where they differ."""
+    names = list(rows[0])
+    between = names.index("state") < names.index(name) < names.index("step")
+    return between and (len(rows) == 1 or len({row[name] for row in rows}) > 1)
+
+
+def _split(overrides: Sequence[str]) -> dict[str, str]:
+    pairs = (override.partition("=") for override in overrides)
+    return {key.lstrip("+"): value for key, _, value in pairs}
+
+
+def _order(value: Cell) -> tuple[int, float, str] | None:
+    """Numbers before words; a number may be written as one."""
+    if value is None or value == "":
+        return None
+    try:
+        number = float(value)
+    except ValueError:
+        return (1, 0.0, str(value))
+    return None if math.isnan(number) else (0, number, "")
+
+
+def _text(value: Cell) -> str:
+    return f"{value:.5f}" if isinstance(value, float) else "" if value is None else str(value)

@@ -1,0 +1,60 @@
+"""Numbers and names as people read them, and tables of them."""
+
+from collections.abc import Sequence
+
+from rich.cells import cell_len, set_cell_size
+
+_GAP = "  "
+
+
+def printable(text: str) -> str:
+    """The text in one line of harmless characters: an override may hold line breaks, and escapes that move the cursor."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def duration(seconds: float) -> str:
+    """Two units at most: `40 s`, `12 min`, `3 h 20 min`, `2 d 4 h`."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    large, small, names = (minutes // 60, minutes % 60, ("h", "min"))
+    if large >= 48:
+        large, small, names = (large // 24, large % 24, ("d", "h"))
+    return f"{large} {names[0]}" + (f" {small} {names[1]}" if small else "")
+
+
+def number(value: float | None, digits: int = 5) -> str:
+    """A number with this many digits behind the point; empty for None."""
+    return "" if value is None else f"{value:.{digits}f}"
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, width: int | None = None, flexible: int = 0) -> list[str]:
+    """Lines of aligned columns, the names first; what looks like a number stands to the right.
+
+    Args:
+        header: The columns' names.
+        rows: As many cells as there are names.
+        width: Columns of the terminal; None for as many as it takes.
+        flexible: The column that gives way where the terminal is too narrow.
+    """
+    cells = [[printable(cell) for cell in row] for row in [header, *rows]]
+    widths = [max(map(cell_len, column)) for column in zip(*cells, strict=True)]
+    right = [all(not row[i] or row[i][-1].isdigit() for row in cells[1:]) for i in range(len(widths))]
+    if width is not None:
+        excess = sum(widths) + len(_GAP) * (len(widths) - 1) - width
+        widths[flexible] = max(min(12, widths[flexible]), widths[flexible] - max(0, excess))
+    return [
+        _GAP.join(_fit(cell, size, at_right) for cell, size, at_right in zip(row, widths, right, strict=True)).rstrip()
+        for row in cells
+    ]
+
+
+def _fit(cell: str, width: int, at_right: bool) -> str:
+    length = cell_len(cell)
+    if length > width:
+        # The end tells runs apart: the overrides that vary most come last.
+        return "…" + set_cell_size(cell[::-1], width - 1)[::-1]
+    padding = " " * (width - length)
+    return padding + cell if at_right else cell + padding

@@ -1,0 +1,68 @@
+"""Following a sweep until it ends."""
+
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from ._directory import SweepDirectory
+from ._status_text import next_commands, status_text, totals
+from ._sweep_status import SweepStatus, read_status
+
+_REFRESH_S = 2.0
+_LARGE_REFRESH_S = 10.0
+_LARGE = 200
+
+
+def watch(sweep: SweepDirectory, sleep: Callable[[float], bool]) -> SweepStatus:
+    """Shows the sweep until all its runs have ended or somebody wants to leave.
+
+    A terminal gets the table, redrawn in place. Anything else gets the line of totals whenever the number of runs in
+    some state has changed, and the reasons and commands at the end.
+
+    Args:
+        sweep: The sweep.
+        sleep: Waits for that many seconds; True if somebody wants to leave.
+
+    Returns:
+        The last status.
+    """
+    shown_path = display_path(sweep.path)
+    if sys.stdout.isatty():
+        return _watch_on_terminal(sweep, shown_path, sleep)
+    last = None
+    while True:
+        status = read_status(sweep)
+        if status.counts != last:
+            last = status.counts
+            print(totals(status), flush=True)
+        if status.has_ended or sleep(_pause_s(status)):
+            break
+    print(*next_commands(shown_path, status), sep="\n", flush=True)
+    return status
+
+
+def display_path(path: Path) -> str:
+    """The path as one would type it here: relative to the current folder if it lies within."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+def _watch_on_terminal(sweep: SweepDirectory, shown_path: str, sleep: Callable[[float], bool]) -> SweepStatus:
+    from rich.live import Live
+    from rich.text import Text
+
+    with Live(auto_refresh=False) as live:
+        while True:
+            status = read_status(sweep)
+            columns, lines = shutil.get_terminal_size()
+            live.update(Text(status_text(shown_path, status, width=columns, height=lines), no_wrap=True), refresh=True)
+            if status.has_ended or sleep(_pause_s(status)):
+                return status
+
+
+def _pause_s(status: SweepStatus) -> float:
+    """Between two looks: a large sweep's take a while, and a file server serves others too."""
+    return _REFRESH_S if len(status.runs) < _LARGE else _LARGE_REFRESH_S
