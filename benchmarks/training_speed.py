@@ -3,7 +3,7 @@
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import equinox as eqx
 import jax
@@ -38,10 +38,11 @@ class Case:
     def flops_per_step(self) -> float:
         """Multiplications and additions of the matrix products of a step: forward, and twice that backward.
 
-        The first layer's input product is a table look-up, and so is free.
+        Per token a layer multiplies hidden by 3 hidden twice, for its input and its state; the first layer's input is
+        a token, whose product is a look-up and not counted. Nor is anything elementwise.
         """
-        per_token = 6 * self.hidden_size**2 * (2 * self.num_layers - 1)
-        return 3 * 2 * per_token / 2 * self.batch_size * self.sequence_len
+        products = 2 * self.num_layers - 1
+        return 3 * products * 2 * self.hidden_size * 3 * self.hidden_size * self.batch_size * self.sequence_len
 
 
 CASES = (
@@ -53,7 +54,11 @@ CASES = (
 
 @dataclass(frozen=True)
 class Result:
-    """Figures of one case; rates are medians over rounds, `ratio` is the median of the rounds' ratios."""
+    """Figures of one case: medians over the rounds, also of each round's ratios.
+
+    `gemm_share` is the rate of the step's matrix products over the rate of one large square product on this machine;
+    `shape_share` is the same over a product of the recurrence's own shape, [batch, hidden] by [hidden, 3 hidden].
+    """
 
     name: str
     floor: float
@@ -62,22 +67,115 @@ class Result:
     ratio: float
     tokens_per_s: float
     gemm_share: float
-
-    def as_dict(self) -> dict:
-        return asdict(self)
+    shape_share: float
 
 
 def measure(case: Case) -> Result:
-    """Measures one case; the two loops and the machine's GEMM rate take turns, so that a busy machine slows all alike."""
-    ours, naive, gemm = _ours(case), _naive(case), _gemm(case)
-    rounds = [(_rate(ours), _rate(naive), _rate(gemm) * _gemm_flops(case)) for _ in range(ROUNDS)]
-    steps_per_s = statistics.median(r[0] for r in rounds)
+    """Measures one case. All loops take turns, so that a machine that others use slows all of them alike."""
+    ours, naive = _ours(case), _naive(case)
+    large, small = _gemm(2048, 2048, 2048), _gemm(case.batch_size, case.hidden_size, 3 * case.hidden_size)
+    rounds = [[_rate(work) for work in (ours, naive, large, small)] for _ in range(ROUNDS)]
+    steps, naive_steps, gemm_flops, shape_flops = zip(*rounds, strict=True)
+    steps_per_s = statistics.median(steps)
     return Result(
         name=case.name,
         floor=case.floor,
-        naive_steps_per_s=statistics.median(r[1] for r in rounds),
+        naive_steps_per_s=statistics.median(naive_steps),
         steps_per_s=steps_per_s,
-        ratio=statistics.median(r[0] / r[1] for r in rounds),
+        ratio=_median_ratio(steps, naive_steps),
         tokens_per_s=steps_per_s * case.batch_size * case.sequence_len,
-        gemm_share=statistics.median(r[0] * case.flops_per_step / r[2] for r in rounds),
+        gemm_share=case.flops_per_step * _median_ratio(steps, gemm_flops),
+        shape_share=case.flops_per_step * _median_ratio(steps, shape_flops),
     )
+
+
+def _median_ratio(a: tuple[float, ...], b: tuple[float, ...]) -> float:
+    return statistics.median(x / y for x, y in zip(a, b, strict=True))
+
+
+class _Work:
+    """Something that can be done `amount` times in one call, and what one time is worth (a step, or FLOPs)."""
+
+    def __init__(self, do: Callable[[int], None], worth: float = 1.0):
+        self.do, self.worth = do, worth
+        self.amount = 1
+        do(1)  # compiles
+
+    def grow(self) -> None:
+        """Settles how many times fill a round."""
+        started = time.perf_counter()
+        self.do(self.amount)
+        elapsed = time.perf_counter() - started
+        while elapsed < SECONDS_PER_ROUND / 10:
+            self.amount *= 4
+            started = time.perf_counter()
+            self.do(self.amount)
+            elapsed = time.perf_counter() - started
+        self.amount = max(1, round(self.amount * SECONDS_PER_ROUND / elapsed))
+
+
+def _rate(work: _Work) -> float:
+    """Worth per second in one round."""
+    if work.amount == 1:
+        work.grow()
+    started = time.perf_counter()
+    work.do(work.amount)
+    return work.amount * work.worth / (time.perf_counter() - started)
+
+
+def _ours(case: Case) -> _Work:
+    settings = TrainingSettings(
+        num_train_steps=1,
+        batch_size=case.batch_size,
+        sequence_len=case.sequence_len,
+        log_every=1,
+        carry_state=False,
+        gradient_clip_norm=None,
+    )
+    generator, optimizer = DataGenerator(mess3(0.05, 0.85), None, None), optax.adam(1e-3)
+    model = GRU(case.hidden_size, case.num_layers, vocab_size=3, key=jax.random.key(0))
+    advance = make_advance(generator, optimizer, settings)
+    states = [initial_train_state(model, optimizer, generator, settings, key=jax.random.key(1))]
+
+    def do(num_steps: int) -> None:
+        states[0] = jax.block_until_ready(advance(states[0], jnp.asarray(num_steps, jnp.int32)))
+
+    return _Work(do)
+
+
+def _naive(case: Case) -> _Work:
+    process, optimizer = mess3(0.05, 0.85), optax.adam(1e-3)
+    model = NaiveGRU(3, case.hidden_size, case.num_layers, key=jax.random.key(0))
+    step = make_step(
+        jnp.asarray(process.transition_matrices, jnp.float32),
+        jnp.asarray(process.initial_state, jnp.float32),
+        optimizer,
+        case.batch_size,
+        case.sequence_len,
+    )
+    run = [model, optimizer.init(eqx.filter(model, eqx.is_inexact_array)), jax.random.key(1)]
+
+    def do(num_steps: int) -> None:
+        for _ in range(num_steps):
+            run[2], key = jax.random.split(run[2])
+            run[0], run[1], loss = step(run[0], run[1], key)
+        jax.block_until_ready(loss)
+
+    return _Work(do)
+
+
+def _gemm(m: int, k: int, n: int) -> _Work:
+    """Products of float32 matrices in a compiled loop, each of which depends on the one before."""
+    left, right = jax.random.normal(jax.random.key(0), (m, k)), jax.random.normal(jax.random.key(1), (k, n))
+
+    @jax.jit
+    def multiply(count, left):
+        def body(_, carry):
+            left, _ = carry
+            product = left @ right
+            # One entry of the product goes into the next left side: enough to keep the compiler from hoisting it.
+            return left.at[0, 0].set(product[0, 0] * 1e-6), product
+
+        return jax.lax.fori_loop(0, count, body, (left, jnp.zeros((m, n))))[1]
+
+    return _Work(lambda count: jax.block_until_ready(multiply(count, left)), worth=2.0 * m * k * n)

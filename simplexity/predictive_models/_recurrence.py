@@ -122,11 +122,11 @@ def _backward(
         d_recurrent, d_inputs, (d_output, *d_memory) = cell.pull_back(
             saved, before, (carry[0] + from_above, *carry[1:])
         )
-        d_gates = jax.lax.optimization_barrier(jnp.concatenate(jax.lax.optimization_barrier(d_recurrent), axis=-1))
+        d_gates = jnp.concatenate(d_recurrent, axis=-1)
         return (d_output + d_gates @ recurrent_transposed, *d_memory), (d_gates, d_inputs)
 
     end = tuple(jnp.zeros_like(state[0]) for state in states)
-    _, (d_recurrent, d_last_inputs) = jax.lax.optimization_barrier(jax.lax.scan(step, end, (cotangent, before, saved), reverse=True))
+    _, (d_recurrent, d_last_inputs) = jax.lax.scan(step, end, (cotangent, before, saved), reverse=True)
     d_recurrent = rows(d_recurrent)
     own_width = len(d_last_inputs) * states[0].shape[-1]
     d_inputs = jnp.concatenate(

@@ -115,7 +115,11 @@ class SweepDirectory:
         holder = read_holder(self.lock_path)
         if holder is None or not is_alive(self.lock_path):
             return None
-        return "a process that left no name" if holder.owner is None else f"process {holder.owner.pid} on {holder.owner.host}"
+        return (
+            "a process that left no name"
+            if holder.owner is None
+            else f"process {holder.owner.pid} on {holder.owner.host}"
+        )
 
 
 def is_alive(lock_path: Path) -> bool:

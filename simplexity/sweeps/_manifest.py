@@ -71,7 +71,9 @@ class Manifest:
         for run in runs:
             there = merged.setdefault(run.index, run)
             if (there.config_hash, there.directory) != (run.config_hash, run.directory):
-                raise ValueError(f"it has a run {run.index} with another config ({' '.join(there.overrides) or 'none'})")
+                raise ValueError(
+                    f"it has a run {run.index} with another config ({' '.join(there.overrides) or 'none'})"
+                )
         folders = {run.directory for run in merged.values()}
         if len(folders) < len(merged):
             raise ValueError("two of its runs would share a run directory; `hydra.sweep.subdir` must tell them apart")
@@ -102,7 +104,7 @@ class Manifest:
             record: dict[str, Any] = json.loads(text)
             if record.pop("format") != _FORMAT:
                 raise ValueError("another version of simplexity wrote it")
-            runs = tuple(SweepRun(**run | {"overrides": tuple(run["overrides"])}) for run in record.pop("runs"))
+            runs = tuple(SweepRun(**{**run, "overrides": tuple(run["overrides"])}) for run in record.pop("runs"))
             return cls(launch=launch_from_json(record.pop("launch")), runs=runs, **record)
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"{type(error).__name__}: {error}") from None

@@ -26,7 +26,10 @@ def results_rows(sweep: SweepDirectory, status: SweepStatus) -> list[dict[str, C
     """
     overrides = [_split(run.run.overrides) for run in status.runs]
     keys = list(dict.fromkeys(key for pairs in overrides for key in pairs))
-    rows = [_row(sweep, run, {key: pairs.get(key) for key in keys}) for run, pairs in zip(status.runs, overrides, strict=True)]
+    rows = [
+        _row(sweep, run, {key: pairs.get(key) for key in keys})
+        for run, pairs in zip(status.runs, overrides, strict=True)
+    ]
     names = list(dict.fromkeys(name for row in rows for name in row if name != "reason"))
     return [{name: row.get(name) for name in [*names, "reason"]} for row in rows]
 
@@ -79,7 +82,9 @@ def _row(sweep: SweepDirectory, status: RunStatus, overrides: dict[str, str | No
     if completion is not None:
         row["optimum"] = completion.optimum_nats
     # A training loss stands for itself beside a validation's.
-    renamed = {f"training_{name}" if name in row else name: value for name, value in logged.items() if name not in _NO_RESULTS}
+    renamed = {
+        f"training_{name}" if name in row else name: value for name, value in logged.items() if name not in _NO_RESULTS
+    }
     row |= {name: value for name, value in renamed.items() if isinstance(value, int | float)}
     return row | {"reason": status.reason if status.state != RunState.COMPLETE else ""}
 

@@ -145,10 +145,10 @@ def _state(files: RunFiles, prospect: Prospect) -> RunState:
         return RunState.COMPLETE
     if files.alive or prospect.executing:
         return RunState.RUNNING
-    failed = event is not None and event.kind == EventKind.FAILED
-    if prospect.coming and not (failed and event.time > prospect.submitted):
+    failed_at = event.time if event is not None and event.kind == EventKind.FAILED else None
+    if prospect.coming and (failed_at is None or failed_at <= prospect.submitted):
         return RunState.PENDING if event is None else RunState.WAITING
-    if failed:
+    if failed_at is not None:
         return RunState.FAILED
     saved = event is not None and event.kind in (EventKind.PREEMPTED, EventKind.REQUEUED)
     if prospect.coming is None and (saved or event is None):

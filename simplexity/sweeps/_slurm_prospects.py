@@ -89,5 +89,7 @@ def _accounted_ends(tasks: Mapping[int, list[str]]) -> dict[int, str]:
     except SlurmError:
         # Many clusters have no accounting; the files then have the last word.
         return {}
-    latest = {index: next((name for name in reversed(names) if name in accounted), "") for index, names in tasks.items()}
+    latest = {
+        index: next((name for name in reversed(names) if name in accounted), "") for index, names in tasks.items()
+    }
     return {index: accounted[name].state for index, name in latest.items() if name}

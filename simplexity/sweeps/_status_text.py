@@ -85,7 +85,11 @@ def _row(status: RunStatus) -> tuple[str, ...]:
         " ".join(status.run.overrides),
         status.state.value,
         f"{status.step:,}/{max(total, status.step):,}",
-        "" if status.steps_per_s is None else f"{status.steps_per_s:,.3g}" if status.steps_per_s < 100 else f"{status.steps_per_s:,.0f}",
+        ""
+        if status.steps_per_s is None
+        else f"{status.steps_per_s:,.3g}"
+        if status.steps_per_s < 100
+        else f"{status.steps_per_s:,.0f}",
         number(status.loss_nats),
         number(status.excess_nats),
         str(status.restarts) if status.restarts else "",

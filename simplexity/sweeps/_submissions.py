@@ -40,4 +40,4 @@ def record_submission(
 def read_submissions(sweep: SweepDirectory) -> list[Submission]:
     """All so far, oldest first."""
     records = read_json_lines(sweep.submissions_path)
-    return [Submission(**record | {"indices": tuple(record["indices"])}) for record in records]
+    return [Submission(**{**record, "indices": tuple(record["indices"])}) for record in records]

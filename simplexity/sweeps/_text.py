@@ -8,7 +8,7 @@ _GAP = "  "
 
 
 def printable(text: str) -> str:
-    """The text in one line of harmless characters: an override may hold line breaks, and escapes that move the cursor."""
+    """The text as one harmless line: an override may hold line breaks, and escapes that move the cursor."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
@@ -30,7 +30,9 @@ def number(value: float | None, digits: int = 5) -> str:
     return "" if value is None else f"{value:.{digits}f}"
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, width: int | None = None, flexible: int = 0) -> list[str]:
+def table(
+    header: Sequence[str], rows: Sequence[Sequence[str]], *, width: int | None = None, flexible: int = 0
+) -> list[str]:
     """Lines of aligned columns, the names first; what looks like a number stands to the right.
 
     Args:

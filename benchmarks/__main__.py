@@ -1,0 +1,89 @@
+"""Measures and prints; with --gpu, measures on the accelerator and records the figures.
+
+python -m benchmarks [--gpu] [--floors]
+"""
+
+import argparse
+import datetime
+import json
+import os
+import platform
+import sys
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def main() -> int:
+    """Returns 1 if a floor was asked for and not reached."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument(
+        "--gpu", action="store_true", help="on the accelerator; record benchmarks/results/DEVICE-DATE.json"
+    )
+    parser.add_argument("--record", action="store_true", help="record the figures of a CPU too")
+    parser.add_argument("--floors", action="store_true", help="fail if a ratio is below its floor")
+    arguments = parser.parse_args()
+    if not arguments.gpu:
+        os.environ["JAX_PLATFORMS"] = "cpu"
+
+    import jax
+
+    from .training_speed import CASES, measure
+
+    device = jax.devices()[0]
+    if arguments.gpu and device.platform == "cpu":
+        print("no accelerator here: jax sees only the CPU", file=sys.stderr)
+        return 1
+    cores = len(os.sched_getaffinity(0))
+    print(f"{device.device_kind} ({device.platform}), {cores} CPU cores, jax {jax.__version__}\n")
+    print(
+        f"{'Adam on mess3':<36}{'naive/s':>10}{'steps/s':>10}{'ratio':>8}{'floor':>7}{'tokens/s':>12}{'of GEMM':>9}{'of shape':>9}"
+    )
+    results = []
+    for case in CASES:
+        result = measure(case)
+        results.append(result)
+        print(
+            f"{result.name:<36}{result.naive_steps_per_s:>10.1f}{result.steps_per_s:>10.1f}{result.ratio:>7.1f}x"
+            f"{result.floor:>6.1f}x{result.tokens_per_s:>12,.0f}{result.gemm_share:>8.0%}{result.shape_share:>9.0%}",
+            flush=True,
+        )
+    figures: dict = {"training": [asdict(result) for result in results]}
+    if not arguments.gpu:
+        from . import startup
+
+        times = startup.measure()
+        figures["startup"] = asdict(times)
+        print(f"\nstart to first step, warm cache: {times.first_step_s:.2f} s")
+        print(f"start to first step of a resumed run: {times.first_step_after_resume_s:.2f} s")
+        print(f"signal to exit, checkpoint committed: {times.signal_to_exit_s:.2f} s")
+        print(f"saving every five minutes costs {times.saving_percent:.3f} % of the training time")
+    if arguments.gpu or arguments.record:
+        _record(device, cores, figures)
+    below = [result.name for result in results if result.ratio < result.floor]
+    if arguments.floors and below:
+        print(f"below the floor: {', '.join(below)}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _record(device, cores: int, figures: dict) -> None:
+    name = f"{device.device_kind.replace(' ', '-')}-{datetime.date.today().isoformat()}.json"
+    packages = ("jax", "jaxlib", "equinox", "optax", "numpy")
+    record = {
+        "device": device.device_kind,
+        "platform": device.platform,
+        "cpu_cores": cores,
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "versions": {package: version(package) for package in packages},
+    }
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / name).write_text(json.dumps(record | figures, indent=1) + "\n")
+    print(f"\nrecorded in {(RESULTS / name).relative_to(Path.cwd())}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,69 @@
+"""`simplexity resume`: one run, from the frozen config in its directory. Every run of a sweep is executed by it."""
+
+import logging
+import logging.config
+import sys
+import traceback
+from pathlib import Path
+
+from simplexity.cluster import PreemptionGuard
+from simplexity.composition import ConfigError, check, load_frozen
+from simplexity.runs import ExitCode
+
+_failures = logging.getLogger("simplexity.failures")
+
+
+def resume(run_dir: Path, guard: PreemptionGuard, log_name: str | None) -> ExitCode:
+    """Starts the run, or goes on with it.
+
+    Args:
+        run_dir: Its directory.
+        guard: Installed; asked whether to leave.
+        log_name: Name of the run's log; None for that of the log which is there.
+
+    Returns:
+        What to leave the process with.
+    """
+    try:
+        config = load_frozen(run_dir)
+        _log_to(run_dir / (log_name or next((path.name for path in sorted(run_dir.glob("*.log"))), "resume.log")))
+        problems = check(config)
+        if problems:
+            raise ConfigError(problems)
+        from simplexity.composition._execute import execute  # the body, and with it JAX
+
+        return execute(run_dir, guard).exit_code
+    except ConfigError as error:
+        _failures.error("%s", error)
+        print(error, file=sys.stderr)
+        return ExitCode.BAD_CONFIG
+    except Exception as error:
+        is_ours = not isinstance(error, RuntimeError | OSError)
+        _failures.error("%s", error, exc_info=is_ours)
+        if is_ours:
+            traceback.print_exc()
+        print(" ".join(str(error).split()) or type(error).__name__, file=sys.stderr)
+        return ExitCode.FAILED
+
+
+def _log_to(path: Path) -> None:
+    """Plain messages on standard output, and the same with time and origin in the run's log, as Hydra sets it up."""
+    full = "[%(asctime)s][%(name)s][%(levelname)s] %(message)s"
+    file = {"class": "logging.FileHandler", "formatter": "full", "filename": str(path), "encoding": "utf-8"}
+    logging.config.dictConfig(
+        {
+            "version": 1,
+            "formatters": {"plain": {"format": "%(message)s"}, "full": {"format": full}},
+            "handlers": {
+                "console": {"class": "logging.StreamHandler", "formatter": "plain", "stream": "ext://sys.stdout"},
+                "file": file,
+            },
+            "root": {"level": "INFO", "handlers": ["console", "file"]},
+            # JAX tells of every accelerator that it looks for in vain; failures are a line on stderr instead.
+            "loggers": {
+                "jax": {"level": "WARNING"},
+                "simplexity.failures": {"handlers": ["file"], "propagate": False},
+            },
+            "disable_existing_loggers": False,
+        }
+    )

@@ -1,0 +1,46 @@
+"""`simplexity`: looking after runs and sweeps, from a login node as well; without JAX, but for `resume`.
+
+Exit codes: 0 done, 1 something failed, 2 a mistake in the command, 85 stopped and to be started again.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+
+from simplexity.cluster import PreemptionGuard
+from simplexity.runs import ExitCode
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command, by default the process's arguments; returns its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        # A path may hold what the terminal's encoding, or any, cannot say.
+        stream.reconfigure(errors="backslashreplace")  # pyright: ignore[reportAttributeAccessIssue]
+    with PreemptionGuard() as guard:
+        # Behind the guard: a signal that comes during the imports must not kill a run that is being started.
+        from simplexity._cli_commands import run_command
+
+        try:
+            code = run_command(arguments, guard)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            # `simplexity results SWEEP | head`: nobody reads on. Python would complain again when it flushes at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return ExitCode.COMPLETE
+        except ValueError as error:
+            return _complain(error, ExitCode.BAD_CONFIG)
+        except (RuntimeError, OSError) as error:
+            return _complain(error, ExitCode.FAILED)
+        if code == ExitCode.REQUEUE:
+            # Another signal that arrives while Python shuts down would replace the exit code.
+            guard.ignore()
+        return code
+
+
+def _complain(error: Exception, code: ExitCode) -> ExitCode:
+    print(f"simplexity: {' '.join(str(error).split()) or type(error).__name__}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,33 @@
+"""Many runs: the manifest, how each stands, starting them again, their results. Of all libraries only rich, to print."""
+
+from ._cancel import cancel as cancel
+from ._directory import SweepDirectory as SweepDirectory
+from ._launch_settings import LocalLaunch as LocalLaunch
+from ._launch_settings import SlurmLaunch as SlurmLaunch
+from ._local import Outcome as Outcome
+from ._local import execute_locally as execute_locally
+from ._manifest import Manifest as Manifest
+from ._manifest import SweepRun as SweepRun
+from ._results import results_rows as results_rows
+from ._results import results_text as results_text
+from ._results import sort_rows as sort_rows
+from ._results import write_csv as write_csv
+from ._retry import conclude as conclude
+from ._retry import drive as drive
+from ._retry import failures_text as failures_text
+from ._retry import retry as retry
+from ._run_status import GOING_ON as GOING_ON
+from ._run_status import LEFT_BEHIND as LEFT_BEHIND
+from ._run_status import RunState as RunState
+from ._run_status import RunStatus as RunStatus
+from ._show import run_text as run_text
+from ._slurm_submission import plan_arrays as plan_arrays
+from ._slurm_submission import require_slurm as require_slurm
+from ._slurm_submission import submit_runs as submit_runs
+from ._status_text import describe as describe
+from ._status_text import status_text as status_text
+from ._sweep_status import SweepStatus as SweepStatus
+from ._sweep_status import read_status as read_status
+from ._sweep_status import select_for_retry as select_for_retry
+from ._watch import display_path as display_path
+from ._watch import watch as watch

@@ -1,0 +1,192 @@
+"""Executing a sweep's runs as processes of this machine."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from simplexity.cluster import PreemptionGuard
+from simplexity.runs import EventKind, ExitCode, Ledger, RunDirectory, RunLock, read_ledger
+
+from ._directory import SweepDirectory
+from ._manifest import SweepRun
+from ._run_status import RunState
+from ._slots import Slot
+from ._tail import last_words
+
+_POLL_S = 0.1
+WORKER = (sys.executable, "-P", "-m", "simplexity.cli", "resume")
+"""What executes a run, given `--sweep DIR --index N`. -P: a file of the current folder must not hide a module."""
+
+
+class Outcome(NamedTuple):
+    """How a run of this process ended: complete, failed, or stopped because the whole sweep was asked to stop."""
+
+    run: SweepRun
+    state: RunState
+    loss_nats: float | None = None
+    excess_nats: float | None = None
+    reason: str = ""
+
+
+class Progress(Protocol):
+    """Is told how the runs get on."""
+
+    def started(self, run: SweepRun) -> None:
+        """A process for the run was started, for the first time or again."""
+
+    def ended(self, outcome: Outcome) -> None:
+        """Nothing more will happen to the run."""
+
+    def tick(self) -> None:
+        """Called about ten times a second."""
+
+
+class _Worker(NamedTuple):
+    run: SweepRun
+    slot: Slot
+    process: subprocess.Popen
+    events_before: int
+
+
+def execute_locally(
+    sweep: SweepDirectory,
+    runs: Sequence[SweepRun],
+    slots: Sequence[Slot],
+    guard: PreemptionGuard,
+    progress: Progress,
+    *,
+    working_folder: Path,
+    worker: Sequence[str] = WORKER,
+) -> list[Outcome]:
+    """Executes the runs, as many at a time as there are slots, until all have ended or `guard` asks to leave.
+
+    A process that wants to be started again is, after the others had their turn: the run itself decides when it has
+    been started in vain too often, and then fails. Asked to leave, all that run are told, and they save.
+
+    Args:
+        sweep: The sweep, locked by this process.
+        runs: What to execute, in this order.
+        slots: Room for one run each.
+        guard: Installed; asked whether to leave.
+        progress: Is told what happens.
+        working_folder: Folder in which the processes run.
+        worker: Command to which `--sweep DIR --index N` is added.
+
+    Returns:
+        How each run ended, in their order.
+    """
+    queue, free = deque(runs), deque(slots)
+    workers: list[_Worker] = []
+    outcomes: dict[int, Outcome] = {}
+    told = False
+    while workers or (queue and not guard.requested()):
+        while queue and free and not guard.requested():
+            run = queue.popleft()
+            outcome = _complete(sweep, run)
+            if outcome is None:
+                workers.append(_start(sweep, run, free.popleft(), worker, working_folder))
+                progress.started(run)
+            else:
+                outcomes[run.index] = outcome
+                progress.ended(outcome)
+        if guard.requested() and not told:
+            told = True
+            for one in workers:
+                one.process.send_signal(signal.SIGTERM)
+        for one in [one for one in workers if one.process.poll() is not None]:
+            workers.remove(one)
+            free.append(one.slot)
+            outcome = _outcome(sweep, one, stopping=guard.requested())
+            if outcome is None:
+                queue.append(one.run)
+            else:
+                outcomes[one.run.index] = outcome
+                progress.ended(outcome)
+        progress.tick()
+        # Not `guard.wait`, which returns at once while the others save.
+        if workers:
+            _wait_for_any(workers)
+    stopped = [Outcome(run, RunState.STOPPED) for run in queue]
+    return sorted([*outcomes.values(), *stopped], key=lambda outcome: outcome.run.index)
+
+
+def _start(sweep: SweepDirectory, run: SweepRun, slot: Slot, worker: Sequence[str], folder: Path) -> _Worker:
+    log_path = sweep.log_path(run.index)
+    log_path.parent.mkdir(exist_ok=True)
+    events_before = len(read_ledger(sweep.run_directory(run).ledger_path))
+    with open(log_path, "ab") as log:
+        process = subprocess.Popen(
+            [*worker, "--sweep", str(sweep.path), "--index", str(run.index)],
+            cwd=folder,
+            env={**os.environ, "PYTHONUNBUFFERED": "1", **slot.environment},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            # Ctrl-C in the terminal is for this process, which passes it on once.
+            start_new_session=True,
+        )
+    if slot.cores:
+        # From here, because code between fork and exec is unsafe beside threads; Python is still starting there. A
+        # process that is gone already has an exit code that says why.
+        with suppress(ProcessLookupError):
+            os.sched_setaffinity(process.pid, slot.cores)
+    return _Worker(run, slot, process, events_before)
+
+
+def _wait_for_any(workers: Sequence[_Worker]) -> None:
+    try:
+        workers[0].process.wait(_POLL_S)
+    except subprocess.TimeoutExpired:
+        return
+
+
+def _complete(sweep: SweepDirectory, run: SweepRun) -> Outcome | None:
+    completion = sweep.run_directory(run).read_completion()
+    if completion is None or completion.step < run.num_train_steps:
+        return None
+    return Outcome(run, RunState.COMPLETE, completion.loss_nats, completion.excess_nats)
+
+
+def _outcome(sweep: SweepDirectory, worker: _Worker, *, stopping: bool) -> Outcome | None:
+    """How the run ended, or None if it is to be started again."""
+    code = worker.process.returncode
+    if stopping and code in (ExitCode.REQUEUE, -signal.SIGTERM):  # the latter before it could handle signals
+        return Outcome(worker.run, RunState.STOPPED)
+    if code == ExitCode.REQUEUE:
+        return None
+    outcome = _complete(sweep, worker.run)
+    if code == ExitCode.COMPLETE and outcome is not None:
+        return outcome
+    directory = sweep.run_directory(worker.run)
+    for event in read_ledger(directory.ledger_path)[worker.events_before :]:
+        if event.kind == EventKind.FAILED:
+            return Outcome(worker.run, RunState.FAILED, reason=event.reason or "")
+    reason = _describe(code)
+    if words := last_words(sweep.log_path(worker.run.index)):
+        reason = f"{reason}: {words}"
+    _record_failure(directory, reason)
+    return Outcome(worker.run, RunState.FAILED, reason=reason)
+
+
+def _describe(code: int) -> str:
+    if code >= 0:
+        return f"its process left with exit code {code}"
+    name = signal.Signals(-code).name
+    return f"its process was killed by {name}" + (" (was the memory used up?)" if name == "SIGKILL" else "")
+
+
+def _record_failure(directory: RunDirectory, reason: str) -> None:
+    """Puts into the ledger what the run's process could not: that it died."""
+    try:
+        with RunLock(directory.lock_path):
+            ledger = Ledger(directory.ledger_path)
+            saved = max((event.step for event in ledger.events if event.kind == EventKind.CHECKPOINT), default=0)
+            ledger.append(EventKind.FAILED, saved, reason=reason)
+    except (RuntimeError, OSError):
+        return  # another process has the run, and writes its ledger; or the disk is what failed

@@ -1,0 +1,113 @@
+"""What a person sees while a sweep runs on this machine."""
+
+import shutil
+import sys
+import time
+from typing import Self
+
+from rich.console import Console
+
+from ._directory import SweepDirectory
+from ._local import Outcome
+from ._manifest import SweepRun
+from ._run_status import Prospect, RunState, judge, read_run
+from ._status_text import describe
+from ._text import duration, number, printable, table
+
+_REFRESH_S = 1.0
+
+
+def outcome_text(outcome: Outcome) -> str:
+    """A run's end in one line: `#2 training.batch_size=32: final loss 0.57120 nats, excess 0.00300`."""
+    name = f"#{outcome.run.index} {describe(outcome.run.overrides)}"
+    if outcome.state == RunState.COMPLETE:
+        excess = f", excess {number(outcome.excess_nats)}" if outcome.excess_nats is not None else ""
+        return f"{name}: final loss {number(outcome.loss_nats)} nats{excess}"
+    return f"{name}: {outcome.state}" + (f": {printable(outcome.reason)}" if outcome.reason else "")
+
+
+class PlainProgress:
+    """A line when a run ends.
+
+    Args:
+        num_runs: Runs in all.
+    """
+
+    def __init__(self, num_runs: int):
+        self._num_runs = num_runs
+        self._complete = 0
+
+    def started(self, run: SweepRun) -> None:
+        """Says nothing: with hundreds of runs, their ends are lines enough."""
+
+    def ended(self, outcome: Outcome) -> None:
+        if outcome.state != RunState.STOPPED:
+            self._complete += outcome.state == RunState.COMPLETE
+            print(f"{self._complete}/{self._num_runs} complete: {outcome_text(outcome)}", flush=True)
+
+    def tick(self) -> None:
+        """Does nothing: there is nothing to redraw."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        sys.stdout.flush()
+
+
+class LiveProgress:
+    """The runs that are going on, redrawn in place, above them a line for each that has ended.
+
+    Args:
+        sweep: The sweep.
+        num_runs: Runs in all.
+    """
+
+    def __init__(self, sweep: SweepDirectory, num_runs: int):
+        from rich.live import Live
+
+        self._sweep = sweep
+        self._num_runs = num_runs
+        self._complete = self._failed = 0
+        self._running: dict[int, SweepRun] = {}
+        self._console = Console(highlight=False, markup=False, emoji=False)
+        self._live = Live(console=self._console, auto_refresh=False, transient=True)
+        self._began = self._drawn = time.monotonic()
+
+    def started(self, run: SweepRun) -> None:
+        self._running[run.index] = run
+
+    def ended(self, outcome: Outcome) -> None:
+        self._running.pop(outcome.run.index, None)
+        self._complete += outcome.state == RunState.COMPLETE
+        self._failed += outcome.state == RunState.FAILED
+        self._console.print(outcome_text(outcome), soft_wrap=True)
+
+    def tick(self) -> None:
+        now = time.monotonic()
+        if now - self._drawn >= _REFRESH_S:
+            self._drawn = now
+            from rich.text import Text
+
+            self._live.update(Text(self._picture(), no_wrap=True), refresh=True)
+
+    def __enter__(self) -> Self:
+        self._live.__enter__()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._live.__exit__(None, None, None)
+
+    def _picture(self) -> str:
+        columns, lines = shutil.get_terminal_size()
+        rows = [self._row(run) for run in list(self._running.values())[: lines - 4]]
+        failed = f", {self._failed} failed" if self._failed else ""
+        elapsed = duration(time.monotonic() - self._began)
+        below = f"{self._complete}/{self._num_runs} complete{failed}, {len(self._running)} running, {elapsed}"
+        return "\n".join([*table(("run", "overrides", "step", "loss", "left"), rows, width=columns, flexible=1), below])
+
+    def _row(self, run: SweepRun) -> tuple[str, ...]:
+        status = judge(self._sweep, run, read_run(self._sweep, run), Prospect(True))
+        left = "" if status.time_left_s is None else duration(status.time_left_s)
+        step = f"{status.step:,}/{run.num_train_steps:,}"
+        return str(run.index), " ".join(run.overrides), step, number(status.loss_nats), left

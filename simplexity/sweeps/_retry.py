@@ -1,0 +1,88 @@
+"""Starting runs of a sweep again, in the way they were launched."""
+
+import sys
+from pathlib import Path
+
+from simplexity.cluster import PreemptionGuard
+from simplexity.runs import ExitCode
+
+from ._directory import SweepDirectory
+from ._launch_settings import LocalLaunch, SlurmLaunch
+from ._local import Outcome, execute_locally
+from ._local_progress import LiveProgress, PlainProgress
+from ._manifest import Manifest, SweepRun
+from ._run_status import RunState
+from ._slots import divide_machine
+from ._slurm_submission import require_slurm, submit_runs
+from ._status_text import describe
+from ._submissions import record_submission
+from ._sweep_status import read_status, select_for_retry
+from ._watch import display_path
+
+
+def retry(sweep: SweepDirectory, guard: PreemptionGuard, *, failed: bool, missing: bool) -> ExitCode:
+    """Starts again what has ended without completing.
+
+    Args:
+        sweep: The sweep.
+        guard: Installed; asked whether to leave while runs of this machine go on.
+        failed: Whether those that failed.
+        missing: Whether those that were stopped, cancelled, lost or never begun.
+
+    Raises:
+        RuntimeError: If another process has the sweep, or SLURM refuses or does not answer.
+    """
+    if isinstance(sweep.read_manifest().launch, SlurmLaunch):
+        require_slurm()
+    with sweep.lock():
+        manifest = sweep.read_manifest()
+        status = read_status(sweep, manifest)
+        if status.remark:
+            raise RuntimeError(f"{status.remark}: it is not known which runs are going to go on")
+        runs = select_for_retry(status, failed=failed, missing=missing)
+        for run in runs:
+            print(f"again: #{run.index} {describe(run.overrides)}")
+        if not runs:
+            print("there is nothing to start again")
+            return ExitCode.COMPLETE
+        if isinstance(manifest.launch, LocalLaunch):
+            return conclude(sweep, drive(sweep, manifest, manifest.launch, runs, guard))
+        job_ids = submit_runs(sweep, manifest, [run.index for run in runs])
+    print(f"submitted as {', '.join(job_ids)}; to follow: simplexity status {display_path(sweep.path)} --watch")
+    return ExitCode.COMPLETE
+
+
+def drive(
+    sweep: SweepDirectory, manifest: Manifest, launch: LocalLaunch, runs: list[SweepRun], guard: PreemptionGuard
+) -> list[Outcome]:
+    """Executes runs of a sweep that this process has locked here, with a table or with lines about it."""
+    slots = divide_machine(launch, len(runs))
+    record_submission(sweep, [run.index for run in runs])
+    shown = LiveProgress(sweep, len(runs)) if sys.stdout.isatty() else PlainProgress(len(runs))
+    with shown as progress:
+        return execute_locally(sweep, runs, slots, guard, progress, working_folder=Path(manifest.working_folder))
+
+
+def conclude(sweep: SweepDirectory, outcomes: list[Outcome]) -> ExitCode:
+    """Says how it went and how to go on, and what to leave the process with."""
+    path = display_path(sweep.path)
+    failures = failures_text(outcomes)
+    if any(outcome.state == RunState.STOPPED for outcome in outcomes):
+        complete = sum(outcome.state == RunState.COMPLETE for outcome in outcomes)
+        print(
+            f"stopped with {complete} of {len(outcomes)} runs complete; to go on: simplexity retry {path}", flush=True
+        )
+        return ExitCode.REQUEUE
+    if failures:
+        print(f"{failures}; to start them again: simplexity retry {path}", file=sys.stderr, flush=True)
+        return ExitCode.FAILED
+    return ExitCode.COMPLETE
+
+
+def failures_text(outcomes: list[Outcome]) -> str:
+    """The failed runs in one line; empty if there are none."""
+    failed = [outcome for outcome in outcomes if outcome.state == RunState.FAILED]
+    if not failed:
+        return ""
+    names = ", ".join(f"#{outcome.run.index}" for outcome in failed[:20]) + (", ..." if len(failed) > 20 else "")
+    return f"{len(failed)} of {len(outcomes)} runs failed: {names}"

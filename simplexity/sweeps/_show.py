@@ -1,0 +1,73 @@
+"""One run's ledger for people."""
+
+import time
+from collections.abc import Sequence
+
+from simplexity.runs import Attempt, EventKind, RunDirectory, read_ledger, split_attempts, summarize
+
+from ._directory import is_alive
+from ._status_text import goodput_text
+from ._text import duration, number, printable, table
+
+_HEADER = ("attempt", "began", "where", "from step", "to step", "saves", "took", "ended")
+
+
+def run_text(directory: RunDirectory) -> str:
+    """The attempts at a run, why each ended, and where the time went.
+
+    Raises:
+        ValueError: If there is no run.
+        RuntimeError: If its ledger cannot be read.
+    """
+    if not directory.config_path.is_file():
+        raise ValueError(f"{directory.path} is not a run directory: it has no {directory.config_path.name}")
+    events = read_ledger(directory.ledger_path)
+    if not events:
+        return "the run has not begun"
+    attempts = split_attempts(events)
+    alive = is_alive(directory.lock_path)
+    rows = [_row(number_, attempts, alive) for number_ in range(len(attempts))]
+    summary = summarize(events)
+    lines = table(_HEADER, rows)
+    completion = directory.read_completion()
+    if completion is not None:
+        excess = "" if completion.excess_nats is None else f", excess {number(completion.excess_nats)} nats"
+        lines += ["", f"complete at step {completion.step:,}: final loss {number(completion.loss_nats)} nats{excess}"]
+    elif alive:
+        lines += ["", f"running; saved up to step {summary.saved_step:,}"]
+    else:
+        lines += ["", f"not running; saved up to step {summary.saved_step:,}; to go on: simplexity resume"]
+    return "\n".join([*lines, goodput_text(summary.goodput)])
+
+
+def _row(index: int, attempts: Sequence[Attempt], alive: bool) -> tuple[str, ...]:
+    attempt = attempts[index]
+    first, last = attempt.events[0], attempt.events[-1]
+    is_last = index == len(attempts) - 1
+    where = first.host if first.slurm is None else f"{first.slurm.node or first.host} (job {_job(attempt)})"
+    return (
+        str(index + 1),
+        time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(first.time)),
+        where,
+        str(attempt.start_step),
+        str(attempt.reached_step),
+        str(sum(event.kind == EventKind.CHECKPOINT for event in attempt.events)),
+        duration(max(event.elapsed_s for event in attempt.events)),
+        _end(last.kind, last.reason, running=is_last and alive),
+    )
+
+
+def _job(attempt: Attempt) -> str:
+    ids = attempt.events[0].slurm
+    if ids is None:
+        return ""
+    name = ids.job_id if ids.array_job_id is None else f"{ids.array_job_id}_{ids.array_task_id}"
+    return name + (f", restart {ids.restart_count}" if ids.restart_count else "")
+
+
+def _end(kind: EventKind, reason: str | None, *, running: bool) -> str:
+    if running:
+        return "going on"
+    if kind not in (EventKind.PREEMPTED, EventKind.REQUEUED, EventKind.COMPLETE, EventKind.FAILED):
+        return "without a word: killed, or the machine went down"
+    return printable(f"{kind}: {reason}" if reason else kind.value)

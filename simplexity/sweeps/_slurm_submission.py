@@ -1,0 +1,143 @@
+"""Handing a sweep's runs to SLURM.
+
+By plain sbatch with our own script, and not through submitit's executor: that one pickles the call, so that a changed
+checkout breaks a waiting job; ends a failed run with SLURM's COMPLETED, because the exception is a result to it; counts
+a preemption of a short job as a time-out; and wants its driver alive. What is kept are the names of its settings.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from simplexity.cluster import (
+    ArraySlice,
+    ClusterProfile,
+    SlurmError,
+    batch_script,
+    cluster_configuration,
+    slurm_is_installed,
+    split_into_arrays,
+    submit,
+)
+from simplexity.runs import write_durably
+
+from ._directory import SweepDirectory
+from ._launch_settings import SlurmLaunch
+from ._local import WORKER
+from ._manifest import Manifest
+from ._submissions import read_submissions, record_submission
+
+_DEFAULT_MAX_ARRAY_SIZE = 1001
+
+
+class ArrayJob(NamedTuple):
+    """An array job that is ready to be submitted."""
+
+    array: ArraySlice
+    script_path: Path
+    script: str
+
+    @property
+    def indices(self) -> list[int]:
+        """The runs that it executes."""
+        return [self.array.first_index + task_id for task_id in self.array.task_ids]
+
+
+def require_slurm() -> None:
+    """Checks that there is an sbatch to call.
+
+    Raises:
+        SlurmError: With what to do instead.
+    """
+    if not slurm_is_installed():
+        raise SlurmError(
+            "there is no `sbatch` here: submit where SLURM's programs are installed, try it on a throwaway cluster "
+            "(slurm/dev-cluster up), see the script with hydra.launcher.dry_run=true, or run the sweep on this machine "
+            "with hydra/launcher=local"
+        )
+
+
+def plan_arrays(
+    sweep: SweepDirectory,
+    manifest: Manifest,
+    indices: Sequence[int],
+    *,
+    max_array_size: int = _DEFAULT_MAX_ARRAY_SIZE,
+    first_number: int = 0,
+) -> list[ArrayJob]:
+    """The array jobs for runs of a sweep.
+
+    Args:
+        sweep: The sweep.
+        manifest: Its manifest, launched with SLURM.
+        indices: The runs.
+        max_array_size: The cluster's MaxArraySize.
+        first_number: Number of the first script.
+
+    Raises:
+        ValueError: If the sweep was not launched with SLURM.
+    """
+    launch = manifest.launch
+    if not isinstance(launch, SlurmLaunch):
+        raise ValueError(f"the sweep {sweep.path} was not launched with hydra/launcher=slurm")
+    working_folder = Path(manifest.working_folder)
+    jobs = []
+    for number, array in enumerate(split_into_arrays(indices, max_array_size), start=first_number):
+        path = sweep.script_path(number)
+        script = batch_script(
+            job_name=launch.job_name,
+            task_command=worker_command(launch.profile, working_folder, sweep.path),
+            sweep_folder=sweep.path,
+            script_path=path,
+            working_folder=working_folder,
+            array=array,
+            parallelism=launch.array_parallelism,
+            profile=launch.profile,
+        )
+        jobs.append(ArrayJob(array, path, script))
+    return jobs
+
+
+def submit_runs(sweep: SweepDirectory, manifest: Manifest, indices: Sequence[int]) -> list[str]:
+    """Submits runs of a sweep that this process has locked, and records each array job as soon as it is one.
+
+    Returns:
+        The job ids.
+
+    Raises:
+        SlurmError: If SLURM refuses or does not answer; what was submitted before stays so.
+    """
+    require_slurm()
+    size = int(cluster_configuration().get("MaxArraySize", _DEFAULT_MAX_ARRAY_SIZE))
+    number = len(read_submissions(sweep))
+    job_ids = []
+    for job in plan_arrays(sweep, manifest, indices, max_array_size=size, first_number=number):
+        write_durably(job.script_path, job.script)
+        job_ids.append(submit(job.script_path))
+        record_submission(sweep, job.indices, job_ids[-1], job.array.first_index)
+    return job_ids
+
+
+def worker_command(profile: ClusterProfile, working_folder: Path, sweep_path: Path) -> list[str]:
+    """What executes a run on a node, in the profile's container if it has one."""
+    container = profile.container
+    if container is None:
+        return list(WORKER)
+    inside = ["python", *WORKER[1:]]
+    wants_gpu = profile.gpus_per_node is not None or (profile.gres or "").startswith("gpu")
+    folders = [f"{folder}:{folder}" for folder in (working_folder, sweep_path)]
+    if container.runtime == "apptainer":
+        variables = [f"--env={name}={value}" for name, value in container.env.items()]
+        binds = [part for bind in [*folders, *container.binds] for part in ("--bind", bind)]
+        gpu = ["--nv"] if wants_gpu else []
+        return ["apptainer", "exec", "--pwd", str(working_folder), *gpu, *binds, *variables, container.image, *inside]
+    # SLURM's variables tell the run which job it is; only Apptainer passes the environment on by itself.
+    variables = [f"--env={name}={value}" for name, value in container.env.items()]
+    passed = ("SLURM_JOB_ID", "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID", "SLURM_RESTART_COUNT", "SLURMD_NODENAME")
+    variables += [f"--env={name}" for name in (*passed, "SLURM_CLUSTER_NAME", *profile.environment)]
+    binds = [part for bind in [*folders, *container.binds] for part in ("--volume", bind)]
+    # --init: a program with process id 1 ignores the signals that it has no handler for.
+    return [
+        container.runtime, "run", "--rm", "--init", "--workdir", str(working_folder), *binds, *variables,
+        *(["--gpus=all"] if wants_gpu else []), container.image, *inside,
+    ]  # fmt: skip
