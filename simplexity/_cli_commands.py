@@ -41,7 +41,7 @@ def run_command(arguments: Sequence[str] | None, guard: PreemptionGuard) -> int:
 def _status(arguments: argparse.Namespace, guard: PreemptionGuard) -> int:
     sweep = SweepDirectory.open(arguments.sweep_dir)
     if arguments.watch:
-        watch(sweep, guard.wait)
+        watch(sweep)
     else:
         print(status_text(display_path(sweep.path), read_status(sweep), width=_terminal_width()))
     return ExitCode.COMPLETE

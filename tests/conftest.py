@@ -2,7 +2,7 @@
 
 import os
 
-# Before jax is imported anywhere: tests run on the CPU, also on a machine with an accelerator (GPU tests are subprocesses).
+# Before jax is imported: tests run on the CPU even where there is an accelerator (GPU tests are subprocesses).
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 from jaxtyping import install_import_hook

@@ -56,12 +56,13 @@ def attempt(
         RuntimeError: If the loss is not finite, or a file cannot be written.
     """
     _configure_jax(cache)
-    devices = [f"{device.platform}:{device.id} {device.device_kind}" for device in jax.devices()]
-    record_environment(directory.environment_path, environment_record(devices))
     experiment = build(config)
     with ledger.phases.measure("compiling"):
         state = experiment.initial_state()
         compilation = BackgroundCompilation(experiment, state)
+    # All that follows happens while the compiler works.
+    devices = [f"{device.platform}:{device.id} {device.device_kind}" for device in jax.devices()]
+    record_environment(directory.environment_path, environment_record(devices))
     checkpoints = open_checkpoints(directory, config, ledger)
     try:
         with ledger.phases.measure("restoring"):

@@ -52,7 +52,7 @@ def load_frozen(run_dir: Path) -> DictConfig:
     return config
 
 
-def config_hash(config: DictConfig) -> str:
+def config_hash(config: Mapping[Any, Any]) -> str:
     """Sixteen hexadecimal digits that are the same for the same resolved config, however it was composed."""
     text = json.dumps(without_hydra(config), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -2,7 +2,8 @@
 
 Both data generators come from one config group, `generative_process`, put at two places of the config. Hydra calls such
 a choice `generative_process@training_data_generator=NAME`; to `training_data_generator=NAME` it would replace the whole
-section by a string. And a group's choice cannot be set to null, only taken out of the defaults list.
+section by a string. And a group's choice cannot be set to null, only taken out of the defaults list. A cluster's
+profile is the launcher's and no part of a run's config, so that the same run has the same config everywhere.
 """
 
 import re
@@ -11,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from ._sections import GENERATOR_GROUP, GENERATORS
 
 _GENERATOR = re.compile(rf"({'|'.join(GENERATORS)})=(?!\s*(?:null\s*$|\$?{{))")
+_CLUSTER = "hydra.launcher.cluster"
 _NULL = re.compile(rf"(?:{GENERATOR_GROUP}@)?(validation_data_generator|validation)=\s*null\s*")
 
 
@@ -30,10 +32,16 @@ def rewrite_keys(parameters: Mapping[str, str]) -> dict[str, str]:
 
 def as_typed(key: str) -> str:
     """The short form of a key that `rewrite` made long."""
-    return key.removeprefix(f"{GENERATOR_GROUP}@")
+    return (
+        key.removeprefix(f"{GENERATOR_GROUP}@").replace(f"cluster@{_CLUSTER}", "cluster").replace(_CLUSTER, "cluster")
+    )
 
 
 def _rewrite(argument: str) -> str:
+    if argument.startswith("cluster="):
+        return f"cluster@{_CLUSTER}={argument.removeprefix('cluster=')}"
+    if argument.startswith("cluster."):
+        return f"{_CLUSTER}.{argument.removeprefix('cluster.')}"
     null = _NULL.fullmatch(argument)
     if null is not None:
         is_generator = null[1] in GENERATORS

@@ -1,5 +1,6 @@
 """From a composed config to plain values, with every interpolation resolved once."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -39,8 +40,8 @@ def _item(node: DictConfig | ListConfig, key: Any, path: str, problems: list[Pro
     return value
 
 
-def without_hydra(config: DictConfig) -> dict[str, Any]:
-    """The resolved values of a config that was checked.
+def without_hydra(config: Mapping[Any, Any]) -> dict[str, Any]:
+    """The resolved values of a config that was checked, or of what is resolved already.
 
     Raises:
         omegaconf.errors.OmegaConfBaseException: If a value is missing or cannot be resolved.

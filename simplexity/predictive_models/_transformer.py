@@ -68,7 +68,7 @@ class _MLP(eqx.Module):
         self.output = Linear(mlp_size, model_size, normal(out_deviation), key=out_key)
 
     def __call__(self, x: Float[Array, "batch length model"]) -> Float[Array, "batch length model"]:
-        return self.output(jax.nn.gelu(self.inner(x)))
+        return self.output(jax.nn.gelu(self.inner(x), approximate=False))
 
 
 class _Block(eqx.Module):

@@ -1,4 +1,4 @@
-"""Many runs: the manifest, how each stands, starting them again, their results. Of all libraries only rich, to print."""
+"""Many runs: the manifest, how each stands, starting them again, their results. Needs no library but rich, to print."""
 
 from ._cancel import cancel as cancel
 from ._directory import SweepDirectory as SweepDirectory

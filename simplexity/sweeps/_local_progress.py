@@ -3,6 +3,7 @@
 import shutil
 import sys
 import time
+from collections.abc import Sequence
 from typing import Self
 
 from rich.console import Console
@@ -17,9 +18,9 @@ from ._text import duration, number, printable, table
 _REFRESH_S = 1.0
 
 
-def outcome_text(outcome: Outcome) -> str:
+def outcome_text(outcome: Outcome, common: frozenset[str]) -> str:
     """A run's end in one line: `#2 training.batch_size=32: final loss 0.57120 nats, excess 0.00300`."""
-    name = f"#{outcome.run.index} {describe(outcome.run.overrides)}"
+    name = f"#{outcome.run.index} {describe(outcome.run.overrides, common)}"
     if outcome.state == RunState.COMPLETE:
         excess = f", excess {number(outcome.excess_nats)}" if outcome.excess_nats is not None else ""
         return f"{name}: final loss {number(outcome.loss_nats)} nats{excess}"
@@ -30,11 +31,13 @@ class PlainProgress:
     """A line when a run ends.
 
     Args:
-        num_runs: Runs in all.
+        runs: The runs.
+        common: Overrides that tell none of them apart.
     """
 
-    def __init__(self, num_runs: int):
-        self._num_runs = num_runs
+    def __init__(self, runs: Sequence[SweepRun], common: frozenset[str]):
+        self._num_runs = len(runs)
+        self._common = common
         self._complete = 0
 
     def started(self, run: SweepRun) -> None:
@@ -43,7 +46,7 @@ class PlainProgress:
     def ended(self, outcome: Outcome) -> None:
         if outcome.state != RunState.STOPPED:
             self._complete += outcome.state == RunState.COMPLETE
-            print(f"{self._complete}/{self._num_runs} complete: {outcome_text(outcome)}", flush=True)
+            print(f"{self._complete}/{self._num_runs} complete: {outcome_text(outcome, self._common)}", flush=True)
 
     def tick(self) -> None:
         """Does nothing: there is nothing to redraw."""
@@ -60,14 +63,16 @@ class LiveProgress:
 
     Args:
         sweep: The sweep.
-        num_runs: Runs in all.
+        runs: The runs.
+        common: Overrides that tell none of them apart.
     """
 
-    def __init__(self, sweep: SweepDirectory, num_runs: int):
+    def __init__(self, sweep: SweepDirectory, runs: Sequence[SweepRun], common: frozenset[str]):
         from rich.live import Live
 
         self._sweep = sweep
-        self._num_runs = num_runs
+        self._num_runs = len(runs)
+        self._common = common
         self._complete = self._failed = 0
         self._running: dict[int, SweepRun] = {}
         self._console = Console(highlight=False, markup=False, emoji=False)
@@ -81,7 +86,7 @@ class LiveProgress:
         self._running.pop(outcome.run.index, None)
         self._complete += outcome.state == RunState.COMPLETE
         self._failed += outcome.state == RunState.FAILED
-        self._console.print(outcome_text(outcome), soft_wrap=True)
+        self._console.print(outcome_text(outcome, self._common), soft_wrap=True)
 
     def tick(self) -> None:
         now = time.monotonic()
@@ -110,4 +115,4 @@ class LiveProgress:
         status = judge(self._sweep, run, read_run(self._sweep, run), Prospect(True))
         left = "" if status.time_left_s is None else duration(status.time_left_s)
         step = f"{status.step:,}/{run.num_train_steps:,}"
-        return str(run.index), " ".join(run.overrides), step, number(status.loss_nats), left
+        return str(run.index), describe(run.overrides, self._common), step, number(status.loss_nats), left

@@ -1,7 +1,7 @@
 """What a sweep consists of: with the run directories, all that the commands need."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -26,6 +26,13 @@ class SweepRun(NamedTuple):
     config_hash: str
     directory: str
     num_train_steps: int
+
+
+def common_overrides(runs: Sequence[SweepRun]) -> frozenset[str]:
+    """The overrides that all of several runs have, and that tell none of them apart."""
+    if len(runs) < 2:
+        return frozenset()
+    return frozenset.intersection(*(frozenset(run.overrides) for run in runs))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from ._directory import SweepDirectory
 from ._launch_settings import LocalLaunch, SlurmLaunch
 from ._local import Outcome, execute_locally
 from ._local_progress import LiveProgress, PlainProgress
-from ._manifest import Manifest, SweepRun
+from ._manifest import Manifest, SweepRun, common_overrides
 from ._run_status import RunState
 from ._slots import divide_machine
 from ._slurm_submission import require_slurm, submit_runs
@@ -41,7 +41,7 @@ def retry(sweep: SweepDirectory, guard: PreemptionGuard, *, failed: bool, missin
             raise RuntimeError(f"{status.remark}: it is not known which runs are going to go on")
         runs = select_for_retry(status, failed=failed, missing=missing)
         for run in runs:
-            print(f"again: #{run.index} {describe(run.overrides)}")
+            print(f"again: #{run.index} {describe(run.overrides, common_overrides(manifest.runs))}")
         if not runs:
             print("there is nothing to start again")
             return ExitCode.COMPLETE
@@ -58,7 +58,8 @@ def drive(
     """Executes runs of a sweep that this process has locked here, with a table or with lines about it."""
     slots = divide_machine(launch, len(runs))
     record_submission(sweep, [run.index for run in runs])
-    shown = LiveProgress(sweep, len(runs)) if sys.stdout.isatty() else PlainProgress(len(runs))
+    common = common_overrides(manifest.runs)
+    shown = LiveProgress(sweep, runs, common) if sys.stdout.isatty() else PlainProgress(runs, common)
     with shown as progress:
         return execute_locally(sweep, runs, slots, guard, progress, working_folder=Path(manifest.working_folder))
 

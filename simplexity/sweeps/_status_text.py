@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from simplexity.runs import Goodput
 
+from ._manifest import common_overrides
 from ._run_status import GOING_ON, RunState, RunStatus
 from ._sweep_status import SweepStatus
 from ._text import duration, number, printable, table
@@ -31,7 +32,8 @@ def status_text(sweep_path: str, status: SweepStatus, *, width: int | None = Non
         chosen = sorted(shown, key=lambda run: (rank.get(run.state, 2), run.run.index))[:room]
         shown = sorted(chosen, key=lambda run: run.run.index)
         left_out = f"... and {len(status.runs) - room} more runs"
-    lines = table(_HEADER, [_row(run) for run in shown], width=width, flexible=1)
+    common = common_overrides([run.run for run in status.runs])
+    lines = table(_HEADER, [_row(run, common) for run in shown], width=width, flexible=1)
     return "\n".join([*lines, *([left_out] if left_out else []), "", *below])
 
 
@@ -73,16 +75,17 @@ def next_commands(sweep_path: str, status: SweepStatus) -> list[str]:
     return [f"to start the others again: simplexity retry {path}"]
 
 
-def describe(overrides: Sequence[str]) -> str:
-    """A run's overrides in one line."""
-    return printable(" ".join(overrides)) or "(no overrides)"
+def describe(overrides: Sequence[str], common: frozenset[str] = frozenset()) -> str:
+    """A run's overrides in one line, without those that all runs have."""
+    told = [override for override in overrides if override not in common]
+    return printable(" ".join(told or overrides)) or "(no overrides)"
 
 
-def _row(status: RunStatus) -> tuple[str, ...]:
+def _row(status: RunStatus, common: frozenset[str]) -> tuple[str, ...]:
     total = status.run.num_train_steps
     return (
         str(status.run.index),
-        " ".join(status.run.overrides),
+        describe(status.run.overrides, common),
         status.state.value,
         f"{status.step:,}/{max(total, status.step):,}",
         ""

@@ -1,35 +1,73 @@
 """Following a sweep until it ends."""
 
 import shutil
+import signal
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
 from ._directory import SweepDirectory
 from ._status_text import next_commands, status_text, totals
 from ._sweep_status import SweepStatus, read_status
 
+# Waits for that many seconds; True if somebody wants to leave.
+_Sleep = Callable[[float], bool]
+
+_POLL_S = 0.1
 _REFRESH_S = 2.0
 _LARGE_REFRESH_S = 10.0
 _LARGE = 200
 
 
-def watch(sweep: SweepDirectory, sleep: Callable[[float], bool]) -> SweepStatus:
-    """Shows the sweep until all its runs have ended or somebody wants to leave.
+def watch(sweep: SweepDirectory) -> SweepStatus:
+    """Shows the sweep until all its runs have ended, or until Ctrl-C, which leaves it alone.
 
     A terminal gets the table, redrawn in place. Anything else gets the line of totals whenever the number of runs in
     some state has changed, and the reasons and commands at the end.
-
-    Args:
-        sweep: The sweep.
-        sleep: Waits for that many seconds; True if somebody wants to leave.
 
     Returns:
         The last status.
     """
     shown_path = display_path(sweep.path)
-    if sys.stdout.isatty():
-        return _watch_on_terminal(sweep, shown_path, sleep)
+    with _departure() as sleep:
+        return (_watch_on_terminal if sys.stdout.isatty() else _watch_plainly)(sweep, shown_path, sleep)
+
+
+def display_path(path: Path) -> str:
+    """The path as one would type it here: relative to the current folder if it lies within."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+@contextmanager
+def _departure() -> Iterator[_Sleep]:
+    """Ctrl-C and SIGTERM end a sleep and nothing else, for there is nothing to save."""
+    told = False
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        nonlocal told
+        told = True
+
+    def sleep(seconds: float) -> bool:
+        end_s = time.monotonic() + seconds
+        while not told and (left_s := end_s - time.monotonic()) > 0:
+            time.sleep(min(_POLL_S, left_s))
+        return told
+
+    found = {number: signal.signal(number, leave) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield sleep
+    finally:
+        for number, handler in found.items():
+            signal.signal(number, handler)
+
+
+def _watch_plainly(sweep: SweepDirectory, shown_path: str, sleep: _Sleep) -> SweepStatus:
     last = None
     while True:
         status = read_status(sweep)
@@ -42,15 +80,7 @@ def watch(sweep: SweepDirectory, sleep: Callable[[float], bool]) -> SweepStatus:
     return status
 
 
-def display_path(path: Path) -> str:
-    """The path as one would type it here: relative to the current folder if it lies within."""
-    try:
-        return str(path.relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)
-
-
-def _watch_on_terminal(sweep: SweepDirectory, shown_path: str, sleep: Callable[[float], bool]) -> SweepStatus:
+def _watch_on_terminal(sweep: SweepDirectory, shown_path: str, sleep: _Sleep) -> SweepStatus:
     from rich.live import Live
     from rich.text import Text
 

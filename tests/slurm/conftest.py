@@ -87,8 +87,8 @@ class Sweep:
     def wait_for_start(self, steps: int = 3) -> None:
         wait_until(lambda: all(len(self.lines(index, "steps")) >= steps for index in self.runs))
 
-    def wait_for_end(self) -> None:
-        wait_until(lambda: all(self.lines(index, "ends") for index in self.runs))
+    def wait_for_end(self, timeout_s: float = 60) -> None:
+        wait_until(lambda: all(self.lines(index, "ends") for index in self.runs), timeout_s)
         wait_until(lambda: all(self.task(index).state not in ("RUNNING", "COMPLETING") for index in self.runs))
 
 

@@ -110,7 +110,8 @@ def test_a_run_that_fails_is_shown_as_failed(dev_cluster, tmp_path, exit_code):
 
 @pytest.mark.slow
 def test_the_request_to_requeue_outlasts_a_restart_of_the_controller(dev_cluster, tmp_path):
-    cluster = dev_cluster(*REQUEUES)
+    """Nodes report what ended without a controller a minute later, so that this needs a cluster to itself and patience."""
+    cluster = dev_cluster(*REQUEUES, "--grace=19")
     sweep = cluster.sweep(tmp_path / "sweep", 1, work={"steps": 80, "save_s": 1})
     sweep.wait_for_start()
     cluster.slurm("scancel", "--signal=USR2", sweep.job_id)
@@ -120,7 +121,7 @@ def test_the_request_to_requeue_outlasts_a_restart_of_the_controller(dev_cluster
         assert time.monotonic() < deadline
         time.sleep(0.2)
     cluster.up()
-    sweep.wait_for_end()
+    sweep.wait_for_end(timeout_s=200)
     assert len(sweep.lines(0, "starts")) == 2
     assert sweep.lines(0, "steps") == [str(step) for step in range(80)]
 

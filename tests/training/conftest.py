@@ -55,7 +55,9 @@ def run() -> Run:
 def arrays_of(state) -> list[bytes]:
     """The bytes of every array of a pytree."""
     leaves = [leaf for leaf in jax.tree.leaves(state) if isinstance(leaf, jax.Array)]
-    raw = [jax.random.key_data(leaf) if jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf for leaf in leaves]
+    raw = [
+        jax.random.key_data(leaf) if jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf for leaf in leaves
+    ]
     return [jax.device_get(leaf).tobytes() for leaf in raw]
 
 

@@ -1,0 +1,1 @@
+"""Hydra's sweeper over a grid, for launchers that check every run before the first starts."""

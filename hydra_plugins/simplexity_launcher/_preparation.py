@@ -1,0 +1,189 @@
+"""What both launchers do before anything starts: compose and check every run, freeze them, write the manifest.
+
+Nothing is written before all runs are found sound. The compute nodes then read the frozen configs, so that a YAML
+edited between submission and start changes nothing.
+"""
+
+import re
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import setup_globals
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+
+import simplexity
+from simplexity.composition import ConfigError, Problem, config_hash
+from simplexity.runs import RunDirectory, write_durably
+from simplexity.sweeps import LocalLaunch, Manifest, SlurmLaunch, SweepDirectory, SweepRun, describe
+
+from ._composer import RunComposer
+from ._run_check import RunCheck
+from ._yaml_text import yaml_text
+
+# What Hydra and the launcher need of an override, but nobody else: the group of a data generator, and the cluster.
+_GROUP = re.compile(r"^([+~]*)generative_process@")
+_CLUSTER = re.compile(r"^[+~]*cluster@")
+# Not for the processor: on a network file system every file is a wait.
+_WRITERS = 16
+
+
+class PreparedRun(NamedTuple):
+    """A run that is sound, and the text of its files by their names in the run directory."""
+
+    run: SweepRun
+    files: dict[str, str]
+
+
+def prepare(
+    loader: ConfigLoaderImpl,
+    config: DictConfig,
+    batch: Sequence[Sequence[str]],
+    first_index: int,
+    interrupted: Callable[[], bool],
+) -> list[PreparedRun]:
+    """Composes and checks the runs; writes nothing.
+
+    Args:
+        loader: Hydra's loader.
+        config: The sweep's config.
+        batch: Overrides of each run.
+        first_index: Index of the first.
+        interrupted: Whether somebody wants to leave.
+
+    Raises:
+        ConfigError: With every mistake in any of them.
+        SystemExit: If somebody wants to leave; nothing was begun.
+    """
+    setup_globals()
+    composer, check = RunComposer(loader, config), RunCheck()
+    prepared: list[PreparedRun] = []
+    mistakes: dict[Problem, list[str]] = {}
+    found = HydraConfig.instance().cfg
+    try:
+        for index, overrides in enumerate(batch, start=first_index):
+            if interrupted():
+                raise SystemExit(1)
+            name = f"#{index} {describe(typed(overrides))}"
+            try:
+                composed = composer.compose(overrides, index)
+            except HydraException as error:
+                cause = error.__cause__ or error
+                mistakes.setdefault(Problem("overrides", str(cause).splitlines()[0]), []).append(name)
+                continue
+            values, problems = check(composed.config)
+            for problem in problems:
+                mistakes.setdefault(problem, []).append(name)
+            if problems:
+                continue
+            frozen = yaml_text(values)
+            run = SweepRun(
+                index=index,
+                overrides=tuple(typed(overrides)),
+                config_hash=config_hash(values),
+                directory=composed.directory,
+                num_train_steps=values["training"]["num_train_steps"],
+            )
+            files = {
+                ".hydra/config.yaml": frozen
+                if isinstance(composed.config, dict)
+                else OmegaConf.to_yaml(composed.config),
+                ".hydra/overrides.yaml": OmegaConf.to_yaml(OmegaConf.create(list(overrides))),
+                ".hydra/hydra.yaml": composed.hydra_text,
+                RunDirectory(Path()).config_path.name: frozen,
+            }
+            prepared.append(PreparedRun(run, files))
+    finally:
+        HydraConfig.instance().cfg = found
+    if mistakes:
+        raise ConfigError([_of_runs(problem, names, len(batch)) for problem, names in mistakes.items()])
+    return prepared
+
+
+def typed(overrides: Sequence[str]) -> list[str]:
+    """A run's overrides as somebody would type them, without the cluster that it happens to run on."""
+    return [_GROUP.sub(r"\1", override) for override in overrides if not _CLUSTER.match(override)]
+
+
+def new_manifest(config: DictConfig, launch: LocalLaunch | SlurmLaunch, runs: Sequence[SweepRun]) -> Manifest:
+    """The manifest of a sweep that begins with these runs.
+
+    Raises:
+        ConfigError: If two of them would share a run directory.
+    """
+    empty = Manifest(
+        program=config.hydra.job.name,
+        config_name=config.hydra.job.config_name,
+        created=round(time.time(), 3),
+        version=simplexity.__version__,
+        working_folder=config.hydra.runtime.cwd,
+        launch=launch,
+        runs=(),
+    )
+    return _extended(empty, runs)
+
+
+def register(
+    sweep: SweepDirectory, config: DictConfig, launch: LocalLaunch | SlurmLaunch, prepared: Sequence[PreparedRun]
+) -> Manifest:
+    """Writes the runs' directories, and then the manifest that counts them in. This process has locked the sweep.
+
+    Runs that the sweep has already stay as they are: the same command in the same folder goes on with them.
+
+    Raises:
+        ConfigError: If the sweep, or a run directory, is that of other runs.
+        OSError: If a file cannot be written.
+    """
+    runs = [one.run for one in prepared]
+    manifest = _extended(sweep.read_manifest(), runs) if sweep.manifest_path.exists() else None
+    known = {run.index for run in sweep.read_manifest().runs} if manifest is not None else set()
+    if manifest is None:
+        manifest = new_manifest(config, launch, runs)
+        write_durably(sweep.path / "multirun.yaml", OmegaConf.to_yaml(config))
+    new = [one for one in prepared if one.run.index not in known]
+    with ThreadPoolExecutor(_WRITERS) as writers:
+        # Going through the results raises what a writer raised.
+        list(writers.map(lambda one: _write(sweep.run_directory(one.run), one.files), new))
+    sweep.write_manifest(manifest)
+    return manifest
+
+
+def discard_if_empty(sweep_path: Path) -> None:
+    """Removes the folder that was made for a sweep that writes nothing, and those of its date and the like."""
+    with suppress(OSError):
+        for folder in (sweep_path, *sweep_path.parents[:2]):
+            folder.rmdir()
+
+
+def _extended(manifest: Manifest, runs: Sequence[SweepRun]) -> Manifest:
+    try:
+        return manifest.extended(runs)
+    except ValueError as error:
+        raise ConfigError([Problem("hydra.sweep.dir", f"names a sweep that these runs do not fit: {error}")]) from None
+
+
+def _write(directory: RunDirectory, files: dict[str, str]) -> None:
+    frozen = files[directory.config_path.name]
+    if directory.config_path.exists() and directory.config_path.read_text(encoding="utf-8") != frozen:
+        message = f"{directory.path} holds another run; choose another folder for the sweep"
+        raise ConfigError([Problem("hydra.sweep.dir", message)])
+    (directory.path / ".hydra").mkdir(parents=True, exist_ok=True)
+    for name, text in files.items():
+        if name != directory.config_path.name:
+            (directory.path / name).write_text(text, encoding="utf-8")
+    # Last: a directory with a frozen config is a run.
+    write_durably(directory.config_path, frozen)
+
+
+def _of_runs(problem: Problem, names: Sequence[str], num_runs: int) -> Problem:
+    """The problem with the runs that have it."""
+    if num_runs == 1:
+        return problem
+    others = f" and {len(names) - 1} more runs" if len(names) > 1 else ""
+    return Problem(problem.path, f"{problem.message} (run {names[0]}{others})")

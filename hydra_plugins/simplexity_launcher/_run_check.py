@@ -1,0 +1,71 @@
+"""Checking the configs of a thousand runs in seconds: each section that differs from all before is checked once."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from simplexity.composition import ConfigError, Problem, check
+
+_GENERATORS = ("training_data_generator", "validation_data_generator")
+
+
+class RunCheck:
+    """Checks one run after the other."""
+
+    def __init__(self):
+        self._sound_keys: set[tuple[str, ...]] = set()
+        self._sections: dict[tuple[str, str], list[Problem]] = {}
+        self._wholes: dict[str, list[Problem]] = {}
+
+    def __call__(self, config: dict[str, Any] | DictConfig) -> tuple[dict[str, Any], list[Problem]]:
+        """The config's resolved values, and every mistake in it; without values, if they cannot be resolved.
+
+        Args:
+            config: A config without Hydra's section, or its resolved values.
+        """
+        try:
+            values: Any = (
+                OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+                if isinstance(config, DictConfig)
+                else config
+            )
+        except OmegaConfBaseException:
+            return {}, check(config)  # pyright: ignore[reportArgumentType]
+        keys = tuple(values)
+        if keys not in self._sound_keys:
+            if problems := check(OmegaConf.create(values)):
+                return values, problems
+            self._sound_keys.add(keys)
+        problems = [problem for key in keys for problem in self._section(key, values[key])]
+        return values, problems or self._whole(values)
+
+    def _section(self, key: str, value: Any) -> list[Problem]:
+        name = (key, json.dumps(value))
+        if name not in self._sections:
+            self._sections[name] = check(OmegaConf.create({key: value}), only=key)
+        return self._sections[name]
+
+    def _whole(self, values: dict[str, Any]) -> list[Problem]:
+        """What only sections together get wrong: the model's shapes, the two generators' tokens."""
+        # JAX comes with it. Numbers of a process that are no integers change no shape, and sweeps over them are long.
+        from simplexity.composition._build import build
+
+        training = values["training"]
+        shapes = [_without_floats(values[name]) for name in _GENERATORS]
+        name = json.dumps([shapes, values["predictive_model"], training["sequence_len"], training["carry_state"]])
+        if name not in self._wholes:
+            try:
+                build(OmegaConf.create(values))
+                self._wholes[name] = []
+            except ConfigError as error:
+                self._wholes[name] = list(error.problems)
+        return self._wholes[name]
+
+
+def _without_floats(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _without_floats(entry) for key, entry in value.items() if not isinstance(entry, float)}
+    return value

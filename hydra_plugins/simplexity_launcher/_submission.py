@@ -1,0 +1,77 @@
+"""A prepared batch of runs, submitted, shown or followed."""
+
+import logging
+import shlex
+import sys
+from collections.abc import Sequence
+
+from hydra.core.utils import JobReturn
+from omegaconf import DictConfig
+
+from simplexity.sweeps import (
+    LEFT_BEHIND,
+    Manifest,
+    Outcome,
+    RunState,
+    SlurmLaunch,
+    SweepDirectory,
+    display_path,
+    plan_arrays,
+    read_status,
+    submit_runs,
+    watch,
+)
+
+from ._preparation import PreparedRun, new_manifest
+from ._returns import job_returns
+
+_log = logging.getLogger(__name__)
+
+
+def show(sweep: SweepDirectory, config: DictConfig, launch: SlurmLaunch, prepared: Sequence[PreparedRun]) -> None:
+    """Prints the batch scripts and the manifest of a batch that is not submitted."""
+    manifest = new_manifest(config, launch, [one.run for one in prepared])
+    for job in plan_arrays(sweep, manifest, [one.run.index for one in prepared]):
+        sys.stdout.write(f"# {job.script_path}\n{job.script}\n")
+    sys.stdout.write(f"# {sweep.manifest_path}\n{manifest.to_text()}")
+
+
+def submit_batch(sweep: SweepDirectory, manifest: Manifest, prepared: Sequence[PreparedRun]) -> None:
+    """Submits those of the runs that nothing else is executing or has completed."""
+    idle = LEFT_BEHIND | {RunState.FAILED}
+    batch = {one.run.index for one in prepared}
+    status = read_status(sweep, manifest)
+    if status.remark:
+        raise RuntimeError(status.remark)
+    indices = [run.run.index for run in status.runs if run.run.index in batch and run.state in idle]
+    path = display_path(sweep.path)
+    if not indices:
+        _log.info("nothing to submit: the runs of %s are complete or going on already", path)
+        return
+    job_ids = submit_runs(sweep, manifest, indices)
+    how = "as job" if len(job_ids) == 1 else "as jobs"
+    _log.info("submitted %d runs %s %s, in %s", len(indices), how, ", ".join(job_ids), path)
+    _log.info("to follow them: %s", _follow_command(sweep))
+
+
+def follow(sweep: SweepDirectory, manifest: Manifest, prepared: Sequence[PreparedRun]) -> list[JobReturn]:
+    """Shows the sweep until it has ended.
+
+    Raises:
+        SystemExit: If somebody leaves it to itself.
+    """
+    status = watch(sweep)
+    if not status.has_ended:
+        _log.info("the jobs go on; to follow them again: %s", _follow_command(sweep))
+        raise SystemExit(0)
+    batch = {one.run.index for one in prepared}
+    ended = [
+        Outcome(run.run, run.state, run.loss_nats, run.excess_nats, run.reason)
+        for run in status.runs
+        if run.run.index in batch
+    ]
+    return job_returns(sweep, manifest.program, ended)
+
+
+def _follow_command(sweep: SweepDirectory) -> str:
+    return f"simplexity status {shlex.quote(display_path(sweep.path))} --watch"

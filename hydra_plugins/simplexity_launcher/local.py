@@ -1,0 +1,80 @@
+"""A sweep as processes of this machine."""
+
+import logging
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hydra.core.utils import JobReturn
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+if TYPE_CHECKING:
+    from hydra._internal.config_loader_impl import ConfigLoaderImpl
+
+_log = logging.getLogger(__name__)
+
+
+class LocalLauncher(Launcher):
+    """Executes the runs here, each in a process and on cores of its own, several at a time.
+
+    Args:
+        max_parallel: Runs at the same time; None for one per GPU, or without GPUs for one per `cores_per_run` cores.
+        cores_per_run: Cores that each run is pinned to; None for an equal share if `max_parallel` or GPUs say how many
+            runs there are, and otherwise for one.
+
+    Raises:
+        ValueError: If a number is less than 1.
+    """
+
+    def __init__(self, max_parallel: int | None, cores_per_run: int | None):
+        # Hydra imports this module at every start to find its plugins: what it needs for a sweep comes with the sweep.
+        from simplexity.sweeps import LocalLaunch
+
+        self._launch = LocalLaunch(max_parallel=max_parallel, cores_per_run=cores_per_run)
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Called by Hydra before `launch`."""
+        self._config = config
+        self._loader: ConfigLoaderImpl = hydra_context.config_loader  # pyright: ignore[reportAttributeAccessIssue]
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        """Executes a batch, and waits for it.
+
+        Args:
+            job_overrides: Overrides of each run.
+            initial_job_idx: Index of the first.
+
+        Returns:
+            How each ended. A failed run is no end of the others.
+
+        Raises:
+            ConfigError: With every mistake in any run, before the first starts.
+            SystemExit: If this process was asked to stop; the runs have saved.
+        """
+        from simplexity.cluster import PreemptionGuard
+        from simplexity.composition import ConfigError
+        from simplexity.runs import ExitCode
+        from simplexity.sweeps import RunState, SweepDirectory, conclude, display_path, drive
+
+        from ._preparation import discard_if_empty, prepare, register
+        from ._returns import job_returns
+
+        sweep = SweepDirectory(Path(self._config.hydra.sweep.dir).absolute())
+        path = display_path(sweep.path)
+        with PreemptionGuard(resume_command=f"simplexity retry {shlex.quote(path)}") as guard:
+            try:
+                prepared = prepare(self._loader, self._config, job_overrides, initial_job_idx, guard.requested)
+            except (ConfigError, SystemExit):
+                discard_if_empty(sweep.path)
+                raise
+            with sweep.lock():
+                manifest = register(sweep, self._config, self._launch, prepared)
+                _log.info("%d runs in %s; elsewhere: simplexity status %s", len(prepared), path, shlex.quote(path))
+                outcomes = drive(sweep, manifest, self._launch, [one.run for one in prepared], guard)
+        if any(outcome.state == RunState.STOPPED for outcome in outcomes):
+            conclude(sweep, outcomes)
+            raise SystemExit(ExitCode.REQUEUE)
+        return job_returns(sweep, manifest.program, outcomes)

@@ -1,0 +1,128 @@
+"""A sweep as SLURM array jobs, which go on without this process."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.utils import JobReturn
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+if TYPE_CHECKING:
+    from hydra._internal.config_loader_impl import ConfigLoaderImpl
+
+    from simplexity.cluster import ClusterProfile
+
+
+class SlurmLauncher(Launcher):
+    """Submits the runs, with settings named as submitit names them.
+
+    Args:
+        cluster: A cluster's profile, `cluster=NAME`: the fields of `simplexity.cluster.ClusterProfile`.
+        name: What squeue shows.
+        timeout_min: Time limit in minutes; None for the profile's. A run that needs longer is saved and requeued.
+        array_parallelism: Runs at the same time; None for as many as the cluster gives.
+        wait: Whether to follow the sweep until it ends, or to leave once it is submitted.
+        dry_run: Whether to print what would be submitted, and nothing else.
+    """
+
+    def __init__(
+        self,
+        cluster: Mapping[str, Any],
+        name: str,
+        timeout_min: int | None,
+        array_parallelism: int | None,
+        wait: bool,
+        dry_run: bool,
+    ):
+        self._cluster = cluster
+        self._name = name
+        self._timeout_min = timeout_min
+        self._array_parallelism = array_parallelism
+        self._wait = wait
+        self._dry_run = dry_run
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Called by Hydra before `launch`.
+
+        Raises:
+            ConfigError: If the profile has mistakes, or a search would not learn how its runs end.
+            SlurmError: If there is no SLURM here.
+        """
+        from simplexity.composition import ConfigError, Problem
+        from simplexity.sweeps import SlurmLaunch, require_slurm
+
+        from ._preparation import discard_if_empty
+
+        self._config = config
+        self._loader: ConfigLoaderImpl = hydra_context.config_loader  # pyright: ignore[reportAttributeAccessIssue]
+        self._sweep_path = Path(config.hydra.sweep.dir).absolute()
+        try:
+            if "optuna" in config.hydra.sweeper._target_ and not self._wait:
+                message = "must be true for a search, which goes on from the losses of each batch"
+                raise ConfigError([Problem("hydra.launcher.wait", message)])
+            if not self._dry_run:
+                require_slurm()
+            self._launch = SlurmLaunch(
+                job_name=self._name, profile=self._profile(), array_parallelism=self._array_parallelism
+            )
+        except BaseException:
+            discard_if_empty(self._sweep_path)
+            raise
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        """Submits a batch, and follows it if it is to wait.
+
+        Args:
+            job_overrides: Overrides of each run.
+            initial_job_idx: Index of the first.
+
+        Returns:
+            How each ended; nothing if it does not wait.
+
+        Raises:
+            ConfigError: With every mistake in any run, before the first is submitted.
+            RuntimeError: If SLURM refuses or does not answer.
+            SystemExit: After a dry run, and if somebody has left the sweep to itself.
+        """
+        from simplexity.cluster import PreemptionGuard
+        from simplexity.composition import ConfigError
+        from simplexity.sweeps import SweepDirectory
+
+        from ._preparation import discard_if_empty, prepare, register
+        from ._submission import follow, show, submit_batch
+
+        sweep = SweepDirectory(self._sweep_path)
+        # Ctrl-C between the first and the last sbatch would leave jobs that no file tells of.
+        with PreemptionGuard() as guard:
+            try:
+                prepared = prepare(self._loader, self._config, job_overrides, initial_job_idx, guard.requested)
+                if self._dry_run:
+                    show(sweep, self._config, self._launch, prepared)
+                    raise SystemExit(0)
+            except (ConfigError, SystemExit):
+                discard_if_empty(sweep.path)
+                raise
+            with sweep.lock():
+                manifest = register(sweep, self._config, self._launch, prepared)
+                submit_batch(sweep, manifest, prepared)
+        return follow(sweep, manifest, prepared) if self._wait else []
+
+    def _profile(self) -> "ClusterProfile":
+        from hydra.utils import instantiate
+        from omegaconf import OmegaConf
+
+        from simplexity.composition import ConfigError
+        from simplexity.composition._check import check_plugin
+
+        values: dict[str, Any] = {"_target_": "simplexity.cluster.ClusterProfile", **self._cluster}
+        if self._timeout_min is not None:
+            values["time_limit_minutes"] = self._timeout_min
+        if values.get("container") is not None:
+            values["container"] = {"_target_": "simplexity.cluster.Container", **values["container"]}
+        section = OmegaConf.create(values)
+        problems = check_plugin(section, "cluster")
+        if problems:
+            raise ConfigError(problems)
+        return instantiate(section, _convert_="all")

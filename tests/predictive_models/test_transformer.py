@@ -1,0 +1,141 @@
+"""The transformer against an implementation in numpy that loops over heads and positions."""
+
+import re
+from math import erf, sqrt
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from simplexity.predictive_models import PredictiveModel, Transformer
+from simplexity.predictive_models._rotary import rotate
+
+ARGUMENTS = {"model_size": 8, "num_layers": 2, "num_heads": 2, "mlp_size": 12, "positions": "learned"}
+
+
+def _make(**changes: object) -> Transformer:
+    return Transformer(**(ARGUMENTS | changes), vocab_size=3, sequence_len=7, key=jax.random.key(0))
+
+
+def _affine(linear, x: np.ndarray) -> np.ndarray:
+    return x @ np.asarray(linear.weight, np.float64) + np.asarray(linear.bias)
+
+
+def _norm(norm, x: np.ndarray) -> np.ndarray:
+    centred = x - x.mean()
+    return centred / np.sqrt((centred**2).mean() + 1e-5) * np.asarray(norm.scale) + np.asarray(norm.shift)
+
+
+def _turn(vector: np.ndarray, position: int) -> np.ndarray:
+    """Each pair of coordinates as a complex number, times a phase."""
+    half = len(vector) // 2
+    phases = np.exp(1j * position * 10000.0 ** (-np.arange(half) / half))
+    turned = (vector[:half] + 1j * vector[half:]) * phases
+    return np.concatenate((turned.real, turned.imag))
+
+
+def _attend(attention, x: np.ndarray) -> np.ndarray:
+    length, model_size = x.shape
+    size = model_size // attention.num_heads
+    queries, keys, values = np.split(_affine(attention.queries_keys_values, x), 3, axis=-1)
+    mixed = np.zeros_like(x)
+    for head in range(attention.num_heads):
+        own = slice(head * size, (head + 1) * size)
+        turn = _turn if attention.rotary else lambda vector, position: vector
+        for t in range(length):
+            scores = [turn(queries[t, own], t) @ turn(keys[s, own], s) / sqrt(size) for s in range(t + 1)]
+            weights = np.exp(scores) / np.exp(scores).sum()
+            mixed[t, own] = weights @ values[: t + 1, own]
+    return _affine(attention.output, mixed)
+
+
+def _gelu(x: float) -> float:
+    return x * (1 + erf(x / sqrt(2))) / 2
+
+
+def _logits(model: Transformer, tokens: np.ndarray) -> np.ndarray:
+    x = np.asarray(model.embedding, np.float64)[tokens]
+    if model.positions is not None:
+        x = x + np.asarray(model.positions)[: len(tokens)]
+    for block in model.blocks:
+        x = x + _attend(block.attention, np.array([_norm(block.attention_norm, row) for row in x]))
+        if block.mlp is not None:
+            hidden = np.vectorize(_gelu)(_affine(block.mlp.inner, np.array([_norm(block.mlp_norm, row) for row in x])))
+            x = x + _affine(block.mlp.output, hidden)
+    x = np.array([_norm(model.final_norm, row) for row in x])
+    return x @ np.asarray(model.head.weight, np.float64).T + np.asarray(model.head.bias)
+
+
+def test_forward_is_the_textbook_transformer(model: PredictiveModel, tokens: jax.Array) -> None:
+    if not isinstance(model, Transformer):
+        pytest.skip("the recurrent models have a reference of their own")
+    np.testing.assert_allclose(model(tokens[0]), _logits(model, np.asarray(tokens[0])), atol=2e-5)
+
+
+def test_rotated_products_depend_on_the_distance_alone() -> None:
+    query, key = jax.random.normal(jax.random.key(1), (2, 6))
+    queries, keys = (rotate(jnp.broadcast_to(vector, (9, 1, 6)))[:, 0] for vector in (query, key))
+    products = np.asarray(queries @ keys.T)
+    for distance in range(-8, 9):
+        diagonal = np.diagonal(products, distance)
+        np.testing.assert_allclose(diagonal, diagonal[0], atol=1e-5)
+    assert np.ptp(products) > 0.1
+    np.testing.assert_allclose(products[0, 0], query @ key, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("mlp_size", "parts"),
+    [(12, ["layer_0.attention", "layer_0.mlp", "layer_0"]), (None, ["layer_0.attention", "layer_0"])],
+)
+def test_activations_add_up_along_the_residual_stream(
+    mlp_size: int | None, parts: list[str], tokens: jax.Array
+) -> None:
+    model = _make(num_layers=1, mlp_size=mlp_size)
+    activations = model.activations(tokens[0])
+    assert list(activations) == ["embedding", *parts, "final_norm"]
+    assert all(values.shape == (7, 8) for values in activations.values())
+    total = activations["embedding"] + sum(activations[name] for name in parts[:-1])
+    np.testing.assert_allclose(activations["layer_0"], total, atol=1e-6)
+    np.testing.assert_allclose(model.head(activations["final_norm"]), model(tokens[0]), atol=1e-6)
+
+
+@pytest.mark.parametrize("mlp_size", [12, None])
+@pytest.mark.parametrize("positions", ["learned", "rotary"])
+def test_number_of_parameters(mlp_size: int | None, positions: str) -> None:
+    width = 8
+    attention = 4 * width * (width + 1) + 2 * width
+    mlp = 0 if mlp_size is None else mlp_size * (2 * width + 1) + width + 2 * width
+    ends = 3 * width + 2 * width + (width + 1) * 3 + (7 * width if positions == "learned" else 0)
+    model = _make(mlp_size=mlp_size, positions=positions)
+    assert sum(leaf.size for leaf in jax.tree.leaves(model)) == 2 * (attention + mlp) + ends
+
+
+def test_weights_start_as_in_gpt_2() -> None:
+    block = _make(model_size=128, mlp_size=256).blocks[0]
+    assert np.std(block.attention.queries_keys_values.weight) == pytest.approx(0.02, rel=0.03)
+    for output in (block.attention.output, block.mlp.output):
+        assert np.std(output.weight) == pytest.approx(0.02 / 2, rel=0.03)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model_size": 0}, "`model_size` must be at least 1, got 0"),
+        ({"num_layers": 0}, "`num_layers` must be at least 1, got 0"),
+        ({"num_heads": 0}, "`num_heads` must be at least 1, got 0"),
+        ({"num_heads": 3}, "`num_heads` must divide `model_size` = 8, got 3"),
+        ({"mlp_size": 0}, "`mlp_size` must be at least 1, or null for attention only, got 0"),
+        ({"num_heads": 8, "positions": "rotary"}, "`model_size` / `num_heads` must be even with rotary positions"),
+    ],
+)
+def test_bad_arguments_are_refused_by_name(changes: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        _make(**changes)
+
+
+def test_learned_positions_end_and_rotary_ones_go_on() -> None:
+    longer = jnp.zeros(8, dtype=int)
+    with pytest.raises(ValueError, match="learned `positions` end at `sequence_len` = 7, got a sequence of 8 tokens"):
+        _make()(longer)
+    assert _make(positions="rotary")(longer).shape == (8, 3)

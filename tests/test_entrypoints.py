@@ -1,0 +1,198 @@
+"""The commands of the README, word by word, as subprocesses of the real scripts."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from simplexity.runs import RunDirectory, read_json_lines
+
+ROOT = Path(__file__).parent.parent
+EXPERIMENT, TRAIN_MODEL = "simplexity/run_experiment.py", "simplexity/train_model.py"
+TINY = (
+    "training.num_train_steps=12",
+    "training.sequence_len=8",
+    "training.log_every=4",
+)
+TINY_VALIDATION = ("validation.every=6", "validation.batch_size=8", "validation.num_batches=2")
+FINAL = re.compile(r"final loss (\d+\.\d+) nats, optimum (\d+\.\d+), excess (-?\d+\.\d+) nats = (-?\d+\.\d+) %")
+
+
+def launch(folder: Path, script: str, *arguments: str) -> subprocess.CompletedProcess:
+    """Runs a script of the repository in `folder`, which has a site's configs."""
+    site = folder / "configs"
+    if not site.exists():
+        site.symlink_to(ROOT / "configs")
+    command = [sys.executable, str(ROOT / script), *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=400, check=False)
+
+
+def tiny(script: str) -> tuple[str, ...]:
+    return TINY + (TINY_VALIDATION if script == EXPERIMENT else ())
+
+
+def run_dirs(folder: Path) -> list[Path]:
+    return sorted(path.parent for path in folder.glob("outputs/*/*/config.yaml"))
+
+
+@pytest.mark.parametrize("script", [EXPERIMENT, TRAIN_MODEL])
+def test_run_leaves_everything_in_its_directory_and_prints_the_final_loss_last(script, tmp_path):
+    done = launch(tmp_path, script, *tiny(script), "seed=42")
+    assert done.returncode == 0, done.stderr
+    last = FINAL.match(done.stdout.splitlines()[-1])
+    assert last is not None, done.stdout
+    assert {path.name for path in tmp_path.iterdir()} == {"configs", "outputs"}
+    (run_dir,) = run_dirs(tmp_path)
+    assert re.fullmatch(r"outputs/\d{4}-\d\d-\d\d/\d\d-\d\d-\d\d", str(run_dir.relative_to(tmp_path)))
+    names = {path.name for path in run_dir.iterdir()}
+    program = Path(script).stem
+    assert names >= {
+        ".hydra",
+        "config.yaml",
+        "metrics.jsonl",
+        "environment.json",
+        "checkpoints",
+        "COMPLETE",
+        f"{program}.log",
+    }
+    assert {path.name for path in (run_dir / ".hydra").iterdir()} == {"config.yaml", "overrides.yaml", "hydra.yaml"}
+    assert "seed=42" in (run_dir / ".hydra" / "overrides.yaml").read_text()
+    assert ("figures" in names) == (script == EXPERIMENT)
+    (environment,) = json.loads((run_dir / "environment.json").read_text())
+    assert environment["git"].keys() == {"commit", "dirty"}
+    assert environment["versions"]["jax"]
+    assert environment["devices"]
+    completion = RunDirectory(run_dir).read_completion()
+    assert completion is not None
+    assert completion.loss_nats == pytest.approx(float(last[1]), abs=1e-6)
+    lines = read_json_lines(run_dir / "metrics.jsonl")
+    assert lines[-1]["step"] == 12
+    assert lines[-1]["validation_loss" if script == EXPERIMENT else "loss"] == completion.loss_nats
+    assert [line["step"] for line in lines] == ([4, 6, 8, 12] if script == EXPERIMENT else [4, 8, 12])
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ("training.optimizer.instance.learning_rate=0.0005",),
+        ("predictive_model.instance.hidden_size=128",),
+        ("training_data_generator=my_custom_data",),
+        ("generative_process@training_data_generator=rrxor", "training/schedule=warmup_cosine"),
+        ("training_data_generator=tom_quantum", "training_data_generator.bos_token=auto", "predictive_model=lstm"),
+        ("training_data_generator.eos_token=auto", "predictive_model=attention_only", "training/optimizer=adamw"),
+        ("validation_data_generator=even_ones", "training_data_generator=coin", "predictive_model=rnn"),
+        ("predictive_model=transformer", "training.carry_state=true", "training/optimizer=sgd", "logging=mlflow"),
+    ],
+)
+def test_overrides_reach_the_run(overrides, tmp_path):
+    done = launch(tmp_path, EXPERIMENT, *tiny(EXPERIMENT), *overrides)
+    assert done.returncode == 0, done.stderr
+    assert FINAL.match(done.stdout.splitlines()[-1])
+
+
+def test_equal_commands_give_equal_runs_and_seeds_differ(tmp_path):
+    losses = []
+    for seed in (1, 1, 2):
+        done = launch(tmp_path, TRAIN_MODEL, *tiny(TRAIN_MODEL), f"seed={seed}")
+        losses.append(FINAL.match(done.stdout.splitlines()[-1])[1])
+    assert losses[0] == losses[1] != losses[2]
+
+
+def test_grid_of_three_by_two_is_six_runs(tmp_path):
+    grid = ("training.optimizer.instance.learning_rate=0.01,0.001,0.0001", "training.batch_size=32,64")
+    done = launch(tmp_path, TRAIN_MODEL, "--multirun", *tiny(TRAIN_MODEL), *grid)
+    assert done.returncode == 0, done.stderr
+    runs = sorted(path.parent.name for path in tmp_path.glob("multirun/*/*/*/COMPLETE"))
+    assert runs == ["0", "1", "2", "3", "4", "5"]
+
+
+def test_sweep_over_processes(tmp_path):
+    done = launch(tmp_path, TRAIN_MODEL, "--multirun", *tiny(TRAIN_MODEL), "training_data_generator=mess3,rrxor")
+    assert done.returncode == 0, done.stderr
+    configs = [path.read_text() for path in sorted(tmp_path.glob("multirun/*/*/*/config.yaml"))]
+    assert ["mess3" in config for config in configs] == [True, False]
+    assert ["rrxor" in config for config in configs] == [False, True]
+
+
+def test_optuna_searches(tmp_path):
+    done = launch(
+        tmp_path,
+        EXPERIMENT,
+        "--multirun",
+        "hydra/sweeper=optuna",
+        "hydra.sweeper.n_trials=2",
+        *tiny(EXPERIMENT),
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(list(tmp_path.glob("multirun/*/*/*/COMPLETE"))) == 2
+    assert list(tmp_path.glob("multirun/*/*/optimization_results.yaml"))
+
+
+def test_weights_of_another_run_start_a_fresh_one(tmp_path):
+    first = launch(tmp_path, TRAIN_MODEL, *tiny(TRAIN_MODEL), "hydra.run.dir=first")
+    assert first.returncode == 0, first.stderr
+    source = ("predictive_model.load_checkpoint_from=first", "predictive_model.load_checkpoint_step=12")
+    second = launch(tmp_path, TRAIN_MODEL, *tiny(TRAIN_MODEL), *source, "hydra.run.dir=second", "seed=5")
+    assert second.returncode == 0, second.stderr
+    before, after = (read_json_lines(tmp_path / name / "metrics.jsonl") for name in ("first", "second"))
+    assert after[0]["loss"] < before[0]["loss"]
+    assert after[0]["step"] == 4
+
+    wrong_step = launch(
+        tmp_path, TRAIN_MODEL, *tiny(TRAIN_MODEL), *source[:1], "predictive_model.load_checkpoint_step=7"
+    )
+    assert wrong_step.returncode == 2
+    assert re.search(r"no checkpoint of step 7 .*saved steps are 12", wrong_step.stderr)
+    another = launch(tmp_path, TRAIN_MODEL, *tiny(TRAIN_MODEL), *source, "predictive_model.instance.hidden_size=5")
+    assert another.returncode == 2
+    assert re.search(r"`model\..*shape \(.*\).*shape \(.*\)", another.stderr)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (("training.batch_sise=3",), ("training.batch_sise", "batch_size")),
+        (("training_data_generator=mes3",), ("mes3", "mess3", "rrxor")),
+        (("training.batch_size=0",), ("training.batch_size", "at least 1", "0")),
+        (("training.batch_size=many",), ("training.batch_size", "many")),
+        (("training.optimizer.instance.learning_rate=-1",), ("learning_rate", "positive", "-1")),
+        (("training_data_generator=coin", "training_data_generator.instance.p=1.3"), ("instance.p", "[0, 1]", "1.3")),
+        (("training_data_generator.bos_token=1",), ("bos_token", "1", "3")),
+        (("hydra.run.dir=/proc/nowhere",), ("/proc/nowhere",)),
+        (("predictive_model.load_checkpoint_from=nowhere", "predictive_model.load_checkpoint_step=3"), ("step 3",)),
+    ],
+)
+def test_mistake_is_one_line_and_nothing_is_left_behind(overrides, words, tmp_path):
+    done = launch(tmp_path, EXPERIMENT, *overrides)
+    assert done.returncode == 2
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    assert all(word in done.stderr for word in words)
+    assert {path.name for path in tmp_path.iterdir()} <= {"configs", "outputs"}
+    assert not run_dirs(tmp_path) or overrides[0].startswith("predictive_model")
+
+
+def test_loss_that_is_not_finite_ends_the_run_with_its_step(tmp_path):
+    done = launch(
+        tmp_path,
+        TRAIN_MODEL,
+        *tiny(TRAIN_MODEL),
+        "training.optimizer.instance.learning_rate=1e38",
+        "training.gradient_clip_norm=null",
+        "hydra.run.dir=run",
+    )
+    assert done.returncode == 1
+    assert re.fullmatch(r"the loss is not finite at step \d+; .*", done.stderr.strip())
+    assert any(path.name.isdigit() for path in (tmp_path / "run" / "checkpoints").iterdir())
+
+
+def test_run_from_anywhere_needs_no_site(tmp_path):
+    command = [sys.executable, "-m", "simplexity.train_model", *TINY]
+    done = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, timeout=300, env=os.environ | {"PYTHONSAFEPATH": "1"}
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
