@@ -196,3 +196,9 @@ def test_run_from_anywhere_needs_no_site(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
+
+
+def test_run_that_requires_a_gpu_refuses_a_cpu(tmp_path):
+    done = launch(tmp_path, TRAIN_MODEL, *tiny(TRAIN_MODEL), "require_gpu=true")
+    assert done.returncode == 1
+    assert done.stderr.strip().startswith("`require_gpu` is true, but jax sees no GPU here")

@@ -159,7 +159,7 @@ def _is_plain(value: Any) -> bool:
 
 
 def _with_values(plain: dict[str, Any], overrides: Sequence[Override]) -> dict[str, Any] | None:
-    """A copy with scalars in the place of values that exist, which shares all other sections; None if that is not it."""
+    """A copy with scalars in the place of values that exist, sharing all other sections; None if more is to be done."""
     result = dict(plain)
     for override in overrides:
         *parents, last = override.key_or_group.split(".")

@@ -25,7 +25,7 @@ from simplexity.sweeps import LocalLaunch, Manifest, SlurmLaunch, SweepDirectory
 
 from ._composer import RunComposer
 from ._run_check import RunCheck
-from ._yaml_text import yaml_text
+from ._yaml_text import list_text, yaml_text
 
 # What Hydra and the launcher need of an override, but nobody else: the group of a data generator, and the cluster.
 _GROUP = re.compile(r"^([+~]*)generative_process@")
@@ -94,7 +94,7 @@ def prepare(
                 ".hydra/config.yaml": frozen
                 if isinstance(composed.config, dict)
                 else OmegaConf.to_yaml(composed.config),
-                ".hydra/overrides.yaml": OmegaConf.to_yaml(OmegaConf.create(list(overrides))),
+                ".hydra/overrides.yaml": list_text(overrides),
                 ".hydra/hydra.yaml": composed.hydra_text,
                 RunDirectory(Path()).config_path.name: frozen,
             }

@@ -36,7 +36,7 @@ class RunCheck:
             return {}, check(config)  # pyright: ignore[reportArgumentType]
         keys = tuple(values)
         if keys not in self._sound_keys:
-            if problems := check(OmegaConf.create(values)):
+            if problems := check(_config(values)):
                 return values, problems
             self._sound_keys.add(keys)
         problems = [problem for key in keys for problem in self._section(key, values[key])]
@@ -45,7 +45,7 @@ class RunCheck:
     def _section(self, key: str, value: Any) -> list[Problem]:
         name = (key, json.dumps(value))
         if name not in self._sections:
-            self._sections[name] = check(OmegaConf.create({key: value}), only=key)
+            self._sections[name] = check(_config({key: value}), only=key)
         return self._sections[name]
 
     def _whole(self, values: dict[str, Any]) -> list[Problem]:
@@ -58,11 +58,15 @@ class RunCheck:
         name = json.dumps([shapes, values["predictive_model"], training["sequence_len"], training["carry_state"]])
         if name not in self._wholes:
             try:
-                build(OmegaConf.create(values))
+                build(_config(values))
                 self._wholes[name] = []
             except ConfigError as error:
                 self._wholes[name] = list(error.problems)
         return self._wholes[name]
+
+
+def _config(values: dict[str, Any]) -> DictConfig:
+    return OmegaConf.create(values)
 
 
 def _without_floats(value: Any) -> Any:

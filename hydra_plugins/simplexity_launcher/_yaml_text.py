@@ -1,5 +1,5 @@
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -7,7 +7,7 @@ from omegaconf import OmegaConf
 
 _INDENT = "  "
 # Text that YAML takes for a string as it stands, less the words that it takes for something else.
-_PLAIN = re.compile(r"[A-Za-z/][\w/.,=@-]{0,60}", re.ASCII)
+_PLAIN = re.compile(r"[A-Za-z/][\w/.,=@-]*", re.ASCII)
 _WORDS = frozenset({"null", "true", "false", "yes", "no", "on", "off", "y", "n", "inf", "nan"})
 
 
@@ -20,6 +20,13 @@ def yaml_text(values: Mapping[str, Any]) -> str:
         values: Plain values.
     """
     return "".join(_entry(key, _Compared(value)) for key, value in values.items())
+
+
+def list_text(values: Sequence[Any]) -> str:
+    """The same for a list."""
+    if values and all(map(_is_word, values)):
+        return "".join(f"- {value}\n" for value in values)
+    return OmegaConf.to_yaml(OmegaConf.create(list(values)))
 
 
 class _Compared:
@@ -41,10 +48,12 @@ def _entry(key: str, compared: _Compared) -> str:
     value = compared.value
     if isinstance(value, Mapping) and value:
         return f"{key}:\n" + "".join(_INDENT + line for line in yaml_text(value).splitlines(keepends=True))
-    if isinstance(value, list) and value and all(map(_is_word, value)):
-        return f"{key}:\n" + "".join(f"- {item}\n" for item in value)
+    if isinstance(value, list):
+        return f"{key}:\n{list_text(value)}" if value else f"{key}: []\n"
     if _is_word(value) or type(value) is int:
         return f"{key}: {value}\n"
+    if isinstance(value, str) and value.isascii() and value.isdigit():
+        return f"{key}: '{value}'\n"
     return OmegaConf.to_yaml(OmegaConf.create({key: value}))
 
 

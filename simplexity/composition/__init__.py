@@ -10,6 +10,8 @@ from ._frozen import freeze as freeze
 from ._frozen import load_frozen as load_frozen
 from ._frozen import may_change as may_change
 from ._frozen import refuse_changes as refuse_changes
+from ._outcome import RunResult as RunResult
+from ._outcome import leave_process as leave_process
 from ._overrides import rewrite as rewrite
 from ._overrides import rewrite_keys as rewrite_keys
 from ._problems import ConfigError as ConfigError

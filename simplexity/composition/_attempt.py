@@ -1,5 +1,6 @@
 """One attempt at a run: build, restore or initialise, train to the end or until asked to leave."""
 
+import importlib.util
 import logging
 from pathlib import Path
 from typing import NamedTuple
@@ -56,6 +57,7 @@ def attempt(
         RuntimeError: If the loss is not finite, or a file cannot be written.
     """
     _configure_jax(cache)
+    _check_devices(config)
     experiment = build(config)
     with ledger.phases.measure("compiling"):
         state = experiment.initial_state()
@@ -121,6 +123,15 @@ def _configure_jax(cache: CompilationCache | None) -> None:
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     # XLA's own caches would be named by this process's folder.
     jax.config.update("jax_persistent_cache_enable_xla_caches", "none")
+
+
+def _check_devices(config: DictConfig) -> None:
+    if jax.default_backend() != "cpu":
+        return
+    if config.require_gpu:
+        raise RuntimeError("`require_gpu` is true, but jax sees no GPU here: check the driver, or set it to false")
+    if importlib.util.find_spec("jax_cuda12_plugin") is not None:
+        _log.warning("running on the CPU: jax's CUDA is installed, but there is no GPU here")
 
 
 def _with_loaded_weights(

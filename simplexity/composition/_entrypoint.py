@@ -24,6 +24,7 @@ from ._check import check
 from ._complaints import Culprit, explain
 from ._compose import COMPOSITION_ERRORS, CONFIG_MODULE, compose_leniently, ignore_absent_site, site_folder
 from ._frozen import freeze
+from ._outcome import leave_process
 from ._overrides import rewrite
 from ._problems import ConfigError, Problem, one_line
 
@@ -39,9 +40,7 @@ def entrypoint(config_name: str, guard: PreemptionGuard) -> NoReturn:
         config_name: Primary config, in simplexity/configs.
         guard: Installed before the imports that take long.
     """
-    exit_code = run(config_name, sys.argv[1:], guard)
-    guard.ignore()
-    sys.exit(exit_code)
+    leave_process(run(config_name, sys.argv[1:], guard), guard)
 
 
 def run(config_name: str, arguments: Sequence[str], guard: PreemptionGuard) -> int:

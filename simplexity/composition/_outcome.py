@@ -1,7 +1,9 @@
 """How an attempt at a run ended, and the lines that tell people."""
 
 import logging
-from typing import NamedTuple
+import os
+import sys
+from typing import NamedTuple, NoReturn
 
 from simplexity.cluster import PreemptionGuard
 from simplexity.runs import EventKind, ExitCode, Ledger
@@ -14,6 +16,18 @@ class RunResult(NamedTuple):
 
     exit_code: ExitCode
     final_loss: float | None
+
+
+def leave_process(exit_code: int, guard: PreemptionGuard) -> NoReturn:
+    """Ends the process with `exit_code`, whatever signals still come and whatever its threads are doing."""
+    guard.ignore()
+    if exit_code == ExitCode.REQUEUE:
+        # Everything is saved. A compiler that is still at work in its thread would crash Python's own shutdown.
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(exit_code)
+    sys.exit(exit_code)
 
 
 def describe_final_loss(loss_nats: float, optimum_nats: float, kl_nats: float | None) -> str:

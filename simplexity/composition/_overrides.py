@@ -12,7 +12,8 @@ from collections.abc import Iterable, Mapping
 from ._sections import GENERATOR_GROUP, GENERATORS
 
 _GENERATOR = re.compile(rf"({'|'.join(GENERATORS)})=(?!\s*(?:null\s*$|\$?{{))")
-_CLUSTER = "hydra.launcher.cluster"
+_CLUSTER_SECTION = "hydra.launcher.cluster"
+_CLUSTER = re.compile(r"([+~]*)cluster([=.])")
 _NULL = re.compile(rf"(?:{GENERATOR_GROUP}@)?(validation_data_generator|validation)=\s*null\s*")
 
 
@@ -32,16 +33,14 @@ def rewrite_keys(parameters: Mapping[str, str]) -> dict[str, str]:
 
 def as_typed(key: str) -> str:
     """The short form of a key that `rewrite` made long."""
-    return (
-        key.removeprefix(f"{GENERATOR_GROUP}@").replace(f"cluster@{_CLUSTER}", "cluster").replace(_CLUSTER, "cluster")
-    )
+    return key.removeprefix(f"{GENERATOR_GROUP}@").removesuffix(f"@{_CLUSTER_SECTION}")
 
 
 def _rewrite(argument: str) -> str:
-    if argument.startswith("cluster="):
-        return f"cluster@{_CLUSTER}={argument.removeprefix('cluster=')}"
-    if argument.startswith("cluster."):
-        return f"{_CLUSTER}.{argument.removeprefix('cluster.')}"
+    cluster = _CLUSTER.match(argument)
+    if cluster is not None:
+        section = f"cluster@{_CLUSTER_SECTION}" if cluster[2] == "=" else _CLUSTER_SECTION
+        return f"{cluster[1]}{section}{argument[cluster.end(1) + len('cluster') :]}"
     null = _NULL.fullmatch(argument)
     if null is not None:
         is_generator = null[1] in GENERATORS

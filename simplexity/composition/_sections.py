@@ -50,6 +50,7 @@ CONFIG = Section(
     keys={
         "seed": int,
         "figures": bool,
+        "require_gpu": bool,
         "training_data_generator": _generator(nullable=False),
         "validation_data_generator": _generator(nullable=True),
         "predictive_model": Section(

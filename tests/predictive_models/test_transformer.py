@@ -3,6 +3,7 @@
 import re
 from math import erf, sqrt
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -70,7 +71,7 @@ def _logits(model: Transformer, tokens: np.ndarray) -> np.ndarray:
 def test_forward_is_the_textbook_transformer(model: PredictiveModel, tokens: jax.Array) -> None:
     if not isinstance(model, Transformer):
         pytest.skip("the recurrent models have a reference of their own")
-    np.testing.assert_allclose(model(tokens[0]), _logits(model, np.asarray(tokens[0])), atol=2e-5)
+    np.testing.assert_allclose(eqx.filter_jit(model)(tokens[0]), _logits(model, np.asarray(tokens[0])), atol=2e-5)
 
 
 def test_rotated_products_depend_on_the_distance_alone() -> None:
@@ -92,12 +93,14 @@ def test_activations_add_up_along_the_residual_stream(
     mlp_size: int | None, parts: list[str], tokens: jax.Array
 ) -> None:
     model = _make(num_layers=1, mlp_size=mlp_size)
-    activations = model.activations(tokens[0])
+    logits, activations = eqx.filter_jit(lambda row: (model(row), model.activations(row)))(tokens[0])
+    # A compiled function returns a dict in the order of its keys.
+    activations = {name: activations[name] for name in eqx.filter_eval_shape(model.activations, tokens[0])}
     assert list(activations) == ["embedding", *parts, "final_norm"]
     assert all(values.shape == (7, 8) for values in activations.values())
     total = activations["embedding"] + sum(activations[name] for name in parts[:-1])
     np.testing.assert_allclose(activations["layer_0"], total, atol=1e-6)
-    np.testing.assert_allclose(model.head(activations["final_norm"]), model(tokens[0]), atol=1e-6)
+    np.testing.assert_allclose(model.head(activations["final_norm"]), logits, atol=1e-6)
 
 
 @pytest.mark.parametrize("mlp_size", [12, None])
