@@ -1,6 +1,9 @@
 """Every test runs with the shapes and types of the annotations checked at run time."""
 
 import os
+from pathlib import Path
+
+import pytest
 
 # Before jax is imported: tests run on the CPU even where there is an accelerator (GPU tests are subprocesses).
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -8,3 +11,31 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 from jaxtyping import install_import_hook
 
 install_import_hook("simplexity", "beartype.beartype")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--kills", type=int, default=4, help="how often the soak test kills its run")
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory) -> Path:
+    """Compiled programs, shared by all runs of a session, and by all workers of one."""
+    folder = tmp_path_factory.getbasetemp()
+    return (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "cache"
+
+
+@pytest.fixture(scope="session")
+def uninterrupted(tmp_path_factory, cache):
+    """Run directories of runs that nobody stopped, by model."""
+    from tests.small_runs import run
+
+    finished: dict[str, Path] = {}
+
+    def of(model: str) -> Path:
+        if model not in finished:
+            finished[model] = tmp_path_factory.mktemp("uninterrupted") / model
+            done = run(finished[model], model, cache=cache)
+            assert done.returncode == 0, done.stderr
+        return finished[model]
+
+    return of

@@ -27,6 +27,9 @@ PHASES = {
 }
 
 
+MAIN_THREAD = threading.get_ident()
+
+
 class SignalAtImport(MetaPathFinder):
     """Sends the signal when a module is about to be imported."""
 
@@ -89,7 +92,7 @@ def main() -> None:
         if calls == int(count):
             number = signal.Signals[signal_name]
             # To the main thread, as the kernel delivers it; a killed process does not come back from here.
-            signal.pthread_kill(threading.main_thread().ident, number)
+            signal.pthread_kill(MAIN_THREAD, number)
 
     if phase == "import":
         sys.meta_path.insert(0, SignalAtImport("jax", send))

@@ -98,7 +98,9 @@ def test_equal_commands_give_equal_runs_and_seeds_differ(tmp_path):
     losses = []
     for seed in (1, 1, 2):
         done = launch(tmp_path, TRAIN_MODEL, *tiny(TRAIN_MODEL), f"seed={seed}")
-        losses.append(FINAL.match(done.stdout.splitlines()[-1])[1])
+        last = FINAL.match(done.stdout.splitlines()[-1])
+        assert last is not None, done.stderr
+        losses.append(last[1])
     assert losses[0] == losses[1] != losses[2]
 
 

@@ -17,12 +17,19 @@ job_name_for_slurm() { echo "${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_}${SLUR
 
 field() { [[ $1 =~ (^|[[:space:]])$2=([^[:space:]]*) ]] && echo "${BASH_REMATCH[2]}"; }
 
+# The SIGTERM that ends a job, and a requeue ends it too, goes to every process of the batch script: one that asks SLURM
+# for something must live to see the answer.
+undisturbed() (
+  trap '' TERM
+  exec "$@"
+)
+
 # sbatch would take this job's own variables for options of the new one.
 submit_from_job() (
   for name in "${!SLURM_@}" "${!SBATCH_@}"; do
     [[ $name == SLURM_CONF || $name == SLURM_JWT ]] || unset "$name"
   done
-  exec sbatch --parsable "$@"
+  undisturbed sbatch --parsable "$@"
 )
 
 # Was the job in this record of scontrol ended by scancel? A job that is being ended shows as COMPLETING, whatever the
@@ -41,33 +48,38 @@ was_cancelled() {
 }
 
 # Bring this task back, once: requeue it, or resubmit it where SLURM refuses (JobRequeue=0 and the like). Retried while
-# the controller does not answer, which a restart of it explains.
+# the controller does not answer, which a restart of it explains. Between a refusal and a resubmission the record is read
+# again, so that a requeue whose answer was lost is not followed by a second job for the same run.
 come_back() {
-  local me record restarts answer attempt
+  local me record restarts answer refusal='' pause
   me=$(job_name_for_slurm)
-  for attempt in 1 2 4 8 16 32 64 64 64; do
-    if record=$(scontrol --oneliner show job "$me" 2>&1) && restarts=$(field "$record" Restarts); then
-      if ((restarts > ${SLURM_RESTART_COUNT:-0})); then
-        say "SLURM has requeued $me"
+  for pause in 0 1 2 4 8 16 32 64 64 64; do
+    sleep "$pause"
+    if ! record=$(undisturbed scontrol --oneliner show job "$me" 2>&1) || ! restarts=$(field "$record" Restarts); then
+      say "no answer from SLURM: $record"
+    elif ((restarts > ${SLURM_RESTART_COUNT:-0})); then
+      say "SLURM has requeued $me"
+      return 0
+    elif was_cancelled "$record"; then
+      say "$me was cancelled and is not requeued"
+      return 0
+    elif [[ -n $refusal ]]; then
+      say "SLURM refuses to requeue $me ($refusal); submitting it anew"
+      if answer=$(resubmit 2>&1); then
+        say "submitted $answer in its place"
         return 0
-      elif was_cancelled "$record"; then
-        say "$me was cancelled and is not requeued"
-        return 0
-      elif answer=$(scontrol requeue "$me" 2>&1); then
-        say "requeued $me"
-        return 0
-      elif [[ $answer != *[Cc]ontact* && $answer != *"imed out"* ]]; then
-        say "SLURM refuses to requeue $me ($answer); submitting it anew"
-        answer=$(resubmit 2>&1) && say "submitted $answer in its place" && return 0
-        say "sbatch failed: $answer"
-        return 1
       fi
-      record=$answer
+      say "sbatch failed: $answer"
+    elif answer=$(undisturbed scontrol requeue "$me" 2>&1); then
+      say "requeued $me"
+      return 0
+    elif [[ -n $answer && $answer != *[Cc]ontact* && $answer != *"imed out"* ]]; then
+      refusal=$answer
+    else
+      say "no answer from SLURM: $answer"
     fi
-    say "no answer from SLURM ($record); asking again in $attempt s"
-    sleep "$attempt"
   done
-  say "could not requeue $me: SLURM does not answer"
+  say "could not bring $me back"
   return 1
 }
 

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from simplexity.cluster import PreemptionGuard
 from simplexity.runs import EventKind, ExitCode, Ledger, RunDirectory, RunLock, read_ledger
@@ -34,6 +34,7 @@ class Outcome(NamedTuple):
     reason: str = ""
 
 
+@runtime_checkable
 class Progress(Protocol):
     """Is told how the runs get on."""
 

@@ -4,7 +4,6 @@ import shutil
 import sys
 import time
 from collections.abc import Sequence
-from typing import Self
 
 from rich.console import Console
 
@@ -51,7 +50,7 @@ class PlainProgress:
     def tick(self) -> None:
         """Does nothing: there is nothing to redraw."""
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "PlainProgress":
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -96,7 +95,7 @@ class LiveProgress:
 
             self._live.update(Text(self._picture(), no_wrap=True), refresh=True)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "LiveProgress":
         self._live.__enter__()
         return self
 

@@ -43,15 +43,15 @@ def slurm_prospects(
     prospects: dict[int, Prospect] = {}
     forgotten: list[int] = []
     for index, names in tasks.items():
-        known = [queue[name] for name in names if name in queue]
-        alive = [task for task in known if task.state not in _ENDED]
+        # Tasks that were cancelled before they began are one record, under the array's own id.
+        known = [queue.get(name) or queue.get(name.partition("_")[0]) for name in names]
+        alive = [task for task in known if task is not None and task.state not in _ENDED]
         if alive:
-            task = alive[-1]
-            executing = task.state in _EXECUTING
-            node = task.nodes if executing else ""
+            executing = alive[-1].state in _EXECUTING
+            node = alive[-1].nodes if executing else ""
             prospects[index] = Prospect(True, executing, node, submitted=submitted.get(index, 0.0))
-        elif known and names[-1] in queue:
-            prospects[index] = Prospect(False, end=queue[names[-1]].state, submitted=submitted.get(index, 0.0))
+        elif known and known[-1] is not None:
+            prospects[index] = Prospect(False, end=known[-1].state, submitted=submitted.get(index, 0.0))
         else:
             forgotten.append(index)
     if forgotten:

@@ -12,7 +12,7 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
-def duration(seconds: float) -> str:
+def duration(seconds: float | int) -> str:
     """Two units at most: `40 s`, `12 min`, `3 h 20 min`, `2 d 4 h`."""
     if seconds < 60:
         return f"{seconds:.0f} s"
@@ -25,7 +25,7 @@ def duration(seconds: float) -> str:
     return f"{large} {names[0]}" + (f" {small} {names[1]}" if small else "")
 
 
-def number(value: float | None, digits: int = 5) -> str:
+def number(value: float | int | None, digits: int = 5) -> str:
     """A number with this many digits behind the point; empty for None."""
     return "" if value is None else f"{value:.{digits}f}"
 

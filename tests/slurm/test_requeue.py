@@ -110,7 +110,7 @@ def test_a_run_that_fails_is_shown_as_failed(dev_cluster, tmp_path, exit_code):
 
 @pytest.mark.slow
 def test_the_request_to_requeue_outlasts_a_restart_of_the_controller(dev_cluster, tmp_path):
-    """Nodes report what ended without a controller a minute later, so that this needs a cluster to itself and patience."""
+    """Nodes report what ended without a controller a minute later: this takes patience and a cluster of its own."""
     cluster = dev_cluster(*REQUEUES, "--grace=19")
     sweep = cluster.sweep(tmp_path / "sweep", 1, work={"steps": 80, "save_s": 1})
     sweep.wait_for_start()

@@ -1,0 +1,86 @@
+"""Small runs of the real script, and what they leave behind, for the tests that stop, kill and damage runs."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import orbax.checkpoint as ocp
+
+from simplexity.runs import RunDirectory, read_json_lines
+
+ROOT = Path(__file__).parent.parent
+SCRIPT = ROOT / "simplexity" / "run_experiment.py"
+STOPPING = Path(__file__).parent / "stopping.py"
+SMALL = (
+    "figures=false",
+    "training.num_train_steps=30",
+    "training.batch_size=4",
+    "training.sequence_len=8",
+    "training.log_every=5",
+    "validation.every=10",
+    "validation.batch_size=4",
+    "validation.num_batches=2",
+    "persistence.instance.save_every_steps=7",
+    "persistence.instance.save_every_minutes=null",
+)
+GRU = ("predictive_model.instance.hidden_size=4", "predictive_model.instance.num_layers=1")
+TRANSFORMER = (
+    "predictive_model=transformer",
+    "predictive_model.instance.model_size=8",
+    "predictive_model.instance.num_layers=1",
+    "predictive_model.instance.num_heads=2",
+    "predictive_model.instance.mlp_size=8",
+)
+BOS = ("training_data_generator.bos_token=auto",)
+GHMM = ("training_data_generator=tom_quantum",)
+MODELS = {
+    "gru": GRU,
+    "gru-ghmm-bos": (*GRU, *GHMM, *BOS),
+    "transformer-bos": (*TRANSFORMER, *BOS),
+    "transformer-ghmm": (*TRANSFORMER, *GHMM),
+}
+WALL_CLOCK = ("time_s", "timestamp")
+
+
+def command(run_dir: Path, model: str, *overrides: str) -> list[str]:
+    """The command that starts, or goes on with, the run in `run_dir`."""
+    return [sys.executable, str(SCRIPT), f"hydra.run.dir='{run_dir}'", *SMALL, *MODELS[model], *overrides]
+
+
+def environment(cache: Path) -> dict[str, str]:
+    """This process's, with the compiled programs that all runs share."""
+    return os.environ | {"SIMPLEXITY_CACHE": str(cache)}
+
+
+def run(
+    run_dir: Path, model: str, *overrides: str, cache: Path, stop_at: tuple[str, str, int] | None = None
+) -> subprocess.CompletedProcess:
+    """One start of the run in `run_dir`; with `stop_at`, it sends itself a signal (see stopping.py)."""
+    words = command(run_dir, model, *overrides)
+    if stop_at is not None:
+        words[1:1] = [str(STOPPING), *map(str, stop_at)]
+    done = subprocess.run(words, env=environment(cache), capture_output=True, text=True, timeout=300, check=False)
+    assert "Traceback" not in done.stderr, done.stderr
+    return done
+
+
+def final_arrays(run_dir: Path) -> dict[str, tuple[str, bytes]]:
+    """Every array of the last training state: parameters, optimizer state, keys, step, metrics."""
+    folder = RunDirectory(run_dir).checkpoints_path
+    newest = max(int(path.name) for path in folder.iterdir() if path.name.isdigit())
+    reader = ocp.Checkpointer(ocp.CompositeCheckpointHandler())
+    state = reader.restore(folder / str(newest), args=ocp.args.Composite(state=ocp.args.PyTreeRestore()))["state"]
+    return {name: (str(array.dtype), array.tobytes()) for name, array in state.items()}
+
+
+def metric_lines(run_dir: Path) -> list[dict]:
+    """The logged lines without what the wall clock makes of them."""
+    lines = read_json_lines(RunDirectory(run_dir).metrics_path)
+    return [{name: value for name, value in line.items() if name not in WALL_CLOCK} for line in lines]
+
+
+def assert_same_run(run_dir: Path, reference: Path) -> None:
+    """Bit for bit the same end, and line for line the same metrics."""
+    assert final_arrays(run_dir) == final_arrays(reference)
+    assert metric_lines(run_dir) == metric_lines(reference)

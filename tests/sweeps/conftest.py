@@ -1,0 +1,95 @@
+"""Sweeps in a temporary folder, whose runs are stand-ins: quick, and as good or bad as a test wants them."""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from simplexity.cluster import ClusterProfile, PreemptionGuard
+from simplexity.runs import RunDirectory
+from simplexity.sweeps import LocalLaunch, Manifest, Outcome, SlurmLaunch, SweepDirectory, SweepRun, execute_locally
+from simplexity.sweeps._slots import Slot
+
+WORKER = (sys.executable, str(Path(__file__).parent / "worker.py"))
+LOCAL = LocalLaunch(max_parallel=2, cores_per_run=None)
+
+
+@pytest.fixture
+def slurm_launch():
+    """Changes of the profile -> a launch by SLURM."""
+    return _slurm_launch
+
+
+def _slurm_launch(**changes) -> SlurmLaunch:
+    values = {
+        "partition": None, "account": None, "qos": None, "constraint": None, "gres": None, "gpus_per_node": None,
+        "cpus_per_task": 1, "memory": None, "time_limit_minutes": 10, "signal_lead_s": 60, "nodes": 1,
+        "tasks_per_node": 1, "sbatch_options": {}, "setup": [], "environment": {}, "scratch_folder": None,
+        "cache_folder": None, "container": None,
+    }  # fmt: skip
+    return SlurmLaunch(job_name="sweep", profile=ClusterProfile(**values | changes), array_parallelism=None)
+
+
+@pytest.fixture
+def make_sweep(tmp_path):
+    """What each run is to do -> a sweep of these runs, frozen and in a manifest, of which none has begun."""
+
+    def make(*works: dict, launch=LOCAL, name: str = "sweep of it") -> SweepDirectory:
+        sweep = SweepDirectory(tmp_path / name)
+        runs = tuple(
+            SweepRun(i, ("lr=0.1", f"seed={i}"), f"{i:016x}", str(i), work.get("steps", 4))
+            for i, work in enumerate(works)
+        )
+        for run, work in zip(runs, works, strict=True):
+            RunDirectory.create(sweep.path / run.directory).config_path.write_text(json.dumps(work))
+        sweep.folder.mkdir()
+        sweep.write_manifest(
+            Manifest(
+                program="train_model",
+                config_name="train_model",
+                created=time.time(),
+                version="0",
+                working_folder=str(tmp_path),
+                launch=launch,
+                runs=runs,
+            )
+        )
+        return sweep
+
+    return make
+
+
+class Notes:
+    """Keeps what it is told of a sweep's progress, and does something at the first start."""
+
+    def __init__(self, at_start=None):
+        self.starts, self.ends, self._at_start = [], [], at_start
+
+    def started(self, run: SweepRun) -> None:
+        self.starts.append(run.index)
+
+    def ended(self, outcome: Outcome) -> None:
+        self.ends.append(outcome.run.index)
+
+    def tick(self) -> None:
+        if self._at_start is not None and self._at_start():
+            self._at_start = None
+
+
+@pytest.fixture
+def execute():
+    """Executes all runs of a sweep by the stand-in -> outcomes, and what the progress was told."""
+
+    def run(sweep: SweepDirectory, slots: int = 2, at_start=None) -> tuple[list[Outcome], Notes]:
+        notes = Notes(at_start)
+        manifest = sweep.read_manifest()
+        with PreemptionGuard() as guard:
+            outcomes = execute_locally(
+                sweep, manifest.runs, [Slot((), {})] * slots, guard, notes,
+                working_folder=Path(manifest.working_folder), worker=WORKER,
+            )  # fmt: skip
+        return outcomes, notes
+
+    return run

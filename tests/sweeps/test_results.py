@@ -1,0 +1,47 @@
+import csv
+
+import pytest
+
+from simplexity.sweeps import read_status, results_rows, results_text, sort_rows, write_csv
+
+
+@pytest.fixture
+def rows(make_sweep, execute):
+    sweep = make_sweep({"steps": 2}, {"raises_at": 2}, {"steps": 4})
+    execute(sweep)
+    return results_rows(sweep, read_status(sweep))
+
+
+def test_a_row_for_every_run(rows):
+    assert [row["state"] for row in rows] == ["complete", "failed", "complete"]
+    assert [row["seed"] for row in rows] == ["0", "1", "2"]
+    assert [row["loss"] for row in rows] == [0.5, 0.5, 0.25]
+    assert rows[0]["training_loss"] == 0.5
+    assert rows[1]["reason"] == "RuntimeError: the loss is not finite"
+
+
+def test_the_table_shows_what_varies(rows):
+    lines = results_text(rows).splitlines()
+    assert lines[0].split() == ["run", "state", "seed", "loss", "optimum", "excess", "reason"]
+    assert "the loss is not finite" in lines[2]
+
+
+@pytest.mark.parametrize(
+    ("key", "descending", "expected"),
+    [("loss", False, [2, 0, 1]), ("seed", True, [2, 1, 0]), ("optimum", True, [0, 2, 1]), ("state", False, [0, 2, 1])],
+)
+def test_sorting(rows, key, descending, expected):
+    assert [row["run"] for row in sort_rows(rows, key, descending=descending)] == expected
+
+
+def test_an_unknown_column(rows):
+    with pytest.raises(ValueError, match=r"`--sort`: there is no column los; there are run, state, lr, seed"):
+        sort_rows(rows, "los")
+
+
+def test_the_file_has_every_column(rows, tmp_path):
+    write_csv(tmp_path / "ü.csv", rows)
+    with open(tmp_path / "ü.csv", newline="", encoding="utf-8") as file:
+        read = list(csv.DictReader(file))
+    assert list(read[0]) == list(rows[0])
+    assert [row["time_s"] for row in read] == ["2", "2", "4"]

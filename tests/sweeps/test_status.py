@@ -1,0 +1,187 @@
+"""How runs stand, by their files and by what SLURM is recorded to say."""
+
+import json
+import re
+
+import pytest
+
+from simplexity.cluster import AccountedTask, QueuedTask, SlurmError
+from simplexity.runs import EventKind, Ledger, RunLock
+from simplexity.sweeps import RunState, _slurm_prospects, read_status, select_for_retry, status_text
+from simplexity.sweeps._submissions import record_submission
+
+START, SAVED, PREEMPTED, FAILED = EventKind.START, EventKind.CHECKPOINT, EventKind.PREEMPTED, EventKind.FAILED
+
+
+def queued(state, node=""):
+    return QueuedTask(state, "None", node, None)
+
+
+def record(sweep, index, *kinds, reason=None):
+    """Gives a run a ledger of these events."""
+    directory = sweep.run_directory(sweep.read_manifest().run(index))
+    ledger = Ledger(directory.ledger_path)
+    for step, kind in enumerate(kinds):
+        ledger.append(kind, step, reason=reason if kind in (FAILED, PREEMPTED) else None)
+
+
+@pytest.fixture
+def slurm(monkeypatch):
+    """What the queue and the accounting say; None for no answer."""
+    said = {"queue": {}, "accounting": None}
+
+    def answer(what):
+        def ask(jobs):
+            if said[what] is None:
+                raise SlurmError(f"no {what}")
+            return {task: entry for task, entry in said[what].items() if task.partition("_")[0] in set(jobs)}
+
+        return ask
+
+    monkeypatch.setattr(_slurm_prospects, "queued_tasks", answer("queue"))
+    monkeypatch.setattr(_slurm_prospects, "accounted_tasks", answer("accounting"))
+    return said
+
+
+@pytest.fixture
+def submitted(make_sweep, slurm_launch, slurm):
+    """A sweep of one run, submitted as task 0 of job 7, with events -> how the run stands."""
+
+    def state(queue, *kinds, accounting=None, reason=None):
+        sweep = make_sweep({}, launch=slurm_launch())
+        record_submission(sweep, [0], "7")
+        record(sweep, 0, *kinds, reason=reason)
+        slurm["queue"], slurm["accounting"] = queue, accounting
+        (run,) = read_status(sweep).runs
+        return run
+
+    return state
+
+
+@pytest.mark.parametrize(
+    ("queue", "kinds", "expected"),
+    [
+        ({"7_0": queued("PENDING")}, (), RunState.PENDING),
+        ({"7_0": queued("RUNNING", "n1")}, (), RunState.RUNNING),
+        ({"7_0": queued("PENDING")}, (START, SAVED, PREEMPTED), RunState.WAITING),
+        ({"7_0": queued("COMPLETING")}, (START, SAVED, PREEMPTED), RunState.WAITING),
+        ({"7_0": queued("PENDING")}, (START, SAVED), RunState.WAITING),
+        ({"7_0": queued("FAILED")}, (START, FAILED), RunState.FAILED),
+        ({"7_0": queued("COMPLETING")}, (START, FAILED), RunState.FAILED),
+        ({"7_0": queued("FAILED")}, (), RunState.FAILED),
+        ({"7_0": queued("OUT_OF_MEMORY")}, (START, SAVED), RunState.FAILED),
+        ({"7_0": queued("FAILED")}, (START, SAVED, PREEMPTED), RunState.STOPPED),
+        ({"7_0": queued("CANCELLED")}, (START, SAVED, PREEMPTED), RunState.CANCELLED),
+        ({"7": queued("CANCELLED")}, (), RunState.CANCELLED),
+        ({"7_0": queued("NODE_FAIL")}, (START,), RunState.LOST),
+        ({}, (), RunState.MISSING),
+        ({}, (START, SAVED, PREEMPTED), RunState.STOPPED),
+        ({}, (START, SAVED), RunState.LOST),
+        (None, (), RunState.PENDING),
+        (None, (START, SAVED, PREEMPTED), RunState.WAITING),
+        (None, (START, SAVED), RunState.LOST),
+        (None, (START, FAILED), RunState.FAILED),
+    ],
+)
+def test_states(submitted, queue, kinds, expected):
+    assert submitted(queue, *kinds).state == expected
+
+
+def test_the_accounting_tells_what_the_queue_has_forgotten(submitted):
+    ended = {"7_0": AccountedTask("OUT_OF_MEMORY", 0, "n1")}
+    run = submitted({}, START, accounting=ended)
+    assert run.state == RunState.FAILED
+    assert run.reason == "OUT_OF_MEMORY"
+
+
+def test_a_retry_answers_an_earlier_failure(make_sweep, slurm_launch, slurm):
+    sweep = make_sweep({}, launch=slurm_launch())
+    record_submission(sweep, [0], "7")
+    record(sweep, 0, START, FAILED)
+    record_submission(sweep, [0], "8")
+    slurm["queue"] = {"7_0": queued("FAILED"), "8_0": queued("PENDING")}
+    assert read_status(sweep).runs[0].state == RunState.WAITING
+
+
+def test_a_resubmitted_run_is_known_by_what_its_batch_script_said(make_sweep, slurm_launch, slurm):
+    sweep = make_sweep({}, {}, launch=slurm_launch())
+    record_submission(sweep, [0, 1], "7")
+    record(sweep, 1, START, SAVED, PREEMPTED)
+    sweep.log_path(1).parent.mkdir()
+    sweep.log_path(1).write_text("2026-01-01T00:00:00 batch script: submitted 19 in its place\n")
+    slurm["queue"] = {"7_0": queued("RUNNING"), "7_1": queued("FAILED"), "19_1": queued("PENDING")}
+    assert [run.state for run in read_status(sweep).runs] == [RunState.RUNNING, RunState.WAITING]
+
+
+def test_an_array_with_an_offset(make_sweep, slurm_launch, slurm):
+    sweep = make_sweep({}, {}, {}, launch=slurm_launch())
+    record_submission(sweep, [0, 1], "7")
+    record_submission(sweep, [2], "8", first_index=2)
+    slurm["queue"] = {"7_0": queued("RUNNING"), "7_1": queued("PENDING"), "8_0": queued("RUNNING", "n2")}
+    runs = read_status(sweep).runs
+    assert [run.state for run in runs] == [RunState.RUNNING, RunState.PENDING, RunState.RUNNING]
+    assert runs[2].node == "n2"
+
+
+def test_a_run_that_goes_on_shows_how_fast(make_sweep):
+    sweep = make_sweep({"steps": 100})
+    directory = sweep.run_directory(sweep.read_manifest().run(0))
+    lines = [{"step": 10 * i, "time_s": 2.0 * i, "loss": 1 / i, "excess": 0.5 / i} for i in (1, 2, 4)]
+    directory.metrics_path.write_text("".join(json.dumps(line) + "\n" for line in lines) + '{"step": 5')
+    with RunLock(directory.lock_path):
+        record(sweep, 0, START)
+        (run,) = read_status(sweep).runs
+    assert (run.state, run.step, run.steps_per_s, run.loss_nats, run.excess_nats) == (
+        RunState.RUNNING,
+        40,
+        5.0,
+        0.25,
+        0.125,
+    )
+    assert run.time_left_s == pytest.approx(12.0, abs=1)
+
+
+def test_a_driver_that_is_alive_will_start_the_rest(make_sweep):
+    sweep = make_sweep({}, {}, {})
+    with sweep.lock():
+        record_submission(sweep, [0, 1])
+        record(sweep, 1, START, SAVED, PREEMPTED)
+        assert [run.state for run in read_status(sweep).runs] == [RunState.PENDING, RunState.WAITING, RunState.MISSING]
+    status = read_status(sweep)
+    assert [run.state for run in status.runs] == [RunState.MISSING, RunState.STOPPED, RunState.MISSING]
+    assert status.has_ended
+
+
+def test_what_a_retry_selects(make_sweep, execute):
+    sweep = make_sweep({"raises_at": 1}, {}, {})
+    sweep_runs = sweep.read_manifest().runs
+    execute(sweep)
+    (sweep.path / "2" / "COMPLETE").unlink()
+    status = read_status(sweep)
+    chosen = {
+        (f, m): [run.index for run in select_for_retry(status, failed=f, missing=m)]
+        for f in (0 > 1, 1 > 0)
+        for m in (0 > 1, 1 > 0)
+    }
+    assert chosen == {(False, False): [], (True, False): [0], (False, True): [2], (True, True): [0, 2]}
+    assert len(sweep_runs) == 3
+
+
+def test_the_table_says_it_all(make_sweep, execute):
+    sweep = make_sweep({}, {"raises_at": 2}, {"leaves_at": [1]})
+    execute(sweep)
+    text = status_text("my sweep", read_status(sweep))
+    assert re.search(r"^  0     seed=0  complete  4/4 +0\.25000  0\.12500", text, re.MULTILINE)
+    assert "3 runs: 2 complete, 1 failed; 1 restart; " in text
+    assert "run 1 failed: RuntimeError: the loss is not finite" in text
+    assert text.endswith("to start the others again: simplexity retry 'my sweep'")
+
+
+def test_a_low_terminal_shows_what_matters(make_sweep, execute):
+    sweep = make_sweep(*[{}] * 6, {"raises_at": 1}, *[{}] * 6)
+    execute(sweep)
+    text = status_text("s", read_status(sweep), width=60, height=10)
+    assert len(text.splitlines()) <= 10
+    assert max(map(len, text.splitlines()[:4])) <= 60
+    assert "seed=6  failed" in text
+    assert "more runs" in text

@@ -1,0 +1,22 @@
+import json
+
+import pytest
+
+from simplexity.sweeps._tail import last_lines, last_records, last_words
+
+
+@pytest.mark.parametrize("length", [5, 3000, 50_000])
+@pytest.mark.parametrize("count", [1, 2, 10])
+def test_the_end_is_that_of_the_whole_file(tmp_path, length, count):
+    lines = [(str(i) * length)[:length].encode() for i in range(4)]
+    (tmp_path / "f").write_bytes(b"".join(line + b"\n" for line in lines) + b"torn")
+    assert last_lines(tmp_path / "f", count) == lines[-count:]
+
+
+def test_records_and_words(tmp_path):
+    file = tmp_path / "f"
+    assert last_records(file, 2) == []
+    assert last_words(file) == ""
+    file.write_text(json.dumps({"step": 1}) + "\nno json\n[1]\n" + json.dumps({"step": 2}) + "\n\n  \n")
+    assert last_records(file, 5) == [{"step": 2}]
+    assert last_words(file) == json.dumps({"step": 2})

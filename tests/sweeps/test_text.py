@@ -1,0 +1,33 @@
+import pytest
+from rich.cells import cell_len
+
+from simplexity.sweeps._text import duration, number, printable, table
+
+
+def test_nothing_moves_the_cursor():
+    assert printable("a\nb\x1b[2Jü\u202e") == "a\\nb\\x1b[2Jü\\u202e"
+    assert printable("\ud800") == "\\ud800"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.4, "0 s"), (59, "59 s"), (90, "2 min"), (3600, "1 h"), (12000, "3 h 20 min"), (190000, "2 d 4 h")],
+)
+def test_durations(seconds, text):
+    assert duration(seconds) == text
+
+
+def test_numbers():
+    assert [number(None), number(1.0), number(0.123456)] == ["", "1.00000", "0.12346"]
+
+
+@pytest.mark.parametrize("width", [None, 40, 30])
+def test_columns_are_aligned(width):
+    lines = table(
+        ("run", "overrides", "loss"), [("0", "seed=1 ü日本" * 4, "1.5"), ("10", "seed=2", "")], width=width, flexible=1
+    )
+    assert {line.index("loss") for line in lines[:1]} == {cell_len(lines[1]) - 4}
+    assert width is None or max(map(cell_len, lines)) <= width
+    if width is not None:
+        assert "…" in lines[1]
+        assert lines[1].endswith("日本  1.5") or lines[1].endswith("日本   1.5")
