@@ -11,6 +11,8 @@ from simplexity.composition import ConfigError, check, load_frozen
 from simplexity.runs import ExitCode
 
 _failures = logging.getLogger("simplexity.failures")
+# Until the run's log is open: without any handler, Python would print what is printed below once more.
+_failures.addHandler(logging.NullHandler())
 
 
 def resume(run_dir: Path, guard: PreemptionGuard, log_name: str | None) -> ExitCode:

@@ -43,7 +43,7 @@ was_cancelled() {
   preempted=$(field "$record" PreemptTime)
   [[ -z $preempted || $preempted == None || $preempted == N/A ]] && return 0
   ended=$(field "$record" EndTime)
-  grace=$(field "$(scontrol --oneliner show partition "$(field "$record" Partition)")" GraceTime)
+  grace=$(field "$(undisturbed scontrol --oneliner show partition "$(field "$record" Partition)")" GraceTime)
   (($(date -d "$ended" +%s) < $(date -d "$preempted" +%s) + ${grace:-0}))
 }
 

@@ -39,7 +39,7 @@ def table(
         header: The columns' names.
         rows: As many cells as there are names.
         width: Columns of the terminal; None for as many as it takes.
-        flexible: The column that gives way where the terminal is too narrow.
+        flexible: The column that gives way where the terminal is too narrow; then the last columns do.
     """
     cells = [[printable(cell) for cell in row] for row in [header, *rows]]
     widths = [max(map(cell_len, column)) for column in zip(*cells, strict=True)]
@@ -47,10 +47,11 @@ def table(
     if width is not None:
         excess = sum(widths) + len(_GAP) * (len(widths) - 1) - width
         widths[flexible] = max(min(12, widths[flexible]), widths[flexible] - max(0, excess))
-    return [
+    lines = [
         _GAP.join(_fit(cell, size, at_right) for cell, size, at_right in zip(row, widths, right, strict=True)).rstrip()
         for row in cells
     ]
+    return lines if width is None else [set_cell_size(line, width).rstrip() for line in lines]
 
 
 def _fit(cell: str, width: int, at_right: bool) -> str:

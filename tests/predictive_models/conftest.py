@@ -27,8 +27,7 @@ def model(request: pytest.FixtureRequest) -> PredictiveModel:
     """Every weight is drawn here, biases and scales too, so that none of them is a neutral element."""
     shapes = eqx.filter_eval_shape(MAKERS[request.param], vocab_size=3, key=jax.random.key(0))
     generator = np.random.default_rng(1)
-    draw = lambda leaf: jnp.asarray(generator.normal(scale=0.5, size=leaf.shape), leaf.dtype)
-    return jax.tree.map(draw, shapes)
+    return jax.tree.map(lambda leaf: jnp.asarray(generator.normal(scale=0.5, size=leaf.shape), leaf.dtype), shapes)
 
 
 @pytest.fixture(scope="session")

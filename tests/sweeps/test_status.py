@@ -171,7 +171,7 @@ def test_the_table_says_it_all(make_sweep, execute):
     sweep = make_sweep({}, {"raises_at": 2}, {"leaves_at": [1]})
     execute(sweep)
     text = status_text("my sweep", read_status(sweep))
-    assert re.search(r"^  0     seed=0  complete  4/4 +0\.25000  0\.12500", text, re.MULTILINE)
+    assert re.search(r"^  0     seed=0  complete +4/4 +0\.25000  0\.12500", text, re.MULTILINE)
     assert "3 runs: 2 complete, 1 failed; 1 restart; " in text
     assert "run 1 failed: RuntimeError: the loss is not finite" in text
     assert text.endswith("to start the others again: simplexity retry 'my sweep'")

@@ -1,0 +1,121 @@
+import os
+import subprocess
+import sys
+
+import pytest
+
+from simplexity.cli import main
+from simplexity.runs import EventKind, Ledger, RunDirectory
+from simplexity.sweeps import LocalLaunch, Manifest, SweepDirectory, SweepRun
+
+HOSTILE = "a b'c\"d $HOME `id` %a \nü;&#"
+
+
+@pytest.fixture
+def sweep(tmp_path):
+    """Two runs under a hostile path: one complete, one failed."""
+    sweep = SweepDirectory(tmp_path / HOSTILE)
+    sweep.folder.mkdir(parents=True)
+    runs = tuple(SweepRun(i, (f"seed={i}", f"name='{HOSTILE}{i}'"), f"{i}", str(i), 5) for i in range(2))
+    for run in runs:
+        directory = RunDirectory.create(sweep.path / run.directory)
+        directory.config_path.write_text("seed: 1\n")
+        ledger = Ledger(directory.ledger_path)
+        ledger.append(EventKind.START, 0)
+        ledger.append(EventKind.CHECKPOINT, 5)
+        if run.index == 0:
+            directory.mark_complete(5, 0.6, 0.5, 0.1)
+            ledger.append(EventKind.COMPLETE, 5)
+        else:
+            ledger.append(EventKind.FAILED, 5, reason="RuntimeError: out of\nmemory")
+    sweep.log_path(0).parent.mkdir()
+    sweep.log_path(0).write_bytes(b"hello \xff\n")
+    launch = LocalLaunch(max_parallel=1, cores_per_run=None)
+    sweep.write_manifest(
+        Manifest(
+            program="train_model", config_name="train_model", created=0.0, version="0",
+            working_folder=str(tmp_path), launch=launch, runs=runs,
+        )
+    )  # fmt: skip
+    return sweep
+
+
+def test_status_and_results(sweep, capfd):
+    assert main(["status", str(sweep.path)]) == 0
+    status = capfd.readouterr().out
+    assert "2 runs: 1 complete, 1 failed" in status
+    assert "run 1 failed: RuntimeError: out of\\nmemory" in status
+    assert main(["results", str(sweep.path), "--sort", "seed", "--descending"]) == 0
+    table = capfd.readouterr().out.splitlines()
+    assert [line.split()[0] for line in table] == ["run", "1", "0"]
+    assert main(["results", str(sweep.path), "--csv", str(sweep.path / "r.csv")]) == 0
+    assert (sweep.path / "r.csv").read_text().startswith("run,state,seed,name,step,loss,optimum,excess,reason\n")
+
+
+def test_watching_what_has_ended_ends(sweep, capfd):
+    assert main(["status", str(sweep.path), "--watch"]) == 0
+    assert capfd.readouterr().out.startswith("2 runs: 1 complete, 1 failed")
+
+
+def test_logs_are_handed_on_byte_for_byte(sweep, capfdbinary):
+    assert main(["logs", str(sweep.path), "0"]) == 0
+    assert capfdbinary.readouterr().out == b"hello \xff\n"
+
+
+def test_show_tells_every_attempt(sweep, capfd):
+    assert main(["show", str(sweep.path / "1")]) == 0
+    shown = capfd.readouterr().out
+    assert "failed: RuntimeError: out of\\nmemory" in shown
+    assert "not running; saved up to step 5" in shown
+    assert main(["show", str(sweep.path / "0")]) == 0
+    assert "complete at step 5: final loss 0.60000 nats, excess 0.10000 nats" in capfd.readouterr().out
+
+
+def test_nothing_is_going_on(sweep, capfd):
+    assert main(["cancel", str(sweep.path)]) == 0
+    assert capfd.readouterr().out == "nothing was going on\n"
+    assert main(["retry", str(sweep.path), "--missing"]) == 0
+    assert capfd.readouterr().out == "there is nothing to start again\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["status", "{tmp}"], 2, "is not a sweep"),
+        (["logs", "{sweep}", "7"], 2, "there is no run 7; the sweep has 2: 0 to 1"),
+        (["logs", "{sweep}", "1"], 1, "has printed nothing yet"),
+        (["results", "{sweep}", "--sort", "x"], 2, "`--sort`: there is no column x"),
+        (["results", "{sweep}", "--csv", "/proc/x/y"], 1, "No such file"),
+        (["show", "{sweep}"], 2, "is not a run directory"),
+        (["resume"], 2, "give either RUN_DIR, or --sweep"),
+        (["resume", "{sweep}", "--index", "1"], 2, "give either RUN_DIR, or --sweep"),
+        (["resume", "{tmp}"], 2, "is not a run directory"),
+        (["resume", "--sweep", "{sweep}", "--index", "1"], 2, "training"),
+    ],
+)
+def test_mistakes_end_in_one_line(sweep, tmp_path, arguments, code, says):
+    filled = [argument.format(tmp=tmp_path, sweep=sweep.path) for argument in arguments]
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "simplexity.cli", *filled], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == code
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+    assert says == "training" or done.stderr.count("\n") == 1
+
+
+def test_looking_after_sweeps_imports_nothing_heavy(sweep):
+    code = f"import sys; from simplexity.cli import main; main(['status', {str(sweep.path)!r}])\n"
+    code += "heavy = {'jax', 'numpy', 'hydra', 'omegaconf', 'submitit', 'matplotlib'} & set(sys.modules)\n"
+    code += "peak_kb = int(open('/proc/self/status').read().split('VmHWM:')[1].split()[0])\n"
+    code += "sys.exit(str(heavy) if heavy else peak_kb > 100_000)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_reader_that_goes_away(sweep):
+    command = f'{sys.executable} -P -m simplexity.cli logs "$SWEEP" 0 | true; exit ${{PIPESTATUS[0]}}'
+    sweep.log_path(0).write_bytes(b"x" * 1_000_000)
+    environment = {**os.environ, "SWEEP": str(sweep.path)}
+    done = subprocess.run(["bash", "-c", command], env=environment, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
