@@ -10,7 +10,7 @@ run: .venv/run.stamp
 	$(BIN)/python simplexity/run_experiment.py
 
 test: .venv/dev.stamp
-	$(BIN)/python -m pytest -n auto $(TESTS)
+	$(BIN)/python -m pytest -n auto --dist loadgroup $(TESTS)
 
 check: .venv/dev.stamp
 	$(BIN)/ruff check .

@@ -13,6 +13,13 @@ from jaxtyping import install_import_hook
 install_import_hook("simplexity", "beartype.beartype")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        # One worker has the SLURM: two clusters on one machine would each count on all of it.
+        if item.get_closest_marker("slurm"):
+            item.add_marker(pytest.mark.xdist_group("slurm"))
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--kills", type=int, default=4, help="how often the soak test kills its run")
 

@@ -5,8 +5,6 @@ import signal
 import subprocess
 import time
 
-import pytest
-
 from simplexity.runs import EventKind, RunDirectory, read_ledger
 
 from .small_runs import assert_same_run, command, environment, run
@@ -19,7 +17,6 @@ LONG = (
 )
 
 
-@pytest.mark.slow
 def test_run_killed_at_random_moments_ends_bitwise_equal(request, cache, tmp_path):
     kills = request.config.getoption("--kills")
     chance = random.Random(0)

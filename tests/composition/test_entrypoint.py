@@ -99,7 +99,7 @@ def test_a_run_goes_on_only_with_the_config_it_started_with(start, body, site, c
 
 def test_a_grid_launches_every_combination_once(start, body, site):
     rates = "training.optimizer.instance.learning_rate=0.01,0.001,0.0001"
-    assert start("seed=3", "--multirun", rates, "training_data_generator=mess3,site_coin") == 0
+    assert start("seed=3", "--multirun", "hydra/launcher=basic", rates, "training_data_generator=mess3,site_coin") == 0
     chosen = {
         (config.training.optimizer.instance.learning_rate, config.training_data_generator.instance._target_)
         for config in body.configs
@@ -114,7 +114,7 @@ def test_names_in_the_sweepers_parameters_of_a_study(start, body, site):
     study.parent.mkdir()
     parameters = "{training_data_generator: 'mess3,site_coin'}"
     study.write_text(f"# @package _global_\nhydra: {{sweeper: {{params: {parameters}}}}}\n")
-    assert start("--multirun", "+study=processes") == 0
+    assert start("--multirun", "hydra/launcher=basic", "+study=processes") == 0
     assert len({config.training_data_generator.instance._target_ for config in body.configs}) == 2
 
 

@@ -16,7 +16,9 @@ def search(site, body, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["run_experiment.py"])
 
     def _search(*arguments):
-        return run("experiment", ["--multirun", "hydra/sweeper=optuna", *arguments], PreemptionGuard())
+        return run(
+            "experiment", ["--multirun", "hydra/sweeper=optuna", "hydra/launcher=basic", *arguments], PreemptionGuard()
+        )
 
     return _search
 
