@@ -40,7 +40,7 @@ def submit_batch(sweep: SweepDirectory, manifest: Manifest, prepared: Sequence[P
     """Submits those of the runs that nothing else is executing or has completed."""
     idle = LEFT_BEHIND | {RunState.FAILED}
     batch = {one.run.index for one in prepared}
-    status = read_status(sweep, manifest)
+    status = read_status(sweep, locked=True)
     if status.remark:
         raise RuntimeError(status.remark)
     indices = [run.run.index for run in status.runs if run.run.index in batch and run.state in idle]

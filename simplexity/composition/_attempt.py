@@ -98,7 +98,7 @@ def attempt(
                     optima.validation.nats,
                     elapsed_s=last_line.get("time_s", 0.0),
                 ),
-                validation=None if programs.validation is None else (experiment.validation, programs.validation),
+                validation=programs.validation,
                 logger=logger,
                 checkpointer=checkpoints,
                 preemption=guard,

@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import optax
 from jaxtyping import PRNGKeyArray
 from omegaconf import DictConfig
@@ -104,11 +103,10 @@ def _optimizer(config: DictConfig) -> tuple[optax.GradientTransformation, Callab
     with blaming("training.schedule"):
         schedule = instantiate(section.schedule)
     rate = section.optimizer.instance.get("learning_rate", 1.0)
-    base = rate if isinstance(rate, int | float) else instantiate(rate)
+    base = optax.constant_schedule(rate) if isinstance(rate, int | float) else instantiate(rate)
 
     def learning_rate(step: int) -> float:
-        at_step = base(jnp.asarray(step)) if callable(base) else base
-        return float(at_step if schedule is None else at_step * schedule(jnp.asarray(step)))
+        return float(base(step)) * (1.0 if schedule is None else float(schedule(step)))
 
     return make_optimizer(instance, schedule, section.gradient_clip_norm), learning_rate
 

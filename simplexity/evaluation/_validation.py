@@ -65,7 +65,7 @@ class Validation:
     """
 
     def __init__(self, generator: DataGenerator, settings: ValidationSettings, sequence_len: int, *, key: PRNGKeyArray):
-        self._settings = settings
+        self.settings = settings
         self._key = key
         self._generator = generator
         self._sequence_len = sequence_len
@@ -80,16 +80,16 @@ class Validation:
     ) -> ValidationMetrics | None:
         """Validates `model`, or returns None as soon as `interrupted()`, which is asked between batches."""
         total = np.zeros((3, self._sequence_len))
-        for batch in range(self._settings.num_batches):
+        for batch in range(self.settings.num_batches):
             if interrupted():
                 return None
             total += np.asarray(self._score(model, jax.random.fold_in(self._key, batch)), dtype=np.float64)
-        loss, correct, kl = total / self._settings.num_batches
+        loss, correct, kl = total / self.settings.num_batches
         return ValidationMetrics(float(loss.mean()), float(correct.mean()), float(kl.mean()), loss, correct, kl)
 
     def _scores(self, model: PredictiveModel, key: PRNGKeyArray) -> Float[Array, "3 sequence_len"]:
         start_key, sample_key = jax.random.split(key)
-        start = self._generator.initial_sampling_state(self._settings.batch_size, key=start_key)
+        start = self._generator.initial_sampling_state(self.settings.batch_size, key=start_key)
         _, tokens = self._generator.sample(start, self._sequence_len, key=sample_key)
         logits, _ = model.forward(tokens[:, :-1])
         truth = jax.vmap(self._generator.next_token_probabilities)(tokens)

@@ -36,7 +36,7 @@ def retry(sweep: SweepDirectory, guard: PreemptionGuard, *, failed: bool, missin
         require_slurm()
     with sweep.lock():
         manifest = sweep.read_manifest()
-        status = read_status(sweep, manifest)
+        status = read_status(sweep, locked=True)
         if status.remark:
             raise RuntimeError(f"{status.remark}: it is not known which runs are going to go on")
         runs = select_for_retry(status, failed=failed, missing=missing)

@@ -45,16 +45,22 @@ class SweepStatus(NamedTuple):
         return add_goodputs(status.summary.goodput for status in self.runs)
 
 
-def read_status(sweep: SweepDirectory, manifest: Manifest | None = None) -> SweepStatus:
+def read_status(sweep: SweepDirectory, *, locked: bool = False) -> SweepStatus:
     """Looks at every run's files, and asks SLURM about those that are not complete.
+
+    Args:
+        sweep: The sweep.
+        locked: Whether this process has locked it, and executes none of its runs yet.
 
     Raises:
         RuntimeError: If the manifest, or a run's ledger, is of another version or was damaged.
     """
-    manifest = manifest or sweep.read_manifest()
+    manifest = sweep.read_manifest()
     files = read_all(sweep, manifest.runs)
     submissions = read_submissions(sweep)
-    prospects, remark = _prospects(sweep, manifest, submissions, files)
+    # One process at a time executes runs on its machine: the one of the last line, if it still has the lock.
+    driver = submissions[-1] if submissions and not locked and sweep.driver() is not None else None
+    prospects, remark = _prospects(sweep, manifest, submissions, driver, files)
     nothing = Prospect(False)
     return SweepStatus(
         [judge(sweep, run, files[run.index], prospects.get(run.index, nothing)) for run in manifest.runs], remark
@@ -86,15 +92,15 @@ def add_goodputs(goodputs: Iterable[Goodput]) -> Goodput:
 
 
 def _prospects(
-    sweep: SweepDirectory, manifest: Manifest, submissions: Sequence[Submission], files: dict[int, RunFiles]
+    sweep: SweepDirectory,
+    manifest: Manifest,
+    submissions: Sequence[Submission],
+    driver: Submission | None,
+    files: dict[int, RunFiles],
 ) -> tuple[dict[int, Prospect], str]:
     unfinished = {index: read for index, read in files.items() if read.completion is None}
-    if not unfinished:
-        return {}, ""
-    if isinstance(manifest.launch, SlurmLaunch):
+    if unfinished and isinstance(manifest.launch, SlurmLaunch):
         return slurm_prospects(sweep, submissions, unfinished)
-    # One process at a time executes runs here: the one of the last line, if it still has the lock.
-    at_work = submissions[-1] if submissions and sweep.driver() is not None else None
-    if at_work is None:
+    if driver is None:
         return {}, ""
-    return {index: Prospect(True, submitted=at_work.time) for index in at_work.indices}, ""
+    return {index: Prospect(True, submitted=driver.time) for index in driver.indices}, ""

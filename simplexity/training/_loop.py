@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -66,11 +66,11 @@ def train(
     settings: TrainingSettings,
     *,
     metrics: RunMetrics,
-    validation: tuple[ValidationSettings, Validation] | None,
+    validation: Validation | None,
     logger: MetricLogger,
     checkpointer: Checkpointer,
     preemption: Preemption,
-    timed: Callable[[str], AbstractContextManager[object]],
+    timed: Callable[[Literal["computing", "saving"]], AbstractContextManager[object]],
 ) -> TrainResult:
     """Trains from `state` to the last step, or until preemption is requested.
 
@@ -82,7 +82,7 @@ def train(
         advance: The compiled program.
         settings: Number of steps and logging interval.
         metrics: Turns windows and validations into the logged numbers.
-        validation: When and with what to validate; None to not.
+        validation: With what to validate, which knows when; None to not.
         logger: Takes each logged line once.
         checkpointer: Takes states as they fall due, the last one, and the one at which the run leaves.
         preemption: Asked between calls and between validation batches.
@@ -92,7 +92,7 @@ def train(
         RuntimeError: If the loss is NaN or infinite, after the state before that step is committed.
     """
     first_step = step = int(state.step)
-    boundaries = Boundaries(settings, validation[0] if validation is not None else None)
+    boundaries = Boundaries(settings, None if validation is None else validation.settings)
     chunk = ChunkSizer(_CHUNK_S)
     line: Metrics = {}
 
@@ -121,7 +121,7 @@ def train(
             scores = None
             if validation is not None and boundaries.validates_at(step):
                 with timed("computing"):
-                    scores = validation[1](state.model, preemption.requested)
+                    scores = validation(state.model, preemption.requested)
                 if scores is None:
                     return leave(finished=False)
             line = metrics.line(state, scores)

@@ -73,7 +73,7 @@ def go(run, validation, recorder, state=None):
         run.advance,
         run.settings,
         metrics=metrics,
-        validation=None if validation is None else (VALIDATION, validation),
+        validation=validation,
         logger=recorder,
         checkpointer=recorder,
         preemption=recorder,

@@ -1,0 +1,209 @@
+"""`hydra/launcher=local`: by the program in this process with runs that only end somehow, and by real runs."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from simplexity.cluster import PreemptionGuard
+from simplexity.composition._entrypoint import run
+from simplexity.runs import RunDirectory
+from simplexity.sweeps import Outcome, RunState, SweepDirectory, _retry
+
+ROOT = Path(__file__).parents[2]
+HOSTILE = "a b'c $HOME `id` ü;&#"
+TINY = (
+    "training.num_train_steps=20",
+    "training.batch_size=4",
+    "training.sequence_len=8",
+    "training.log_every=5",
+    "predictive_model.instance.hidden_size=4",
+)
+
+
+@pytest.fixture
+def start(tmp_path, monkeypatch):
+    """Runs train_model with --multirun in an empty current folder; every run ends at once as `ends` says."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SIMPLEXITY_CONFIGS", raising=False)
+    monkeypatch.setattr(sys, "argv", ["train_model.py"])
+    executed = []
+
+    def _start(*arguments, ends=lambda index: (RunState.COMPLETE, float(index), "")):
+        def execute(sweep, runs, slots, guard, progress, *, working_folder):
+            executed.extend(one.index for one in runs)
+            outcomes = []
+            for one in runs:
+                state, loss, reason = ends(one.index)
+                outcomes.append(Outcome(one, state, loss, None, reason))
+                progress.ended(outcomes[-1])
+            return outcomes
+
+        monkeypatch.setattr(_retry, "execute_locally", execute)
+        return run("train_model", ["--multirun", *arguments], PreemptionGuard())
+
+    _start.executed = executed
+    return _start
+
+
+def fails(index):
+    return (RunState.FAILED, None, "out of memory") if index == 1 else (RunState.COMPLETE, float(index), "")
+
+
+def the_sweep(folder) -> SweepDirectory:
+    (path,) = folder.glob("multirun/*/*")
+    return SweepDirectory.open(path)
+
+
+def test_every_run_is_frozen_before_the_first_starts(start, tmp_path):
+    assert start("seed=1,2", "training_data_generator=mess3,rrxor") == 0
+    sweep = the_sweep(tmp_path)
+    manifest = sweep.read_manifest()
+    assert start.executed == [0, 1, 2, 3]
+    assert manifest.runs[1].overrides == ("seed=1", "training_data_generator=rrxor")
+    assert (manifest.program, manifest.working_folder) == ("train_model", str(tmp_path))
+    for one in manifest.runs:
+        directory = sweep.run_directory(one)
+        config = OmegaConf.load(directory.config_path)
+        assert config.seed == 1 + one.index // 2
+        assert config.training_data_generator.instance._target_.endswith(("mess3", "rrxor")[one.index % 2])
+        assert OmegaConf.load(directory.path / ".hydra/config.yaml") == config
+        hydra = OmegaConf.load(directory.path / ".hydra/hydra.yaml").hydra
+        assert (hydra.job.num, hydra.runtime.output_dir) == (one.index, str(directory.path))
+        assert list(OmegaConf.load(directory.path / ".hydra/overrides.yaml")) == list(hydra.overrides.task)
+    assert (sweep.path / "multirun.yaml").exists()
+
+
+def test_a_sweep_over_nothing_is_one_of_one(start, tmp_path):
+    assert start() == 0
+    assert [one.overrides for one in the_sweep(tmp_path).read_manifest().runs] == [()]
+
+
+def test_a_failed_run_is_named_in_one_line_at_the_end(start, capfd):
+    assert start("seed=0,1,2", "hydra.sweep.dir=here", ends=fails) == 1
+    told = capfd.readouterr()
+    assert told.err == "1 of 3 runs failed: #1; to start them again: simplexity retry here\n"
+    assert "1/3 complete: #1 seed=1: failed: out of memory\n" in told.out
+    assert "2/3 complete: #2 seed=2: final loss 2.00000 nats\n" in told.out
+
+
+def test_a_failed_run_keeps_no_later_batch_from_starting(start):
+    assert start("seed=0,1,2", "hydra.sweeper.max_batch_size=1", ends=fails) == 1
+    assert start.executed == [0, 1, 2]
+
+
+def test_a_search_goes_on_from_the_losses(start, tmp_path):
+    search = ("hydra/sweeper=optuna", "hydra.sweeper.n_trials=3", "hydra.sweeper.n_jobs=2")
+    assert start(*search, ends=fails) == 0
+    sweep = the_sweep(tmp_path)
+    results = OmegaConf.load(sweep.path / "optimization_results.yaml")
+    assert (results.best_loss, results.best_run, list(results.failed_runs)) == (0.0, 0, [1])
+    assert len(sweep.read_manifest().runs) == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["seed=1,2", "training.batch_size=0"], "`training.batch_size`: "),
+        (["predictive_model=transformer", "predictive_model.instance.num_heads=4,3"], "(run #1 "),
+        (["seed=1,2", "hydra.sweep.subdir=same"], "`hydra.sweep.dir`: "),
+        (["seed=1", "cluster=dev"], "cluster"),
+    ],
+)
+def test_nothing_starts_and_nothing_is_written_with_a_mistake(start, tmp_path, capfd, arguments, says):
+    assert start(*arguments) == 2
+    assert says in capfd.readouterr().err
+    assert start.executed == []
+    assert not list(tmp_path.rglob("config.yaml"))
+
+
+def test_the_same_command_in_the_same_folder_goes_on(start, tmp_path, capfd):
+    assert start("seed=1,2", "hydra.sweep.dir=here") == 0
+    frozen = tmp_path / "here/0/config.yaml"
+    before = frozen.stat().st_mtime_ns
+    assert start("seed=1,2", "hydra.sweep.dir=here") == 0
+    assert frozen.stat().st_mtime_ns == before
+    assert start("seed=1,3", "hydra.sweep.dir=here") == 2
+    assert "`hydra.sweep.dir`: names a sweep that these runs do not fit: it has a run 1" in capfd.readouterr().err
+    assert len(SweepDirectory.open(tmp_path / "here").read_manifest().runs) == 2
+
+
+def test_a_folder_of_another_kind_of_run(start, tmp_path, capfd):
+    RunDirectory.create(tmp_path / "here" / "0").config_path.write_text("seed: 0\n")
+    assert start("seed=1", "hydra.sweep.dir=here") == 2
+    assert "holds another run" in capfd.readouterr().err
+
+
+def test_a_folder_in_use(start, tmp_path, capfd):
+    with SweepDirectory(tmp_path / "here").lock():
+        code = "import sys; sys.argv = ['train_model.py', '--multirun', 'hydra.sweep.dir=here']\n"
+        code += f"import runpy; runpy.run_path({str(ROOT / 'simplexity/train_model.py')!r}, run_name='__main__')"
+        done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1
+    assert "is being submitted or executed by process" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def program(folder, *arguments):
+    return [
+        sys.executable,
+        str(ROOT / "simplexity/train_model.py"),
+        "--multirun",
+        *TINY,
+        f"hydra.sweep.dir='{folder}'",
+        *arguments,
+    ]
+
+
+def command(*arguments):
+    return subprocess.run(
+        [sys.executable, "-P", "-m", "simplexity.cli", *arguments], capture_output=True, text=True, timeout=300
+    )
+
+
+@pytest.mark.slow
+def test_real_runs_one_of_which_fails_and_is_retried(tmp_path):
+    folder = str(tmp_path / HOSTILE).replace("'", "\\'").replace("$", "\\$")
+    step = "predictive_model.load_checkpoint_step=null,20"
+    done = subprocess.run(program(folder, step), cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 1, done.stderr
+    sweep = SweepDirectory.open(tmp_path / HOSTILE)
+    assert "1 of 2 runs failed: #1" in done.stderr
+    status = command("status", str(sweep.path)).stdout
+    assert "2 runs: 1 complete, 1 failed" in status
+    assert "run 1 failed: ConfigError" in status
+    (sweep.path / "1/checkpoints").mkdir(exist_ok=True)
+    os.rename(sweep.path / "0/checkpoints/20", sweep.path / "1/checkpoints/20")
+    before = (sweep.path / "0/run.jsonl").read_bytes()
+    again = command("retry", str(sweep.path), "--failed")
+    assert again.returncode == 0, again.stderr
+    assert again.stdout.startswith("again: #1 predictive_model.load_checkpoint_step=20\n")
+    assert "1/1 complete: #1" in again.stdout
+    assert (sweep.path / "0/run.jsonl").read_bytes() == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_real_runs_survive_their_driver(tmp_path, number):
+    arguments = ("training.num_train_steps=4000", "seed=0,1,2", "hydra.launcher.max_parallel=1")
+    sweep = SweepDirectory(tmp_path / "s")
+    with subprocess.Popen(program(sweep.path, *arguments), cwd=tmp_path, stdout=subprocess.PIPE, text=True) as driver:
+        deadline = time.monotonic() + 120
+        while not (sweep.path / "0/metrics.jsonl").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        driver.send_signal(number)
+        said = driver.communicate(timeout=120)[0]
+    if number == signal.SIGINT:
+        assert driver.returncode == 85
+        assert "stopped with 0 of 3 runs complete; to go on: simplexity retry s\n" in said
+    while "1 complete" not in command("status", str(sweep.path)).stdout and number == signal.SIGKILL:
+        assert time.monotonic() < deadline
+    again = command("retry", str(sweep.path), "--missing")
+    assert again.returncode == 0, again.stderr
+    assert "3 runs: 3 complete" in command("status", str(sweep.path)).stdout
