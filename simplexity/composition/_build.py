@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import optax
 from jaxtyping import PRNGKeyArray
 from omegaconf import DictConfig
@@ -106,7 +107,7 @@ def _optimizer(config: DictConfig) -> tuple[optax.GradientTransformation, Callab
     base = optax.constant_schedule(rate) if isinstance(rate, int | float) else instantiate(rate)
 
     def learning_rate(step: int) -> float:
-        return float(base(step)) * (1.0 if schedule is None else float(schedule(step)))
+        return float(jnp.asarray(base(step) * (1.0 if schedule is None else schedule(step))))
 
     return make_optimizer(instance, schedule, section.gradient_clip_norm), learning_rate
 
