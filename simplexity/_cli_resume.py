@@ -7,7 +7,7 @@ import traceback
 from pathlib import Path
 
 from simplexity.cluster import PreemptionGuard
-from simplexity.composition import ConfigError, check, load_frozen
+from simplexity.composition import ConfigError, check, execute, leave_process, load_frozen
 from simplexity.runs import ExitCode
 
 _failures = logging.getLogger("simplexity.failures")
@@ -32,9 +32,7 @@ def resume(run_dir: Path, guard: PreemptionGuard, log_name: str | None) -> ExitC
         problems = check(config)
         if problems:
             raise ConfigError(problems)
-        from simplexity.composition._execute import execute  # the body, and with it JAX
-
-        return execute(run_dir, guard).exit_code
+        exit_code = execute(run_dir, guard).exit_code
     except ConfigError as error:
         _failures.error("%s", error)
         print(error, file=sys.stderr)
@@ -46,6 +44,9 @@ def resume(run_dir: Path, guard: PreemptionGuard, log_name: str | None) -> ExitC
             traceback.print_exc()
         print(" ".join(str(error).split()) or type(error).__name__, file=sys.stderr)
         return ExitCode.FAILED
+    if exit_code == ExitCode.REQUEUE:
+        leave_process(exit_code, guard)
+    return exit_code
 
 
 def _log_to(path: Path) -> None:

@@ -103,6 +103,11 @@ def prepare(
         HydraConfig.instance().cfg = found
     if mistakes:
         raise ConfigError([_of_runs(problem, names, len(batch)) for problem, names in mistakes.items()])
+    by_folder = {one.run.directory: one.run.index for one in prepared}
+    if len(by_folder) < len(prepared):
+        folder = next(one.run.directory for one in prepared if by_folder[one.run.directory] != one.run.index)
+        message = f"must tell the runs apart, but is '{folder}' for several; add ${{hydra.job.num}} to it"
+        raise ConfigError([Problem("hydra.sweep.subdir", message)])
     return prepared
 
 
@@ -112,21 +117,16 @@ def typed(overrides: Sequence[str]) -> list[str]:
 
 
 def new_manifest(config: DictConfig, launch: LocalLaunch | SlurmLaunch, runs: Sequence[SweepRun]) -> Manifest:
-    """The manifest of a sweep that begins with these runs.
-
-    Raises:
-        ConfigError: If two of them would share a run directory.
-    """
-    empty = Manifest(
+    """The manifest of a sweep that begins with these runs."""
+    return Manifest(
         program=config.hydra.job.name,
         config_name=config.hydra.job.config_name,
         created=round(time.time(), 3),
         version=simplexity.__version__,
         working_folder=config.hydra.runtime.cwd,
         launch=launch,
-        runs=(),
+        runs=tuple(runs),
     )
-    return _extended(empty, runs)
 
 
 def register(

@@ -24,19 +24,30 @@ class LocalLauncher(Launcher):
         max_parallel: Runs at the same time; None for one per GPU, or without GPUs for one per `cores_per_run` cores.
         cores_per_run: Cores that each run is pinned to; None for an equal share if `max_parallel` or GPUs say how many
             runs there are, and otherwise for one.
-
-    Raises:
-        ValueError: If a number is less than 1.
     """
 
     def __init__(self, max_parallel: int | None, cores_per_run: int | None):
-        # Hydra imports this module at every start to find its plugins: what it needs for a sweep comes with the sweep.
-        from simplexity.sweeps import LocalLaunch
-
-        self._launch = LocalLaunch(max_parallel=max_parallel, cores_per_run=cores_per_run)
+        self._max_parallel = max_parallel
+        self._cores_per_run = cores_per_run
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Called by Hydra before `launch`."""
+        """Called by Hydra before `launch`.
+
+        Raises:
+            ConfigError: If a number is less than 1.
+        """
+        # Hydra imports this module at every start to find its plugins: what it needs for a sweep comes with the sweep.
+        from simplexity.composition import ConfigError, blaming
+        from simplexity.sweeps import LocalLaunch
+
+        from ._preparation import discard_if_empty
+
+        try:
+            with blaming("hydra.launcher"):
+                self._launch = LocalLaunch(max_parallel=self._max_parallel, cores_per_run=self._cores_per_run)
+        except ConfigError:
+            discard_if_empty(Path(config.hydra.sweep.dir).absolute())
+            raise
         self._config = config
         self._loader: ConfigLoaderImpl = hydra_context.config_loader  # pyright: ignore[reportAttributeAccessIssue]
 

@@ -50,7 +50,7 @@ class SlurmLauncher(Launcher):
             ConfigError: If the profile has mistakes, or a search would not learn how its runs end.
             SlurmError: If there is no SLURM here.
         """
-        from simplexity.composition import ConfigError, Problem
+        from simplexity.composition import ConfigError, Problem, blaming
         from simplexity.sweeps import SlurmLaunch, require_slurm
 
         from ._preparation import discard_if_empty
@@ -64,9 +64,11 @@ class SlurmLauncher(Launcher):
                 raise ConfigError([Problem("hydra.launcher.wait", message)])
             if not self._dry_run:
                 require_slurm()
-            self._launch = SlurmLaunch(
-                job_name=self._name, profile=self._profile(), array_parallelism=self._array_parallelism
-            )
+            profile = self._profile()
+            with blaming("hydra.launcher"):
+                self._launch = SlurmLaunch(
+                    job_name=self._name, profile=profile, array_parallelism=self._array_parallelism
+                )
         except BaseException:
             discard_if_empty(self._sweep_path)
             raise

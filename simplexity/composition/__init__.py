@@ -3,6 +3,7 @@
 from ._check import check as check
 from ._compose import compose as compose
 from ._entrypoint import entrypoint as entrypoint
+from ._execute import execute as execute
 from ._frozen import Difference as Difference
 from ._frozen import config_hash as config_hash
 from ._frozen import differences as differences

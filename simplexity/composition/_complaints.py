@@ -87,6 +87,8 @@ def explain(culprit: Culprit, config: DictConfig | None) -> Problem:
 
 def _unknown_key(key: str, config: DictConfig) -> Problem:
     """Walks down `key` to the section where it ends."""
+    if key == "cluster":
+        return Problem(key, "is for hydra/launcher=slurm; add that, or leave the cluster out")
     if "/" in key or "@" in key:
         known = [as_typed(name) for name in config.hydra.runtime.choices if not name.startswith("hydra")]
         return Problem(key, f"there is no such group to choose from; {choices(key, known)}")

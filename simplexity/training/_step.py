@@ -1,6 +1,7 @@
 """The compiled program: any number of training steps in one call."""
 
 from collections.abc import Callable
+from functools import partial
 
 import equinox as eqx
 import jax
@@ -14,6 +15,8 @@ from simplexity.predictive_models import PredictiveModel
 
 from ._settings import TrainingSettings
 from ._state import MetricWindow, TrainState
+
+_FEW_TOKENS = 2048
 
 Advance = Callable[[TrainState, Int[Array, ""]], TrainState]
 
@@ -67,7 +70,7 @@ def make_advance(
         kept = _select(finite, after, state)
         return eqx.tree_at(lambda s: s.finite, kept, finite)
 
-    @eqx.filter_jit(donate="all")
+    @partial(eqx.filter_jit, donate="all", compiler_options=_compiler_options(settings))
     def advance(state: TrainState, num_steps: Int[Array, ""]) -> TrainState:
         arrays, static = eqx.partition(state, eqx.is_array)
         stop = state.step + num_steps
@@ -81,6 +84,16 @@ def make_advance(
         return eqx.combine(jax.lax.while_loop(unfinished, body, arrays), static)
 
     return advance
+
+
+def _compiler_options(settings: TrainingSettings) -> dict[str, bool]:
+    """One thread for the matrix products of a small batch.
+
+    Handing a product of a few microseconds to another thread takes longer than the product: on two cores, a GRU of 32
+    units with 1,024 tokens per step is 1.5 times as fast on one thread.
+    """
+    is_small = settings.tokens_per_step <= _FEW_TOKENS
+    return {"xla_cpu_multi_thread_eigen": False} if is_small and jax.default_backend() == "cpu" else {}
 
 
 def _select(condition, if_true: TrainState, if_false: TrainState) -> TrainState:

@@ -111,15 +111,16 @@ def test_a_search_goes_on_from_the_losses(start, tmp_path):
     [
         (["seed=1,2", "training.batch_size=0"], "`training.batch_size`: "),
         (["predictive_model=transformer", "predictive_model.instance.num_heads=4,3"], "(run #1 "),
-        (["seed=1,2", "hydra.sweep.subdir=same"], "`hydra.sweep.dir`: "),
-        (["seed=1", "cluster=dev"], "cluster"),
+        (["seed=1,2", "hydra.sweep.subdir=same"], "`hydra.sweep.subdir`: must tell the runs apart"),
+        (["seed=1", "cluster=dev"], "`cluster`: is for hydra/launcher=slurm"),
+        (["seed=1", "hydra.launcher.max_parallel=0"], "`hydra.launcher.max_parallel`: must be at least 1"),
     ],
 )
 def test_nothing_starts_and_nothing_is_written_with_a_mistake(start, tmp_path, capfd, arguments, says):
     assert start(*arguments) == 2
     assert says in capfd.readouterr().err
     assert start.executed == []
-    assert not list(tmp_path.rglob("config.yaml"))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_same_command_in_the_same_folder_goes_on(start, tmp_path, capfd):
@@ -168,7 +169,7 @@ def command(*arguments):
 
 @pytest.mark.slow
 def test_real_runs_one_of_which_fails_and_is_retried(tmp_path):
-    folder = str(tmp_path / HOSTILE).replace("'", "\\'").replace("$", "\\$")
+    folder = str(tmp_path / HOSTILE).replace("'", "\\'")
     step = "predictive_model.load_checkpoint_step=null,20"
     done = subprocess.run(program(folder, step), cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert done.returncode == 1, done.stderr
@@ -190,7 +191,7 @@ def test_real_runs_one_of_which_fails_and_is_retried(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_real_runs_survive_their_driver(tmp_path, number):
-    arguments = ("training.num_train_steps=4000", "seed=0,1,2", "hydra.launcher.max_parallel=1")
+    arguments = ("training.num_train_steps=1500", "seed=0,1", "hydra.launcher.max_parallel=1")
     sweep = SweepDirectory(tmp_path / "s")
     with subprocess.Popen(program(sweep.path, *arguments), cwd=tmp_path, stdout=subprocess.PIPE, text=True) as driver:
         deadline = time.monotonic() + 120
@@ -201,9 +202,9 @@ def test_real_runs_survive_their_driver(tmp_path, number):
         said = driver.communicate(timeout=120)[0]
     if number == signal.SIGINT:
         assert driver.returncode == 85
-        assert "stopped with 0 of 3 runs complete; to go on: simplexity retry s\n" in said
+        assert "stopped with 0 of 2 runs complete; to go on: simplexity retry s\n" in said
     while "1 complete" not in command("status", str(sweep.path)).stdout and number == signal.SIGKILL:
         assert time.monotonic() < deadline
     again = command("retry", str(sweep.path), "--missing")
     assert again.returncode == 0, again.stderr
-    assert "3 runs: 3 complete" in command("status", str(sweep.path)).stdout
+    assert "2 runs: 2 complete" in command("status", str(sweep.path)).stdout

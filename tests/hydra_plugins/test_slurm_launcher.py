@@ -1,0 +1,79 @@
+"""What `hydra/launcher=slurm` does without a SLURM; tests/slurm/test_launcher.py has the rest."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from simplexity.cluster import PreemptionGuard
+from simplexity.composition._entrypoint import run
+from simplexity.sweeps import _slurm_submission
+
+
+@pytest.fixture
+def start(tmp_path, monkeypatch):
+    """Runs train_model with --multirun hydra/launcher=slurm in an empty current folder, where there is no sbatch."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SIMPLEXITY_CONFIGS", raising=False)
+    monkeypatch.setattr(sys, "argv", ["train_model.py"])
+    monkeypatch.setattr(_slurm_submission, "slurm_is_installed", lambda: False)
+    return lambda *arguments: run("train_model", ["--multirun", "hydra/launcher=slurm", *arguments], PreemptionGuard())
+
+
+DRY = "hydra.launcher.dry_run=true"
+
+
+def test_a_dry_run_shows_script_and_manifest_and_writes_nothing(start, tmp_path, capfd):
+    assert start("cluster=dev", DRY, "seed=1,2", "cluster.partition=other", "hydra.launcher.timeout_min=77") == 0
+    shown = capfd.readouterr().out
+    script, manifest = shown.split("manifest.json\n")
+    for line in ("array=0-1", "partition=other", "time=77", "job-name=train_model"):
+        assert f"#SBATCH --{line}\n" in script
+    assert "-m simplexity.cli resume --sweep" in script
+    bash = subprocess.run(["bash", "-n"], input=script, capture_output=True, text=True)
+    assert (bash.returncode, bash.stderr) == (0, "")
+    read = json.loads(manifest)
+    assert [one["overrides"] for one in read["runs"]] == [["seed=1"], ["seed=2"]]
+    assert read["launch"]["profile"]["time_limit_minutes"] == 77
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dry_run_of_a_large_sweep_has_several_arrays(start, capfd):
+    assert start("cluster=dev", DRY, "seed=range(0, 1003)", "hydra.launcher.array_parallelism=5") == 0
+    shown = capfd.readouterr().out
+    assert "#SBATCH --array=0-1000%5\n" in shown
+    assert "#SBATCH --array=0-1%5\n" in shown
+    assert "INDEX=$((1001 + SLURM_ARRAY_TASK_ID))" in shown
+
+
+def test_without_sbatch_one_line_says_what_to_do(start, tmp_path, capfd):
+    assert start("cluster=dev", "seed=1,2") == 1
+    said = capfd.readouterr().err
+    assert said.count("\n") == 1
+    assert all(remedy in said for remedy in ("slurm/dev-cluster", "dry_run=true", "hydra/launcher=local"))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["cluster=nope"], "there is no 'nope'; valid: dev, gpu"),
+        (["cluster=dev", "cluster.cpus_per_task=0"], "`cluster.cpus_per_task`: must be at least 1, got 0"),
+        (["cluster=dev", "cluster.memory=lots"], "`cluster.memory`: must be a number with K, M, G or T"),
+        (["cluster=dev", "cluster.signal_lead_s=x", "cluster.nodes=y"], "the config has 2 mistakes"),
+        (["cluster=dev", "+cluster.container={image: a}"], "`cluster.container.runtime`: is missing"),
+        (
+            ["cluster=dev", "hydra.launcher.array_parallelism=0"],
+            "`hydra.launcher.array_parallelism`: must be at least 1",
+        ),
+        (["cluster=dev", "training.batch_size=0"], "`training.batch_size`"),
+        (["cluster=dev", "hydra/sweeper=optuna", "hydra.launcher.wait=false"], "`hydra.launcher.wait`: must be true"),
+    ],
+)
+def test_mistakes(start, tmp_path, capfd, arguments, says):
+    assert start(DRY, *arguments) == 2
+    said = capfd.readouterr().err
+    assert says in said
+    assert "Traceback" not in said
+    assert list(tmp_path.iterdir()) == []
