@@ -1,7 +1,6 @@
 """The compiled program: any number of training steps in one call."""
 
 from collections.abc import Callable
-from functools import partial
 
 import equinox as eqx
 import jax
@@ -70,7 +69,6 @@ def make_advance(
         kept = _select(finite, after, state)
         return eqx.tree_at(lambda s: s.finite, kept, finite)
 
-    @partial(eqx.filter_jit, donate="all", compiler_options=_compiler_options(settings))
     def advance(state: TrainState, num_steps: Int[Array, ""]) -> TrainState:
         arrays, static = eqx.partition(state, eqx.is_array)
         stop = state.step + num_steps
@@ -83,7 +81,8 @@ def make_advance(
 
         return eqx.combine(jax.lax.while_loop(unfinished, body, arrays), static)
 
-    return advance
+    # Equinox passes what it does not know on to jax.jit.
+    return eqx.filter_jit(advance, donate="all", compiler_options=_compiler_options(settings))  # pyright: ignore[reportCallIssue]
 
 
 def _compiler_options(settings: TrainingSettings) -> dict[str, bool]:
