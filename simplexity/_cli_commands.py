@@ -103,7 +103,7 @@ def _resume(arguments: argparse.Namespace, guard: PreemptionGuard) -> int:
     # Hydra, OmegaConf and, once the config was found, JAX: nothing that the other commands have use for.
     from simplexity._cli_resume import resume
 
-    return resume(run_dir, guard, log_name)
+    resume(run_dir, guard, log_name)
 
 
 def _terminal_width() -> int | None:

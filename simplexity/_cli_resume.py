@@ -5,6 +5,7 @@ import logging.config
 import sys
 import traceback
 from pathlib import Path
+from typing import NoReturn
 
 from simplexity.cluster import PreemptionGuard
 from simplexity.composition import ConfigError, check, execute, leave_process, load_frozen
@@ -15,7 +16,7 @@ _failures = logging.getLogger("simplexity.failures")
 _failures.addHandler(logging.NullHandler())
 
 
-def resume(run_dir: Path, guard: PreemptionGuard, log_name: str | None) -> ExitCode:
+def resume(run_dir: Path, guard: PreemptionGuard, log_name: str | None) -> NoReturn:
     """Starts the run, or goes on with it.
 
     Args:
@@ -23,8 +24,7 @@ def resume(run_dir: Path, guard: PreemptionGuard, log_name: str | None) -> ExitC
         guard: Installed; asked whether to leave.
         log_name: Name of the run's log; None for that of the log which is there.
 
-    Returns:
-        What to leave the process with.
+    The process ends with it: 0 complete, 1 failed, 2 a mistake in the config, 85 to be started again.
     """
     try:
         config = load_frozen(run_dir)
@@ -36,17 +36,15 @@ def resume(run_dir: Path, guard: PreemptionGuard, log_name: str | None) -> ExitC
     except ConfigError as error:
         _failures.error("%s", error)
         print(error, file=sys.stderr)
-        return ExitCode.BAD_CONFIG
+        exit_code = ExitCode.BAD_CONFIG
     except Exception as error:
         is_ours = not isinstance(error, RuntimeError | OSError)
         _failures.error("%s", error, exc_info=is_ours)
         if is_ours:
             traceback.print_exc()
         print(" ".join(str(error).split()) or type(error).__name__, file=sys.stderr)
-        return ExitCode.FAILED
-    if exit_code == ExitCode.REQUEUE:
-        leave_process(exit_code, guard)
-    return exit_code
+        exit_code = ExitCode.FAILED
+    leave_process(exit_code, guard)
 
 
 def _log_to(path: Path) -> None:

@@ -81,7 +81,7 @@ def test_run_leaves_everything_in_its_directory_and_prints_the_final_loss_last(s
         ("training.optimizer.instance.learning_rate=0.0005",),
         ("predictive_model.instance.hidden_size=128",),
         ("training_data_generator=my_custom_data",),
-        ("generative_process@training_data_generator=rrxor", "training/schedule=warmup_cosine"),
+        ("generative_process@training_data_generator=rrxor", "training/schedule=cosine"),
         ("training_data_generator=tom_quantum", "training_data_generator.bos_token=auto", "predictive_model=lstm"),
         ("training_data_generator.eos_token=auto", "predictive_model=attention_only", "training/optimizer=adamw"),
         ("validation_data_generator=even_ones", "training_data_generator=coin", "predictive_model=rnn"),

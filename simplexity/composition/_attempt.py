@@ -141,7 +141,11 @@ def _with_loaded_weights(
     section = config.predictive_model
     if section.load_checkpoint_step is None:
         return state
-    source = directory if section.load_checkpoint_from is None else RunDirectory(Path(section.load_checkpoint_from))
+    source = (
+        directory
+        if section.load_checkpoint_from is None
+        else RunDirectory(Path(section.load_checkpoint_from).absolute())
+    )
     with blaming("predictive_model.load_checkpoint_step"):
         model = restore_weights(source.checkpoints_path, state.model, section.load_checkpoint_step)
     return experiment.state_of(model)

@@ -21,8 +21,8 @@ class RunResult(NamedTuple):
 def leave_process(exit_code: int, guard: PreemptionGuard) -> NoReturn:
     """Ends the process with `exit_code`, whatever signals still come and whatever its threads are doing."""
     guard.ignore()
-    if exit_code == ExitCode.REQUEUE:
-        # Everything is saved. A compiler that is still at work in its thread would crash Python's own shutdown.
+    if exit_code != ExitCode.COMPLETE:
+        # A compiler that is still at work in its thread would crash Python's own shutdown. Nothing is left to be done.
         logging.shutdown()
         sys.stdout.flush()
         sys.stderr.flush()
