@@ -26,7 +26,10 @@ def main() -> int:
     parser.add_argument("--record", action="store_true", help="record the figures of a CPU too")
     parser.add_argument("--floors", action="store_true", help="fail if a ratio is below its floor")
     arguments = parser.parse_args()
-    if not arguments.gpu:
+    if arguments.gpu:
+        # Several processes take turns on it.
+        os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
+    else:
         os.environ["JAX_PLATFORMS"] = "cpu"
 
     import jax

@@ -1,8 +1,7 @@
-"""Steps per second of the compiled loop against the naive one, measured in turn in one process."""
+"""Steps per second of the compiled loop against the naive one, measured in turns."""
 
 import statistics
-import time
-from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import equinox as eqx
@@ -12,12 +11,12 @@ import optax
 
 from simplexity.generative_processes import DataGenerator, mess3
 from simplexity.predictive_models import GRU
-from simplexity.training import TrainingSettings, initial_train_state, make_advance
+from simplexity.training import TrainingSettings, initial_train_state, make_advance, settle_threads
 
 from .naive import NaiveGRU, make_step
+from .turns import Loop, Work
 
 ROUNDS = 5
-SECONDS_PER_ROUND = 1.5
 
 
 @dataclass(frozen=True)
@@ -72,9 +71,9 @@ class Result:
 
 def measure(case: Case) -> Result:
     """Measures one case. All loops take turns, so that a machine that others use slows all of them alike."""
-    ours, naive = _ours(case), _naive(case)
-    large, small = _gemm(2048, 2048, 2048), _gemm(case.batch_size, case.hidden_size, 3 * case.hidden_size)
-    rounds = [[_rate(work) for work in (ours, naive, large, small)] for _ in range(ROUNDS)]
+    with ExitStack() as stack:
+        loops = [stack.enter_context(Loop(make, case)) for make in (_ours, _naive, _large_product, _small_product)]
+        rounds = [[loop.rate() for loop in loops] for _ in range(ROUNDS)]
     steps, naive_steps, gemm_flops, shape_flops = zip(*rounds, strict=True)
     steps_per_s = statistics.median(steps)
     return Result(
@@ -93,37 +92,8 @@ def _median_ratio(a: tuple[float, ...], b: tuple[float, ...]) -> float:
     return statistics.median(x / y for x, y in zip(a, b, strict=True))
 
 
-class _Work:
-    """Something that can be done `amount` times in one call, and what one time is worth (a step, or FLOPs)."""
-
-    def __init__(self, do: Callable[[int], None], worth: float = 1.0):
-        self.do, self.worth = do, worth
-        self.amount = 1
-        do(1)  # compiles
-
-    def grow(self) -> None:
-        """Settles how many times fill a round."""
-        started = time.perf_counter()
-        self.do(self.amount)
-        elapsed = time.perf_counter() - started
-        while elapsed < SECONDS_PER_ROUND / 10:
-            self.amount *= 4
-            started = time.perf_counter()
-            self.do(self.amount)
-            elapsed = time.perf_counter() - started
-        self.amount = max(1, round(self.amount * SECONDS_PER_ROUND / elapsed))
-
-
-def _rate(work: _Work) -> float:
-    """Worth per second in one round."""
-    if work.amount == 1:
-        work.grow()
-    started = time.perf_counter()
-    work.do(work.amount)
-    return work.amount * work.worth / (time.perf_counter() - started)
-
-
-def _ours(case: Case) -> _Work:
+def _ours(case: Case) -> Work:
+    settle_threads(case.batch_size * case.sequence_len)
     settings = TrainingSettings(
         num_train_steps=1,
         batch_size=case.batch_size,
@@ -140,10 +110,10 @@ def _ours(case: Case) -> _Work:
     def do(num_steps: int) -> None:
         states[0] = jax.block_until_ready(advance(states[0], jnp.asarray(num_steps, jnp.int32)))
 
-    return _Work(do)
+    return Work(do)
 
 
-def _naive(case: Case) -> _Work:
+def _naive(case: Case) -> Work:
     process, optimizer = mess3(0.05, 0.85), optax.adam(1e-3)
     model = NaiveGRU(3, case.hidden_size, case.num_layers, key=jax.random.key(0))
     step = make_step(
@@ -161,10 +131,18 @@ def _naive(case: Case) -> _Work:
             run[0], run[1], loss = step(run[0], run[1], key)
         jax.block_until_ready(loss)
 
-    return _Work(do)
+    return Work(do)
 
 
-def _gemm(m: int, k: int, n: int) -> _Work:
+def _large_product(case: Case) -> Work:
+    return _gemm(2048, 2048, 2048)
+
+
+def _small_product(case: Case) -> Work:
+    return _gemm(case.batch_size, case.hidden_size, 3 * case.hidden_size)
+
+
+def _gemm(m: int, k: int, n: int) -> Work:
     """Products of float32 matrices in a compiled loop, each of which depends on the one before."""
     left, right = jax.random.normal(jax.random.key(0), (m, k)), jax.random.normal(jax.random.key(1), (k, n))
 
@@ -178,4 +156,4 @@ def _gemm(m: int, k: int, n: int) -> _Work:
 
         return jax.lax.fori_loop(0, count, body, (left, jnp.zeros((m, n))))[1]
 
-    return _Work(lambda count: jax.block_until_ready(multiply(count, left)), worth=2.0 * m * k * n)
+    return Work(lambda count: jax.block_until_ready(multiply(count, left)), worth=2.0 * m * k * n)

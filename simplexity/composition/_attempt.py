@@ -22,7 +22,7 @@ from simplexity.runs import (
     read_json_lines,
     record_environment,
 )
-from simplexity.training import RunMetrics, TrainResult, TrainState, train
+from simplexity.training import RunMetrics, TrainResult, TrainState, settle_threads, train
 
 from ._attempt_logger import AttemptLogger
 from ._build import Experiment, build
@@ -56,6 +56,8 @@ def attempt(
         ConfigError: If the config cannot be built, or the checkpoints are not of this config.
         RuntimeError: If the loss is not finite, or a file cannot be written.
     """
+    # Before anything asks JAX for its devices.
+    settle_threads(config.training.batch_size * config.training.sequence_len)
     _configure_jax(cache)
     _check_devices(config)
     experiment = build(config)

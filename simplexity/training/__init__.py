@@ -16,3 +16,4 @@ from ._state import initial_train_state as initial_train_state
 from ._state import run_keys as run_keys
 from ._step import Advance as Advance
 from ._step import make_advance as make_advance
+from ._threads import settle_threads as settle_threads

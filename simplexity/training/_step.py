@@ -6,7 +6,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, PyTree
 
 from simplexity.evaluation import accuracy, cross_entropy
 from simplexity.generative_processes import DataGenerator
@@ -14,8 +14,6 @@ from simplexity.predictive_models import PredictiveModel
 
 from ._settings import TrainingSettings
 from ._state import MetricWindow, TrainState
-
-_FEW_TOKENS = 2048
 
 Advance = Callable[[TrainState, Int[Array, ""]], TrainState]
 
@@ -59,8 +57,8 @@ def make_advance(
                 num_steps=window.num_steps + 1,
                 loss=window.loss + loss,
                 accuracy=window.accuracy + hits,
-                gradient_norm=window.gradient_norm + optax.tree.norm(gradient),
-                update_norm=window.update_norm + optax.tree.norm(update),
+                gradient_norm=window.gradient_norm + _norm(gradient),
+                update_norm=window.update_norm + _norm(update),
             ),
             initial_parameters=state.initial_parameters,
             finite=state.finite,
@@ -82,17 +80,23 @@ def make_advance(
         return eqx.combine(jax.lax.while_loop(unfinished, body, arrays), static)
 
     # Equinox passes what it does not know on to jax.jit.
-    return eqx.filter_jit(advance, donate="all", compiler_options=_compiler_options(settings))  # pyright: ignore[reportCallIssue]
+    return eqx.filter_jit(advance, donate="all", compiler_options=_compiler_options())  # pyright: ignore[reportCallIssue]
 
 
-def _compiler_options(settings: TrainingSettings) -> dict[str, bool]:
-    """One thread for the matrix products of a small batch.
+def _compiler_options() -> dict[str, bool | int]:
+    """What XLA's CPU compiler leaves off by default.
 
-    Handing a product of a few microseconds to another thread takes longer than the product: on two cores, a GRU of 32
-    units with 1,024 tokens per step is 1.5 times as fast on one thread.
+    Wider vectors and an analysis that spares copies of the loop's state: together 1.2 times as fast on a GRU of four
+    layers of 64 units, at 32 tokens per step as at 8,192. The largest width is a wish that narrower processors ignore.
     """
-    is_small = settings.tokens_per_step <= _FEW_TOKENS
-    return {"xla_cpu_multi_thread_eigen": False} if is_small and jax.default_backend() == "cpu" else {}
+    if jax.default_backend() != "cpu":
+        return {}
+    return {"xla_cpu_prefer_vector_width": 512, "xla_cpu_copy_insertion_use_region_analysis": True}
+
+
+def _norm(tree: PyTree[Float[Array, "..."]]) -> Float[Array, ""]:
+    """Euclidean norm over all leaves; XLA's CPU compiler vectorises a product with itself, but not a sum of squares."""
+    return jnp.sqrt(sum(jnp.vdot(leaf, leaf) for leaf in jax.tree.leaves(tree)))
 
 
 def _select(condition, if_true: TrainState, if_false: TrainState) -> TrainState:
