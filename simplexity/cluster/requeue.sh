@@ -24,12 +24,14 @@ undisturbed() (
   exec "$@"
 )
 
-# sbatch would take this job's own variables for options of the new one.
+# sbatch would take this job's own variables for options of the new one. The new one waits for this one's end: it is
+# asked for as soon as this one is told to stop, which then saves.
 submit_from_job() (
+  options=(--parsable --dependency="afterany:$SLURM_JOB_ID")
   for name in "${!SLURM_@}" "${!SBATCH_@}"; do
     [[ $name == SLURM_CONF || $name == SLURM_JWT ]] || unset "$name"
   done
-  undisturbed sbatch --parsable "$@"
+  undisturbed sbatch "${options[@]}" "$@"
 )
 
 # Was the job in this record of scontrol ended by scancel? A job that is being ended shows as COMPLETING, whatever the

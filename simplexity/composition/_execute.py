@@ -1,7 +1,9 @@
 """The body of both programs: from a run directory's frozen config to a trained, validated, saved and finished run."""
 
 import logging
+import os
 import shlex
+import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -34,7 +36,7 @@ def execute(run_dir: Path, guard: PreemptionGuard) -> RunResult:
         _log.info("%s is complete: %d steps. A larger `training.num_train_steps` extends it.", run_dir, completion.step)
         return RunResult(ExitCode.COMPLETE, completion.loss_nats)
     guard.resume_command = f"simplexity resume {shlex.quote(str(run_dir))}"
-    with RunLock(directory.lock_path) as lock:
+    with RunLock(directory.lock_path, on_lost=_stop_here) as lock:
         ledger = Ledger(directory.ledger_path)
         decision = next_start(ledger.events)
         step = _saved_step(ledger)
@@ -48,8 +50,16 @@ def execute(run_dir: Path, guard: PreemptionGuard) -> RunResult:
             return _attempt(directory, config, ledger, lock, guard)
         except Exception as error:
             with suppress(OSError):  # the disk may be what failed
-                ledger.append(EventKind.FAILED, _saved_step(ledger), reason=f"{type(error).__name__}: {error}")
+                if lock.still_held():
+                    ledger.append(EventKind.FAILED, _saved_step(ledger), reason=f"{type(error).__name__}: {error}")
             raise
+
+
+def _stop_here() -> None:
+    """Ends the process as a kill would: all that it went on to write would be in another's run."""
+    sys.stderr.write("another process took over this run directory; this one stops here\n")
+    sys.stderr.flush()
+    os._exit(ExitCode.FAILED)
 
 
 def _saved_step(ledger: Ledger) -> int:

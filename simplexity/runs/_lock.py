@@ -12,6 +12,7 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +20,7 @@ from typing import NamedTuple
 
 from ._durable import sync_directory, write_all, write_durably
 from ._owner import Liveness, Owner, liveness, this_process
+from ._slurm_ids import slurm_ids
 
 _log = logging.getLogger(__name__)
 _GONE = (errno.ENOENT, errno.ESTALE)
@@ -40,17 +42,26 @@ class Sighting(NamedTuple):
 class RunLock:
     """Holds a run directory for this process, from `acquire` to `release` or within a `with` block.
 
-    A holder that is seen to be dead is taken over at once, and so is an earlier incarnation of this SLURM job. One
-    that cannot be seen (another machine, another container) is dead if its heartbeat does not change during
-    `expiry_s`. Clocks are never compared with each other.
+    A holder that is seen to be dead is taken over at once. An earlier incarnation of this SLURM job is taken over
+    too, alive or not: SLURM gives a job back when it has lost sight of its node, where the processes may go on. It is
+    then given two heartbeats to see that it is no longer the holder. One that cannot be seen (another machine, another
+    container) is dead if its heartbeat does not change during `expiry_s`. Clocks are never compared with each other.
 
     Args:
         folder: The lock's folder, within the run directory.
         heartbeat_s: Seconds between two signs of life.
         expiry_s: Seconds of silence after which a holder counts as dead; the same for all that use the folder.
+        on_lost: Called, in a thread of its own, within a heartbeat of another process's taking over.
     """
 
-    def __init__(self, folder: Path, *, heartbeat_s: float = 5.0, expiry_s: float = 30.0):
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        heartbeat_s: float = 5.0,
+        expiry_s: float = 30.0,
+        on_lost: Callable[[], None] = lambda: None,
+    ):
         if not 0 < 2 * heartbeat_s <= expiry_s:
             raise ValueError(
                 f"`expiry_s` must be at least twice `heartbeat_s`, and both positive, got {expiry_s} and {heartbeat_s}"
@@ -58,6 +69,7 @@ class RunLock:
         self._folder = folder
         self._heartbeat_s = heartbeat_s
         self._expiry_s = expiry_s
+        self._on_lost = on_lost
         self._owner: Owner | None = None
         self._generation = 0
         self._stop = threading.Event()
@@ -158,7 +170,17 @@ class RunLock:
         self._previous_alive = None if previous is None else previous.heartbeat_ns / 1e9
         if previous is not None:
             _log.warning("took over the lock %s from %s: %s", self._folder, _name(previous.owner), why)
+            self._let_it_notice(previous.owner)
         return True
+
+    def _let_it_notice(self, former: Owner | None) -> None:
+        """Waits until an earlier incarnation of this job is dead, or has had the time to see that it lost the lock."""
+        mine = slurm_ids()
+        if former is None or mine is None or not mine.is_requeue_of(former.slurm):
+            return
+        patience = time.monotonic() + 2 * self._heartbeat_s
+        while liveness(former) is not Liveness.DEAD and time.monotonic() < patience:
+            time.sleep(min(_POLL_S, self._heartbeat_s))
 
     def _wait_until_vacated(self, file: Path) -> tuple[Sighting | None, str] | None:
         """Waits until it is certain that nobody holds `file`.
@@ -183,12 +205,9 @@ class RunLock:
             if seen.owner is not None:
                 if seen.owner.released:
                     return None, ""
-                mine = this_process(since=0.0)
-                if mine.slurm is not None and mine.slurm.is_requeue_of(seen.owner.slurm):
-                    return (
-                        seen,
-                        f"it was restart {seen.owner.slurm.restart_count if seen.owner.slurm else 0} of this SLURM job",
-                    )
+                mine, theirs = slurm_ids(), seen.owner.slurm
+                if mine is not None and theirs is not None and mine.is_requeue_of(theirs):
+                    return seen, f"it was restart {theirs.restart_count} of this SLURM job"
                 match liveness(seen.owner):
                     case Liveness.DEAD:
                         return seen, "that process has ended"
@@ -209,8 +228,11 @@ class RunLock:
 
     def _beat(self) -> None:
         while not self._stop.wait(self._heartbeat_s):
-            # An interrupted file server is no lost lock, and a lost one is for `still_held` to tell.
+            # An interrupted file server is no lost lock.
             with suppress(OSError):
+                if not self.still_held() and not self._stop.is_set():
+                    self._on_lost()
+                    return
                 now_ns = time.time_ns()
                 os.utime(self._file(self._generation), ns=(now_ns, now_ns))
 

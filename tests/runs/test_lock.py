@@ -48,10 +48,10 @@ def _outside_slurm(monkeypatch):
         monkeypatch.delenv(name)
 
 
-def hold(folder, *command, kernel="", **environment):
-    program = [*command, sys.executable, "-c", HOLD, str(folder), kernel]
+def hold(folder, *command, kernel="", program=HOLD, **environment):
+    words = [*command, sys.executable, "-c", program, str(folder), kernel]
     pipe, values = subprocess.PIPE, os.environ | environment
-    process = subprocess.Popen(program, stdin=pipe, stdout=pipe, text=True, env=values)
+    process = subprocess.Popen(words, stdin=pipe, stdout=pipe, text=True, env=values)
     assert process.stdout is not None
     assert process.stdout.readline() == "held\n"
     return process
@@ -214,6 +214,26 @@ def test_a_requeued_job_takes_over_its_former_incarnation(folder, monkeypatch, c
         else:
             with pytest.raises(RuntimeError, match="in use"):
                 lock.acquire()
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize("end", ["notices", "is dead", "is frozen"])
+def test_a_former_incarnation_has_time_to_notice(folder, monkeypatch, end):
+    program = HOLD.replace("expiry_s=1.5", "expiry_s=1.5, on_lost=lambda: os._exit(7)").replace("import pathlib", "import os, pathlib")
+    process = hold(folder, program=program, SLURM_JOB_ID="21")
+    monkeypatch.setenv("SLURM_JOB_ID", "21")
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    if end != "notices":
+        process.send_signal(signal.SIGKILL if end == "is dead" else signal.SIGSTOP)
+    try:
+        start = time.monotonic()
+        with RunLock(folder, heartbeat_s=2.0, expiry_s=10.0):
+            took_s = time.monotonic() - start
+            if end == "notices":
+                assert process.wait(0.5) == 7
+            assert (took_s >= 4) == (end == "is frozen")
     finally:
         process.kill()
         process.communicate()
