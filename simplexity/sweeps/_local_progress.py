@@ -108,10 +108,10 @@ class LiveProgress:
         failed = f", {self._failed} failed" if self._failed else ""
         elapsed = duration(time.monotonic() - self._began)
         below = f"{self._complete}/{self._num_runs} complete{failed}, {len(self._running)} running, {elapsed}"
-        return "\n".join([*table(("run", "overrides", "step", "loss", "left"), rows, width=columns, flexible=1), below])
+        return "\n".join([*table(("run", "overrides", "step", "loss", "left"), rows, columns, 1), below])
 
     def _row(self, run: SweepRun) -> tuple[str, ...]:
         status = judge(self._sweep, run, read_run(self._sweep, run), Prospect(True))
         left = "" if status.time_left_s is None else duration(status.time_left_s)
         step = f"{status.step:,}/{run.num_train_steps:,}"
-        return str(run.index), describe(run.overrides, self._common), step, number(status.loss_nats), left
+        return str(run.index), describe(run.overrides, self._common, short=True), step, number(status.loss_nats), left

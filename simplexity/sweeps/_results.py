@@ -37,11 +37,21 @@ def results_rows(sweep: SweepDirectory, status: SweepStatus) -> list[dict[str, C
 def sort_rows(rows: Sequence[dict[str, Cell]], key: str, *, descending: bool = False) -> list[dict[str, Cell]]:
     """Sorts by a column; rows without a value come last either way.
 
+    Args:
+        rows: The rows.
+        key: The column's name, or its last part, such as `learning_rate`, if no other column ends so.
+        descending: Whether the largest come first.
+
     Raises:
         ValueError: If there is no such column.
     """
-    if rows and key not in rows[0]:
-        raise ValueError(f"`--sort`: there is no column {key}; there are {', '.join(rows[0])}")
+    if not rows:
+        return []
+    if key not in rows[0]:
+        full = [name for name in rows[0] if _last_part(name) == key]
+        if len(full) != 1:
+            raise ValueError(f"`--sort`: there is no column {key}; there are {', '.join(rows[0])}")
+        key = full[0]
     values = [row for row in rows if _order(row[key]) is not None]
     rest = [row for row in rows if _order(row[key]) is None]
     return [*sorted(values, key=lambda row: _order(row[key]) or (), reverse=descending), *rest]
@@ -70,7 +80,9 @@ def results_text(rows: Sequence[dict[str, Cell]], *, width: int | None = None) -
     ]
     shown = [name for name in varied if name != "reason" or any(row["reason"] for row in rows)]
     cells = [[_text(row[name]) for name in shown] for row in rows]
-    return "\n".join(table(shown, cells, width=width, flexible=len(shown) - 1))
+    ends = [_last_part(name) for name in shown]
+    short = [name if width is None or ends.count(end) > 1 else end for name, end in zip(shown, ends, strict=True)]
+    return "\n".join(table(short, cells, width, flexible=len(shown) - 1))
 
 
 def _row(sweep: SweepDirectory, status: RunStatus, overrides: dict[str, str | None]) -> dict[str, Cell]:
@@ -94,6 +106,10 @@ def _is_override(rows: Sequence[dict[str, Cell]], name: str) -> bool:
     names = list(rows[0])
     between = names.index("state") < names.index(name) < names.index("step")
     return between and (len(rows) == 1 or len({row[name] for row in rows}) > 1)
+
+
+def _last_part(name: str) -> str:
+    return name.rpartition(".")[2]
 
 
 def _split(overrides: Sequence[str]) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """`simplexity status` in words."""
 
 import shlex
+import textwrap
 from collections.abc import Sequence
 
 from simplexity.runs import Goodput
@@ -11,6 +12,8 @@ from ._sweep_status import SweepStatus
 from ._text import duration, number, printable, table
 
 _HEADER = ("run", "overrides", "state", "step", "steps/s", "loss", "excess", "restarts", "node", "left")
+# What a narrow terminal does without, in this order.
+_LEAST = tuple(_HEADER.index(name) for name in ("node", "restarts", "steps/s", "left"))
 
 
 def status_text(sweep_path: str, status: SweepStatus, *, width: int | None = None, height: int | None = None) -> str:
@@ -22,9 +25,10 @@ def status_text(sweep_path: str, status: SweepStatus, *, width: int | None = Non
         width: Columns of the terminal; None for no limit.
         height: Lines of the terminal: then the runs in which nothing happens are left out first; None for no limit.
     """
-    below = [totals(status), *_reasons(status.runs, 4 if height is not None else len(status.runs))]
-    below += [printable(status.remark) + ": from the runs' files alone"] if status.remark else []
-    below += next_commands(sweep_path, status)
+    told = [totals(status), *_reasons(status.runs, 4 if height is not None else len(status.runs))]
+    told += [printable(status.remark) + ": from the runs' files alone"] if status.remark else []
+    # Commands stay whole, to be copied.
+    below = [*_wrapped(told, width), *next_commands(sweep_path, status)]
     shown, left_out = list(status.runs), ""
     if height is not None and len(shown) > (room := max(1, height - len(below) - 4)):
         # Those that change, then the ended ones that need somebody, then the rest.
@@ -33,7 +37,7 @@ def status_text(sweep_path: str, status: SweepStatus, *, width: int | None = Non
         shown = sorted(chosen, key=lambda run: run.run.index)
         left_out = f"... and {len(status.runs) - room} more runs"
     common = common_overrides([run.run for run in status.runs])
-    lines = table(_HEADER, [_row(run, common) for run in shown], width=width, flexible=1)
+    lines = table(_HEADER, [_row(run, common, short=width is not None) for run in shown], width, 1, _LEAST)
     return "\n".join([*lines, *([left_out] if left_out else []), "", *below])
 
 
@@ -75,17 +79,38 @@ def next_commands(sweep_path: str, status: SweepStatus) -> list[str]:
     return [f"to start the others again: simplexity retry {path}"]
 
 
-def describe(overrides: Sequence[str], common: frozenset[str] = frozenset()) -> str:
-    """A run's overrides in one line, without those that all runs have."""
-    told = [override for override in overrides if override not in common]
-    return printable(" ".join(told or overrides)) or "(no overrides)"
+def describe(overrides: Sequence[str], common: frozenset[str] = frozenset(), *, short: bool = False) -> str:
+    """A run's overrides in one line, without those that all runs have.
+
+    Args:
+        overrides: The run's.
+        common: Those of all runs.
+        short: Whether `learning_rate=0.01` may stand for `training.optimizer.instance.learning_rate=0.01`: where no
+            other key of the run ends so.
+    """
+    told = [override for override in overrides if override not in common] or list(overrides)
+    if short:
+        names = [override.partition("=")[0].rpartition(".")[2] for override in told]
+        told = [
+            override if names.count(name) > 1 else name + "".join(override.partition("=")[1:])
+            for override, name in zip(told, names, strict=True)
+        ]
+    return printable(" ".join(told)) or "(no overrides)"
 
 
-def _row(status: RunStatus, common: frozenset[str]) -> tuple[str, ...]:
+def _wrapped(lines: Sequence[str], width: int | None) -> list[str]:
+    if width is None:
+        return list(lines)
+    return [
+        part for line in lines for part in textwrap.wrap(line, width, subsequent_indent="  ", break_on_hyphens=False)
+    ]
+
+
+def _row(status: RunStatus, common: frozenset[str], *, short: bool) -> tuple[str, ...]:
     total = status.run.num_train_steps
     return (
         str(status.run.index),
-        describe(status.run.overrides, common),
+        describe(status.run.overrides, common, short=short),
         status.state.value,
         f"{status.step:,}/{max(total, status.step):,}",
         ""

@@ -31,7 +31,11 @@ def number(value: float | int | None, digits: int = 5) -> str:
 
 
 def table(
-    header: Sequence[str], rows: Sequence[Sequence[str]], *, width: int | None = None, flexible: int = 0
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    width: int | None = None,
+    flexible: int = 0,
+    least: Sequence[int] = (),
 ) -> list[str]:
     """Lines of aligned columns, the names first; what looks like a number stands to the right.
 
@@ -39,18 +43,23 @@ def table(
         header: The columns' names.
         rows: As many cells as there are names.
         width: Columns of the terminal; None for as many as it takes.
-        flexible: The column that gives way where the terminal is too narrow; then the last columns do.
+        flexible: The column that gives way where the terminal is too narrow, when those of `least` are gone; then the
+            last columns do.
+        least: Columns that a narrow terminal does without, the first to go first.
     """
     cells = [[printable(cell) for cell in row] for row in [header, *rows]]
-    widths = [max(map(cell_len, column)) for column in zip(*cells, strict=True)]
-    right = [all(not row[i] or row[i][-1].isdigit() for row in cells[1:]) for i in range(len(widths))]
-    if width is not None:
-        excess = sum(widths) + len(_GAP) * (len(widths) - 1) - width
-        widths[flexible] = max(min(12, widths[flexible]), widths[flexible] - max(0, excess))
-    lines = [
-        _GAP.join(_fit(cell, size, at_right) for cell, size, at_right in zip(row, widths, right, strict=True)).rstrip()
-        for row in cells
-    ]
+    sizes = [max(map(cell_len, column)) for column in zip(*cells, strict=True)]
+    right = [all(not row[i] or row[i][-1].isdigit() for row in cells[1:]) for i in range(len(sizes))]
+    kept = list(range(len(sizes)))
+
+    def excess() -> int:
+        return 0 if width is None else sum(sizes[i] for i in kept) + len(_GAP) * (len(kept) - 1) - width
+
+    for column in least:
+        if excess() > 0:
+            kept.remove(column)
+    sizes[flexible] = max(min(12, sizes[flexible]), sizes[flexible] - max(0, excess()))
+    lines = [_GAP.join(_fit(row[i], sizes[i], right[i]) for i in kept).rstrip() for row in cells]
     return lines if width is None else [set_cell_size(line, width).rstrip() for line in lines]
 
 

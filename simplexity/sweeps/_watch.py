@@ -25,8 +25,8 @@ _LARGE = 200
 def watch(sweep: SweepDirectory) -> SweepStatus:
     """Shows the sweep until all its runs have ended, or until Ctrl-C, which leaves it alone.
 
-    A terminal gets the table, redrawn in place. Anything else gets the line of totals whenever the number of runs in
-    some state has changed, and the reasons and commands at the end.
+    A terminal gets the table on a screen of its own, and then the last one for good. Anything else gets the line of
+    totals whenever the number of runs in some state has changed, and the commands at the end.
 
     Returns:
         The last status.
@@ -84,13 +84,16 @@ def _watch_on_terminal(sweep: SweepDirectory, shown_path: str, sleep: _Sleep) ->
     from rich.live import Live
     from rich.text import Text
 
-    with Live(auto_refresh=False) as live:
+    # On the alternate screen a terminal that is resized, and the ^C that it echoes, leave nothing behind.
+    with Live(auto_refresh=False, screen=True) as live:
         while True:
             status = read_status(sweep)
             columns, lines = shutil.get_terminal_size()
             live.update(Text(status_text(shown_path, status, width=columns, height=lines), no_wrap=True), refresh=True)
             if status.has_ended or sleep(_pause_s(status)):
-                return status
+                break
+    print(status_text(shown_path, status, width=shutil.get_terminal_size().columns), flush=True)
+    return status
 
 
 def _pause_s(status: SweepStatus) -> float:

@@ -221,7 +221,7 @@ def test_a_requeued_job_takes_over_its_former_incarnation(folder, monkeypatch, c
 
 @pytest.mark.parametrize("end", ["notices", "is dead", "is frozen"])
 def test_a_former_incarnation_has_time_to_notice(folder, monkeypatch, end):
-    program = HOLD.replace("expiry_s=1.5", "expiry_s=1.5, on_lost=lambda: os._exit(7)").replace("import pathlib", "import os, pathlib")
+    program = f"import os\n{HOLD}".replace("expiry_s=1.5", "expiry_s=1.5, on_lost=lambda: os._exit(7)")
     process = hold(folder, program=program, SLURM_JOB_ID="21")
     monkeypatch.setenv("SLURM_JOB_ID", "21")
     monkeypatch.setenv("SLURM_RESTART_COUNT", "1")

@@ -1,7 +1,8 @@
 """A run that needs nothing but Python and keeps the contract: it counts, saves when told to stop, and leaves with 85.
 
 As an array task: `payload.py --sweep FOLDER --index N`; as run_experiment.py: `payload.py hydra.run.dir=FOLDER ...`.
-What it is to do stands in the variable PAYLOAD, as JSON.
+What it is to do stands in the variable PAYLOAD, as JSON: it counts to `steps`, and on until it has been started
+`starts` times; told to stop, it takes `save_s` to save, or never saves if it `hangs`.
 """
 
 import json
@@ -13,24 +14,26 @@ from pathlib import Path
 
 
 def main(arguments: list[str]) -> int:
-    work = {"steps": 20, "step_s": 0.1, "save_s": 0.0, "exit_code": 0, "deaf_to": []}
+    work = {"steps": 20, "starts": 1, "step_s": 0.1, "save_s": 0.0, "exit_code": 0, "hangs": False}
     work |= json.loads(os.environ.get("PAYLOAD", "{}"))
     folder = run_folder(arguments)
     folder.mkdir(parents=True, exist_ok=True)
     told = []
-    for name in ("SIGTERM", "SIGUSR1", "SIGUSR2"):
-        deaf = name in work["deaf_to"]
-        signal.signal(getattr(signal, name), signal.SIG_IGN if deaf else lambda number, _: told.append(number))
+    for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, lambda number, _: told.append(number))
     note(folder / "starts", f"{os.environ['SLURM_JOB_ID']} {os.environ.get('SLURM_RESTART_COUNT', '0')}")
     note(folder / "arguments", json.dumps(arguments))
     saved = folder / "saved"
     step = int(saved.read_text()) if saved.exists() else 0
-    while step < work["steps"]:
+    starts = len((folder / "starts").read_text().splitlines())
+    while step < work["steps"] or starts < work["starts"]:
         time.sleep(work["step_s"])
         note(folder / "steps", str(step))
         step += 1
         if told:
             note(folder / "told", str(told[0]))
+            while work["hangs"]:
+                time.sleep(1)
             time.sleep(work["save_s"])
             saved.write_text(str(step))
             return 85

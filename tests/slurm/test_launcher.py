@@ -1,5 +1,8 @@
 """Sweeps of the real program on a real SLURM."""
 
+import os
+import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +12,7 @@ import pytest
 from simplexity.cluster import cancel
 from simplexity.runs import read_ledger
 from simplexity.sweeps import RunState, SweepDirectory, read_status
+from tests.slurm.witness import is_alive
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
@@ -46,19 +50,23 @@ def command(*arguments):
     )
 
 
-def test_a_preempted_sweep_completes_without_its_driver(dev_cluster, submit):
-    cluster = dev_cluster(*REQUEUES)
-    steps = "training.num_train_steps=20000"
-    sweep, done = submit(steps, "seed=0,1,2,3", "hydra.launcher.wait=false")
+def events(sweep, kind, index=0):
+    return [event for event in read_ledger(sweep.path / f"{index}/run.jsonl") if event.kind == kind]
+
+
+def test_where_slurm_cancels_what_it_preempts_the_sweep_completes_too(dev_cluster, submit):
+    """The batch script submits each task anew; `status` follows it to the new job."""
+    cluster = dev_cluster("--preempt-mode=cancel", "--no-user-signal")
+    sweep, done = submit("training.num_train_steps=40000", "seed=0,1,2", "hydra.launcher.wait=false")
     assert done.returncode == 0, done.stderr
-    assert "submitted 4 runs as job " in done.stdout
-    cluster.wait_until(lambda: states(sweep) == [RunState.RUNNING] * 4, 120)
-    runs = sweep.read_manifest().runs
-    metrics = [sweep.run_directory(run).metrics_path for run in runs]
-    cluster.wait_until(lambda: all(path.exists() for path in metrics), 120)
+    (job,) = re.findall("submitted 3 runs as job ([0-9]+), ", done.stdout)
+    cluster.wait_until(lambda: all((sweep.path / f"{index}/metrics.jsonl").exists() for index in range(3)))
+    for index in range(3):
+        cluster.slurm("scontrol", "update", f"JobId={job}_{index}", "Requeue=0")
     cluster.preempt_everything()
-    cluster.wait_until(lambda: RunState.WAITING in states(sweep), 120)
-    cluster.wait_until(lambda: states(sweep) == [RunState.COMPLETE] * 4, 400)
+    seen = set()
+    cluster.wait_until(lambda: seen.update(states(sweep)) or states(sweep) == [RunState.COMPLETE] * 3)
+    assert seen <= {RunState.RUNNING, RunState.WAITING, RunState.COMPLETE}
     status = read_status(sweep)
     assert all(run.restarts == 1 for run in status.runs)
     assert status.goodput.steps_lost == 0
@@ -71,29 +79,102 @@ def test_a_failed_run_is_shown_and_retried_alone(dev_cluster, submit):
     assert done.returncode == 1
     assert "1 of 2 runs failed: #1" in done.stderr
     assert states(sweep) == [RunState.COMPLETE, RunState.FAILED]
+    assert cluster.slurm("squeue", "--noheader", "--states=failed", "--format=%K") == "1"
+    last_line = (sweep.path / "logs/1.log").read_text().splitlines()[-2]
+    assert last_line.startswith("`predictive_model.load_checkpoint_step`: ")
+    assert f"run 1 failed: ConfigError: {last_line}" in command("status", str(sweep.path)).stdout
     (sweep.path / "1/checkpoints").mkdir(exist_ok=True)
     (sweep.path / "0/checkpoints/20").rename(sweep.path / "1/checkpoints/20")
     again = command("retry", str(sweep.path), "--failed")
     assert again.returncode == 0, again.stderr
     assert "again: #1 predictive_model.load_checkpoint_step=20" in again.stdout
-    cluster.wait_until(lambda: states(sweep) == [RunState.COMPLETE] * 2, 120)
-    starts = [len([e for e in read_ledger(sweep.path / f"{i}/run.jsonl") if e.kind == "start"]) for i in (0, 1)]
-    assert starts == [1, 2]
+    cluster.wait_until(lambda: states(sweep) == [RunState.COMPLETE] * 2)
+    assert [len(events(sweep, "start", index)) for index in (0, 1)] == [1, 2]
+
+
+def test_after_three_restarts_in_vain_a_run_fails_with_the_reason(dev_cluster, submit):
+    cluster = dev_cluster(*REQUEUES)
+    sweep, done = submit("training.num_train_steps=200", "hydra.launcher.wait=false")
+    (job,) = re.findall("submitted 1 runs as job ([0-9]+), ", done.stdout)
+    for number in range(1, 5):
+        # Still importing: nothing is saved.
+        cluster.wait_until(lambda number=number: len(events(sweep, "start")) == number)
+        cluster.slurm("scontrol", "requeue", f"{job}_0")
+        cluster.wait_until(lambda: states(sweep) == [RunState.WAITING])
+        cluster.slurm("scontrol", "update", f"JobId={job}_0", "StartTime=now")
+    cluster.wait_until(lambda: states(sweep) == [RunState.FAILED])
+    cluster.wait_until(
+        lambda: cluster.slurm("squeue", "--noheader", "--states=failed", "--format=%F").split()[-1] == job
+    )
+    said = command("status", str(sweep.path)).stdout
+    assert (
+        "run 0 failed: RuntimeError: not started again: 4 starts in a row saved nothing after step 0 (SIGTERM" in said
+    )
+    assert command("retry", str(sweep.path)).returncode == 0
+    cluster.wait_until(lambda: states(sweep) == [RunState.COMPLETE])
+
+
+def test_a_run_that_was_cut_off_with_its_node_ends_before_its_successor_begins(dev_cluster, submit):
+    cluster = dev_cluster("--cpus=1", "--grace=60")
+    sweep, _ = submit("training.num_train_steps=100000000", "hydra.launcher.wait=false")
+    cluster.wait_until(lambda: events(sweep, "first_step"))
+    first, node = events(sweep, "start")[0], read_status(sweep).runs[0].node
+    os.kill(cluster.pid(node), signal.SIGKILL)
+    cluster.slurm("scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=lost")
+    try:
+        assert is_alive(first.pid)
+        cluster.wait_until(lambda: len(events(sweep, "start")) == 2)
+        assert not is_alive(first.pid)
+        written = read_ledger(sweep.path / "0/run.jsonl")
+        assert [event.pid for event in written] == sorted(
+            [event.pid for event in written], key=lambda p: p != first.pid
+        )
+        assert not events(sweep, "failed")
+    finally:
+        cluster.up()
+
+
+def test_one_bad_run_of_twelve_and_nothing_is_submitted(dev_cluster, submit):
+    cluster = dev_cluster(*REQUEUES)
+    before = cluster.slurm("squeue", "--noheader", "--states=all", "--format=%i")
+    rates = "training.optimizer.instance.learning_rate=" + ",".join(f"0.{i}" for i in range(1, 12)) + ",-1"
+    sweep, done = submit(rates, "training.num_train_steps=0")
+    assert done.returncode == 2
+    assert "`training.optimizer.instance.learning_rate`: " in done.stderr
+    assert "`training.num_train_steps`: " in done.stderr
+    assert cluster.slurm("squeue", "--noheader", "--states=all", "--format=%i") == before
+    assert not sweep.path.exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "state"),
+    [("--cpus=2", RunState.MISSING), ("--accounting", RunState.CANCELLED)],
+    ids=["without-accounting", "with-accounting"],
+)
+def test_what_slurm_has_forgotten(dev_cluster, submit, option, state):
+    cluster = dev_cluster("--nodes=1", option)
+    with open(cluster.folder / "slurm.conf", "a") as configuration:
+        configuration.write("MinJobAge=2\n")
+    cluster.slurm("scontrol", "reconfigure")
+    sweep, done = submit("training.num_train_steps=20", "hydra.launcher.wait=false", "+cluster.sbatch_options.hold=''")
+    assert states(sweep) == [RunState.PENDING]
+    cluster.slurm("scancel", *re.findall("as job ([0-9]+), ", done.stdout))
+    cluster.wait_until(lambda: states(sweep) == [state])
 
 
 def test_what_was_cancelled_stays_so_until_it_is_retried(dev_cluster, submit):
     cluster = dev_cluster(*REQUEUES)
     sweep, _ = submit("training.num_train_steps=200000", "seed=0,1", "hydra.launcher.wait=false")
     try:
-        cluster.wait_until(lambda: (sweep.path / "0/metrics.jsonl").exists(), 120)
+        cluster.wait_until(lambda: (sweep.path / "0/metrics.jsonl").exists())
         again = submit("training.num_train_steps=200000", "seed=0,1", "hydra.launcher.wait=false")[1]
         assert "nothing to submit" in again.stdout
         assert command("cancel", str(sweep.path)).returncode == 0
-        cluster.wait_until(lambda: set(states(sweep)) == {RunState.CANCELLED}, 120)
+        cluster.wait_until(lambda: set(states(sweep)) == {RunState.CANCELLED})
         other = submit("training.num_train_steps=200000", "seed=0,7", "hydra.launcher.wait=false")[1]
         assert other.returncode == 2
         assert "it has a run 1 with another config" in other.stderr
         assert command("retry", str(sweep.path)).returncode == 0
-        cluster.wait_until(lambda: RunState.RUNNING in states(sweep), 120)
+        cluster.wait_until(lambda: RunState.RUNNING in states(sweep))
     finally:
         cancel([line.split("_")[0] for line in cluster.slurm("squeue", "--noheader", "--format=%i").splitlines()])

@@ -3,30 +3,69 @@
 import os
 import signal
 import time
+from typing import NamedTuple
 
 import pytest
+
+from tests.slurm.conftest import LIMIT_S, DevCluster, Sweep
 
 pytestmark = pytest.mark.slurm
 
 REQUEUES = ("--preempt-mode=requeue",)
 SIGTERM_ONLY = ("--preempt-mode=requeue", "--no-user-signal")
+ACCOUNTED = ("--preempt-mode=requeue", "--accounting")
 CANCELS = ("--preempt-mode=cancel", "--no-user-signal")
 CANCELS_AT_ONCE = ("--preempt-mode=cancel", "--no-user-signal", "--grace=0")
+
+
+class Patience(NamedTuple):
+    """Sweeps that take minutes and no CPU."""
+
+    cluster: DevCluster
+    orphaned: Sweep
+    saving: Sweep
+    hanging: Sweep
+
+
+@pytest.fixture(scope="module", autouse=True)
+def patience(clusters, tmp_path_factory) -> Patience:
+    """They go on, on a cluster of their own, while the other tests of this module run; the last two wait for them.
+
+    The first wanted to be requeued while there was no controller. Of the others, which need more than the least time
+    limit that SLURM has, one saves when it is told to, and one never leaves until SLURM kills it.
+    """
+    cluster = clusters("--nodes=1")
+    folders = [tmp_path_factory.mktemp(name) / "sweep" for name in ("orphaned", "saving", "hanging")]
+    limit = {"time_limit_minutes": 1, "signal_lead_s": 5}
+    with cluster.environment():
+        orphaned = cluster.sweep(folders[0], 1, work={"starts": 2, "save_s": 1})
+        orphaned.wait_for_start()
+        cluster.slurm("scancel", "--signal=USR2", orphaned.job_id)
+        os.kill(cluster.pid("slurmctld"), signal.SIGTERM)
+        deadline = time.monotonic() + LIMIT_S
+        while "no answer from SLURM" not in orphaned.log(0):  # no `wait_until`, which asks the controller
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        cluster.up()
+        saving = cluster.sweep(folders[1], 1, work={"steps": 1810}, **limit)
+        hanging = cluster.sweep(folders[2], 1, work={"starts": 2, "hangs": True}, **limit)
+    return Patience(cluster, orphaned, saving, hanging)
 
 
 @pytest.mark.parametrize(
     ("options", "first_signal"),
     [
         (REQUEUES, signal.SIGUSR2),
+        (ACCOUNTED, signal.SIGUSR2),
         (SIGTERM_ONLY, signal.SIGTERM),
         (CANCELS, signal.SIGTERM),
         (CANCELS_AT_ONCE, signal.SIGTERM),
     ],
-    ids=["requeue", "requeue-without-user-signal", "cancel", "cancel-without-grace"],
+    ids=["requeue", "requeue-accounted", "requeue-without-user-signal", "cancel", "cancel-without-grace"],
 )
 def test_preempted_array_tasks_come_back_once_each(dev_cluster, tmp_path, options, first_signal):
     cluster = dev_cluster(*options)
-    sweep = cluster.sweep(tmp_path / "sweep", 3, work={"steps": 80, "save_s": 1})
+    sweep = cluster.sweep(tmp_path / "sweep", 3, work={"starts": 2, "save_s": 1})
     sweep.wait_for_start()
     cluster.preempt_everything()
     sweep.wait_for_end()
@@ -35,7 +74,7 @@ def test_preempted_array_tasks_come_back_once_each(dev_cluster, tmp_path, option
         assert [restart for _, restart in starts] == ["0", "1"]
         assert len({job for job, _ in starts}) == 1
         assert sweep.lines(index, "told") == [str(int(first_signal))]
-        assert sweep.lines(index, "steps") == [str(step) for step in range(80)]
+        assert sweep.took_each_step_once(index)
         assert sweep.task(index).state == "COMPLETED"
 
 
@@ -43,7 +82,7 @@ def test_preempted_array_tasks_come_back_once_each(dev_cluster, tmp_path, option
 @pytest.mark.parametrize("in_grace_time", [False, True])
 def test_scancel_brings_nothing_back(dev_cluster, tmp_path, options, in_grace_time):
     cluster = dev_cluster(*options)
-    sweep = cluster.sweep(tmp_path / "sweep", 2, work={"steps": 400, "save_s": 3})
+    sweep = cluster.sweep(tmp_path / "sweep", 2, work={"starts": 2, "hangs": in_grace_time})
     sweep.wait_for_start()
     if in_grace_time:
         high = cluster.preempt_everything()
@@ -58,17 +97,19 @@ def test_scancel_brings_nothing_back(dev_cluster, tmp_path, options, in_grace_ti
 
 def test_a_cancelled_task_leaves_the_others_alone(dev_cluster, tmp_path):
     cluster = dev_cluster(*REQUEUES)
-    sweep = cluster.sweep(tmp_path / "sweep", 2, work={"steps": 25})
+    sweep = cluster.sweep(tmp_path / "sweep", 2, work={"starts": 2})
     sweep.wait_for_start()
     cluster.slurm("scancel", f"{sweep.job_id}_1")
-    cluster.wait_until(lambda: sweep.lines(0, "ends") and sweep.task(1).state == "CANCELLED")
-    assert sweep.lines(0, "steps") == [str(step) for step in range(25)]
+    cluster.wait_until(lambda: sweep.task(1).state == "CANCELLED")
+    cluster.preempt_everything()
+    cluster.wait_until(lambda: sweep.lines(0, "ends"))
+    assert sweep.took_each_step_once(0)
     assert len(sweep.lines(1, "starts")) == 1
 
 
 def test_a_task_that_slurm_refuses_to_requeue_is_submitted_anew(dev_cluster, tmp_path):
     cluster = dev_cluster(*CANCELS)
-    sweep = cluster.sweep(tmp_path / "sweep", 2, work={"steps": 80})
+    sweep = cluster.sweep(tmp_path / "sweep", 2, work={"starts": 2})
     sweep.wait_for_start()
     for index in sweep.runs:
         cluster.slurm("scontrol", "update", f"JobId={sweep.job_id}_{index}", "Requeue=0")
@@ -78,24 +119,18 @@ def test_a_task_that_slurm_refuses_to_requeue_is_submitted_anew(dev_cluster, tmp
         first, second = (line.split() for line in sweep.lines(index, "starts"))
         assert first[0] != second[0]
         assert second[1] == "0"
-        assert sweep.lines(index, "steps") == [str(step) for step in range(80)]
+        assert sweep.took_each_step_once(index)
 
 
-@pytest.mark.slow
-def test_runs_that_need_more_than_their_time_limit_come_back(dev_cluster, tmp_path):
-    """One saves when it is told to. The other never leaves by itself, and SLURM kills it KillWait after the limit."""
-    cluster = dev_cluster(*REQUEUES)
-    work = {"steps": 200, "step_s": 0.2}
-    saving = cluster.sweep(tmp_path / "saving", 1, work=work, time_limit_minutes=1, signal_lead_s=57)
-    work = {"steps": 2000, "deaf_to": ["SIGUSR2", "SIGTERM"]}
-    hanging = cluster.sweep(tmp_path / "hanging", 1, work=work, time_limit_minutes=1, signal_lead_s=1)
-    saving.wait_for_end()
-    assert len(saving.lines(0, "starts")) >= 2
-    assert saving.lines(0, "steps") == [str(step) for step in range(200)]
-    cluster.wait_until(lambda: len(hanging.lines(0, "starts")) == 2, timeout_s=150)
-    assert hanging.lines(0, "starts")[1].split()[1] == "1"
-    cluster.slurm("scancel", "--signal=KILL", "--full", hanging.job_id)
-    cluster.slurm("scancel", hanging.job_id)
+@pytest.mark.parametrize("options", [REQUEUES, CANCELS], ids=["requeue", "cancel"])
+def test_a_node_that_fails_gives_its_task_back(dev_cluster, tmp_path, options):
+    cluster = dev_cluster(*options)
+    sweep = cluster.sweep(tmp_path / "sweep", 1, work={"starts": 2})
+    sweep.wait_for_start()
+    cluster.slurm("scontrol", "update", f"NodeName={sweep.task(0).nodes}", "State=DOWN", "Reason=test")
+    sweep.wait_for_end()
+    assert [line.split()[1] for line in sweep.lines(0, "starts")] == ["0", "1"]
+    assert sweep.task(0).state == "COMPLETED"
 
 
 @pytest.mark.parametrize("exit_code", [1, 2])
@@ -108,24 +143,6 @@ def test_a_run_that_fails_is_shown_as_failed(dev_cluster, tmp_path, exit_code):
     assert len(sweep.lines(0, "starts")) == 1
 
 
-@pytest.mark.slow
-def test_the_request_to_requeue_outlasts_a_restart_of_the_controller(dev_cluster, tmp_path):
-    """Nodes report what ended without a controller a minute later: this takes patience and a cluster of its own."""
-    cluster = dev_cluster(*REQUEUES, "--grace=19")
-    sweep = cluster.sweep(tmp_path / "sweep", 1, work={"steps": 80, "save_s": 1})
-    sweep.wait_for_start()
-    cluster.slurm("scancel", "--signal=USR2", sweep.job_id)
-    os.kill(cluster.pid("slurmctld"), signal.SIGTERM)
-    deadline = time.monotonic() + 60
-    while "no answer from SLURM" not in sweep.log(0):  # no `wait_until`, which asks the controller
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
-    cluster.up()
-    sweep.wait_for_end(timeout_s=200)
-    assert len(sweep.lines(0, "starts")) == 2
-    assert sweep.lines(0, "steps") == [str(step) for step in range(80)]
-
-
 def test_paths_and_values_of_any_characters(dev_cluster, tmp_path):
     cluster = dev_cluster(*REQUEUES)
     hostile = "a b'c\"d $HOME `id` %a \\n\nü;&#"
@@ -135,3 +152,22 @@ def test_paths_and_values_of_any_characters(dev_cluster, tmp_path):
     for index in sweep.runs:
         assert f"<{hostile}> in {folder}\n" in sweep.log(index)
         assert sweep.task(index).state == "COMPLETED"
+
+
+def test_the_request_to_requeue_outlasts_a_restart_of_the_controller(patience):
+    with patience.cluster.environment():
+        patience.orphaned.wait_for_end()
+    assert len(patience.orphaned.lines(0, "starts")) == 2
+    assert patience.orphaned.took_each_step_once(0)
+
+
+def test_runs_that_need_more_than_their_time_limit_complete(patience):
+    """180 s of work in steps of 0.1 s are three times the limit; none is lost."""
+    saving, hanging = patience.saving, patience.hanging
+    with patience.cluster.environment():
+        saving.wait_for_end(timeout_s=500)
+        hanging.wait_for_end()
+    assert len(saving.lines(0, "starts")) >= 4
+    assert saving.took_each_step_once(0)
+    assert set(saving.lines(0, "told")) == {str(int(signal.SIGUSR2))}
+    assert [line.split()[1] for line in hanging.lines(0, "starts")] == ["0", "1"]

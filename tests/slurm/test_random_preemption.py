@@ -1,0 +1,119 @@
+"""The promise of the launcher, on a real SLURM: whatever is taken away, every run ends as if nothing had been."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from simplexity.sweeps import RunState, SweepDirectory
+from tests.slurm.witness import Witness, intervals, ledger
+from tests.small_runs import assert_same_run, environment
+
+pytestmark = [pytest.mark.slurm, pytest.mark.slow, pytest.mark.timeout(1500)]
+
+ROOT = Path(__file__).parents[2]
+SEED = 1
+HOSTILE = "a b'c $HOME `id` %a ü;&#"
+TINY = (
+    "training.batch_size=4",
+    "training.sequence_len=8",
+    "training.num_train_steps=50000",
+    "training.log_every=2000",
+    "predictive_model.instance.hidden_size=4",
+    "predictive_model.instance.num_layers=1",
+    "persistence.instance.save_every_steps=5000",
+)
+SWEPT = ("seed=0,1,2,3,4,5", "training.optimizer.instance.learning_rate=0.01,0.001")
+REFERENCE = """
+import pathlib, sys
+from simplexity.cluster import PreemptionGuard
+from simplexity.composition import execute
+with PreemptionGuard() as guard:
+    for folder in sys.argv[1:]:
+        assert execute(pathlib.Path(folder), guard).exit_code == 0
+"""
+
+
+@pytest.fixture
+def sweep(dev_cluster, tmp_path, cache):
+    """Twelve runs on two nodes with room for one each, whose driver was killed as soon as it had submitted them."""
+    dev_cluster("--cpus=1", "--grace=60")
+    folder = str(tmp_path / HOSTILE).replace("'", "\\'")
+    command = [sys.executable, str(ROOT / "simplexity/train_model.py"), "--multirun", "hydra/launcher=slurm"]
+    command += ["cluster=dev", f"hydra.sweep.dir='{folder}'", *TINY, *SWEPT]
+    with subprocess.Popen(command, cwd=tmp_path, env=environment(cache), stdout=subprocess.PIPE, text=True) as driver:
+        for line in driver.stdout:
+            if line.startswith("submitted 12 runs as job "):
+                driver.kill()
+    assert driver.returncode == -signal.SIGKILL
+    return SweepDirectory.open(tmp_path / HOSTILE)
+
+
+def test_every_run_ends_as_if_nothing_had_been_taken_away(sweep, dev_cluster, tmp_path, cache):
+    cluster = dev_cluster("--cpus=1", "--grace=60")
+    chance = random.Random(SEED)
+    folders = [sweep.run_directory(run).path for run in sweep.read_manifest().runs]
+    uninterrupted = start_references(folders, tmp_path / "uninterrupted", cache)
+    witness = Witness(sweep)
+    witness.start()
+
+    def count(kind: str) -> int:
+        return sum(event["kind"] == kind for folder in folders for event in ledger(folder))
+
+    moments = ["start", "start", "first_step", "first_step", "checkpoint", "checkpoint"]
+    chance.shuffle(moments)
+    blows = [cluster.preempt_everything] * 6 + [lambda: lose_a_node(cluster), lambda: lose_the_controller(cluster)]
+    chance.shuffle(blows)
+    preemptions = 0
+    for number, blow in enumerate(blows):
+        seen = count(moment := moments[number % len(moments)])
+        cluster.wait_until(lambda moment=moment, seen=seen: count(moment) > seen)
+        time.sleep(chance.uniform(0, 1.5))
+        told = count("preempted")
+        if high := blow():
+            cluster.wait_until(
+                lambda high=high: high not in cluster.slurm("squeue", "--noheader", "--format=%A").split()
+            )
+            preemptions += count("preempted") > told
+    assert preemptions == 6
+    cluster.wait_until(lambda: count("complete") == len(folders), 900)
+    witness.stop()
+
+    assert witness.complaints == []
+    assert {RunState.PENDING, RunState.RUNNING, RunState.WAITING, RunState.COMPLETE} <= set(witness.seen)
+    for folder in folders:
+        assert all(end <= start for (_, end), (start, _) in pairwise(intervals(folder)))
+        assert [event["kind"] for event in ledger(folder)].count("complete") == 1
+        assert not any(event["kind"] == "failed" for event in ledger(folder))
+    assert uninterrupted.wait(900) == 0
+    for folder in folders:
+        assert_same_run(folder, tmp_path / "uninterrupted" / folder.name)
+
+
+def start_references(folders: list[Path], references: Path, cache: Path) -> subprocess.Popen:
+    """The same runs, one after the other in a process that nobody stops; it takes what processor the sweep leaves."""
+    for folder in folders:
+        (references / folder.name).mkdir(parents=True)
+        (references / folder.name / "config.yaml").write_bytes((folder / "config.yaml").read_bytes())
+    command = ["nice", sys.executable, "-c", REFERENCE, *(references / folder.name for folder in folders)]
+    return subprocess.Popen(command, env=environment(cache), stdout=subprocess.DEVNULL)
+
+
+def lose_a_node(cluster) -> None:
+    """Kills a slurmd, and lets SLURM find out at once. What ran on its node goes on, unseen, until the node is back."""
+    os.kill(cluster.pid("n1"), signal.SIGKILL)
+    cluster.slurm("scontrol", "update", "NodeName=n1", "State=DOWN", "Reason=lost")
+    time.sleep(3)
+    cluster.up()
+
+
+def lose_the_controller(cluster) -> None:
+    os.kill(cluster.pid("slurmctld"), signal.SIGKILL)
+    time.sleep(3)
+    cluster.up()
