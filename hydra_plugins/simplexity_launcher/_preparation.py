@@ -138,8 +138,20 @@ def register(
 
     Raises:
         ConfigError: If the sweep, or a run directory, is that of other runs.
-        OSError: If a file cannot be written.
+        RuntimeError: If a file cannot be written.
     """
+    try:
+        return _write_sweep(sweep, config, launch, prepared)
+    except OSError as error:
+        raise RuntimeError(
+            f"the sweep's folder {sweep.path} cannot be written: {error.strerror}; nothing was started, and the same "
+            "command goes on once that is mended"
+        ) from error
+
+
+def _write_sweep(
+    sweep: SweepDirectory, config: DictConfig, launch: LocalLaunch | SlurmLaunch, prepared: Sequence[PreparedRun]
+) -> Manifest:
     runs = [one.run for one in prepared]
     manifest = _extended(sweep.read_manifest(), runs) if sweep.manifest_path.exists() else None
     known = {run.index for run in sweep.read_manifest().runs} if manifest is not None else set()

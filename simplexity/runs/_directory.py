@@ -56,9 +56,7 @@ class RunDirectory:
             probe.unlink()
         except OSError as error:
             remedy = _REMEDIES.get(error.errno or 0, "choose another")
-            raise RuntimeError(
-                f"the run directory {directory.path} cannot be written: {error.strerror}; {remedy} (`hydra.run.dir`)"
-            ) from None
+            raise RuntimeError(f"the folder {directory.path} cannot be written: {error.strerror}; {remedy}") from None
         return directory
 
     @property

@@ -4,11 +4,13 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -59,8 +61,8 @@ class DevCluster:
         """Leaves nothing that would keep the next test's jobs waiting."""
         jobs = self.slurm("squeue", "--noheader", "--format=%A").split()
         if jobs:
-            self.slurm("scancel", "--signal=KILL", "--full", *jobs)
-            self.slurm("scancel", *jobs)
+            for options in (["--signal=KILL", "--full"], []):  # scancel complains of jobs that wait, or have just ended
+                subprocess.run(["scancel", *options, *jobs], capture_output=True, check=False, timeout=LIMIT_S)
             wait_until(lambda: not self.slurm("squeue", "--noheader"))
 
     def preempt_everything(self) -> str:
@@ -177,3 +179,37 @@ def dev_cluster(clusters):
             return cluster
 
         yield use
+
+
+class Patience(NamedTuple):
+    """Sweeps that take minutes and no CPU."""
+
+    cluster: DevCluster
+    orphaned: Sweep
+    saving: Sweep
+    hanging: Sweep
+
+
+@pytest.fixture(scope="session")
+def patience(clusters, tmp_path_factory) -> Patience:
+    """They go on, on a cluster of their own, while the other tests of this folder run; test_requeue.py waits for them.
+
+    The first wanted to be requeued while there was no controller. Of the others, which need more than the least time
+    limit that SLURM has, one saves when it is told to, and one never leaves until SLURM kills it.
+    """
+    cluster = clusters("--nodes=1")
+    folders = [tmp_path_factory.mktemp(name) / "sweep" for name in ("orphaned", "saving", "hanging")]
+    limit = {"time_limit_minutes": 1, "signal_lead_s": 5}
+    with cluster.environment():
+        orphaned = cluster.sweep(folders[0], 1, work={"starts": 2, "save_s": 1})
+        orphaned.wait_for_start()
+        cluster.slurm("scancel", "--signal=USR2", orphaned.job_id)
+        os.kill(cluster.pid("slurmctld"), signal.SIGTERM)
+        deadline = time.monotonic() + LIMIT_S
+        while "no answer from SLURM" not in orphaned.log(0):  # no `wait_until`, which asks the controller
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        cluster.up()
+        saving = cluster.sweep(folders[1], 1, work={"steps": 1810}, **limit)
+        hanging = cluster.sweep(folders[2], 1, work={"starts": 2, "hangs": True}, **limit)
+    return Patience(cluster, orphaned, saving, hanging)

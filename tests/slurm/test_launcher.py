@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -14,16 +15,17 @@ from simplexity.runs import read_ledger
 from simplexity.sweeps import RunState, SweepDirectory, read_status
 from tests.slurm.witness import is_alive
 
-pytestmark = [pytest.mark.slurm, pytest.mark.slow]
+pytestmark = [pytest.mark.slurm, pytest.mark.slow, pytest.mark.usefixtures("patience")]
 
 ROOT = Path(__file__).parents[2]
 REQUEUES = ("--preempt-mode=requeue",)
-HOSTILE = "a b\\'c $HOME `id` %a ü;&#"
+HOSTILE = "a b\\'c\n$HOME `id` %a ü;&#"
 TINY = (
     "training.batch_size=4",
     "training.sequence_len=8",
-    "training.log_every=5",
+    "training.log_every=100",
     "predictive_model.instance.hidden_size=4",
+    "predictive_model.instance.num_layers=1",
 )
 
 
@@ -32,12 +34,21 @@ def submit(tmp_path):
     """Submits a sweep of train_model into a folder under a hostile path; returns it, with what the program said."""
 
     def _submit(*arguments) -> tuple[SweepDirectory, subprocess.CompletedProcess]:
-        command = [sys.executable, str(ROOT / "simplexity/train_model.py"), "--multirun", "hydra/launcher=slurm"]
-        command += ["cluster=dev", f"hydra.sweep.dir='{tmp_path}/{HOSTILE}'", *TINY, *arguments]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+        done = program(tmp_path, f"hydra.sweep.dir='{tmp_path}/{HOSTILE}'", *TINY, *arguments)
         return SweepDirectory(tmp_path / HOSTILE.replace("\\", "")), done
 
     return _submit
+
+
+def program(folder, *arguments):
+    words = [
+        sys.executable,
+        str(ROOT / "simplexity/train_model.py"),
+        "--multirun",
+        "hydra/launcher=slurm",
+        "cluster=dev",
+    ]
+    return subprocess.run([*words, *arguments], cwd=folder, capture_output=True, text=True, timeout=600)
 
 
 def states(sweep):
@@ -57,15 +68,15 @@ def events(sweep, kind, index=0):
 def test_where_slurm_cancels_what_it_preempts_the_sweep_completes_too(dev_cluster, submit):
     """The batch script submits each task anew; `status` follows it to the new job."""
     cluster = dev_cluster("--preempt-mode=cancel", "--no-user-signal")
-    sweep, done = submit("training.num_train_steps=40000", "seed=0,1,2", "hydra.launcher.wait=false")
+    sweep, done = submit("training.num_train_steps=100000", "seed=0,1", "hydra.launcher.wait=false")
     assert done.returncode == 0, done.stderr
-    (job,) = re.findall("submitted 3 runs as job ([0-9]+), ", done.stdout)
-    cluster.wait_until(lambda: all((sweep.path / f"{index}/metrics.jsonl").exists() for index in range(3)))
-    for index in range(3):
+    (job,) = re.findall("submitted 2 runs as job ([0-9]+), ", done.stdout)
+    cluster.wait_until(lambda: all((sweep.path / f"{index}/metrics.jsonl").exists() for index in (0, 1)))
+    for index in (0, 1):
         cluster.slurm("scontrol", "update", f"JobId={job}_{index}", "Requeue=0")
     cluster.preempt_everything()
     seen = set()
-    cluster.wait_until(lambda: seen.update(states(sweep)) or states(sweep) == [RunState.COMPLETE] * 3)
+    cluster.wait_until(lambda: seen.update(states(sweep)) or states(sweep) == [RunState.COMPLETE] * 2)
     assert seen <= {RunState.RUNNING, RunState.WAITING, RunState.COMPLETE}
     status = read_status(sweep)
     assert all(run.restarts == 1 for run in status.runs)
@@ -147,6 +158,48 @@ def test_one_bad_run_of_twelve_and_nothing_is_submitted(dev_cluster, submit):
 
 
 @pytest.mark.parametrize(
+    ("options", "says"),
+    [("size=60k", "No space left on device; nothing was started"), ("size=1m,ro", "Read-only file system")],
+    ids=["full", "read-only"],
+)
+def test_a_disk_that_takes_no_sweep(dev_cluster, tmp_path, options, says):
+    cluster = dev_cluster(*REQUEUES)
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", disk], capture_output=True).returncode != 0:
+        pytest.skip("a small disk cannot be mounted here: that takes root")
+    try:
+        done = program(tmp_path, "hydra.sweep.dir=disk/sweep", "seed=range(0, 40)", *TINY)
+    finally:
+        subprocess.run(["umount", disk], check=True)
+    assert done.returncode in (1, 2)
+    last = done.stderr.splitlines()[-1]
+    assert f"{disk}/sweep cannot be written: {says}" in last
+    assert "Traceback" not in done.stderr
+    assert cluster.slurm("squeue", "--noheader") == ""
+
+
+def test_of_two_submissions_into_one_folder_one_counts(dev_cluster, tmp_path):
+    cluster = dev_cluster(*REQUEUES)
+    arguments = ("hydra.sweep.dir=sweep", "seed=0,1", "training.num_train_steps=20", "hydra.launcher.wait=false", *TINY)
+    with ThreadPoolExecutor() as both:
+        ends = list(both.map(lambda _: program(tmp_path, *arguments), range(2)))
+    (submitted,) = [done for done in ends if "submitted 2 runs as job " in done.stdout]
+    (other,) = [done for done in ends if done is not submitted]
+    assert "is being submitted or executed by process" in other.stderr or "nothing to submit" in other.stdout
+    sweep = SweepDirectory(tmp_path / "sweep")
+    cluster.wait_until(lambda: states(sweep) == [RunState.COMPLETE] * 2)
+    assert [len(events(sweep, "start", index)) for index in (0, 1)] == [1, 1]
+
+
+def test_nothing_to_sweep_over_is_a_sweep_of_one(dev_cluster, submit):
+    dev_cluster(*REQUEUES)
+    sweep, done = submit("training.num_train_steps=20", "predictive_model.load_checkpoint_from='a \"q\" $HOME\nü'")
+    assert done.returncode == 0, done.stderr
+    assert states(sweep) == [RunState.COMPLETE]
+
+
+@pytest.mark.parametrize(
     ("option", "state"),
     [("--cpus=2", RunState.MISSING), ("--accounting", RunState.CANCELLED)],
     ids=["without-accounting", "with-accounting"],
@@ -164,14 +217,14 @@ def test_what_slurm_has_forgotten(dev_cluster, submit, option, state):
 
 def test_what_was_cancelled_stays_so_until_it_is_retried(dev_cluster, submit):
     cluster = dev_cluster(*REQUEUES)
-    sweep, _ = submit("training.num_train_steps=200000", "seed=0,1", "hydra.launcher.wait=false")
+    sweep, _ = submit("training.num_train_steps=10000000", "seed=0,1", "hydra.launcher.wait=false")
     try:
         cluster.wait_until(lambda: (sweep.path / "0/metrics.jsonl").exists())
-        again = submit("training.num_train_steps=200000", "seed=0,1", "hydra.launcher.wait=false")[1]
+        again = submit("training.num_train_steps=10000000", "seed=0,1", "hydra.launcher.wait=false")[1]
         assert "nothing to submit" in again.stdout
         assert command("cancel", str(sweep.path)).returncode == 0
         cluster.wait_until(lambda: set(states(sweep)) == {RunState.CANCELLED})
-        other = submit("training.num_train_steps=200000", "seed=0,7", "hydra.launcher.wait=false")[1]
+        other = submit("training.num_train_steps=10000000", "seed=0,7", "hydra.launcher.wait=false")[1]
         assert other.returncode == 2
         assert "it has a run 1 with another config" in other.stderr
         assert command("retry", str(sweep.path)).returncode == 0

@@ -48,6 +48,7 @@ def sweep(dev_cluster, tmp_path, cache):
     command = [sys.executable, str(ROOT / "simplexity/train_model.py"), "--multirun", "hydra/launcher=slurm"]
     command += ["cluster=dev", f"hydra.sweep.dir='{folder}'", *TINY, *SWEPT]
     with subprocess.Popen(command, cwd=tmp_path, env=environment(cache), stdout=subprocess.PIPE, text=True) as driver:
+        assert driver.stdout is not None
         for line in driver.stdout:
             if line.startswith("submitted 12 runs as job "):
                 driver.kill()

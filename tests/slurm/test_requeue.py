@@ -1,55 +1,16 @@
 """The exit-code contract on a real SLURM: what is stopped comes back exactly once, what is cancelled does not."""
 
-import os
 import signal
-import time
-from typing import NamedTuple
 
 import pytest
 
-from tests.slurm.conftest import LIMIT_S, DevCluster, Sweep
-
-pytestmark = pytest.mark.slurm
+pytestmark = [pytest.mark.slurm, pytest.mark.usefixtures("patience")]
 
 REQUEUES = ("--preempt-mode=requeue",)
 SIGTERM_ONLY = ("--preempt-mode=requeue", "--no-user-signal")
 ACCOUNTED = ("--preempt-mode=requeue", "--accounting")
 CANCELS = ("--preempt-mode=cancel", "--no-user-signal")
 CANCELS_AT_ONCE = ("--preempt-mode=cancel", "--no-user-signal", "--grace=0")
-
-
-class Patience(NamedTuple):
-    """Sweeps that take minutes and no CPU."""
-
-    cluster: DevCluster
-    orphaned: Sweep
-    saving: Sweep
-    hanging: Sweep
-
-
-@pytest.fixture(scope="module", autouse=True)
-def patience(clusters, tmp_path_factory) -> Patience:
-    """They go on, on a cluster of their own, while the other tests of this module run; the last two wait for them.
-
-    The first wanted to be requeued while there was no controller. Of the others, which need more than the least time
-    limit that SLURM has, one saves when it is told to, and one never leaves until SLURM kills it.
-    """
-    cluster = clusters("--nodes=1")
-    folders = [tmp_path_factory.mktemp(name) / "sweep" for name in ("orphaned", "saving", "hanging")]
-    limit = {"time_limit_minutes": 1, "signal_lead_s": 5}
-    with cluster.environment():
-        orphaned = cluster.sweep(folders[0], 1, work={"starts": 2, "save_s": 1})
-        orphaned.wait_for_start()
-        cluster.slurm("scancel", "--signal=USR2", orphaned.job_id)
-        os.kill(cluster.pid("slurmctld"), signal.SIGTERM)
-        deadline = time.monotonic() + LIMIT_S
-        while "no answer from SLURM" not in orphaned.log(0):  # no `wait_until`, which asks the controller
-            assert time.monotonic() < deadline
-            time.sleep(0.2)
-        cluster.up()
-        saving = cluster.sweep(folders[1], 1, work={"steps": 1810}, **limit)
-        hanging = cluster.sweep(folders[2], 1, work={"starts": 2, "hangs": True}, **limit)
-    return Patience(cluster, orphaned, saving, hanging)
 
 
 @pytest.mark.parametrize(
@@ -161,6 +122,7 @@ def test_the_request_to_requeue_outlasts_a_restart_of_the_controller(patience):
     assert patience.orphaned.took_each_step_once(0)
 
 
+@pytest.mark.timeout(900)
 def test_runs_that_need_more_than_their_time_limit_complete(patience):
     """180 s of work in steps of 0.1 s are three times the limit; none is lost."""
     saving, hanging = patience.saving, patience.hanging

@@ -43,7 +43,7 @@ class Witness(threading.Thread):
         self.join()
 
     def run(self) -> None:
-        while not self._stop_asked.wait(0.5):
+        while not self._stop_asked.wait(1):
             try:
                 self._sample()
             except Exception as error:

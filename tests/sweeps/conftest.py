@@ -82,12 +82,12 @@ class Notes:
 def execute():
     """Executes all runs of a sweep by the stand-in -> outcomes, and what the progress was told."""
 
-    def run(sweep: SweepDirectory, slots: int = 2, at_start=None) -> tuple[list[Outcome], Notes]:
+    def run(sweep: SweepDirectory, slots: int = 2, at_start=None, cores=((), ())) -> tuple[list[Outcome], Notes]:
         notes = Notes(at_start)
         manifest = sweep.read_manifest()
         with PreemptionGuard() as guard:
             outcomes = execute_locally(
-                sweep, manifest.runs, [Slot((), {})] * slots, guard, notes,
+                sweep, manifest.runs, [Slot(own, {}) for own in cores[:slots]], guard, notes,
                 working_folder=Path(manifest.working_folder), worker=WORKER,
             )  # fmt: skip
         return outcomes, notes

@@ -49,6 +49,20 @@ def test_what_wants_to_be_started_again_is(make_sweep, execute):
     assert (sweep.log_path(0)).read_text() == "begins at 0\nbegins at 2\n"
 
 
+def test_no_more_at_a_time_than_there_is_room_for_each_on_its_own_cores(make_sweep, execute):
+    cores = sorted(os.sched_getaffinity(0))[:2]
+    sweep = make_sweep(*[{"step_s": 0.2}] * 6)
+    execute(sweep, cores=[(core,) for core in cores])
+    folders = [sweep.path / str(index) for index in range(6)]
+    assert {(folder / "cores").read_text() for folder in folders} == {f"[{core}]" for core in cores}
+    changes = []
+    for folder in folders:
+        times = [event.time for event in read_ledger(folder / "run.jsonl")]
+        changes += [(times[0], 1), (times[-1], -1)]
+    at_a_time = [sum(change for _, change in sorted(changes)[: i + 1]) for i in range(len(changes))]
+    assert max(at_a_time) == len(cores)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_asked_to_stop_all_save(make_sweep, execute, number):
     sweep = make_sweep(*[{"steps": 400, "step_s": 0.05}] * 3)
