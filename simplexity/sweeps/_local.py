@@ -44,6 +44,9 @@ class Progress(Protocol):
     def ended(self, outcome: Outcome) -> None:
         """Nothing more will happen to the run."""
 
+    def stopping(self) -> None:
+        """Those that are going on have been told to save and leave; no others start."""
+
     def tick(self) -> None:
         """Called about ten times a second."""
 
@@ -100,6 +103,7 @@ def execute_locally(
             told = True
             for one in workers:
                 one.process.send_signal(signal.SIGTERM)
+            progress.stopping()
         for one in [one for one in workers if one.process.poll() is not None]:
             workers.remove(one)
             free.append(one.slot)

@@ -47,6 +47,9 @@ class PlainProgress:
             self._complete += outcome.state == RunState.COMPLETE
             print(f"{self._complete}/{self._num_runs} complete: {outcome_text(outcome, self._common)}", flush=True)
 
+    def stopping(self) -> None:
+        """Says nothing: what asks to stop has its own answer."""
+
     def tick(self) -> None:
         """Does nothing: there is nothing to redraw."""
 
@@ -86,6 +89,10 @@ class LiveProgress:
         self._complete += outcome.state == RunState.COMPLETE
         self._failed += outcome.state == RunState.FAILED
         self._console.print(outcome_text(outcome, self._common), soft_wrap=True)
+
+    def stopping(self) -> None:
+        # The answer to Ctrl-C was written where the next picture is drawn.
+        self._console.print("stopping: the runs save; Ctrl-C again leaves at once, and they save all the same")
 
     def tick(self) -> None:
         now = time.monotonic()

@@ -65,13 +65,16 @@ class Notes:
     """Keeps what it is told of a sweep's progress, and does something at the first start."""
 
     def __init__(self, at_start=None):
-        self.starts, self.ends, self._at_start = [], [], at_start
+        self.starts, self.ends, self.was_told, self._at_start = [], [], False, at_start
 
     def started(self, run: SweepRun) -> None:
         self.starts.append(run.index)
 
     def ended(self, outcome: Outcome) -> None:
         self.ends.append(outcome.run.index)
+
+    def stopping(self) -> None:
+        self.was_told = True
 
     def tick(self) -> None:
         if self._at_start is not None and self._at_start():

@@ -75,6 +75,7 @@ def test_asked_to_stop_all_save(make_sweep, execute, number):
 
     outcomes, notes = execute(sweep, at_start=stop)
     assert states(outcomes) == [RunState.STOPPED] * 3
+    assert notes.was_told
     assert notes.starts == [0, 1]
     assert events(sweep, 0)[-2:] == [EventKind.CHECKPOINT, EventKind.PREEMPTED]
     assert [run.state for run in read_status(sweep).runs] == [RunState.STOPPED, RunState.STOPPED, RunState.MISSING]

@@ -34,6 +34,16 @@ def test_sorting(rows, key, descending, expected):
     assert [row["run"] for row in sort_rows(rows, key, descending=descending)] == expected
 
 
+def test_the_last_part_of_a_key_will_do():
+    rows = [
+        {"run": 0, "a.rate": "2", "b.size": "1", "c.size": "3"},
+        {"run": 1, "a.rate": "1", "b.size": "1", "c.size": "3"},
+    ]
+    assert [row["run"] for row in sort_rows(rows, "rate")] == [1, 0]
+    with pytest.raises(ValueError, match="no column size"):
+        sort_rows(rows, "size")
+
+
 def test_an_unknown_column(rows):
     with pytest.raises(ValueError, match=r"`--sort`: there is no column los; there are run, state, lr, seed"):
         sort_rows(rows, "los")

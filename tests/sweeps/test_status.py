@@ -7,7 +7,7 @@ import pytest
 
 from simplexity.cluster import AccountedTask, QueuedTask, SlurmError
 from simplexity.runs import EventKind, Ledger, RunLock
-from simplexity.sweeps import RunState, _slurm_prospects, read_status, select_for_retry, status_text
+from simplexity.sweeps import RunState, _slurm_prospects, describe, read_status, select_for_retry, status_text
 from simplexity.sweeps._submissions import record_submission
 
 START, SAVED, PREEMPTED, FAILED = EventKind.START, EventKind.CHECKPOINT, EventKind.PREEMPTED, EventKind.FAILED
@@ -175,6 +175,12 @@ def test_the_table_says_it_all(make_sweep, execute):
     assert "3 runs: 2 complete, 1 failed; 1 restart; " in text
     assert "run 1 failed: RuntimeError: the loss is not finite" in text
     assert text.endswith("to start the others again: simplexity retry 'my sweep'")
+
+
+def test_keys_are_short_where_that_is_clear():
+    swept = ("seed=1", "training.optimizer.instance.learning_rate=0.1", "a.size=2", "b.size=3")
+    assert describe(swept, frozenset({"seed=1"}), short=True) == "learning_rate=0.1 a.size=2 b.size=3"
+    assert describe(swept[:2]) == "seed=1 training.optimizer.instance.learning_rate=0.1"
 
 
 def test_a_low_terminal_shows_what_matters(make_sweep, execute):

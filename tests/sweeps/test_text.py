@@ -31,3 +31,14 @@ def test_columns_are_aligned(width):
     if width is not None:
         assert "…" in lines[1]
         assert lines[1].endswith("日本  1.5") or lines[1].endswith("日本   1.5")
+
+
+def test_a_narrow_terminal_does_without_the_least_columns():
+    header, row = ("run", "overrides", "node", "rate", "loss"), ("0", "learning_rate=0.01", "node17", "3.5", "0.7")
+    lines = [table(header, [row], width, 1, (2, 3))[1] for width in (60, 36, 30, 24)]
+    assert [line.split() for line in lines] == [
+        ["0", "learning_rate=0.01", "node17", "3.5", "0.7"],
+        ["0", "learning_rate=0.01", "3.5", "0.7"],
+        ["0", "learning_rate=0.01", "0.7"],
+        ["0", "…ng_rate=0.01", "0.7"],
+    ]

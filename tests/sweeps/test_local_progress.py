@@ -1,0 +1,39 @@
+import sys
+
+import pytest
+
+from tests.sweeps.conftest import WORKER
+from tests.terminal import on_terminal
+
+DRIVE = """
+import pathlib, sys
+from simplexity.cluster import PreemptionGuard
+from simplexity.sweeps import SweepDirectory, conclude, execute_locally
+from simplexity.sweeps._local_progress import LiveProgress
+from simplexity.sweeps._manifest import common_overrides
+from simplexity.sweeps._slots import Slot
+sweep = SweepDirectory.open(pathlib.Path(sys.argv[1]))
+runs = sweep.read_manifest().runs
+with PreemptionGuard() as guard, LiveProgress(sweep, runs, common_overrides(runs)) as progress:
+    outcomes = execute_locally(
+        sweep, runs, [Slot((), {})] * 2, guard, progress, working_folder=sweep.path, worker=sys.argv[2:]
+    )
+sys.exit(conclude(sweep, outcomes))
+"""
+
+
+@pytest.mark.parametrize("columns", [80, 140])
+def test_a_sweep_of_this_machine_on_a_terminal(make_sweep, columns):
+    sweep = make_sweep({}, {"steps": 1000, "step_s": 0.05}, {}, {"raises_at": 2})
+    with on_terminal([sys.executable, "-c", DRIVE, str(sweep.path), *WORKER], columns=columns) as terminal:
+        terminal.read_until("2/4 complete, 1 failed, 1 running")
+        assert "#3 seed=3: failed: RuntimeError: the loss is not finite" in terminal.plain
+        terminal.type("\x03")
+        assert terminal.read_to_end() == 85
+    assert "stopping: the runs save" in terminal.plain
+    assert "#1 seed=1: stopped\n" in terminal.plain
+    written = terminal.plain.splitlines()
+    assert written[-1].startswith("stopped with 2 of 4 runs complete; to go on: simplexity retry ")
+    pictures = [line for line in written if line.startswith("run  ")]
+    assert len(pictures) > 1
+    assert max(map(len, pictures)) <= columns
