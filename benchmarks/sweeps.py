@@ -61,7 +61,7 @@ def submit_command(sweep: SweepDirectory, runs: int) -> list[str]:
 
 
 def pretend_progress(sweep: SweepDirectory) -> None:
-    """Gives three runs of four the files of a run that goes on, and every second of those the end of it."""
+    """Of four runs each, one has not begun, one was stopped, and two are complete."""
     for run in sweep.read_manifest().runs:
         if run.index % 4 == 0:
             continue

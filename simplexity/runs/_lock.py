@@ -25,6 +25,7 @@ from ._slurm_ids import slurm_ids
 _log = logging.getLogger(__name__)
 _GONE = (errno.ENOENT, errno.ESTALE)
 _POLL_S = 0.1
+_RECHECK_S = 0.3
 
 
 class Sighting(NamedTuple):
@@ -230,7 +231,8 @@ class RunLock:
         while not self._stop.wait(self._heartbeat_s):
             # An interrupted file server is no lost lock.
             with suppress(OSError):
-                if not self.still_held() and not self._stop.is_set():
+                # Looked at twice, because a network file system may fail to find a file once.
+                if not self.still_held() and not self._stop.wait(_RECHECK_S) and not self.still_held():
                     self._on_lost()
                     return
                 now_ns = time.time_ns()

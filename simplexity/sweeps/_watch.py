@@ -89,10 +89,11 @@ def _watch_on_terminal(sweep: SweepDirectory, shown_path: str, sleep: _Sleep) ->
         while True:
             status = read_status(sweep)
             columns, lines = shutil.get_terminal_size()
-            live.update(Text(status_text(shown_path, status, width=columns, height=lines), no_wrap=True), refresh=True)
+            text = status_text(shown_path, status, width=columns, height=lines)
+            live.update(Text(text, no_wrap=True), refresh=True)
             if status.has_ended or sleep(_pause_s(status)):
                 break
-    print(status_text(shown_path, status, width=shutil.get_terminal_size().columns), flush=True)
+    print(text, flush=True)
     return status
 
 
