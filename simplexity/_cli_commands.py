@@ -1,6 +1,7 @@
 """The commands of `simplexity`. Each reads files first and asks SLURM second."""
 
 import argparse
+import shlex
 import shutil
 import sys
 from collections.abc import Callable, Sequence
@@ -9,6 +10,7 @@ from pathlib import Path
 from simplexity.cluster import PreemptionGuard
 from simplexity.runs import ExitCode, RunDirectory
 from simplexity.sweeps import (
+    RunState,
     SweepDirectory,
     cancel,
     display_path,
@@ -40,11 +42,15 @@ def run_command(arguments: Sequence[str] | None, guard: PreemptionGuard) -> int:
 
 def _status(arguments: argparse.Namespace, guard: PreemptionGuard) -> int:
     sweep = SweepDirectory.open(arguments.sweep_dir)
-    if arguments.watch:
-        watch(sweep)
-    else:
-        print(status_text(display_path(sweep.path), read_status(sweep), width=_terminal_width()))
-    return ExitCode.COMPLETE
+    path = display_path(sweep.path)
+    if not arguments.watch:
+        print(status_text(path, read_status(sweep), width=_terminal_width()))
+        return ExitCode.COMPLETE
+    status = watch(sweep)
+    if not status.has_ended:
+        print(f"the runs go on; to follow them again: simplexity status {shlex.quote(path)} --watch")
+        return ExitCode.COMPLETE
+    return ExitCode.COMPLETE if status.counts[RunState.COMPLETE] == len(status.runs) else ExitCode.FAILED
 
 
 def _results(arguments: argparse.Namespace, guard: PreemptionGuard) -> int:
@@ -125,7 +131,9 @@ def _parser() -> argparse.ArgumentParser:
         return added
 
     status = add_for_sweep("status", _status, "How each run of a sweep stands, and where the time goes.")
-    status.add_argument("--watch", action="store_true", help="go on until the sweep ends; Ctrl-C leaves it alone")
+    status.add_argument(
+        "--watch", action="store_true", help="go on until the sweep ends; exit code 0 if all is complete"
+    )
     results = add_for_sweep("results", _results, "Overrides against final metrics, failed runs included.")
     results.add_argument("--csv", metavar="FILE", type=Path, help="write all columns to a file")
     results.add_argument("--sort", metavar="KEY", help="sort by a column, such as loss or seed")

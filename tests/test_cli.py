@@ -53,7 +53,7 @@ def test_status_and_results(sweep, capfd):
 
 
 def test_watching_what_has_ended_ends(sweep, capfd):
-    assert main(["status", str(sweep.path), "--watch"]) == 0
+    assert main(["status", str(sweep.path), "--watch"]) == 1
     assert capfd.readouterr().out.startswith("2 runs: 1 complete, 1 failed")
 
 

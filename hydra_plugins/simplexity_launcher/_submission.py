@@ -1,9 +1,11 @@
 """A prepared batch of runs, submitted, shown or followed."""
 
 import logging
+import os
 import shlex
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from hydra.core.utils import JobReturn
 from omegaconf import DictConfig
@@ -54,8 +56,18 @@ def submit_batch(sweep: SweepDirectory, manifest: Manifest, prepared: Sequence[P
     _log.info("to follow them: %s", _follow_command(sweep))
 
 
+def become_watcher(sweep: SweepDirectory) -> NoReturn:
+    """This process goes on as `simplexity status --watch`.
+
+    It may take days, and a login node has better use for the memory of JAX and of all configs.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "simplexity.cli", "status", str(sweep.path), "--watch"])
+
+
 def follow(sweep: SweepDirectory, manifest: Manifest, prepared: Sequence[PreparedRun]) -> list[JobReturn]:
-    """Shows the sweep until it has ended.
+    """Shows the sweep until it has ended, for a sweeper that goes on from how its runs end.
 
     Raises:
         SystemExit: If somebody leaves it to itself.

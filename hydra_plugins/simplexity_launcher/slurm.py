@@ -59,7 +59,7 @@ class SlurmLauncher(Launcher):
         self._loader: ConfigLoaderImpl = hydra_context.config_loader  # pyright: ignore[reportAttributeAccessIssue]
         self._sweep_path = Path(config.hydra.sweep.dir).absolute()
         try:
-            if "optuna" in config.hydra.sweeper._target_ and not self._wait:
+            if self._searches() and not self._wait:
                 message = "must be true for a search, which goes on from the losses of each batch"
                 raise ConfigError([Problem("hydra.launcher.wait", message)])
             if not self._dry_run:
@@ -81,7 +81,7 @@ class SlurmLauncher(Launcher):
             initial_job_idx: Index of the first.
 
         Returns:
-            How each ended; nothing if it does not wait.
+            How each ended; nothing if it does not wait. If it waits for the only batch of a grid, it does not return.
 
         Raises:
             ConfigError: With every mistake in any run, before the first is submitted.
@@ -93,7 +93,7 @@ class SlurmLauncher(Launcher):
         from simplexity.sweeps import SweepDirectory
 
         from ._preparation import discard_if_empty, prepare, register
-        from ._submission import follow, show, submit_batch
+        from ._submission import become_watcher, follow, show, submit_batch
 
         sweep = SweepDirectory(self._sweep_path)
         # Ctrl-C between the first and the last sbatch would leave jobs that no file tells of.
@@ -109,7 +109,14 @@ class SlurmLauncher(Launcher):
             with sweep.lock():
                 manifest = register(sweep, self._config, self._launch, prepared)
                 submit_batch(sweep, manifest, prepared)
-        return follow(sweep, manifest, prepared) if self._wait else []
+        if not self._wait:
+            return []
+        if self._config.hydra.sweeper.get("max_batch_size") is None and not self._searches():
+            become_watcher(sweep)
+        return follow(sweep, manifest, prepared)
+
+    def _searches(self) -> bool:
+        return "optuna" in self._config.hydra.sweeper._target_
 
     def _profile(self) -> "ClusterProfile":
         from hydra.utils import instantiate

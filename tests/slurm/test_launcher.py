@@ -83,7 +83,7 @@ def test_a_failed_run_is_shown_and_retried_alone(dev_cluster, submit):
     cluster = dev_cluster(*REQUEUES)
     sweep, done = submit("training.num_train_steps=20", "predictive_model.load_checkpoint_step=null,20")
     assert done.returncode == 1
-    assert "1 of 2 runs failed: #1" in done.stderr
+    assert "2 runs: 1 complete, 1 failed" in done.stdout
     assert states(sweep) == [RunState.COMPLETE, RunState.FAILED]
     (job,) = re.findall("submitted 2 runs as job ([0-9]+), ", done.stdout)
     assert [queued_tasks([job])[f"{job}_{index}"].state for index in (0, 1)] == ["COMPLETED", "FAILED"]

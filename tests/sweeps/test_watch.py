@@ -23,6 +23,8 @@ def test_a_sweep_on_a_terminal_until_ctrl_c(make_sweep, columns):
     # The table was on a screen of its own, and its last state stays.
     last = terminal.plain[terminal.plain.rindex("run  ") :].splitlines()
     assert last[2].split()[:3] == ["1", "seed=1", "running"]
+    assert last[-1].startswith("the runs go on; to follow them again: simplexity status ")
+    del last[-1]
     assert max(map(len, last)) <= columns
     assert "\x1b[?1049h" in terminal.written
     assert terminal.written.rindex("\x1b[?1049l") < terminal.written.rindex("run  ")
