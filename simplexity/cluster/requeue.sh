@@ -3,11 +3,12 @@
 #
 #   run_and_requeue COMMAND...    COMMAND should be `srun ...`: only a job step gets the signal of --signal.
 #
-# COMMAND's exit code 85 says "I was stopped and have saved: bring me back". Any other is returned: 0 is the end,
-# and the rest makes SLURM show the job as FAILED. The script that uses it defines `resubmit`, which submits this array
+# COMMAND's exit code 85 says "I was stopped and have saved: bring me back". So does a death of the signals that stop a
+# run, which a container or a Python that is still starting cannot handle yet. Any other is returned: 0 is the end, and
+# the rest makes SLURM show the job as FAILED. The script that uses it defines `resubmit`, which submits this array
 # task or job anew through `submit_from_job`, for clusters that refuse to requeue.
 
-readonly REQUEUE_ME=85
+readonly REQUEUE_ME=85 KILLED_BY_USR1=138 KILLED_BY_USR2=140 KILLED_BY_TERM=143
 export SLURM_TIME_FORMAT=standard # for the dates of scontrol that are compared below
 
 say() { echo "$(date +%FT%T) batch script: $*" >&2; }
@@ -105,6 +106,10 @@ run_and_requeue() {
   wait "$payload"
   code=$?
   trap : TERM
-  if ((code == REQUEUE_ME)) && [[ -z $came_back ]]; then come_back; fi
+  case $code in
+    "$REQUEUE_ME" | "$KILLED_BY_USR1" | "$KILLED_BY_USR2" | "$KILLED_BY_TERM")
+      if [[ -z $came_back ]]; then come_back; fi
+      ;;
+  esac
   return "$code"
 }

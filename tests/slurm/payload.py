@@ -2,7 +2,8 @@
 
 As an array task: `payload.py --sweep FOLDER --index N`; as run_experiment.py: `payload.py hydra.run.dir=FOLDER ...`.
 What it is to do stands in the variable PAYLOAD, as JSON: it counts to `steps`, and on until it has been started
-`starts` times; told to stop, it takes `save_s` to save, or never saves if it `hangs`.
+`starts` times; told to stop, it takes `save_s` to save, or never saves if it `hangs`. If it is `unready`, the first
+start handles no signals.
 """
 
 import json
@@ -14,18 +15,19 @@ from pathlib import Path
 
 
 def main(arguments: list[str]) -> int:
-    work = {"steps": 20, "starts": 1, "step_s": 0.1, "save_s": 0.0, "exit_code": 0, "hangs": False}
+    work = {"steps": 20, "starts": 1, "step_s": 0.1, "save_s": 0.0, "exit_code": 0, "hangs": False, "unready": False}
     work |= json.loads(os.environ.get("PAYLOAD", "{}"))
     folder = run_folder(arguments)
     folder.mkdir(parents=True, exist_ok=True)
+    note(folder / "starts", f"{os.environ['SLURM_JOB_ID']} {os.environ.get('SLURM_RESTART_COUNT', '0')}")
+    starts = len((folder / "starts").read_text().splitlines())
     told = []
     for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
-        signal.signal(number, lambda number, _: told.append(number))
-    note(folder / "starts", f"{os.environ['SLURM_JOB_ID']} {os.environ.get('SLURM_RESTART_COUNT', '0')}")
+        if starts > 1 or not work["unready"]:
+            signal.signal(number, lambda number, _: told.append(number))
     note(folder / "arguments", json.dumps(arguments))
     saved = folder / "saved"
     step = int(saved.read_text()) if saved.exists() else 0
-    starts = len((folder / "starts").read_text().splitlines())
     while step < work["steps"] or starts < work["starts"]:
         time.sleep(work["step_s"])
         note(folder / "steps", str(step))

@@ -98,11 +98,11 @@ def test_every_run_ends_as_if_nothing_had_been_taken_away(sweep, dev_cluster, tm
 
 
 def start_references(folders: list[Path], references: Path, cache: Path) -> subprocess.Popen:
-    """The same runs, one after the other in a process that nobody stops; it takes what processor the sweep leaves."""
+    """The same runs, one after the other in a process that nobody stops."""
     for folder in folders:
         (references / folder.name).mkdir(parents=True)
         (references / folder.name / "config.yaml").write_bytes((folder / "config.yaml").read_bytes())
-    command = ["nice", sys.executable, "-c", REFERENCE, *(references / folder.name for folder in folders)]
+    command = [sys.executable, "-c", REFERENCE, *(references / folder.name for folder in folders)]
     return subprocess.Popen(command, env=environment(cache), stdout=subprocess.DEVNULL)
 
 

@@ -83,6 +83,15 @@ def test_a_task_that_slurm_refuses_to_requeue_is_submitted_anew(dev_cluster, tmp
         assert sweep.took_each_step_once(index)
 
 
+def test_a_run_that_dies_of_the_signal_before_it_can_handle_it_comes_back(dev_cluster, tmp_path):
+    cluster = dev_cluster(*CANCELS)
+    sweep = cluster.sweep(tmp_path / "sweep", 1, work={"starts": 2, "unready": True})
+    sweep.wait_for_start()
+    cluster.slurm("scancel", "--signal=USR2", sweep.job_id)
+    sweep.wait_for_end()
+    assert [line.split()[1] for line in sweep.lines(0, "starts")] == ["0", "1"]
+
+
 @pytest.mark.parametrize("options", [REQUEUES, CANCELS], ids=["requeue", "cancel"])
 def test_a_node_that_fails_gives_its_task_back(dev_cluster, tmp_path, options):
     cluster = dev_cluster(*options)
