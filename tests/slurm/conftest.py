@@ -15,6 +15,7 @@ from typing import NamedTuple
 import pytest
 
 from simplexity.cluster import ClusterProfile, QueuedTask, batch_script, queued_tasks, split_into_arrays, submit
+from tests.slurm.witness import wait_for_death
 
 DEV_CLUSTER = Path(__file__).parents[2] / "slurm" / "dev-cluster"
 PAYLOAD = Path(__file__).parent / "payload.py"
@@ -203,8 +204,9 @@ def patience(clusters, tmp_path_factory) -> Patience:
     with cluster.environment():
         orphaned = cluster.sweep(folders[0], 1, work={"starts": 2, "save_s": 1})
         orphaned.wait_for_start()
-        cluster.slurm("scancel", "--signal=USR2", orphaned.job_id)
-        os.kill(cluster.pid("slurmctld"), signal.SIGTERM)
+        os.kill(controller := cluster.pid("slurmctld"), signal.SIGTERM)
+        wait_for_death(controller)
+        os.kill(int(orphaned.lines(0, "pids")[0]), signal.SIGUSR2)
         deadline = time.monotonic() + LIMIT_S
         while "no answer from SLURM" not in orphaned.log(0):  # no `wait_until`, which asks the controller
             assert time.monotonic() < deadline

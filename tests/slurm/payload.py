@@ -26,6 +26,7 @@ def main(arguments: list[str]) -> int:
         if starts > 1 or not work["unready"]:
             signal.signal(number, lambda number, _: told.append(number))
     note(folder / "arguments", json.dumps(arguments))
+    note(folder / "pids", str(os.getpid()))
     saved = folder / "saved"
     step = int(saved.read_text()) if saved.exists() else 0
     while step < work["steps"] or starts < work["starts"]:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from simplexity.cluster import accounted_tasks, cluster_configuration, partitions, queued_tasks
+from tests.slurm.witness import wait_for_death
 
 DEV_CLUSTER = Path(__file__).parents[2] / "slurm" / "dev-cluster"
 
@@ -100,19 +101,10 @@ class TestWithSlurm:
             monkeypatch.setenv("SLURM_CONF", str(folder / "slurm.conf"))
             command = ["sbatch", "--parsable", "--array=0-1", "-o/dev/null", "--wrap=exit $SLURM_ARRAY_TASK_ID"]
             job = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-            deadline = time.monotonic() + 30
+            deadline = time.monotonic() + 240
             while {task.state for task in accounted_tasks([job]).values()} != {"COMPLETED", "FAILED"}:
                 assert time.monotonic() < deadline, queued_tasks([job])
                 time.sleep(0.3)
             assert accounted_tasks([job])[f"{job}_1"].exit_code == 1
         finally:
             call("down", folder)
-
-
-def wait_for_death(pid: int) -> None:
-    """Gone, or a zombie where nothing reaps orphans."""
-    deadline = time.monotonic() + 10
-    stat = Path(f"/proc/{pid}/stat")
-    while stat.exists() and stat.read_text().rpartition(")")[2].split()[0] not in "ZX":
-        assert time.monotonic() < deadline
-        time.sleep(0.1)

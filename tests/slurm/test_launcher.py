@@ -14,6 +14,7 @@ from simplexity.cluster import cancel, queued_tasks
 from simplexity.runs import read_ledger
 from simplexity.sweeps import RunState, SweepDirectory, read_status
 from tests.slurm.witness import is_alive
+from tests.terminal import on_terminal
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow, pytest.mark.usefixtures("patience")]
 
@@ -40,10 +41,13 @@ def submit(tmp_path):
     return _submit
 
 
+def words(*arguments):
+    script = str(ROOT / "simplexity/train_model.py")
+    return [sys.executable, script, "--multirun", "hydra/launcher=slurm", "cluster=dev", *arguments]
+
+
 def program(folder, *arguments):
-    words = [sys.executable, str(ROOT / "simplexity/train_model.py"), "--multirun", "hydra/launcher=slurm"]
-    words += ["cluster=dev", *arguments]
-    return subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=600)
+    return subprocess.run(words(*arguments), cwd=folder, capture_output=True, text=True, timeout=600)
 
 
 def states(sweep):
@@ -187,6 +191,28 @@ def test_nothing_to_sweep_over_is_a_sweep_of_one(dev_cluster, submit):
     sweep, done = submit("training.num_train_steps=20", "predictive_model.load_checkpoint_from='a \"q\" $HOME\nü'")
     assert done.returncode == 0, done.stderr
     assert states(sweep) == [RunState.COMPLETE]
+
+
+def test_ctrl_c_leaves_the_jobs_alone_and_says_how_to_follow_them(dev_cluster, tmp_path):
+    cluster = dev_cluster(*REQUEUES)
+    sweep = SweepDirectory(tmp_path / "sweep")
+    arguments = (f"hydra.sweep.dir={sweep.path}", "seed=0,1", "training.num_train_steps=100000", *TINY)
+    with on_terminal(words(*arguments), columns=80) as terminal:
+        terminal.read_until("2 running")
+        terminal.type("\x03")
+        assert terminal.read_to_end() == 0
+    assert terminal.plain.endswith(f"the runs go on; to follow them again: simplexity status {sweep.path} --watch\n")
+    cluster.wait_until(lambda: states(sweep) == [RunState.COMPLETE] * 2)
+    assert [len(events(sweep, "start", index)) for index in (0, 1)] == [1, 1]
+
+
+def test_a_search_waits_for_its_losses(dev_cluster, submit):
+    dev_cluster(*REQUEUES)
+    search = ("hydra/sweeper=optuna", "hydra.sweeper.n_trials=2", "hydra.sweeper.n_jobs=2")
+    sweep, done = submit("training.num_train_steps=20", "seed=int(interval(1, 9))", *search)
+    assert done.returncode == 0, done.stderr
+    assert states(sweep) == [RunState.COMPLETE] * 2
+    assert "best_loss: " in (sweep.path / "optimization_results.yaml").read_text()
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,11 @@
 It looks at the same things as `simplexity status`, by its own means: squeue, the ledgers' lines, /proc.
 """
 
+import contextlib
 import json
 import subprocess
 import threading
+import time
 from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
@@ -121,3 +123,12 @@ def intervals(folder: Path) -> list[tuple[float, float]]:
     for event in ledger(folder):
         times.setdefault((event["pid"], event["slurm"]["restart_count"]), []).append(event["time"])
     return sorted((min(moments), max(moments)) for moments in times.values())
+
+
+def wait_for_death(pid: int) -> None:
+    """Gone, or a zombie where nothing reaps orphans."""
+    deadline = time.monotonic() + 120
+    with contextlib.suppress(OSError):
+        while Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX":
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
