@@ -56,7 +56,9 @@ class RunDirectory:
             probe.unlink()
         except OSError as error:
             remedy = _REMEDIES.get(error.errno or 0, "choose another")
-            raise RuntimeError(f"the folder {directory.path} cannot be written: {error.strerror}; {remedy}") from None
+            raise RuntimeError(
+                f"the run directory {directory.path} cannot be written: {error.strerror}; {remedy} (`hydra.run.dir`)"
+            ) from None
         return directory
 
     @property
