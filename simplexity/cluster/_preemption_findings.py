@@ -29,10 +29,10 @@ def preemption_findings(answers: SlurmAnswers, profile: ClusterProfile, partitio
 
 def interruption_findings(answers: SlurmAnswers, profile: ClusterProfile) -> Iterator[Finding]:
     """What the other ends of a job do, and how its signals arrive."""
-    limit_s, lead_s = 60 * profile.time_limit_minutes, profile.signal_lead_s
+    minutes, lead_s = profile.time_limit_minutes, profile.signal_lead_s
     kill_wait_s = answers.number("KillWait", 30)
     yield ok(
-        "time limit", f"time_limit_minutes={profile.time_limit_minutes}, signal_lead_s={lead_s}, KillWait={kill_wait_s} s",
+        "time limit", f"time_limit_minutes={minutes}, signal_lead_s={lead_s}, KillWait={kill_wait_s} s",
         f"A run that needs longer gets SIGUSR2 {lead_s} to {lead_s + 60} s before the limit, saves and is requeued.",
     )  # fmt: skip
     timeout_s = answers.number("SlurmdTimeout", 300)
@@ -76,8 +76,8 @@ def _notice(rules: PreemptionRules) -> Finding:
     if rules.grace_time_s == 0:
         return advice(
             "notice", found,
-            f"A preempted run is told by SIGTERM and killed {rules.kill_wait_s} s later; what it has not saved by then, "
-            "it does again.",
+            f"A preempted run is told by SIGTERM and killed {rules.kill_wait_s} s later; what it has not saved by "
+            "then, it does again.",
             "ask the site for a GraceTime; until then save often (`persistence.instance.save_every_minutes`)",
         )  # fmt: skip
     if rules.user_signal:

@@ -50,10 +50,8 @@ def preemption_rules(answers: SlurmAnswers, partition: str, qos: str | None) -> 
         mode, source, preempted_by, grace_s = _by_partition(answers, partition)
     else:
         mode, source, preempted_by, grace_s = "OFF", f"PreemptType={kind or 'none'}", "", 0
-    if not preempted_by:
-        mode = "OFF"
     return PreemptionRules(
-        mode=mode,
+        mode=mode if preempted_by else "OFF",
         source=source,
         preempted_by=preempted_by,
         grace_time_s=grace_s,
@@ -89,7 +87,11 @@ def _by_qos(answers: SlurmAnswers, partition: str, qos: str | None) -> tuple[Mod
 
 def _mode(word: str) -> Mode:
     """The mode in a setting such as GANG,SUSPEND or REQUEUE,WITHIN."""
-    return next((mode for mode in _MODES if mode in word.upper().split(",")), "OFF")
+    words = word.upper().split(",")
+    for mode in _MODES:
+        if mode in words:
+            return mode
+    return "OFF"
 
 
 def _user_signal(answers: SlurmAnswers) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from ._finding import Finding, advice, ok, problem
+from ._finding import Finding, ok, problem
 from ._profile import ClusterProfile
 from ._slurm_answers import SlurmAnswers, parse_duration
 
@@ -41,7 +41,8 @@ def _partition(answers: SlurmAnswers, profile: ClusterProfile, name: str) -> Fin
     if entry.get("State", "UP") != "UP" or not up:
         state = entry.get("State", "UP")
         return problem(
-            "partition", f"{found}, State={state}", "Jobs wait until the site brings it up.", "choose another `partition`"
+            "partition", f"{found}, State={state}", "Jobs wait until the site brings it up.",
+            "choose another `partition`",
         )  # fmt: skip
     limit_s = parse_duration(limit)
     if limit_s is not None and 60 * profile.time_limit_minutes > limit_s:

@@ -13,6 +13,7 @@ from simplexity.cluster import (
     Finding,
     PreemptionGuard,
     PreemptionRules,
+    Severity,
     SlurmAnswers,
     SlurmError,
     accounting_finding,
@@ -67,16 +68,20 @@ def examine(
     except SlurmError as error:
         answers = None
         yield _no_slurm(error)
+        with_job = False
     else:
-        yield from _slurm_findings(answers, rehearsal)
+        request = _request_finding(rehearsal)
+        with_job = with_job and request.severity == Severity.OK
+        yield from _slurm_findings(answers, profile, request)
     tell("trying out folders")
-    yield folder_finding("folder", rehearsal.folder, "hydra.sweep.dir")
+    folder = folder_finding("folder", rehearsal.folder, "hydra.sweep.dir")
+    yield folder
     if profile.cache_folder is not None:
         yield folder_finding("cache folder", Path(profile.cache_folder).absolute(), "cache_folder")
     yield image_finding(profile.container, sys.executable, Path.cwd())
     tell("reading ledgers")
     stops = read_stops(stopped_runs)
-    if answers is not None and with_job:
+    if with_job and folder.severity != Severity.PROBLEM:
         yield from rehearse(rehearsal, guard, tell, stops)
     tell("")
     if answers is not None:
@@ -88,25 +93,32 @@ def _no_slurm(error: SlurmError) -> Finding:
     if not slurm_is_installed():
         return problem(
             "SLURM", "there is no `sbatch` here", "No job can be submitted from this machine.",
-            "log in where SLURM's programs are; try it out on a throwaway cluster (slurm/dev-cluster up); see the batch "
-            "script with hydra.launcher.dry_run=true; or run sweeps here with hydra/launcher=local",
+            "log in where SLURM's programs are; try it out on a throwaway cluster (slurm/dev-cluster up); see the "
+            "batch script with hydra.launcher.dry_run=true; or run sweeps here with hydra/launcher=local",
+        )  # fmt: skip
+    if "configuration source" in str(error):
+        return problem(
+            "SLURM", "its programs are here, but there is no slurm.conf", "No cluster is known to submit to.",
+            'set SLURM_CONF, or start a throwaway cluster: eval "$(slurm/dev-cluster up)"; without one: '
+            "hydra.launcher.dry_run=true, or hydra/launcher=local",
         )  # fmt: skip
     return problem(
-        "SLURM", str(error), "Nothing can be submitted; jobs that run go on, and `simplexity status` reads their files.",
-        "ask `scontrol ping`; if SLURM_CONF should name another cluster, set it; without a cluster: slurm/dev-cluster up, "
+        "SLURM", str(error),
+        "Nothing can be submitted. Jobs that run go on, and `simplexity status` reads their files.",
+        "ask `scontrol ping`, and see that SLURM_CONF is right; to work without it: slurm/dev-cluster up, "
         "hydra.launcher.dry_run=true, or hydra/launcher=local",
     )  # fmt: skip
 
 
-def _slurm_findings(answers: SlurmAnswers, rehearsal: Rehearsal) -> Iterator[Finding]:
+def _slurm_findings(answers: SlurmAnswers, profile: ClusterProfile, request: Finding) -> Iterator[Finding]:
     configuration = answers.configuration
     version, name = configuration.get("SLURM_VERSION", "?"), configuration.get("ClusterName", "?")
     yield ok("SLURM", f"version {version}, cluster `{name}`", "The controller answers.")
-    yield from partition_findings(answers, rehearsal.profile)
-    yield _request_finding(rehearsal)
-    for partition in _known_partitions(answers, rehearsal.profile):
-        yield from preemption_findings(answers, rehearsal.profile, partition)
-    yield from interruption_findings(answers, rehearsal.profile)
+    yield from partition_findings(answers, profile)
+    yield request
+    for partition in _known_partitions(answers, profile):
+        yield from preemption_findings(answers, profile, partition)
+    yield from interruption_findings(answers, profile)
     yield array_finding(answers)
     yield accounting_finding(answers)
 

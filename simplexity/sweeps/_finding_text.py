@@ -1,5 +1,6 @@
 """Findings as people read them: laid out on a terminal, and a line each anywhere else."""
 
+import re
 import textwrap
 from collections import Counter
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ _SEVERITY_WIDTH = max(len(severity) for severity in Severity)
 _TOPIC_WIDTH = len("node failure")
 _INDENT = 2 + _SEVERITY_WIDTH + 2 + _TOPIC_WIDTH + 2
 _WIDEST = 120
+_UNIT = re.compile(r"(\d) (?=(?:s|ms|min|h|d|MB|GB|%)(?!\w))")
 
 
 class FindingPrinter:
@@ -100,4 +102,7 @@ def summary_line(findings: Sequence[Finding]) -> str:
 
 
 def _wrapped(text: str, width: int, indent: str = "") -> list[str]:
-    return textwrap.wrap(printable(text), width, subsequent_indent=indent, break_on_hyphens=False)
+    # A number stays beside its unit: textwrap breaks lines at plain spaces only.
+    tied = _UNIT.sub("\\1\N{NO-BREAK SPACE}", printable(text))
+    lines = textwrap.wrap(tied, width, subsequent_indent=indent, break_on_hyphens=False)
+    return [line.replace("\N{NO-BREAK SPACE}", " ") for line in lines]

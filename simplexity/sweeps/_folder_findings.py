@@ -38,7 +38,8 @@ def folder_finding(topic: str, folder: Path, key: str) -> Finding:
         reason = os.strerror(error.errno) if error.errno is not None else str(error)
         remedy = "free some of it" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "make it writable"
         return problem(
-            topic, f"{folder} cannot be written: {reason}", "No run could save.", f"{remedy}, or choose another (`{key}`)"
+            topic, f"{folder} cannot be written: {reason}", "No run could save.",
+            f"{remedy}, or choose another (`{key}`)",
         )  # fmt: skip
     finally:
         for parent in missing:
@@ -54,7 +55,8 @@ def folder_finding(topic: str, folder: Path, key: str) -> Finding:
         )  # fmt: skip
     if free < _LITTLE_BYTES:
         return advice(
-            topic, found, "A sweep may fill it; a run whose disk is full ends.", f"free some, or choose another (`{key}`)"
+            topic, found, "A sweep may fill it; a run whose disk is full ends.",
+            f"free some, or choose another (`{key}`)",
         )  # fmt: skip
     if took_s > _SLOW_S:
         return advice(

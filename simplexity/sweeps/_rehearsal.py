@@ -5,6 +5,7 @@ here works there. All that is known of it is read from its files, which also sho
 """
 
 import json
+import math
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -42,9 +43,11 @@ from ._text import duration
 _TOPIC = "test job"
 _TIME_LIMIT_MINUTES = 10
 _SIGNAL_LEAD_S = 30
+_SPARE_MINUTES = 5
 _POLL_S = 1.0
 # A network file system may show files of another machine that much later.
 _VISIBLE_S = 30.0
+_SETTLE_S = 2.0
 _LEAVE_S = 30.0
 _CAME_BACK = ("batch script: requeued ", "batch script: SLURM has requeued ")
 _RESUBMITTED = " in its place"
@@ -101,7 +104,7 @@ class Rehearsal:
         )
 
 
-class _Trouble(Exception):
+class _TroubleError(Exception):
     """The rehearsal cannot go on; carries the finding that says why."""
 
     def __init__(self, finding: Finding):
@@ -123,17 +126,20 @@ def rehearse(
         RuntimeError: If somebody wants to leave.
     """
     sweep = SweepDirectory(rehearsal.folder / f"doctor-{time.strftime('%Y-%m-%d-%H-%M-%S')}")
-    failed = False
+    failed, was_there = False, rehearsal.folder.exists()
     try:
         try:
             yield from _TestJob(rehearsal, sweep, guard, tell).findings(stops)
-        except _Trouble as trouble:
+        except _TroubleError as trouble:
             failed = True
             yield trouble.finding
     finally:
         tell("cancelling the test job")
         _clear_away(sweep, keep=failed and sweep.log_path(0).exists())
         tell("")
+        if not was_there:
+            with suppress(OSError):  # what failed is kept there
+                rehearsal.folder.rmdir()
 
 
 class _TestJob:
@@ -162,19 +168,25 @@ class _TestJob:
         try:
             send_signal(self._task_id, "USR2")
         except SlurmError as error:
-            raise _Trouble(problem("stop", str(error), "A run would not be told to save.", "see the message")) from None
+            remedy = "try again; if that does not help, ask the site whether users may signal their jobs"
+            raise _TroubleError(problem("stop", str(error), "A run would not be told to save.", remedy)) from None
         stop = self._wait_for(EventKind.PREEMPTED)
         if stop.stopping_s is not None:
             stops.append(Stop(stop.stopping_s, "the test job"))
         how = self._wait_for_requeue()
-        yield ok("stop", f"SIGUSR2: saved and left after {stop.stopping_s or 0:.1f} s, {how}", "So a run outlives its job.")
+        took = "" if stop.stopping_s is None else f" after {stop.stopping_s:.1f} s"
+        yield ok("stop", f"SIGUSR2: saved and left{took}, {how}", "So a run outlives its job.")
 
     def _submit(self) -> None:
         profile = self._rehearsal.profile
+        minutes = min(profile.time_limit_minutes, _TIME_LIMIT_MINUTES)
+        # If this process is killed, nobody cancels the job: then it must not be requeued for ever.
+        deadline = f"now+{minutes + math.ceil(self._rehearsal.wait_s / 60) + _SPARE_MINUTES}minutes"
         brief = replace(
             profile,
-            time_limit_minutes=min(profile.time_limit_minutes, _TIME_LIMIT_MINUTES),
+            time_limit_minutes=minutes,
             signal_lead_s=min(profile.signal_lead_s, _SIGNAL_LEAD_S),
+            sbatch_options={**profile.sbatch_options, "deadline": deadline},
         )
         manifest = self._rehearsal.manifest(brief)
         try:
@@ -184,7 +196,7 @@ class _TestJob:
                 self._sweep.write_manifest(manifest)
                 (job_id,) = submit_runs(self._sweep, manifest, [0])
         except SlurmError as error:
-            raise _Trouble(refusal_finding(str(error))) from None
+            raise _TroubleError(refusal_finding(str(error))) from None
         self._task_id = f"{job_id}_0"
 
     def _wait_for(self, kind: EventKind) -> Event:
@@ -197,7 +209,7 @@ class _TestJob:
             if found is not None:
                 return found
             if self._has_ended(status):
-                raise _Trouble(self._failure(status))
+                raise _TroubleError(self._failure(status))
             self._pause()
 
     def _wait_for_requeue(self) -> str:
@@ -210,12 +222,14 @@ class _TestJob:
                 if text.endswith(_RESUBMITTED):
                     return "and was submitted anew, because SLURM refuses to requeue it"
                 if _LOST in text:
-                    raise _Trouble(
+                    raise _TroubleError(
                         problem("stop", text, "A preempted run would not come back.", "simplexity retry SWEEP_DIR")
                     )
             self._pause()
 
     def _environment_findings(self) -> Iterator[Finding]:
+        while not self._directory.environment_path.exists():
+            self._pause()
         record = json.loads(self._directory.environment_path.read_text())[-1]
         devices = ", ".join(record["devices"]) or "none"
         if not wants_gpu(self._rehearsal.profile):
@@ -241,7 +255,8 @@ class _TestJob:
             self._ended_s = None
             return False
         self._ended_s = self._ended_s or time.monotonic()
-        return self._sweep.log_path(0).exists() or time.monotonic() - self._ended_s > _VISIBLE_S
+        patience_s = _SETTLE_S if self._sweep.log_path(0).exists() else _VISIBLE_S
+        return time.monotonic() - self._ended_s > patience_s
 
     def _failure(self, status: RunStatus) -> Finding:
         log = self._sweep.log_path(0)
@@ -264,7 +279,7 @@ class _TestJob:
         if self._guard.wait(_POLL_S):
             raise RuntimeError("interrupted; the test job was cancelled")
         if time.monotonic() > self._deadline_s:
-            raise _Trouble(
+            raise _TroubleError(
                 advice(
                     _TOPIC, f"{self._task_id} after {duration(self._rehearsal.wait_s)}: {now}",
                     "It was cancelled; what it would have shown is not known.",
