@@ -48,5 +48,6 @@ def _defect(path: Path) -> str:
         head = file.read(_DATA_AT + 16)
     if head[_MAGIC_AT : _MAGIC_AT + len(_MAGIC)] != _MAGIC:
         return "not an Apptainer image (SIF)"
-    start, size = struct.unpack_from("<qq", head, _DATA_AT) if len(head) == _DATA_AT + 16 else (0, 1)
-    return "shorter than it says" if path.stat().st_size < start + size else ""
+    if len(head) < _DATA_AT + 16 or path.stat().st_size < sum(struct.unpack_from("<qq", head, _DATA_AT)):
+        return "shorter than it says"
+    return ""

@@ -104,5 +104,6 @@ def summary_line(findings: Sequence[Finding]) -> str:
 def _wrapped(text: str, width: int, indent: str = "") -> list[str]:
     # A number stays beside its unit: textwrap breaks lines at plain spaces only.
     tied = _UNIT.sub("\\1\N{NO-BREAK SPACE}", printable(text))
-    lines = textwrap.wrap(tied, width, subsequent_indent=indent, break_on_hyphens=False)
+    # Nor is a path or a key broken, so that it can be copied.
+    lines = textwrap.wrap(tied, width, subsequent_indent=indent, break_on_hyphens=False, break_long_words=False)
     return [line.replace("\N{NO-BREAK SPACE}", " ") for line in lines]

@@ -61,12 +61,18 @@ def lead_finding(profile: ClusterProfile, stops: Sequence[Stop]) -> Finding:
             topic, f"signal_lead_s={lead_s}, and no stop was measured", "It may be too short for a large model.",
             "let doctor run its test job, or name runs that were stopped before: --runs DIR",
         )  # fmt: skip
-    proposed = proposed_lead_s(max(stops).seconds)
+    longest_s = max(stops).seconds
+    proposed = proposed_lead_s(longest_s)
     share = lead_s / limit_s
     found = f"signal_lead_s={lead_s}; {_measured(stops)}"
-    if lead_s < proposed:
+    if lead_s < longest_s:
         return problem(
-            topic, found, f"A stop as slow as that one needs {proposed} s, to have some to spare.",
+            topic, found, "At its time limit a run is killed while it saves, and does its work again.",
+            f"set `signal_lead_s` to {proposed}",
+        )  # fmt: skip
+    if lead_s < proposed:
+        return advice(
+            topic, found, "Enough for that stop, with little to spare for a slow day.",
             f"set `signal_lead_s` to {proposed}",
         )  # fmt: skip
     if lead_s > 2 * proposed and share > _WASTE:
