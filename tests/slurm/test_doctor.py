@@ -92,12 +92,28 @@ def test_a_test_job_that_does_not_begin_is_cancelled(dev_cluster, doctor):
         cluster.slurm("scancel", blocker)
 
 
+def begin(cluster, folder) -> subprocess.Popen:
+    """A doctor whose test job is running, but does not train yet."""
+    command = [*DOCTOR, *TINY, "--wait", "8"]
+    process = subprocess.Popen(command, cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    cluster.wait_until(lambda: cluster.slurm("squeue", "--noheader", "--format=%T") == "RUNNING", 120)
+    return process
+
+
+def test_where_slurm_refuses_to_requeue_the_job_in_its_place_is_cancelled_too(dev_cluster, tmp_path):
+    cluster = dev_cluster(*REQUEUES)
+    process = begin(cluster, tmp_path)
+    cluster.slurm("scontrol", "update", f"JobId={cluster.slurm('squeue', '--noheader', '--format=%i')}", "Requeue=0")
+    said, _ = process.communicate(timeout=500)
+    assert process.returncode == 0, said
+    assert "and was submitted anew, because SLURM refuses to requeue it" in said
+    assert cluster.slurm("squeue", "--noheader") == ""
+    assert os.listdir(tmp_path) == []
+
+
 def test_ctrl_c_cancels_the_test_job(dev_cluster, tmp_path):
     cluster = dev_cluster(*REQUEUES)
-    process = subprocess.Popen(
-        [*DOCTOR, *TINY], cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
-    cluster.wait_until(lambda: cluster.slurm("squeue", "--noheader", "--format=%T") == "RUNNING", 120)
+    process = begin(cluster, tmp_path)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=120)
     assert process.returncode == 1
