@@ -17,6 +17,7 @@ from simplexity.cluster import (
     SlurmAnswers,
     SlurmError,
     accounting_finding,
+    advice,
     array_finding,
     ask_slurm,
     image_finding,
@@ -36,7 +37,7 @@ from ._directory import SweepDirectory
 from ._folder_findings import folder_finding
 from ._rehearsal import Rehearsal, rehearse
 from ._slurm_submission import plan_arrays, require_slurm
-from ._stop_times import lead_finding, notice_finding, read_stops
+from ._stop_times import Stop, lead_finding, notice_finding, read_stops
 from ._text import duration
 
 
@@ -58,7 +59,7 @@ def examine(
         with_job: Whether to submit the test job.
 
     Raises:
-        RuntimeError: If somebody wants to leave, or a ledger cannot be read.
+        RuntimeError: If somebody wants to leave.
     """
     profile = rehearsal.profile
     tell("asking SLURM")
@@ -78,10 +79,15 @@ def examine(
     yield folder
     if profile.cache_folder is not None:
         yield folder_finding("cache folder", Path(profile.cache_folder).absolute(), "cache_folder")
-    yield image_finding(profile.container, sys.executable, Path.cwd())
+    image = image_finding(profile.container, sys.executable, Path.cwd())
+    yield image
     tell("reading ledgers")
-    stops = read_stops(stopped_runs)
-    if with_job and folder.severity != Severity.PROBLEM:
+    stops: list[Stop] = []
+    try:
+        stops += read_stops(stopped_runs)
+    except RuntimeError as error:
+        yield advice("ledgers", str(error), "How long its runs took to stop is not known.", "name others: --runs DIR")
+    if with_job and Severity.PROBLEM not in (folder.severity, image.severity):
         yield from rehearse(rehearsal, guard, tell, stops)
     tell("")
     if answers is not None:

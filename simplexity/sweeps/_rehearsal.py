@@ -39,6 +39,7 @@ from ._stop_times import Stop
 from ._sweep_status import read_status
 from ._tail import last_lines
 from ._text import duration
+from ._watch import display_path
 
 _TOPIC = "test job"
 _TIME_LIMIT_MINUTES = 10
@@ -268,9 +269,9 @@ class _TestJob:
                 "choose a folder on a shared file system: hydra.sweep.dir=FOLDER",
             )  # fmt: skip
         return problem(
-            _TOPIC, f"{self._task_id} {status.state}{where}: {status.reason or 'it left no reason'}",
+            _TOPIC, f"{self._task_id} {status.state}{where}: {_cause(status, log)}",
             "Every run of a sweep would end so.",
-            f"see {log}; usual causes are `setup`, `environment` and `container`",
+            f"see {display_path(log)}; usual causes are `setup`, `environment` and `container`",
         )  # fmt: skip
 
     def _pause(self) -> None:
@@ -301,6 +302,16 @@ class _TestJob:
 
 def _node(event: Event) -> str:
     return (event.slurm.node if event.slurm is not None else None) or event.host
+
+
+def _cause(status: RunStatus, log: Path) -> str:
+    """Why the run failed: in its own words, or in the last of its log that are not srun's about its exit code."""
+    event = status.summary.last_event
+    if event is None or event.kind != EventKind.FAILED:
+        lines = [line.decode(errors="replace").strip() for line in reversed(last_lines(log, 20))]
+        own = next((line for line in lines if line and not line.startswith(("srun: ", "slurmstepd: "))), "")
+        return own or status.reason or "it left no reason"
+    return status.reason
 
 
 def _clear_away(sweep: SweepDirectory, *, keep: bool) -> None:
