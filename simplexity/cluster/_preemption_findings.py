@@ -7,6 +7,8 @@ from ._preemption_rules import PreemptionRules, preemption_rules
 from ._profile import ClusterProfile
 from ._slurm_answers import SlurmAnswers, leading_number
 
+# The resolution of SLURM's own clock, by the manual of sbatch.
+_EARLY_S = 60
 _REQUEUE_DELAY_S = 120
 
 
@@ -29,12 +31,7 @@ def preemption_findings(answers: SlurmAnswers, profile: ClusterProfile, partitio
 
 def interruption_findings(answers: SlurmAnswers, profile: ClusterProfile) -> Iterator[Finding]:
     """What the other ends of a job do, and how its signals arrive."""
-    minutes, lead_s = profile.time_limit_minutes, profile.signal_lead_s
-    kill_wait_s = answers.number("KillWait", 30)
-    yield ok(
-        "time limit", f"time_limit_minutes={minutes}, signal_lead_s={lead_s}, KillWait={kill_wait_s} s",
-        f"A run that needs longer gets SIGUSR2 {lead_s} to {lead_s + 60} s before the limit, saves and is requeued.",
-    )  # fmt: skip
+    yield _time_limit(answers, profile)
     timeout_s = answers.number("SlurmdTimeout", 300)
     lost = "its work since the last checkpoint (`persistence.instance.save_every_minutes`) is done again"
     yield ok(
@@ -49,6 +46,22 @@ def interruption_findings(answers: SlurmAnswers, profile: ClusterProfile) -> Ite
             f"A run leaves with {85} to be requeued, and this cluster holds jobs that end so.",
             "ask the site to take 85 out of RequeueExitHold; until then: scontrol release JOB",
         )  # fmt: skip
+
+
+def _time_limit(answers: SlurmAnswers, profile: ClusterProfile) -> Finding:
+    minutes, lead_s = profile.time_limit_minutes, profile.signal_lead_s
+    found = f"time_limit_minutes={minutes}, signal_lead_s={lead_s}, KillWait={answers.number('KillWait', 30)} s"
+    earliest_s = lead_s + _EARLY_S
+    if earliest_s >= 60 * minutes:
+        return problem(
+            "time limit", found,
+            f"SLURM may send the signal {_EARLY_S} s early: a run would be told to save as soon as it begins.",
+            f"set `time_limit_minutes` to {earliest_s // 60 + 1} at the least, and better to many times that",
+        )  # fmt: skip
+    return ok(
+        "time limit", found,
+        f"A run that needs longer gets SIGUSR2 {lead_s} to {earliest_s} s before the limit, saves and is requeued.",
+    )  # fmt: skip
 
 
 def _mode(rules: PreemptionRules, partition: str) -> Finding:

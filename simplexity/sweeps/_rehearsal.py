@@ -166,15 +166,16 @@ class _TestJob:
             "A node sees the folder, the software and the config, and trains.",
         )  # fmt: skip
         yield from self._environment_findings()
+        printed = self._sweep.log_path(0).stat().st_size
         try:
             send_signal(self._task_id, "USR2")
         except SlurmError as error:
             remedy = "try again; if that does not help, ask the site whether users may signal their jobs"
             raise _TroubleError(problem("stop", str(error), "A run would not be told to save.", remedy)) from None
-        stop = self._wait_for(EventKind.PREEMPTED)
+        stop = self._wait_for(EventKind.PREEMPTED, after=first_step)
         if stop.stopping_s is not None:
             stops.append(Stop(stop.stopping_s, "the test job"))
-        how = self._wait_for_requeue()
+        how = self._wait_for_requeue(printed)
         took = "" if stop.stopping_s is None else f" after {stop.stopping_s:.1f} s"
         yield ok("stop", f"SIGUSR2: saved and left{took}, {how}", "So a run outlives its job.")
 
@@ -200,23 +201,24 @@ class _TestJob:
             raise _TroubleError(refusal_finding(str(error))) from None
         self._task_id = f"{job_id}_0"
 
-    def _wait_for(self, kind: EventKind) -> Event:
-        """The first event of its kind, once the run has it in its ledger."""
+    def _wait_for(self, kind: EventKind, after: Event | None = None) -> Event:
+        """The first event of its kind, or the first after another, once the run has it in its ledger."""
+        earliest = 0 if after is None else after.sequence + 1
         while True:
             # Before the files: what has ended has then written all it will write.
             (status,) = read_status(self._sweep).runs
             events = read_ledger(self._directory.ledger_path)
-            found = next((event for event in events if event.kind == kind), None)
+            found = next((event for event in events[earliest:] if event.kind == kind), None)
             if found is not None:
                 return found
             if self._has_ended(status):
                 raise _TroubleError(self._failure(status))
             self._pause()
 
-    def _wait_for_requeue(self) -> str:
-        """What the batch script did to bring the run back, in its words."""
+    def _wait_for_requeue(self, printed: int) -> str:
+        """What the batch script did to bring the run back, by what it added to the log's first `printed` bytes."""
         while True:
-            for line in last_lines(self._sweep.log_path(0), 10):
+            for line in self._sweep.log_path(0).read_bytes()[printed:].splitlines():
                 text = line.decode(errors="replace")
                 if any(mark in text for mark in _CAME_BACK):
                     return "and was requeued"

@@ -109,6 +109,14 @@ def test_other_interruptions(recorded, profile, settings, topic, severity, words
     assert bool(finding.change) == (severity != Severity.OK)
 
 
+def test_a_limit_that_the_signal_uses_up(recorded, profile):
+    finding = next(interruption_findings(recorded("user_signal"), profile(time_limit_minutes=2, signal_lead_s=60)))
+    assert (finding.severity, finding.topic) == (Severity.PROBLEM, "time limit")
+    assert "set `time_limit_minutes` to 3 at the least" in finding.change
+    finding = next(interruption_findings(recorded("user_signal"), profile(time_limit_minutes=3, signal_lead_s=60)))
+    assert finding.severity == Severity.OK
+
+
 def test_other_exit_codes_may_be_held(recorded, profile):
     findings = interruption_findings(recorded("user_signal", RequeueExitHold="86,1-9,SPECIAL"), profile())
     assert "requeue" not in [finding.topic for finding in findings]
