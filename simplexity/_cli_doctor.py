@@ -1,9 +1,10 @@
 """`simplexity doctor`: what a run that is submitted from here will meet, without jax."""
 
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
-from simplexity.cluster import PreemptionGuard, Severity
+from simplexity.cluster import Finding, PreemptionGuard, Severity
 from simplexity.composition import ConfigError, plan_for_cluster
 from simplexity.runs import ExitCode
 from simplexity.sweeps import FindingPrinter, Rehearsal, examine, summary_line
@@ -45,11 +46,15 @@ def doctor(
         wait_s=wait_s,
     )
     chosen = any(override.startswith("cluster=") for override in overrides)
-    findings = []
-    with FindingPrinter() as printer:
+    findings: list[Finding] = []
+    folders = stopped_runs or [plan.sweeps_folder, plan.runs_folder]
+    with (
+        FindingPrinter() as printer,
+        # Closed, and the test job cancelled, however this is left.
+        closing(examine(rehearsal, folders, guard, printer.tell, with_job=with_job)) as examination,
+    ):
         printer.title(f"cluster={plan.profile_name}" + ("" if chosen else ", by default; cluster=NAME chooses another"))
-        folders = stopped_runs or [plan.sweeps_folder, plan.runs_folder]
-        for finding in examine(rehearsal, folders, guard, printer.tell, with_job=with_job):
+        for finding in examination:
             printer.show(finding)
             findings.append(finding)
         printer.end(summary_line(findings))

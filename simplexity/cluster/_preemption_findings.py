@@ -10,6 +10,8 @@ from ._slurm_answers import SlurmAnswers, leading_number
 # The resolution of SLURM's own clock, by the manual of sbatch.
 _EARLY_S = 60
 _REQUEUE_DELAY_S = 120
+# As in requeue.sh.
+_REQUEUE_ME = 85
 
 
 def preemption_findings(answers: SlurmAnswers, profile: ClusterProfile, partition: str) -> Iterator[Finding]:
@@ -39,12 +41,12 @@ def interruption_findings(answers: SlurmAnswers, profile: ClusterProfile) -> Ite
         f"A node that dies is noticed after that long. SLURM then requeues the run; {lost}.",
     )  # fmt: skip
     yield _tracking(answers)
-    held = [word for word in answers.words("RequeueExitHold") if _covers(word, 85)]
+    held = [word for word in answers.words("RequeueExitHold") if _covers(word, _REQUEUE_ME)]
     if held:
         yield problem(
             "requeue", f"RequeueExitHold={','.join(held)}",
-            f"A run leaves with {85} to be requeued, and this cluster holds jobs that end so.",
-            "ask the site to take 85 out of RequeueExitHold; until then: scontrol release JOB",
+            f"A run leaves with {_REQUEUE_ME} to be requeued, and this cluster holds jobs that end so.",
+            f"ask the site to take {_REQUEUE_ME} out of RequeueExitHold; until then: scontrol release JOB",
         )  # fmt: skip
 
 

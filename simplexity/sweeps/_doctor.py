@@ -3,7 +3,7 @@
 import re
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -35,7 +35,8 @@ from simplexity.cluster import (
 
 from ._directory import SweepDirectory
 from ._folder_findings import folder_finding
-from ._rehearsal import Rehearsal, rehearse
+from ._rehearsal import Rehearsal
+from ._rehearse import rehearse
 from ._slurm_submission import plan_arrays, require_slurm
 from ._stop_times import Stop, lead_finding, notice_finding, read_stops
 from ._text import duration
@@ -48,7 +49,7 @@ def examine(
     tell: Callable[[str], object],
     *,
     with_job: bool,
-) -> Iterator[Finding]:
+) -> Generator[Finding, None, None]:
     """Everything that can be found out, in the order in which a run meets it.
 
     Args:
