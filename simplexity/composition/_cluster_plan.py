@@ -1,11 +1,13 @@
 """What a sweep would ask of a cluster, read from the same config as the sweep itself."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from simplexity.cluster import ClusterProfile
 
@@ -54,13 +56,23 @@ def read_profile(section: Mapping[str, Any], timeout_min: int | None = None) -> 
     Raises:
         ConfigError: With every mistake in it.
     """
-    values: dict[str, Any] = {"_target_": "simplexity.cluster.ClusterProfile", **section}
+    try:
+        values: dict[str, Any] = {"_target_": "simplexity.cluster.ClusterProfile", **section}
+    except OmegaConfBaseException as error:  # of an interpolation
+        key = str(error.full_key).removeprefix("hydra.launcher.")
+        raise ConfigError([Problem(key, str(error).splitlines()[0])]) from None
     if timeout_min is not None:
         values["time_limit_minutes"] = timeout_min
     if values.get("container") is not None:
         values["container"] = {"_target_": "simplexity.cluster.Container", **values["container"]}
     config = OmegaConf.create(values)
     problems = check_plugin(config, "cluster")
+    missing = sorted({field.name for field in fields(ClusterProfile)} - set(section))
+    if missing:
+        remedy = "begin the profile with `defaults: [gpu, _self_]`, and write only what differs"
+        lacking = {f"cluster.{name}" for name in missing}
+        problems = [problem for problem in problems if problem.path not in lacking]
+        problems.insert(0, Problem("cluster", f"has no {', '.join(missing)}; {remedy}"))
     if problems:
         raise ConfigError(problems)
     return instantiate(config, _convert_="all")
