@@ -19,7 +19,7 @@ from ._sweep_status import read_status
 from ._test_job import TestJob, TestJobError
 
 _POLL_S = 1.0
-_LEAVE_S = 30.0
+_LEAVE_S = 60.0
 
 
 def rehearse(

@@ -38,6 +38,10 @@ def doctor(tmp_path):
     return run
 
 
+def wait_for_empty_queue(cluster) -> None:
+    cluster.wait_until(lambda: cluster.slurm("squeue", "--noheader") == "", 120)
+
+
 def test_all_is_well_and_nothing_remains(dev_cluster, doctor, tmp_path):
     cluster = dev_cluster(*REQUEUES)
     lines = doctor(*TINY, "--wait", "8")
@@ -51,7 +55,7 @@ def test_all_is_well_and_nothing_remains(dev_cluster, doctor, tmp_path):
     assert "cpu:0" in lines["devices"][0]
     assert "and was requeued" in lines["stop"][0]
     assert "the one measured stop took" in lines["signal lead"][0]
-    assert cluster.slurm("squeue", "--noheader") == ""
+    wait_for_empty_queue(cluster)
     assert os.listdir(tmp_path) == []
 
 
@@ -75,25 +79,27 @@ def test_what_a_sweep_would_stumble_over_is_told(dev_cluster, doctor, tmp_path):
     assert "test job" not in refused
     cuda = doctor(*TINY, "cluster.environment.JAX_PLATFORMS=cuda", code=1)["test job"][0]
     assert "JAX_PLATFORMS=cuda, which jax cannot use here" in cuda
-    assert cluster.slurm("squeue", "--noheader") == ""
+    wait_for_empty_queue(cluster)
 
 
 def test_a_test_job_that_does_not_begin_is_cancelled(dev_cluster, doctor):
     cluster = dev_cluster(*REQUEUES)
+    wait_for_empty_queue(cluster)
     blocker = cluster.slurm("sbatch", "--parsable", "-phigh", "-N2", "--exclusive", "-o/dev/null", "--wrap=sleep 600")
     try:
-        cluster.wait_until(lambda: cluster.slurm("squeue", "--noheader", "--format=%T") == "RUNNING")
+        cluster.wait_until(lambda: cluster.slurm("squeue", "--noheader", "--format=%T") == "RUNNING", 120)
         lines = doctor("--wait", "0.1")
         assert lines["test job"][0].startswith("advice: ")
         assert "pending" in lines["test job"][0]
         assert "--wait 0.2" in lines["test job"][0]
-        assert cluster.slurm("squeue", "--noheader", "--format=%i") == blocker
+        cluster.wait_until(lambda: cluster.slurm("squeue", "--noheader", "--format=%i") == blocker, 120)
     finally:
         cluster.slurm("scancel", blocker)
 
 
 def begin(cluster, folder) -> subprocess.Popen:
     """A doctor whose test job is running, but does not train yet."""
+    wait_for_empty_queue(cluster)
     command = [*DOCTOR, *TINY, "--wait", "8"]
     process = subprocess.Popen(command, cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     cluster.wait_until(lambda: cluster.slurm("squeue", "--noheader", "--format=%T") == "RUNNING", 120)
@@ -107,7 +113,7 @@ def test_where_slurm_refuses_to_requeue_the_job_in_its_place_is_cancelled_too(de
     said, _ = process.communicate(timeout=500)
     assert process.returncode == 0, said
     assert "and was submitted anew, because SLURM refuses to requeue it" in said
-    assert cluster.slurm("squeue", "--noheader") == ""
+    wait_for_empty_queue(cluster)
     assert os.listdir(tmp_path) == []
 
 
@@ -118,7 +124,7 @@ def test_ctrl_c_cancels_the_test_job(dev_cluster, tmp_path):
     _, said = process.communicate(timeout=120)
     assert process.returncode == 1
     assert said.splitlines()[-1] == "simplexity: interrupted; the test job was cancelled"
-    assert cluster.slurm("squeue", "--noheader") == ""
+    wait_for_empty_queue(cluster)
     assert os.listdir(tmp_path) == []
 
 
