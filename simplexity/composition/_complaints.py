@@ -7,7 +7,7 @@ from typing import NamedTuple
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import InstantiationException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
-from yaml import MarkedYAMLError, YAMLError
+from yaml import MarkedYAMLError
 
 from ._overrides import as_typed
 from ._problems import Problem, choices
@@ -32,8 +32,6 @@ class Culprit(NamedTuple):
 
 def find_culprit(error: Exception, overrides: Sequence[str]) -> Culprit | None:
     """The override among `overrides` that Hydra's error is about, or None if it is about none of them."""
-    if isinstance(error, YAMLError):
-        return None
     if isinstance(error, OverrideParseException):
         return Culprit(error.override, error)
     if isinstance(error, MissingConfigException):
@@ -64,8 +62,8 @@ def explain(culprit: Culprit, config: DictConfig | None) -> Problem:
     error, key = culprit.error, culprit.key
     text = str(error)
     if isinstance(error, MarkedYAMLError) and error.problem_mark is not None:
-        mark = error.problem_mark
-        return Problem(mark.name, f"is not YAML: {error.problem}, in line {mark.line + 1}, column {mark.column + 1}")
+        place = f"line {error.problem_mark.line + 1}, column {error.problem_mark.column + 1}"
+        return Problem(error.problem_mark.name, f"is not YAML: {error.problem or error.context} in {place}")
     if isinstance(error, OverrideParseException):
         reason = text.splitlines()[-2 if "Error parsing" in text else 0]
         return Problem(

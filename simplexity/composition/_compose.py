@@ -20,8 +20,8 @@ from ._problems import ConfigError, Problem
 
 CONFIG_MODULE = "simplexity.configs"
 SITE_VARIABLE = "SIMPLEXITY_CONFIGS"
-COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException, ValueError, YAMLError)
-"""What Hydra raises for a mistake in a config; its defaults list raises ValueError, and its reader YAMLError."""
+COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException, YAMLError, ValueError)
+"""What Hydra raises for a mistake in a config; its defaults list raises ValueError, and a torn file a YAMLError."""
 
 
 def compose(config_name: str, overrides: Sequence[str] = ()) -> DictConfig:

@@ -56,8 +56,8 @@ def test_the_folder_of_sweeps_is_what_every_start_shares(monkeypatch, tmp_path, 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("partition: [low\n", "is not YAML: expected ',' or ']', but got '<stream end>', in line 2, column 1"),
-        ("defaults: [gpu, _self_]\n\tpartition: low\n", "found character '\\t' that cannot start any token, in line 2"),
+        ("partition: [low\n", "is not YAML: expected ',' or ']', but got '<stream end>' in line 2, column 1"),
+        ("defaults: [gpu, _self_]\n\tpartition: low\n", "found character '\\t' that cannot start any token in line 2"),
         ("partition: low\nqos: null\n", "`cluster`: has no account, cache_folder, "),
         ("partition: low\n", "begin the profile with `defaults: [gpu, _self_]`, and write only what differs"),
         ("defaults: [gpu, _self_]\nmemmory: 1G\n", "`cluster.memmory`: unknown key; did you mean `memory`?"),
