@@ -133,8 +133,9 @@ def _check_devices(config: DictConfig) -> None:
     except (RuntimeError, AssertionError) as error:
         # An AssertionError without words is how jax says that it was installed without that platform.
         reason = " ".join(str(error).split()) or "jax is installed without it"
+        platforms = jax.config.jax_platforms  # pyright: ignore[reportAttributeAccessIssue]
         raise RuntimeError(
-            f"JAX_PLATFORMS={jax.config.read('jax_platforms')}, which jax cannot use here ({reason}): "
+            f"JAX_PLATFORMS={platforms}, which jax cannot use here ({reason}): "
             "check the driver, install jax with CUDA (extra `cuda12`), or unset it"
         ) from error
     if backend != "cpu":
