@@ -1,6 +1,9 @@
 """From a config to a run: composition, checking, freezing. The only package that imports Hydra and OmegaConf."""
 
 from ._check import check as check
+from ._cluster_plan import ClusterPlan as ClusterPlan
+from ._cluster_plan import plan_for_cluster as plan_for_cluster
+from ._cluster_plan import read_profile as read_profile
 from ._compose import compose as compose
 from ._entrypoint import entrypoint as entrypoint
 from ._execute import execute as execute

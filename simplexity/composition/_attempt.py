@@ -128,7 +128,17 @@ def _configure_jax(cache: CompilationCache | None) -> None:
 
 
 def _check_devices(config: DictConfig) -> None:
-    if jax.default_backend() != "cpu":
+    try:
+        backend = jax.default_backend()
+    except (RuntimeError, AssertionError) as error:
+        # An AssertionError without words is how jax says that it was installed without that platform.
+        reason = " ".join(str(error).split()) or "jax is installed without it"
+        platforms = jax.config.jax_platforms  # pyright: ignore[reportAttributeAccessIssue]
+        raise RuntimeError(
+            f"JAX_PLATFORMS={platforms}, which jax cannot use here ({reason}): "
+            "check the driver, install jax with CUDA (extra `cuda12`), or unset it"
+        ) from error
+    if backend != "cpu":
         return
     if config.require_gpu:
         raise RuntimeError("`require_gpu` is true, but jax sees no GPU here: check the driver, or set it to false")

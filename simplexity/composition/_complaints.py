@@ -7,6 +7,7 @@ from typing import NamedTuple
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import InstantiationException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
+from yaml import MarkedYAMLError
 
 from ._overrides import as_typed
 from ._problems import Problem, choices
@@ -60,6 +61,9 @@ def explain(culprit: Culprit, config: DictConfig | None) -> Problem:
     """
     error, key = culprit.error, culprit.key
     text = str(error)
+    if isinstance(error, MarkedYAMLError) and error.problem_mark is not None:
+        place = f"line {error.problem_mark.line + 1}, column {error.problem_mark.column + 1}"
+        return Problem(error.problem_mark.name, f"is not YAML: {error.problem or error.context} in {place}")
     if isinstance(error, OverrideParseException):
         reason = text.splitlines()[-2 if "Error parsing" in text else 0]
         return Problem(
