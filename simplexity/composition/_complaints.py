@@ -112,7 +112,9 @@ def _unknown_key(key: str, config: DictConfig) -> Problem:
         if part not in node:
             return Problem(key, f"unknown key; {choices(part, [str(name) for name in node if name != 'hydra'])}")
         node = OmegaConf.select(node, part)
-    return Problem(key, "cannot be set")
+    names = ", ".join(map(str, node)) if isinstance(node, DictConfig) else ""
+    rule = f"is merged into the section that is there, which has only {names}"
+    return Problem(key, f"{rule}; to replace that, write ~{key} +{key}=...")
 
 
 def _chooses(override: str) -> bool:
