@@ -3,7 +3,9 @@
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import orbax.checkpoint as ocp
 
@@ -54,13 +56,28 @@ def environment(cache: Path) -> dict[str, str]:
 
 
 def run(
-    run_dir: Path, model: str, *overrides: str, cache: Path, stop_at: tuple[str, str, int] | None = None
+    run_dir: Path,
+    model: str,
+    *overrides: str,
+    cache: Path,
+    stop_at: tuple[str, str, int] | None = None,
+    variables: Mapping[str, str] = MappingProxyType({}),
 ) -> subprocess.CompletedProcess:
-    """One start of the run in `run_dir`; with `stop_at`, it sends itself a signal (see stopping.py)."""
+    """One start of the run in `run_dir`; with `stop_at`, it sends itself a signal (see stopping.py).
+
+    Args:
+        run_dir: The run's directory.
+        model: A key of `MODELS`.
+        *overrides: More of the command line.
+        cache: Folder of compiled programs.
+        stop_at: Phase, signal, and at which time that the phase begins.
+        variables: More of the environment.
+    """
     words = command(run_dir, model, *overrides)
     if stop_at is not None:
         words[1:1] = [str(STOPPING), *map(str, stop_at)]
-    done = subprocess.run(words, env=environment(cache), capture_output=True, text=True, timeout=300, check=False)
+    variables = environment(cache) | variables
+    done = subprocess.run(words, env=variables, capture_output=True, text=True, timeout=300, check=False)
     assert "Traceback" not in done.stderr, done.stderr
     return done
 

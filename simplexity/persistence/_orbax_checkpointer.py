@@ -10,12 +10,22 @@ from pathlib import Path
 import orbax.checkpoint as ocp
 from jaxtyping import PyTree
 
+from simplexity.runs import reason
+
 from ._cadence import SaveCadence
 from ._leaves import HostArrays, copy_to_host, describe_leaves
 from ._manifest import DamagedCheckpointError, Leaf, write_manifest
 from ._reading import one_line, restore_named_step, restore_step
 from ._retention import Retention
-from ._step_directories import commit, committed_steps, delete, delete_remains, set_aside, uncommitted
+from ._step_directories import (
+    commit,
+    committed_steps,
+    delete,
+    delete_remains,
+    require_space,
+    set_aside,
+    uncommitted,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -71,7 +81,7 @@ class OrbaxCheckpointer:
             self._directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise RuntimeError(
-                f"checkpoint directory `{self._directory}` cannot be created: {error.strerror}"
+                f"checkpoint directory `{self._directory}` cannot be created: {reason(error)}"
             ) from error
         # os.access knows of file systems mounted read-only, for root as well.
         if not os.access(self._directory, os.W_OK | os.X_OK):
@@ -171,6 +181,7 @@ class OrbaxCheckpointer:
             if not self._remains_deleted:
                 delete_remains(self._directory)
                 self._remains_deleted = True
+            require_space(self._directory, sum(array.nbytes for array in arrays.values()))
             # Orbax refuses to save an array without elements; its shape, in the manifest, says all.
             state = ocp.args.PyTreeSave({name: array for name, array in arrays.items() if array.size > 0})
             writer = ocp.Checkpointer(ocp.CompositeCheckpointHandler())

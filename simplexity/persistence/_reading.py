@@ -12,6 +12,8 @@ import numpy as np
 import orbax.checkpoint as ocp
 from jaxtyping import PyTree
 
+from simplexity.runs import reason
+
 from ._leaves import HostArrays, check_same_leaves, describe_leaves, fill
 from ._manifest import DamagedCheckpointError, Leaf, Manifest, read_manifest, verify_files
 from ._step_directories import committed_steps
@@ -131,9 +133,9 @@ def _read_arrays(checkpoint: Path) -> HostArrays:
 def one_line(error: Exception) -> str:
     """The system's words for what went wrong; TensorStore has only their number, inside of a long message."""
     if isinstance(error, OSError) and error.strerror:
-        return error.strerror
+        return reason(error)
     if found := re.search(r"os_error_code='(\d+)'", str(error)):
-        return os.strerror(int(found[1]))
+        return reason(OSError(int(found[1]), os.strerror(int(found[1]))))
     return (str(error).splitlines() or [type(error).__name__])[0][:200]
 
 

@@ -9,6 +9,7 @@ from ._attempts import next_start as next_start
 from ._attempts import split_attempts as split_attempts
 from ._directory import Completion as Completion
 from ._directory import RunDirectory as RunDirectory
+from ._durable import reason as reason
 from ._durable import write_durably as write_durably
 from ._environment import environment_record as environment_record
 from ._environment import record_environment as record_environment
