@@ -82,6 +82,14 @@ def run(
     return done
 
 
+def slow_disk(folder: Path, seconds_per_file: float) -> dict[str, str]:
+    """The environment of a process whose files take that long to reach the disk; no disk here can be made so slow."""
+    (folder / "sitecustomize.py").write_text(
+        f"import os, time\nquick = os.fsync\nos.fsync = lambda file: (time.sleep({seconds_per_file}), quick(file))\n"
+    )
+    return {"PYTHONPATH": str(folder)}
+
+
 def final_arrays(run_dir: Path) -> dict[str, tuple[str, bytes]]:
     """Every array of the last training state: parameters, optimizer state, keys, step, metrics."""
     folder = RunDirectory(run_dir).checkpoints_path

@@ -13,20 +13,9 @@ import pytest
 
 from simplexity.runs import EventKind, RunDirectory, read_json_lines, read_ledger, summarize
 
-from .small_runs import assert_same_run, command, environment, run
+from .small_runs import assert_same_run, command, environment, run, slow_disk
 
 LIBFAKETIME = next(map(str, Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1")), None)
-SLOW_DISK = """
-import os, time
-
-quick = os.fsync
-
-def slow(descriptor):
-    time.sleep(0.2)
-    quick(descriptor)
-
-os.fsync = slow
-"""
 
 
 @pytest.fixture
@@ -161,10 +150,8 @@ def test_read_only_folder_is_told_before_anything_happens(cache, tmp_path):
 
 
 def test_slow_disk_delays_a_run_and_changes_nothing(uninterrupted, cache, tmp_path):
-    # Every file takes a fifth of a second to reach the disk; no disk here can be made that slow.
-    (tmp_path / "sitecustomize.py").write_text(SLOW_DISK)
     run_dir = tmp_path / "run"
-    slow = {"PYTHONPATH": str(tmp_path)}
+    slow = slow_disk(tmp_path, seconds_per_file=0.2)
     stopped = run(run_dir, "gru", cache=cache, stop_at=("save_before_commit", "SIGTERM", 2), variables=slow)
     assert stopped.returncode == 85, stopped.stderr
     events = read_ledger(RunDirectory(run_dir).ledger_path)
