@@ -25,7 +25,7 @@ from ._json_lines import repair_torn_tail as repair_torn_tail
 from ._ledger import Ledger as Ledger
 from ._ledger import read_ledger as read_ledger
 from ._lock import RunLock as RunLock
-from ._lock import read_holder as read_holder
+from ._lock_files import read_holder as read_holder
 from ._owner import Liveness as Liveness
 from ._owner import Owner as Owner
 from ._owner import liveness as liveness
