@@ -3,13 +3,14 @@
 import json
 import os
 import re
+import resource
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from simplexity.runs import RunDirectory, read_json_lines
+from simplexity.runs import RunDirectory, read_json_lines, read_ledger
 
 ROOT = Path(__file__).parent.parent
 EXPERIMENT, TRAIN_MODEL = "simplexity/run_experiment.py", "simplexity/train_model.py"
@@ -73,6 +74,23 @@ def test_run_leaves_everything_in_its_directory_and_prints_the_final_loss_last(s
     assert lines[-1]["step"] == 12
     assert lines[-1]["validation_loss" if script == EXPERIMENT else "loss"] == completion.loss_nats
     assert [line["step"] for line in lines] == ([4, 6, 8, 12] if script == EXPERIMENT else [4, 8, 12])
+
+
+@pytest.mark.slow
+def test_default_experiment_reaches_the_optimum_within_two_minutes(tmp_path):
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = launch(tmp_path, EXPERIMENT)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert done.returncode == 0, done.stderr
+    last = FINAL.match(done.stdout.splitlines()[-1])
+    assert last is not None, done.stdout
+    assert -0.2 < float(last[4]) < 1.0
+    # Of one core, so that it is true on two however much else they do.
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 120
+    # At most one plain line per five seconds, but for the first and the last.
+    lines = [line for line in done.stdout.splitlines() if line.startswith("step ")]
+    events = read_ledger(RunDirectory(run_dirs(tmp_path)[0]).ledger_path)
+    assert len(lines) <= 3 + (events[-1].time - events[0].time) / 5
 
 
 @pytest.mark.parametrize(
