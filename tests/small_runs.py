@@ -5,7 +5,6 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 
 import orbax.checkpoint as ocp
 
@@ -61,7 +60,7 @@ def run(
     *overrides: str,
     cache: Path,
     stop_at: tuple[str, str, int] | None = None,
-    variables: Mapping[str, str] = MappingProxyType({}),
+    variables: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess:
     """One start of the run in `run_dir`; with `stop_at`, it sends itself a signal (see stopping.py).
 
@@ -76,8 +75,8 @@ def run(
     words = command(run_dir, model, *overrides)
     if stop_at is not None:
         words[1:1] = [str(STOPPING), *map(str, stop_at)]
-    variables = environment(cache) | variables
-    done = subprocess.run(words, env=variables, capture_output=True, text=True, timeout=300, check=False)
+    settings = environment(cache) | dict(variables or {})
+    done = subprocess.run(words, env=settings, capture_output=True, text=True, timeout=300, check=False)
     assert "Traceback" not in done.stderr, done.stderr
     return done
 
