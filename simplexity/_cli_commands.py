@@ -112,6 +112,21 @@ def _resume(arguments: argparse.Namespace, guard: PreemptionGuard) -> int:
     resume(run_dir, guard, log_name)
 
 
+def _doctor(arguments: argparse.Namespace, guard: PreemptionGuard) -> int:
+    if arguments.wait <= 0:
+        raise ValueError(f"`--wait` must be more than 0 minutes, got {arguments.wait:g}")
+    # Hydra and OmegaConf, and never JAX.
+    from simplexity._cli_doctor import doctor
+
+    return doctor(
+        arguments.overrides,
+        guard,
+        stopped_runs=arguments.runs,
+        with_job=arguments.job,
+        wait_s=60 * arguments.wait,
+    )
+
+
 def _terminal_width() -> int | None:
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
@@ -150,4 +165,13 @@ def _parser() -> argparse.ArgumentParser:
     resume.add_argument("run_dir", metavar="RUN_DIR", type=Path, nargs="?", help="the run's folder")
     resume.add_argument("--sweep", metavar="SWEEP_DIR", type=Path, help="the folder of the sweep that has the run")
     resume.add_argument("--index", metavar="N", type=int, help="the run's index in the sweep")
+    doctor = add("doctor", _doctor, "What a run that is submitted from here will meet, and what to change.")
+    doctor.add_argument("overrides", metavar="OVERRIDE", nargs="*", help="cluster=NAME, and overrides of the test run")
+    doctor.add_argument(
+        "--runs", metavar="DIR", type=Path, action="append", default=[], help="take stop times from these runs"
+    )
+    doctor.add_argument("--no-job", dest="job", action="store_false", help="submit no test job")
+    doctor.add_argument(
+        "--wait", metavar="MINUTES", type=float, default=5.0, help="how long the test job may take (default: 5)"
+    )
     return parser

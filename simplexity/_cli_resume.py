@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from simplexity.cluster import PreemptionGuard
-from simplexity.composition import ConfigError, check, execute, leave_process, load_frozen
+from simplexity.composition import ConfigError, LogFile, check, execute, leave_process, load_frozen, say_error
 from simplexity.runs import ExitCode
 
 _failures = logging.getLogger("simplexity.failures")
@@ -33,24 +33,20 @@ def resume(run_dir: Path, guard: PreemptionGuard, log_name: str | None) -> NoRet
         if problems:
             raise ConfigError(problems)
         exit_code = execute(run_dir, guard).exit_code
-    except ConfigError as error:
-        _failures.error("%s", error)
-        print(error, file=sys.stderr)
-        exit_code = ExitCode.BAD_CONFIG
     except Exception as error:
-        is_ours = not isinstance(error, RuntimeError | OSError)
-        _failures.error("%s", error, exc_info=is_ours)
+        is_ours = not isinstance(error, ConfigError | RuntimeError | OSError)
+        _failures.error("%s", say_error(error), exc_info=is_ours)
         if is_ours:
             traceback.print_exc()
-        print(" ".join(str(error).split()) or type(error).__name__, file=sys.stderr)
-        exit_code = ExitCode.FAILED
+        print(say_error(error), file=sys.stderr)
+        exit_code = ExitCode.BAD_CONFIG if isinstance(error, ConfigError) else ExitCode.FAILED
     leave_process(exit_code, guard)
 
 
 def _log_to(path: Path) -> None:
     """Plain messages on standard output, and the same with time and origin in the run's log, as Hydra sets it up."""
     full = "[%(asctime)s][%(name)s][%(levelname)s] %(message)s"
-    file = {"class": "logging.FileHandler", "formatter": "full", "filename": str(path), "encoding": "utf-8"}
+    file = {"()": LogFile, "formatter": "full", "filename": str(path), "encoding": "utf-8"}
     logging.config.dictConfig(
         {
             "version": 1,

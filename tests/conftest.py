@@ -10,7 +10,9 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 from jaxtyping import install_import_hook
 
-install_import_hook("simplexity", "beartype.beartype")
+from tests import type_checks
+
+install_import_hook("simplexity", f"{type_checks.__name__}.checked")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import orbax.checkpoint as ocp
@@ -54,15 +55,38 @@ def environment(cache: Path) -> dict[str, str]:
 
 
 def run(
-    run_dir: Path, model: str, *overrides: str, cache: Path, stop_at: tuple[str, str, int] | None = None
+    run_dir: Path,
+    model: str,
+    *overrides: str,
+    cache: Path,
+    stop_at: tuple[str, str, int] | None = None,
+    variables: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess:
-    """One start of the run in `run_dir`; with `stop_at`, it sends itself a signal (see stopping.py)."""
+    """One start of the run in `run_dir`; with `stop_at`, it sends itself a signal (see stopping.py).
+
+    Args:
+        run_dir: The run's directory.
+        model: A key of `MODELS`.
+        *overrides: More of the command line.
+        cache: Folder of compiled programs.
+        stop_at: Phase, signal, and at which time that the phase begins.
+        variables: More of the environment.
+    """
     words = command(run_dir, model, *overrides)
     if stop_at is not None:
         words[1:1] = [str(STOPPING), *map(str, stop_at)]
-    done = subprocess.run(words, env=environment(cache), capture_output=True, text=True, timeout=300, check=False)
+    settings = environment(cache) | dict(variables or {})
+    done = subprocess.run(words, env=settings, capture_output=True, text=True, timeout=300, check=False)
     assert "Traceback" not in done.stderr, done.stderr
     return done
+
+
+def slow_disk(folder: Path, seconds_per_file: float) -> dict[str, str]:
+    """The environment of a process whose files take that long to reach the disk; no disk here can be made so slow."""
+    (folder / "sitecustomize.py").write_text(
+        f"import os, time\nquick = os.fsync\nos.fsync = lambda file: (time.sleep({seconds_per_file}), quick(file))\n"
+    )
+    return {"PYTHONPATH": str(folder)}
 
 
 def final_arrays(run_dir: Path) -> dict[str, tuple[str, bytes]]:

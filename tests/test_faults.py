@@ -1,15 +1,21 @@
 """What goes wrong with files and processes, met by the real script."""
 
 import os
+import re
 import shutil
+import signal
 import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
-from simplexity.runs import EventKind, RunDirectory, read_ledger
+from simplexity.runs import EventKind, RunDirectory, read_json_lines, read_ledger, summarize
 
-from .small_runs import assert_same_run, command, environment, run
+from .small_runs import assert_same_run, command, environment, run, slow_disk
+
+LIBFAKETIME = next(map(str, Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1")), None)
 
 
 @pytest.fixture
@@ -103,27 +109,78 @@ def test_second_process_in_a_run_directory_is_refused(cache, tmp_path):
     assert first.wait(60) == 85
 
 
-def test_full_disk_ends_the_run_in_one_line_and_spares_what_was_saved(cache, tmp_path):
+@pytest.fixture
+def small_disk(request, tmp_path):
+    """A file system of the size that the test asks for."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", str(disk)], capture_output=True, check=False
-    )
-    if mounted.returncode != 0:
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={request.param}", "tmpfs", str(disk)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
         pytest.skip("a small disk cannot be mounted here: that takes root")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+@pytest.mark.parametrize(
+    ("small_disk", "save_every", "full"),
+    [("600k", 1, r"the checkpoint of step \d+ "), ("32k", "null", r".*/run/metrics\.jsonl`")],
+    indirect=["small_disk"],
+)
+def test_full_disk_ends_the_run_in_one_line(small_disk, save_every, full, cache):
+    run_dir = small_disk / "run"
+    often = (f"persistence.instance.save_every_steps={save_every}", "persistence.instance.max_to_keep=100")
+    done = run(run_dir, "gru", *often, "training.num_train_steps=300", cache=cache)
+    assert done.returncode == 1
+    assert re.fullmatch(rf"{full}.*: No space left on device.*; free some space there.*\n", done.stderr)
+    saved = [path.name for path in RunDirectory(run_dir).checkpoints_path.glob("*")]
+    assert all(name.isdigit() for name in saved)
+
+
+def test_read_only_folder_is_told_before_anything_happens(cache, tmp_path):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    if subprocess.run(["mount", "--bind", "-o", "ro", folder, folder], capture_output=True).returncode != 0:
+        pytest.skip("a folder cannot be mounted read-only here: that takes root")
     try:
-        often = (
-            "persistence.instance.max_to_keep=100",
-            "persistence.instance.save_every_steps=1",
-            "training.num_train_steps=300",
-        )
-        words = command(disk / "run", "gru", *often)
-        done = subprocess.run(words, env=environment(cache), capture_output=True, text=True, timeout=300, check=False)
-        assert done.returncode == 1
-        # Orbax's own threads may complain before it.
-        last = done.stderr.strip().splitlines()[-1]
-        assert "No space left on device" in last
-        assert str(disk / "run") in last
-        assert newest_checkpoint(disk / "run").name.isdigit()
+        done = run(folder / "run", "gru", cache=cache)
     finally:
-        subprocess.run(["umount", str(disk)], check=True)
+        subprocess.run(["umount", folder], check=True)
+    assert done.returncode == 2
+    assert re.fullmatch(r"`hydra.run.dir`: .*/folder/run cannot be written: Read-only file system; .*\n", done.stderr)
+
+
+def test_slow_disk_delays_a_run_and_changes_nothing(uninterrupted, cache, tmp_path):
+    run_dir = tmp_path / "run"
+    slow = slow_disk(tmp_path, seconds_per_file=0.2)
+    stopped = run(run_dir, "gru", cache=cache, stop_at=("save_before_commit", "SIGTERM", 2), variables=slow)
+    assert stopped.returncode == 85, stopped.stderr
+    events = read_ledger(RunDirectory(run_dir).ledger_path)
+    saved = [event.step for event in events if event.kind == EventKind.CHECKPOINT]
+    assert saved[-1] == events[-1].step
+    assert run(run_dir, "gru", cache=cache, variables=slow).returncode == 0
+    assert_same_run(run_dir, uninterrupted("gru"))
+
+
+def test_clock_that_runs_backwards_confuses_nothing(uninterrupted, cache, tmp_path):
+    if not LIBFAKETIME:
+        pytest.skip("the clock cannot be set back here: that takes libfaketime (Debian: apt-get install faketime)")
+    clock = {"LD_PRELOAD": LIBFAKETIME, "FAKETIME_DONT_FAKE_MONOTONIC": "1", "FAKETIME_NO_CACHE": "1"}
+    run_dir = tmp_path / "run"
+    # Killed in the future, so that its lock's heartbeat lies there as well; resumed two hours before it began.
+    killed = run(
+        run_dir, "gru", cache=cache, stop_at=("mid_chunk", "SIGKILL", 5), variables=clock | {"FAKETIME": "+3600s"}
+    )
+    assert killed.returncode == -signal.SIGKILL
+    resumed = run(run_dir, "gru", cache=cache, variables=clock | {"FAKETIME": "-3600s"})
+    assert resumed.returncode == 0, resumed.stderr
+    assert_same_run(run_dir, uninterrupted("gru"))
+    events = read_ledger(RunDirectory(run_dir).ledger_path)
+    assert events[-1].time < events[0].time - 7000
+    assert [event.sequence for event in events] == list(range(len(events)))
+    goodput = summarize(events).goodput
+    assert min(goodput) >= 0
+    assert goodput.total_s < 600
+    times_s = [line["time_s"] for line in read_json_lines(RunDirectory(run_dir).metrics_path)]
+    assert times_s == sorted(times_s)
+    shown = subprocess.run([sys.executable, "-m", "simplexity.cli", "show", run_dir], capture_output=True, text=True)
+    assert "complete at step 30" in shown.stdout, shown.stderr

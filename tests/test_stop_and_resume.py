@@ -51,6 +51,7 @@ def test_resumed_run_is_the_uninterrupted_run(signal_name, phase, model, uninter
     else:
         assert exit_code == 85
         assert events[-1].kind == EventKind.PREEMPTED
+        assert events[-1].stopping_s is not None
         assert events[-1].reason == ("interrupt" if signal_name == "SIGINT" else signal_name)
 
     assert run(run_dir, model, cache=cache).returncode == 0

@@ -12,8 +12,6 @@ from omegaconf import DictConfig
 if TYPE_CHECKING:
     from hydra._internal.config_loader_impl import ConfigLoaderImpl
 
-    from simplexity.cluster import ClusterProfile
-
 
 class SlurmLauncher(Launcher):
     """Submits the runs, with settings named as submitit names them.
@@ -50,7 +48,7 @@ class SlurmLauncher(Launcher):
             ConfigError: If the profile has mistakes, or a search would not learn how its runs end.
             SlurmError: If there is no SLURM here.
         """
-        from simplexity.composition import ConfigError, Problem, blaming
+        from simplexity.composition import ConfigError, Problem, blaming, read_profile
         from simplexity.sweeps import SlurmLaunch, require_slurm
 
         from ._preparation import discard_if_empty
@@ -64,7 +62,7 @@ class SlurmLauncher(Launcher):
                 raise ConfigError([Problem("hydra.launcher.wait", message)])
             if not self._dry_run:
                 require_slurm()
-            profile = self._profile()
+            profile = read_profile(self._cluster, self._timeout_min)
             with blaming("hydra.launcher"):
                 self._launch = SlurmLaunch(
                     job_name=self._name, profile=profile, array_parallelism=self._array_parallelism
@@ -117,21 +115,3 @@ class SlurmLauncher(Launcher):
 
     def _searches(self) -> bool:
         return "optuna" in self._config.hydra.sweeper._target_
-
-    def _profile(self) -> "ClusterProfile":
-        from hydra.utils import instantiate
-        from omegaconf import OmegaConf
-
-        from simplexity.composition import ConfigError
-        from simplexity.composition._check import check_plugin
-
-        values: dict[str, Any] = {"_target_": "simplexity.cluster.ClusterProfile", **self._cluster}
-        if self._timeout_min is not None:
-            values["time_limit_minutes"] = self._timeout_min
-        if values.get("container") is not None:
-            values["container"] = {"_target_": "simplexity.cluster.Container", **values["container"]}
-        section = OmegaConf.create(values)
-        problems = check_plugin(section, "cluster")
-        if problems:
-            raise ConfigError(problems)
-        return instantiate(section, _convert_="all")

@@ -114,6 +114,10 @@ class ClusterProfile:
             raise ValueError(f"`memory` must be a number with K, M, G or T, such as 16G, got {self.memory!r}")
         for name in ("partition", "account", "qos", "constraint", "gres"):
             _check_word(name, getattr(self, name))
+        for name in ("scratch_folder", "cache_folder"):
+            folder = getattr(self, name)
+            if folder is not None and folder.startswith("~"):
+                raise ValueError(f"`{name}` is taken as it is written: put ${{oc.env:HOME}} for ~, got {folder!r}")
         self._check_options()
         _check_variables("environment", self.environment)
         for line in self.setup:

@@ -1,17 +1,17 @@
 """SLURM's commands as typed calls: no shell, a time limit, and one line where they fail."""
 
-import re
 import shutil
 import subprocess
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from ._slurm_answers import SlurmAnswers, parse_configuration, parse_duration, parse_nodes, parse_partitions, parse_qos
 from ._submission_environment import submission_environment
 
 _TIMEOUT_S = 60.0
 _SEPARATOR = "|"
-_DURATION = re.compile(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)")
 
 
 class SlurmError(RuntimeError):
@@ -89,7 +89,7 @@ def queued_tasks(job_ids: Iterable[str]) -> dict[str, QueuedTask]:
     tasks = {}
     for line in answer.splitlines():
         task_id, state, nodes, time_left, reason = line.strip().split(_SEPARATOR, 4)
-        tasks[task_id] = QueuedTask(state, reason, nodes, _seconds(time_left))
+        tasks[task_id] = QueuedTask(state, reason, nodes, parse_duration(time_left))
     return tasks
 
 
@@ -133,8 +133,7 @@ def cluster_configuration() -> dict[str, str]:
     Raises:
         SlurmError: If SLURM does not answer.
     """
-    pairs = (line.partition("=") for line in _call(["scontrol", "show", "config"]).splitlines())
-    return {name.strip(): value.strip() for name, separator, value in pairs if separator}
+    return parse_configuration(_call(["scontrol", "show", "config"]))
 
 
 def partitions() -> dict[str, dict[str, str]]:
@@ -143,21 +142,48 @@ def partitions() -> dict[str, dict[str, str]]:
     Raises:
         SlurmError: If SLURM does not answer.
     """
-    answer = _call(["scontrol", "--oneliner", "show", "partition"])
-    entries = (dict(pair.split("=", 1) for pair in line.split() if "=" in pair) for line in answer.splitlines())
-    return {entry["PartitionName"]: entry for entry in entries if "PartitionName" in entry}
+    return parse_partitions(_call(["scontrol", "--oneliner", "show", "partition"]))
 
 
-def _seconds(duration: str) -> int | None:
-    """Reads SLURM's [DAYS-][HOURS:]MINUTES:SECONDS; None for words such as UNLIMITED or INVALID."""
-    found = _DURATION.fullmatch(duration)
-    if found is None:
-        return None
-    days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
-    return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
+def ask_slurm() -> SlurmAnswers:
+    """Everything that SLURM says of itself.
+
+    Raises:
+        SlurmError: If SLURM does not answer.
+    """
+    configuration, by_name = cluster_configuration(), partitions()
+    nodes = parse_nodes(_call(["sinfo", "--noheader", "--Node", "--format=%N|%R|%T|%G"]))
+    qos = None
+    if configuration.get("AccountingStorageType", "").endswith("/slurmdbd"):
+        form = "format=Name,Preempt,PreemptMode,GraceTime"
+        with suppress(SlurmError):  # the database may be down while SLURM goes on
+            qos = parse_qos(_call(["sacctmgr", "--noheader", "--parsable2", "show", "qos", form]))
+    return SlurmAnswers(configuration, by_name, nodes, qos)
+
+
+def try_submission(script_path: Path) -> str:
+    """What SLURM would do with a script, in its own words: where and when it would start. Submits nothing.
+
+    Raises:
+        SlurmError: If SLURM would refuse, in its own words.
+    """
+    return " ".join(_run(["sbatch", "--test-only", str(script_path)]).stderr.split())
+
+
+def send_signal(job_id: str, name: str) -> None:
+    """Sends a signal such as "USR2" to the steps of a job or array task, as SLURM does before its time limit.
+
+    Raises:
+        SlurmError: If SLURM does not answer, or no step is running.
+    """
+    _call(["scancel", f"--signal={name}", job_id])
 
 
 def _call(command: Sequence[str]) -> str:
+    return _run(command).stdout
+
+
+def _run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
     try:
         answer = subprocess.run(
             command, env=submission_environment(), stdin=subprocess.DEVNULL, capture_output=True,
@@ -170,4 +196,4 @@ def _call(command: Sequence[str]) -> str:
     if answer.returncode != 0:
         said = " ".join(answer.stderr.split()) or f"exit code {answer.returncode}"
         raise SlurmError(f"`{command[0]}` failed: {said}")
-    return answer.stdout
+    return answer

@@ -1,6 +1,9 @@
 """From a config to a run: composition, checking, freezing. The only package that imports Hydra and OmegaConf."""
 
 from ._check import check as check
+from ._cluster_plan import ClusterPlan as ClusterPlan
+from ._cluster_plan import plan_for_cluster as plan_for_cluster
+from ._cluster_plan import read_profile as read_profile
 from ._compose import compose as compose
 from ._entrypoint import entrypoint as entrypoint
 from ._execute import execute as execute
@@ -11,6 +14,7 @@ from ._frozen import freeze as freeze
 from ._frozen import load_frozen as load_frozen
 from ._frozen import may_change as may_change
 from ._frozen import refuse_changes as refuse_changes
+from ._log_file import LogFile as LogFile
 from ._outcome import RunResult as RunResult
 from ._outcome import leave_process as leave_process
 from ._overrides import rewrite as rewrite
@@ -18,4 +22,5 @@ from ._overrides import rewrite_keys as rewrite_keys
 from ._problems import ConfigError as ConfigError
 from ._problems import Problem as Problem
 from ._problems import blaming as blaming
+from ._problems import say_error as say_error
 from ._start import StartCheck as StartCheck

@@ -2,7 +2,6 @@
 
 import importlib.util
 import logging
-from pathlib import Path
 from typing import NamedTuple
 
 import jax
@@ -11,7 +10,6 @@ from omegaconf import DictConfig
 from simplexity.cluster import CompilationCache, PreemptionGuard
 from simplexity.generative_processes import LossOptimum, loss_optimum
 from simplexity.loggers import CompositeLogger, Logger, RunFacts
-from simplexity.persistence import restore_weights
 from simplexity.runs import (
     EventKind,
     ExitCode,
@@ -30,7 +28,7 @@ from ._checkpoints import open_checkpoints, restore
 from ._compilation import BackgroundCompilation
 from ._instantiate import instantiate
 from ._outcome import RunResult, describe_final_loss, leave
-from ._problems import blaming
+from ._weights import with_weights
 
 _log = logging.getLogger("simplexity")
 
@@ -71,7 +69,7 @@ def attempt(
     try:
         with ledger.phases.measure("restoring"):
             restored = restore(checkpoints, config, state)
-        state = _with_loaded_weights(directory, config, experiment, state) if restored is None else restored
+        state = with_weights(config, experiment, state, directory.path) if restored is None else restored
         optima = _optima(experiment)
         with ledger.phases.measure("compiling"):
             programs = compilation.wait(guard)
@@ -85,7 +83,7 @@ def attempt(
             ledger.append(EventKind.RESUME, int(state.step), reached_step=_reached_step(directory))
         loggers: dict[str, Logger] = {"attempt": AttemptLogger(ledger, lock)}
         if config.logging.instance is not None:
-            loggers["run"] = instantiate(config.logging.instance, run_directory=str(directory.path))
+            loggers["run"] = instantiate(config.logging.instance, run_directory=directory.path)
         logger = CompositeLogger(loggers)
         try:
             logger.start(_facts(experiment, state, optima))
@@ -128,29 +126,22 @@ def _configure_jax(cache: CompilationCache | None) -> None:
 
 
 def _check_devices(config: DictConfig) -> None:
-    if jax.default_backend() != "cpu":
+    try:
+        backend = jax.default_backend()
+    except (RuntimeError, AssertionError) as error:
+        # An AssertionError without words is how jax says that it was installed without that platform.
+        reason = " ".join(str(error).split()) or "jax is installed without it"
+        platforms = jax.config.jax_platforms  # pyright: ignore[reportAttributeAccessIssue]
+        raise RuntimeError(
+            f"JAX_PLATFORMS={platforms}, which jax cannot use here ({reason}): "
+            "check the driver, install jax with CUDA (extra `cuda12`), or unset it"
+        ) from error
+    if backend != "cpu":
         return
     if config.require_gpu:
         raise RuntimeError("`require_gpu` is true, but jax sees no GPU here: check the driver, or set it to false")
     if importlib.util.find_spec("jax_cuda12_plugin") is not None:
         _log.warning("running on the CPU: jax's CUDA is installed, but there is no GPU here")
-
-
-def _with_loaded_weights(
-    directory: RunDirectory, config: DictConfig, experiment: Experiment, state: TrainState
-) -> TrainState:
-    """A fresh state with the weights that `predictive_model.load_checkpoint_step` names, or `state` if it is null."""
-    section = config.predictive_model
-    if section.load_checkpoint_step is None:
-        return state
-    source = (
-        directory
-        if section.load_checkpoint_from is None
-        else RunDirectory(Path(section.load_checkpoint_from).absolute())
-    )
-    with blaming("predictive_model.load_checkpoint_step"):
-        model = restore_weights(source.checkpoints_path, state.model, section.load_checkpoint_step)
-    return experiment.state_of(model)
 
 
 def _optima(experiment: Experiment) -> _Optima:

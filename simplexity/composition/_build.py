@@ -13,7 +13,14 @@ from omegaconf import DictConfig
 from simplexity.evaluation import ValidationSettings
 from simplexity.generative_processes import DataGenerator
 from simplexity.predictive_models import PredictiveModel
-from simplexity.training import TrainingSettings, TrainState, initial_train_state, make_optimizer, run_keys
+from simplexity.training import (
+    TrainingSettings,
+    TrainState,
+    check_sequences,
+    initial_train_state,
+    make_optimizer,
+    run_keys,
+)
 
 from ._instantiate import instantiate
 from ._problems import ConfigError, Problem, blaming
@@ -30,6 +37,10 @@ class Experiment(NamedTuple):
     optimizer: optax.GradientTransformation
     learning_rate: Callable[[int], float]
     make_model: Callable[[PRNGKeyArray], PredictiveModel]
+
+    def model_shapes(self) -> PredictiveModel:
+        """The model with shapes for arrays, which takes milliseconds."""
+        return eqx.filter_eval_shape(self.make_model, jax.random.key(0))
 
     def initial_state(self) -> TrainState:
         """The state before the first step, with a freshly initialised model."""
@@ -75,11 +86,10 @@ def build(config: DictConfig) -> Experiment:
         make_model=_model_maker(config, generator.vocab_size, settings.sequence_len),
     )
     with blaming("training"):
-        if settings.carry_state and generator.bos_token is not None:
-            raise ValueError("`carry_state` must be false with a `bos_token`: a continued sequence has no beginning")
+        check_sequences(generator, settings)
+        validation_generator.num_drawn(settings.sequence_len)
     with blaming("predictive_model.instance"):
-        # Shapes only, which takes milliseconds.
-        eqx.filter_eval_shape(experiment.make_model, jax.random.key(0))
+        experiment.model_shapes()
     return experiment
 
 

@@ -4,10 +4,9 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from hydra.errors import InstantiationException
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 
+from ._instantiate import instantiate
 from ._problems import Problem, blame, choices
 from ._rules import broken_rule
 from ._sections import CONFIG, GENERATOR_GROUP, GENERATORS, Section, Target
@@ -79,7 +78,7 @@ class _Checker:
         self._arguments(value, signature, schema, path)
         if not schema.cheap or len(self.problems) > start:
             return ABSENT
-        return self._construct(partial(instantiate, dict(value), _convert_="all"), value, path)
+        return self._construct(partial(instantiate, value, **schema.supplied), value, path)
 
     def _arguments(self, value: Mapping[str, Any], signature: Signature, schema: Target, path: str) -> None:
         keys = {name: entry for name, entry in value.items() if name not in _OF_HYDRA}
@@ -87,7 +86,7 @@ class _Checker:
         for name in [name for name in keys if name in schema.supplied and name in signature.parameters]:
             self.problems.append(Problem(f"{path}.{name}", "is supplied by the program; remove it"))
             del keys[name]
-        allowed = set(signature.parameters) - schema.supplied - positional
+        allowed = set(signature.parameters) - set(schema.supplied) - positional
         required = {name for name in allowed if signature.parameters[name].required and not value.get("_partial_")}
         self._names(keys, allowed | (set(keys) if signature.is_open else set()), required, path)
         unannotated = Parameter(Any, False)
@@ -144,8 +143,6 @@ class _Checker:
             return ABSENT
         try:
             return build()
-        except InstantiationException as error:
-            self.problems.append(blame(path, error.__cause__ if isinstance(error.__cause__, Exception) else error))
         except Exception as error:  # whatever a constructor raises, the config made it raise
             self.problems.append(blame(path, error))
         return ABSENT

@@ -72,6 +72,7 @@ def open_checkpoints(directory: RunDirectory, config: DictConfig, ledger: Ledger
 
     checkpointer = instantiate(config.persistence.instance, directory=directory.checkpoints_path, on_commit=record)
     assert isinstance(checkpointer, OrbaxCheckpointer)
+    checkpointer.open()
     return checkpointer
 
 

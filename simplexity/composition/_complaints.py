@@ -7,6 +7,7 @@ from typing import NamedTuple
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import InstantiationException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
+from yaml import MarkedYAMLError
 
 from ._overrides import as_typed
 from ._problems import Problem, choices
@@ -60,6 +61,9 @@ def explain(culprit: Culprit, config: DictConfig | None) -> Problem:
     """
     error, key = culprit.error, culprit.key
     text = str(error)
+    if isinstance(error, MarkedYAMLError) and error.problem_mark is not None:
+        place = f"line {error.problem_mark.line + 1}, column {error.problem_mark.column + 1}"
+        return Problem(error.problem_mark.name, f"is not YAML: {error.problem or error.context} in {place}")
     if isinstance(error, OverrideParseException):
         reason = text.splitlines()[-2 if "Error parsing" in text else 0]
         return Problem(
@@ -108,7 +112,9 @@ def _unknown_key(key: str, config: DictConfig) -> Problem:
         if part not in node:
             return Problem(key, f"unknown key; {choices(part, [str(name) for name in node if name != 'hydra'])}")
         node = OmegaConf.select(node, part)
-    return Problem(key, "cannot be set")
+    names = ", ".join(map(str, node)) if isinstance(node, DictConfig) else ""
+    rule = f"is merged into the section that is there, which has only {names}"
+    return Problem(key, f"{rule}; to replace that, write ~{key} +{key}=...")
 
 
 def _chooses(override: str) -> bool:

@@ -12,6 +12,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig, open_dict
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from ._complaints import Culprit, explain, find_culprit
 from ._overrides import rewrite
@@ -19,8 +20,8 @@ from ._problems import ConfigError, Problem
 
 CONFIG_MODULE = "simplexity.configs"
 SITE_VARIABLE = "SIMPLEXITY_CONFIGS"
-COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException, ValueError)
-"""What Hydra raises for a mistake in a config; its defaults list raises ValueError."""
+COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException, YAMLError, ValueError)
+"""What Hydra raises for a mistake in a config; its defaults list raises ValueError, and a torn file a YAMLError."""
 
 
 def compose(config_name: str, overrides: Sequence[str] = ()) -> DictConfig:

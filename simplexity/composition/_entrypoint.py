@@ -26,7 +26,7 @@ from ._compose import COMPOSITION_ERRORS, CONFIG_MODULE, compose_leniently, igno
 from ._frozen import freeze
 from ._outcome import leave_process
 from ._overrides import rewrite
-from ._problems import ConfigError, Problem, one_line
+from ._problems import ConfigError, Problem, say_error
 
 _FULL_ERROR = "HYDRA_FULL_ERROR"
 _EXPECTED = (ConfigError, RuntimeError, OSError)
@@ -90,10 +90,10 @@ def _run_one(config: DictConfig, guard: PreemptionGuard, full_errors: bool) -> f
         result = execute(run_dir, guard)
     except Exception as error:
         is_ours = not isinstance(error, _EXPECTED)
-        _failures.error("%s", _line(error), exc_info=is_ours)
+        _failures.error("%s", say_error(error), exc_info=is_ours)
         if hydra_config.mode == RunMode.MULTIRUN:
             # The sweeper decides what becomes of the others; it keeps only the exception.
-            raise error if isinstance(error, ConfigError) else RuntimeError(f"{run_dir}: {_line(error)}") from error
+            raise error if isinstance(error, ConfigError) else RuntimeError(f"{run_dir}: {say_error(error)}") from error
         # Hydra would report an exception on further lines, so the process leaves from here.
         raise SystemExit(_report(error, full_errors)) from error
     if result.exit_code != 0:
@@ -105,12 +105,8 @@ def _report(error: Exception, full_errors: bool) -> int:
     """One line for what the user or the machine did, with a traceback before it for what can only be our mistake."""
     if full_errors or not isinstance(error, _EXPECTED):
         traceback.print_exception(error)
-    sys.stderr.write(f"{_line(error)}\n")
+    sys.stderr.write(f"{say_error(error)}\n")
     return ExitCode.BAD_CONFIG if isinstance(error, ConfigError) else ExitCode.FAILED
-
-
-def _line(error: Exception) -> str:
-    return str(error) if isinstance(error, ConfigError) else one_line(str(error)) or type(error).__name__
 
 
 def _diagnosis(error: Exception, config_name: str, arguments: argparse.Namespace) -> ConfigError:

@@ -10,11 +10,11 @@ from omegaconf import DictConfig, OmegaConf
 from ._signature import signature_of
 
 
-def instantiate(section: DictConfig | None, **supplied: Any) -> Any:
+def instantiate(section: Mapping[str, Any] | DictConfig | None, **supplied: Any) -> Any:
     """Builds what `section` names, and what is nested in it; None for None.
 
     Args:
-        section: A section with a `_target_`.
+        section: A section with a `_target_`, or its values.
         supplied: What the program knows and a config does not say; each target gets those that it has parameters for.
 
     Raises:
@@ -22,12 +22,12 @@ def instantiate(section: DictConfig | None, **supplied: Any) -> Any:
     """
     if section is None:
         return None
-    values = OmegaConf.to_container(section, resolve=True)
+    values = OmegaConf.to_container(section, resolve=True) if isinstance(section, DictConfig) else section
     nested = {name: _completed(value, supplied) for name, value in values.items()}  # pyright: ignore
     try:
         # Hydra copies what it is given, and a random key that is being traced is not to be copied: hence the two steps.
         constructor = hydra.utils.instantiate(nested | {"_partial_": True}, _convert_="all")
-        return constructor(**_accepted(section._target_, supplied))
+        return constructor(**_accepted(section["_target_"], supplied))
     except InstantiationException as error:
         raise error.__cause__ or error from None
 

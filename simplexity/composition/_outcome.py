@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+import time
 from typing import NamedTuple, NoReturn
 
 from simplexity.cluster import PreemptionGuard
@@ -47,6 +48,8 @@ def describe_final_loss(loss_nats: float, optimum_nats: float, kl_nats: float | 
 
 def leave(ledger: Ledger, guard: PreemptionGuard, step: int) -> RunResult:
     """Ends an attempt that was asked to leave; `step` is where the run will go on."""
-    ledger.append(EventKind.PREEMPTED, step, reason=guard.reason)
+    signalled_s = guard.requested_at_s
+    stopping_s = None if signalled_s is None else round(time.monotonic() - signalled_s, 3)
+    ledger.append(EventKind.PREEMPTED, step, reason=guard.reason, stopping_s=stopping_s)
     _log.info("stopped at step %d by %s; to go on: %s", step, guard.reason, guard.resume_command)
     return RunResult(ExitCode.REQUEUE, None)

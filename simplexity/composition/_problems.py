@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
+from simplexity.runs import reason
+
 _NAMED = re.compile(r"`(\w+)`:?\s+(.*)", re.DOTALL)
 
 
@@ -32,6 +34,15 @@ def report(problems: Sequence[Problem]) -> str:
     if len(problems) == 1:
         return str(problems[0])
     return "\n  ".join([f"the config has {len(problems)} mistakes:", *map(str, problems)])
+
+
+def say_error(error: Exception) -> str:
+    """A failure in one line, or a config's mistakes in a line each."""
+    if isinstance(error, ConfigError):
+        return str(error)
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"`{error.filename}`: {reason(error)}"
+    return one_line(str(error)) or type(error).__name__
 
 
 def one_line(text: str) -> str:

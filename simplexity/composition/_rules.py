@@ -28,6 +28,13 @@ _OF_OPTAX: Mapping[str, Domain] = {
     "b1": _DECAY_RATE,
     "b2": _DECAY_RATE,
     "momentum": _DECAY_RATE,
+    # Of schedules, which are factors of the learning rate.
+    "init_value": _NOT_NEGATIVE,
+    "peak_value": _NOT_NEGATIVE,
+    "end_value": _NOT_NEGATIVE,
+    "alpha": _NOT_NEGATIVE,
+    "warmup_steps": _NOT_NEGATIVE,
+    "decay_steps": _POSITIVE,
 }
 
 
@@ -36,7 +43,7 @@ def broken_rule(path: str, value: Any) -> str | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     domain = _BY_PATH.get(path)
-    if domain is None and path.startswith("training.optimizer."):
+    if domain is None and path.startswith(("training.optimizer.", "training.schedule.")):
         domain = _OF_OPTAX.get(path.rpartition(".")[2])
     if domain is None or domain.contains(value):
         return None

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, Union
 
 
@@ -10,12 +11,13 @@ class Target:
     """A section with a `_target_`, checked against the signature behind it.
 
     Args:
-        supplied: Parameters that the program passes, here and in nested targets; a config must not.
+        supplied: Parameters that the program passes, here and in nested targets; a config must not. Each with what
+            stands for it while the config is checked.
         nullable: Whether null stands for "none".
         cheap: Whether the check may construct it, so that the constructor's own rules are reported with the rest.
     """
 
-    supplied: frozenset[str] = frozenset()
+    supplied: Mapping[str, Any] = field(default_factory=dict)
     nullable: bool = False
     cheap: bool = False
 
@@ -55,7 +57,7 @@ CONFIG = Section(
         "validation_data_generator": _generator(nullable=True),
         "predictive_model": Section(
             keys={
-                "instance": Target(supplied=frozenset({"vocab_size", "sequence_len", "key"})),
+                "instance": Target(supplied={"vocab_size": None, "sequence_len": None, "key": None}),
                 "load_checkpoint_step": int | None,
                 "load_checkpoint_from": str | None,
             }
@@ -68,10 +70,10 @@ CONFIG = Section(
             },
         ),
         "validation": Section(constructor="simplexity.evaluation.ValidationSettings", nullable=True),
-        "logging": Section(keys={"instance": Target(supplied=frozenset({"run_directory"}), nullable=True)}),
+        "logging": Section(keys={"instance": Target(supplied={"run_directory": Path()}, nullable=True, cheap=True)}),
         "persistence": Section(
             keys={
-                "instance": Target(supplied=frozenset({"directory", "on_commit"}), nullable=True),
+                "instance": Target(supplied={"directory": Path(), "on_commit": print}, nullable=True, cheap=True),
                 "resume": Literal["auto", "never", "required"],
             }
         ),

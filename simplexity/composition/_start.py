@@ -27,16 +27,22 @@ class StartCheck(Callback):
     """Refuses a config with mistakes before anything is written."""
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
-        from ._build import build  # imports jax, which mistakes that Hydra finds need not wait for
+        # Both import jax, which mistakes that Hydra finds need not wait for.
+        from ._build import build
+        from ._weights import require_weights
 
         try:
             _raise(check(config))
-            build(config)
+            experiment = build(config)
+            if not RunDirectory(Path(config.hydra.run.dir)).config_path.is_file():
+                require_weights(config, experiment, Path(config.hydra.run.dir))
             run_dir = _run_directory(config, "run")
             if RunDirectory(run_dir).config_path.is_file():
                 refuse_changes(load_frozen(run_dir), config)
         except ConfigError as error:
             refuse(error)
+        except RuntimeError as error:
+            refuse(error, ExitCode.FAILED)
         with read_write(config), open_dict(config):
             config.hydra.run.dir = str(run_dir)
 
@@ -55,10 +61,10 @@ class StartCheck(Callback):
                 config.hydra.overrides.hydra.append(f"hydra.sweep.dir={quoted}")
 
 
-def refuse(error: ConfigError) -> NoReturn:
-    """Shows the mistakes and leaves with the exit code of a bad config."""
+def refuse(error: Exception, code: ExitCode = ExitCode.BAD_CONFIG) -> NoReturn:
+    """Shows the mistakes and leaves."""
     sys.stderr.write(f"{error}\n")
-    raise SystemExit(ExitCode.BAD_CONFIG)
+    raise SystemExit(code)
 
 
 def _raise(problems: Sequence[Problem]) -> None:

@@ -50,6 +50,20 @@ class DataGenerator(eqx.Module):
         """The process's sampling state for a batch of fresh sequences."""
         return self.process.initial_sampling_state(batch_size, key=key)
 
+    def num_drawn(self, sequence_len: int) -> int:
+        """How many of a row's tokens are drawn from the process.
+
+        Raises:
+            ValueError: If `sequence_len` leaves no room for a process token to be predicted.
+        """
+        num_special = self.vocab_size - self.process.vocab_size
+        least = num_special if self.bos_token is not None else num_special + 1
+        if sequence_len < least:
+            raise ValueError(
+                f"`sequence_len` must be at least {least}, to leave a process token to predict, got {sequence_len}"
+            )
+        return sequence_len + 1 - num_special
+
     def sample(
         self, sampling_state: Any, sequence_len: int, *, key: PRNGKeyArray
     ) -> tuple[Any, Int[Array, "batch {sequence_len}+1"]]:
@@ -66,15 +80,7 @@ class DataGenerator(eqx.Module):
         Raises:
             ValueError: If `sequence_len` leaves no room for a process token to be predicted.
         """
-        num_special = self.vocab_size - self.process.vocab_size
-        num_drawn = sequence_len + 1 - num_special
-        least = 1 if self.bos_token is not None else 2
-        if num_drawn < least:
-            raise ValueError(
-                f"`sequence_len` must be at least {least - 1 + num_special}, "
-                f"to leave a process token to predict, got {sequence_len}"
-            )
-        sampling_state, tokens = self.process.sample(sampling_state, num_drawn, key=key)
+        sampling_state, tokens = self.process.sample(sampling_state, self.num_drawn(sequence_len), key=key)
         pieces = [tokens]
         if self.bos_token is not None:
             pieces.insert(0, jnp.full((len(tokens), 1), self.bos_token, tokens.dtype))

@@ -22,8 +22,9 @@ def mess3(x: float, a: float) -> HMM:
         ValueError: If a parameter lies outside its domain.
 
     References:
-        Marzen and Crutchfield, Nearly maximally predictive features and their dimensions, Phys. Rev. E 95 (2017)
-        051301(R), arXiv:1702.08565; Shai et al. (2024), arXiv:2405.15943, with x = 0.05 and a = 0.85.
+        Shai et al., Transformers represent belief state geometry in their residual stream (2024), arXiv:2405.15943,
+        with x = 0.05 and a = 0.85; on such fractals of belief states: Marzen and Crutchfield, Nearly maximally
+        predictive features and their dimensions, Phys. Rev. E 95 (2017) 051301(R), arXiv:1702.08565.
     """
     check_interval(0.0, 0.5, x=x)
     check_interval(0.0, 1.0, a=a)
@@ -51,7 +52,8 @@ def sns(p: float, q: float) -> HMM:
         ValueError: If a parameter lies outside its domain.
 
     References:
-        Marzen and Crutchfield (2017), arXiv:1702.08565, Figure 2.
+        Marzen and Crutchfield, Informational and causal architecture of discrete-time renewal processes, Entropy 17
+        (2015) 4891, arXiv:1408.6876: the parametrised simple nonunifilar source; also arXiv:1702.08565, Figure 2.
     """
     check_interval(0.0, 1.0, low_open=True, p=p, q=q)
     return HMM(np.array([[[1 - p, p], [0, 1 - q]], [[0, 0], [q, 0]]]))

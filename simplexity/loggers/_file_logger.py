@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from simplexity.runs import RunDirectory, read_json_lines, repair_torn_tail
+from simplexity.runs import RunDirectory, read_json_lines, reason, repair_torn_tail
 
 from ._logger import Logger, Metrics, RunFacts
 
@@ -82,7 +82,7 @@ class FileLogger(Logger):
         return self._file
 
     def _cannot_write(self, error: OSError) -> RuntimeError:
-        return RuntimeError(f"metrics cannot be written to `{self._path}`: {error.strerror}")
+        return RuntimeError(f"metrics cannot be written to `{self._path}`: {reason(error)}")
 
 
 def _as_json(value: Any) -> Any:

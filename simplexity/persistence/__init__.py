@@ -2,5 +2,6 @@
 
 from ._cadence import SaveCadence as SaveCadence
 from ._orbax_checkpointer import OrbaxCheckpointer as OrbaxCheckpointer
+from ._reading import check_weights as check_weights
 from ._reading import restore_weights as restore_weights
 from ._retention import Retention as Retention

@@ -15,7 +15,10 @@ HostArrays: TypeAlias = dict[str, Shaped[np.ndarray, "..."]]
 
 
 def describe_leaves(tree: PyTree, prefix: str = "") -> dict[str, Leaf]:
-    """Shape and type of each array leaf by its path, such as `model.cells[0].weight`; paths begin with `prefix`."""
+    """Shape and type of each array leaf by its path, such as `model.cells[0].weight`; paths begin with `prefix`.
+
+    The leaves may be `jax.ShapeDtypeStruct` as well.
+    """
     return {name: _describe(leaf) for name, leaf in _named_leaves(tree, prefix).items()}
 
 
@@ -68,7 +71,8 @@ def fill(like: PyTree, arrays: HostArrays, prefix: str = "") -> PyTree:
 
 def _named_leaves(tree: PyTree, prefix: str) -> dict[str, Any]:
     leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
-    return {_name(prefix, path): leaf for path, leaf in leaves if eqx.is_array(leaf)}
+    shaped = (jax.Array, np.ndarray, np.generic, jax.ShapeDtypeStruct)
+    return {_name(prefix, path): leaf for path, leaf in leaves if isinstance(leaf, shaped)}
 
 
 def _name(prefix: str, path: Any) -> str:

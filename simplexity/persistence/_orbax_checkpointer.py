@@ -10,12 +10,22 @@ from pathlib import Path
 import orbax.checkpoint as ocp
 from jaxtyping import PyTree
 
+from simplexity.runs import reason
+
 from ._cadence import SaveCadence
 from ._leaves import HostArrays, copy_to_host, describe_leaves
 from ._manifest import DamagedCheckpointError, Leaf, write_manifest
 from ._reading import one_line, restore_named_step, restore_step
 from ._retention import Retention
-from ._step_directories import commit, committed_steps, delete, delete_remains, set_aside, uncommitted
+from ._step_directories import (
+    commit,
+    committed_steps,
+    delete,
+    delete_remains,
+    require_space,
+    set_aside,
+    uncommitted,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -27,10 +37,11 @@ class OrbaxCheckpointer:
     a rename, and only then deletes what the retention lets go. Orbax's own asynchronous checkpointer is not used: it
     blocks several times as long on a small state, since it sets up its files first.
 
-    Whoever leaves the process must call `wait` or `close` first: what is not committed is lost.
+    A new one has written nothing yet: call `open` before anything else. Whoever leaves the process must call `wait` or
+    `close` first: what is not committed is lost.
 
     Args:
-        directory: Where the checkpoints lie; created if need be.
+        directory: Where the checkpoints lie.
         max_to_keep: How many of the newest checkpoints stay, at least 2.
         keep_every_steps: The first checkpoint at or past each multiple of this stays for good; None for no others.
         save_every_steps: A checkpoint is due at each multiple of this; None for none by steps.
@@ -39,7 +50,6 @@ class OrbaxCheckpointer:
 
     Raises:
         ValueError: If a number is out of its range.
-        RuntimeError: If `directory` cannot be created or written.
     """
 
     def __init__(
@@ -56,11 +66,28 @@ class OrbaxCheckpointer:
         # Orbax refuses relative paths, and the current directory may change.
         self._directory = Path(directory).absolute()
         self._on_commit = on_commit
-        _require_writable(self._directory)
         self._writer = futures.ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
         self._pending: futures.Future[None] | None = None
         self._remains_deleted = False
         self._mark_saved(0)
+
+    def open(self) -> None:
+        """Makes the directory, if need be.
+
+        Raises:
+            RuntimeError: If it cannot be created or written.
+        """
+        try:
+            self._directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RuntimeError(
+                f"checkpoint directory `{self._directory}` cannot be created: {reason(error)}"
+            ) from error
+        # os.access knows of file systems mounted read-only, for root as well.
+        if not os.access(self._directory, os.W_OK | os.X_OK):
+            raise RuntimeError(
+                f"checkpoint directory `{self._directory}` cannot be written: make it writable or choose another"
+            )
 
     def next_due_step(self, step: int) -> int | None:
         """The first step after `step` at which a checkpoint is due by number of steps; None if none is."""
@@ -154,6 +181,7 @@ class OrbaxCheckpointer:
             if not self._remains_deleted:
                 delete_remains(self._directory)
                 self._remains_deleted = True
+            require_space(self._directory, sum(array.nbytes for array in arrays.values()))
             # Orbax refuses to save an array without elements; its shape, in the manifest, says all.
             state = ocp.args.PyTreeSave({name: array for name, array in arrays.items() if array.size > 0})
             writer = ocp.Checkpointer(ocp.CompositeCheckpointHandler())
@@ -170,13 +198,3 @@ class OrbaxCheckpointer:
                 f"the checkpoint of step {step} could not be saved in `{self._directory}`: {one_line(error)}; "
                 f"saved steps are {', '.join(map(str, self.steps())) or 'none'}"
             ) from error
-
-
-def _require_writable(directory: Path) -> None:
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RuntimeError(f"checkpoint directory `{directory}` cannot be created: {error.strerror}") from error
-    # os.access knows of file systems mounted read-only, for root as well.
-    if not os.access(directory, os.W_OK | os.X_OK):
-        raise RuntimeError(f"checkpoint directory `{directory}` cannot be written: make it writable or choose another")

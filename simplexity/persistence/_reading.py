@@ -3,6 +3,8 @@
 import logging
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -10,8 +12,10 @@ import numpy as np
 import orbax.checkpoint as ocp
 from jaxtyping import PyTree
 
+from simplexity.runs import reason
+
 from ._leaves import HostArrays, check_same_leaves, describe_leaves, fill
-from ._manifest import DamagedCheckpointError, read_manifest, verify_files
+from ._manifest import DamagedCheckpointError, Leaf, Manifest, read_manifest, verify_files
 from ._step_directories import committed_steps
 
 ModelT = TypeVar("ModelT")
@@ -29,16 +33,11 @@ def restore_step(directory: Path, step: int, like: PyTree, prefix: str = "") -> 
         RuntimeError: If it may not be read.
     """
     checkpoint = directory / str(step)
-    try:
+    with _readable(checkpoint):
         manifest = read_manifest(checkpoint)
-        saved = {
-            name: leaf for name, leaf in manifest.leaves.items() if name.startswith(f"{prefix}." if prefix else "")
-        }
         # Before the files are verified: a checkpoint of another model is the user's mistake, and no damage.
-        check_same_leaves(saved, describe_leaves(like, prefix), f"the checkpoint of step {step} in `{directory}`")
+        saved = _same_leaves(checkpoint, manifest, like, prefix)
         verify_files(checkpoint, manifest)
-    except PermissionError as error:
-        raise RuntimeError(f"the checkpoint `{checkpoint}` cannot be read: {error.strerror}") from error
     arrays = _read_arrays(checkpoint)
     # Orbax refuses to save an array without elements; its shape says all.
     empty = {name: np.zeros(leaf.shape, leaf.dtype) for name, leaf in saved.items() if 0 in leaf.shape}
@@ -52,17 +51,8 @@ def restore_named_step(directory: Path, step: int, like: PyTree, prefix: str = "
         ValueError: If there is no such step (those that exist are listed), or it is of something else than `like`.
         RuntimeError: If it is damaged or may not be read.
     """
-    steps = committed_steps(directory)
-    if step not in steps:
-        raise ValueError(f"no checkpoint of step {step} in `{directory}`: saved steps are {_listed(steps)}")
-    try:
+    with _named_step(directory, step):
         return restore_step(directory, step, like, prefix)
-    except DamagedCheckpointError as error:
-        others = [other for other in steps if other != step]
-        raise RuntimeError(
-            f"the checkpoint of step {step} in `{directory}` is damaged ({error}): "
-            f"other saved steps are {_listed(others)}"
-        ) from error
 
 
 def restore_weights(directory: Path, like_model: ModelT, step: int) -> ModelT:
@@ -80,6 +70,55 @@ def restore_weights(directory: Path, like_model: ModelT, step: int) -> ModelT:
     return restore_named_step(directory, step, like_model, prefix="model")
 
 
+def check_weights(directory: Path, like_model: PyTree, step: int) -> None:
+    """Checks that `restore_weights` would find what it needs, without reading the arrays.
+
+    Args:
+        directory: The checkpoints of this or another run.
+        like_model: A model of the same structure; shapes may stand for its arrays.
+        step: A saved step.
+
+    Raises:
+        ValueError: If there is no such step (those that exist are listed), or another model saved it.
+        RuntimeError: If it is damaged or may not be read.
+    """
+    checkpoint = directory / str(step)
+    with _named_step(directory, step), _readable(checkpoint):
+        _same_leaves(checkpoint, read_manifest(checkpoint), like_model, prefix="model")
+
+
+@contextmanager
+def _named_step(directory: Path, step: int) -> Iterator[None]:
+    """Refuses a step that was not saved, and tells of a damaged one which others there are."""
+    steps = committed_steps(directory)
+    if step not in steps:
+        raise ValueError(f"no checkpoint of step {step} in `{directory}`: saved steps are {_listed(steps)}")
+    try:
+        yield
+    except DamagedCheckpointError as error:
+        others = [other for other in steps if other != step]
+        raise RuntimeError(
+            f"the checkpoint of step {step} in `{directory}` is damaged ({error}): "
+            f"other saved steps are {_listed(others)}"
+        ) from error
+
+
+@contextmanager
+def _readable(checkpoint: Path) -> Iterator[None]:
+    try:
+        yield
+    except PermissionError as error:
+        raise RuntimeError(f"the checkpoint `{checkpoint}` cannot be read: {error.strerror}") from error
+
+
+def _same_leaves(checkpoint: Path, manifest: Manifest, like: PyTree, prefix: str) -> dict[str, Leaf]:
+    """The leaves that were saved under `prefix`, if they are those of `like`."""
+    saved = {name: leaf for name, leaf in manifest.leaves.items() if name.startswith(f"{prefix}." if prefix else "")}
+    wanted = describe_leaves(like, prefix)
+    check_same_leaves(saved, wanted, f"the checkpoint of step {checkpoint.name} in `{checkpoint.parent}`")
+    return saved
+
+
 def _read_arrays(checkpoint: Path) -> HostArrays:
     try:
         reader = ocp.Checkpointer(ocp.CompositeCheckpointHandler())
@@ -94,9 +133,9 @@ def _read_arrays(checkpoint: Path) -> HostArrays:
 def one_line(error: Exception) -> str:
     """The system's words for what went wrong; TensorStore has only their number, inside of a long message."""
     if isinstance(error, OSError) and error.strerror:
-        return error.strerror
+        return reason(error)
     if found := re.search(r"os_error_code='(\d+)'", str(error)):
-        return os.strerror(int(found[1]))
+        return reason(OSError(int(found[1]), os.strerror(int(found[1]))))
     return (str(error).splitlines() or [type(error).__name__])[0][:200]
 
 

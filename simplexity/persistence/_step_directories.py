@@ -3,11 +3,15 @@
 Whatever else lies there is no checkpoint, to us and to Orbax alike, whose step names are plain numbers.
 """
 
+import errno
+import os
 import shutil
 from pathlib import Path
 
 _UNCOMMITTED = ".uncommitted"
 _DELETING = ".deleting"
+# A checkpoint has some 15 small files beside its arrays, each of which takes a block.
+_OVERHEAD_BYTES = 128 * 1024
 
 
 def committed_steps(directory: Path) -> list[int]:
@@ -25,6 +29,20 @@ def uncommitted(directory: Path, step: int) -> Path:
 def commit(directory: Path, step: int) -> None:
     """Makes a complete checkpoint count, by a rename: there is no moment at which it counts in part."""
     uncommitted(directory, step).rename(directory / str(step))
+
+
+def require_space(directory: Path, num_bytes: int) -> None:
+    """Checks that a checkpoint of arrays of `num_bytes` in all fits on the disk.
+
+    TensorStore's threads print a traceback of their own when a write fails, and only then is the failure ours to tell.
+
+    Raises:
+        OSError: If it does not. A quota, or another who fills the disk meanwhile, shows only in writing.
+    """
+    needed, free = num_bytes + _OVERHEAD_BYTES, shutil.disk_usage(directory).free
+    if free < needed:
+        sizes = f"it takes {needed / 1e6:.2f} MB, {free / 1e6:.2f} MB are free"
+        raise OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)} ({sizes})")
 
 
 def set_aside(directory: Path, step: int) -> Path:

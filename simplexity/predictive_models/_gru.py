@@ -3,11 +3,10 @@
 from typing import ClassVar
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import PRNGKeyArray
 
-from ._predictive_model import Activations, PredictiveModel
 from ._recurrence import Cell, Gates, State
-from ._recurrent_stack import RecurrentStack
+from ._recurrent_model import RecurrentModel, draw_layers
 from ._sigmoid import sigmoid
 
 
@@ -35,7 +34,7 @@ class _GRUCell(Cell):
         return (dr, dz, dn * r), (dn,), (dh * z,)
 
 
-class GRU(PredictiveModel):
+class GRU(RecurrentModel):
     r"""Layers of gated recurrent units, and a linear head.
 
         r_t = σ(W_r x_t + b_r + R_r h_{t-1} + c_r)
@@ -49,22 +48,8 @@ class GRU(PredictiveModel):
         Cho et al., "Learning Phrase Representations using RNN Encoder-Decoder" (2014), arXiv:1406.1078, section 2.3.
     """
 
-    stack: RecurrentStack
+    cell: ClassVar[Cell] = _GRUCell()
 
     def __init__(self, hidden_size: int, num_layers: int, *, vocab_size: int, key: PRNGKeyArray):
-        """Draws the weights.
-
-        Args:
-            hidden_size: Units per layer, at least 1.
-            num_layers: Layers, at least 1.
-            vocab_size: Number of tokens.
-            key: The random key of the weights.
-
-        Raises:
-            ValueError: If a size is below 1.
-        """
-        self.stack = RecurrentStack(_GRUCell(), hidden_size, num_layers, vocab_size=vocab_size, key=key)
-
-    def forward(self, tokens: Int[Array, "batch length"]) -> tuple[Float[Array, "batch length vocab"], Activations]:
-        """The logits, and the outputs of the layers as layer_0, layer_1, ..."""
-        return self.stack.forward(_GRUCell(), tokens)
+        """Draws the weights: `num_layers` layers of `hidden_size` units; see `draw_layers`."""
+        self.layers, self.head = draw_layers(self.cell, hidden_size, num_layers, vocab_size=vocab_size, key=key)

@@ -3,11 +3,10 @@
 from typing import ClassVar
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import PRNGKeyArray
 
-from ._predictive_model import Activations, PredictiveModel
 from ._recurrence import Cell, Gates, State
-from ._recurrent_stack import RecurrentStack
+from ._recurrent_model import RecurrentModel, draw_layers
 from ._sigmoid import sigmoid
 
 
@@ -39,7 +38,7 @@ class _LSTMCell(Cell):
         return (di, df, dg, do), (), (jnp.zeros_like(dh), dc * f)
 
 
-class LSTM(PredictiveModel):
+class LSTM(RecurrentModel):
     r"""Layers of long short-term memories, and a linear head.
 
         i_t = σ(W_i x_t + b_i + R_i h_{t-1} + c_i)
@@ -53,22 +52,8 @@ class LSTM(PredictiveModel):
         "Learning to Forget" (2000).
     """
 
-    stack: RecurrentStack
+    cell: ClassVar[Cell] = _LSTMCell()
 
     def __init__(self, hidden_size: int, num_layers: int, *, vocab_size: int, key: PRNGKeyArray):
-        """Draws the weights.
-
-        Args:
-            hidden_size: Units per layer, at least 1.
-            num_layers: Layers, at least 1.
-            vocab_size: Number of tokens.
-            key: The random key of the weights.
-
-        Raises:
-            ValueError: If a size is below 1.
-        """
-        self.stack = RecurrentStack(_LSTMCell(), hidden_size, num_layers, vocab_size=vocab_size, key=key)
-
-    def forward(self, tokens: Int[Array, "batch length"]) -> tuple[Float[Array, "batch length vocab"], Activations]:
-        """The logits, and the outputs of the layers as layer_0, layer_1, ..."""
-        return self.stack.forward(_LSTMCell(), tokens)
+        """Draws the weights: `num_layers` layers of `hidden_size` units; see `draw_layers`."""
+        self.layers, self.head = draw_layers(self.cell, hidden_size, num_layers, vocab_size=vocab_size, key=key)

@@ -3,11 +3,10 @@
 from typing import ClassVar
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import PRNGKeyArray
 
-from ._predictive_model import Activations, PredictiveModel
 from ._recurrence import Cell, Gates, State
-from ._recurrent_stack import RecurrentStack
+from ._recurrent_model import RecurrentModel, draw_layers
 
 
 class _ElmanCell(Cell):
@@ -26,7 +25,7 @@ class _ElmanCell(Cell):
         return (dh * (1 - h * h),), (), (jnp.zeros_like(dh),)
 
 
-class RNN(PredictiveModel):
+class RNN(RecurrentModel):
     r"""Layers of Elman's recurrent network, and a linear head.
 
         h_t = tanh(W x_t + b + R h_{t-1} + c),    h_0 = 0
@@ -35,22 +34,8 @@ class RNN(PredictiveModel):
         Elman, "Finding Structure in Time" (1990).
     """
 
-    stack: RecurrentStack
+    cell: ClassVar[Cell] = _ElmanCell()
 
     def __init__(self, hidden_size: int, num_layers: int, *, vocab_size: int, key: PRNGKeyArray):
-        """Draws the weights.
-
-        Args:
-            hidden_size: Units per layer, at least 1.
-            num_layers: Layers, at least 1.
-            vocab_size: Number of tokens.
-            key: The random key of the weights.
-
-        Raises:
-            ValueError: If a size is below 1.
-        """
-        self.stack = RecurrentStack(_ElmanCell(), hidden_size, num_layers, vocab_size=vocab_size, key=key)
-
-    def forward(self, tokens: Int[Array, "batch length"]) -> tuple[Float[Array, "batch length vocab"], Activations]:
-        """The logits, and the outputs of the layers as layer_0, layer_1, ..."""
-        return self.stack.forward(_ElmanCell(), tokens)
+        """Draws the weights: `num_layers` layers of `hidden_size` units; see `draw_layers`."""
+        self.layers, self.head = draw_layers(self.cell, hidden_size, num_layers, vocab_size=vocab_size, key=key)

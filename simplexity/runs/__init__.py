@@ -9,6 +9,7 @@ from ._attempts import next_start as next_start
 from ._attempts import split_attempts as split_attempts
 from ._directory import Completion as Completion
 from ._directory import RunDirectory as RunDirectory
+from ._durable import reason as reason
 from ._durable import write_durably as write_durably
 from ._environment import environment_record as environment_record
 from ._environment import record_environment as record_environment
@@ -24,7 +25,7 @@ from ._json_lines import repair_torn_tail as repair_torn_tail
 from ._ledger import Ledger as Ledger
 from ._ledger import read_ledger as read_ledger
 from ._lock import RunLock as RunLock
-from ._lock import read_holder as read_holder
+from ._lock_files import read_holder as read_holder
 from ._owner import Liveness as Liveness
 from ._owner import Owner as Owner
 from ._owner import liveness as liveness

@@ -1,4 +1,3 @@
-import errno
 import json
 import os
 import time
@@ -6,14 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from ._durable import sync_directory, write_durably
-
-_REMEDIES = {
-    errno.ENOSPC: "free some space there, or choose another",
-    errno.EDQUOT: "your quota there is used up: free some of it, or choose another",
-    errno.EACCES: "ask for the permission to write there, or choose another",
-    errno.EROFS: "it is on a read-only file system: choose another",
-}
+from ._durable import reason, sync_directory, write_durably
 
 
 class Completion(NamedTuple):
@@ -55,10 +47,8 @@ class RunDirectory:
             write_durably(probe, b"\0" * 4096)
             probe.unlink()
         except OSError as error:
-            remedy = _REMEDIES.get(error.errno or 0, "choose another")
-            raise RuntimeError(
-                f"the run directory {directory.path} cannot be written: {error.strerror}; {remedy} (`hydra.run.dir`)"
-            ) from None
+            message = f"the run directory {directory.path} cannot be written: {reason(error)}"
+            raise RuntimeError(f"{message}; or set another `hydra.run.dir`") from None
         return directory
 
     @property

@@ -2,7 +2,22 @@
 
 import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+_REMEDIES = {
+    errno.ENOSPC: "free some space there",
+    errno.EDQUOT: "your quota there is used up: free some of it",
+    errno.EACCES: "ask for the permission to write there",
+    errno.EROFS: "make it writable",
+}
+
+
+def reason(error: OSError) -> str:
+    """Why a file could not be written, and what helps: "No space left on device; free some space there"."""
+    remedy = _REMEDIES.get(error.errno or 0)
+    return (error.strerror or type(error).__name__) + (f"; {remedy}" if remedy else "")
 
 
 def write_durably(path: Path, content: str | bytes) -> None:
@@ -21,8 +36,9 @@ def write_durably(path: Path, content: str | bytes) -> None:
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     try:
         try:
-            write_all(descriptor, content.encode() if isinstance(content, str) else content)
-            os.fsync(descriptor)
+            with naming(path):
+                write_all(descriptor, content.encode() if isinstance(content, str) else content)
+                os.fsync(descriptor)
         finally:
             os.close(descriptor)
         os.replace(temporary, path)
@@ -30,6 +46,15 @@ def write_durably(path: Path, content: str | bytes) -> None:
         temporary.unlink(missing_ok=True)
         raise
     sync_directory(path.parent)
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Adds the file's name to an error about its descriptor, which by itself does not tell where the disk is full."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def write_all(descriptor: int, content: bytes) -> None:

@@ -43,6 +43,7 @@ class Event(NamedTuple):
         reason: Why, in words ("SIGUSR2", an error's message).
         reached_step: Of a resume: the step that the attempt before is known to have reached, saved or not.
         previous_alive: Of a start: unix time of the last sign of life of an attempt that ended without a word.
+        stopping_s: Of a preemption: seconds from the signal until everything was saved.
     """
 
     sequence: int
@@ -57,6 +58,7 @@ class Event(NamedTuple):
     reason: str | None = None
     reached_step: int | None = None
     previous_alive: float | None = None
+    stopping_s: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The ledger's line: what is None is left out."""

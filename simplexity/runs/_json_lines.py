@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from ._durable import sync_directory, write_all
+from ._durable import naming, sync_directory, write_all
 
 _BLOCK_BYTES = 65536
 
@@ -25,12 +25,13 @@ def append_json_line(path: Path, record: Mapping[str, Any]) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
         size = os.fstat(descriptor).st_size
-        try:
-            write_all(descriptor, line)
-        except OSError:
-            os.ftruncate(descriptor, size)
-            raise
-        os.fsync(descriptor)
+        with naming(path):
+            try:
+                write_all(descriptor, line)
+            except OSError:
+                os.ftruncate(descriptor, size)
+                raise
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)
     if size == 0:

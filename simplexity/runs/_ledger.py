@@ -44,6 +44,7 @@ class Ledger:
         reason: str | None = None,
         reached_step: int | None = None,
         previous_alive: float | None = None,
+        stopping_s: float | None = None,
     ) -> Event:
         """Records an event; see `Event` for the arguments.
 
@@ -66,6 +67,7 @@ class Ledger:
                 reason=reason,
                 reached_step=reached_step,
                 previous_alive=previous_alive,
+                stopping_s=stopping_s,
             )
             append_json_line(self._path, event.to_json())
             self._events.append(event)

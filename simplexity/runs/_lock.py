@@ -1,9 +1,8 @@
 """One run directory, one process.
 
-The lock is a folder of numbered files. The highest number holds it, and a process gets a number only by creating its
-file exclusively, the one operation that is atomic on local and network file systems alike. So whoever takes over a
-stale lock number n creates number n + 1: of several that try, one succeeds, and the others see it. The highest file is
-never removed, only marked as released; those below it are, so that a holder who was taken over finds its own file gone.
+The lock is a folder of numbered files, of which the highest holds it. So whoever takes over a stale lock number n
+creates number n + 1: of several that try, one succeeds, and the others see it. The highest file is never removed, only
+marked as released; those below it are, so that a holder who was taken over finds its own file gone.
 """
 
 import errno
@@ -16,9 +15,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple
 
-from ._durable import sync_directory, write_all, write_durably
+from ._durable import write_durably
+from ._lock_files import Sighting, create, generations, look
 from ._owner import Liveness, Owner, liveness, this_process
 from ._slurm_ids import slurm_ids
 
@@ -26,18 +25,6 @@ _log = logging.getLogger(__name__)
 _GONE = (errno.ENOENT, errno.ESTALE)
 _POLL_S = 0.1
 _RECHECK_S = 0.3
-
-
-class Sighting(NamedTuple):
-    """A lock's file at one moment.
-
-    Attributes:
-        owner: None if the file is not, or not yet, whole.
-        heartbeat_ns: Time of its last heartbeat, by the holder's clock: good for telling whether it changed.
-    """
-
-    owner: Owner | None
-    heartbeat_ns: int
 
 
 class RunLock:
@@ -94,7 +81,7 @@ class RunLock:
             self._folder.mkdir(exist_ok=True)
             while not self._try_to_acquire():
                 pass
-            for generation in _generations(self._folder):
+            for generation in generations(self._folder):
                 if generation < self._generation:
                     self._file(generation).unlink(missing_ok=True)
         except OSError as error:
@@ -130,7 +117,7 @@ class RunLock:
             return False
         try:
             return (
-                _look(self._file(self._generation)).owner == self._owner
+                look(self._file(self._generation)).owner == self._owner
                 and not self._file(self._generation + 1).exists()
             )
         except OSError as error:
@@ -151,7 +138,7 @@ class RunLock:
 
     def _try_to_acquire(self) -> bool:
         """One round; False if another process was quicker, or what it looked at is gone."""
-        current = max(_generations(self._folder), default=0)
+        current = max(generations(self._folder), default=0)
         if current:
             vacated = self._wait_until_vacated(self._file(current))
             if vacated is None:
@@ -160,12 +147,12 @@ class RunLock:
         else:
             previous, why = None, ""
         owner = this_process(since=round(time.time(), 3))
-        if not _create(self._file(current + 1), _text(owner)):
+        if not create(self._file(current + 1), _text(owner)):
             # A network file system may go on showing the old folder for a while.
             time.sleep(_POLL_S)
             return False
         # A process that looked long ago may have created a number that had been used and removed since.
-        if max(_generations(self._folder)) != current + 1:
+        if max(generations(self._folder)) != current + 1:
             return False
         self._owner, self._generation = owner, current + 1
         self._previous_alive = None if previous is None else previous.heartbeat_ns / 1e9
@@ -198,7 +185,7 @@ class RunLock:
             # Time is read before the file: if this process is stopped in between, the holder had longer, not shorter.
             now = time.monotonic()
             try:
-                seen = _look(file)
+                seen = look(file)
             except OSError as error:
                 if error.errno in _GONE:
                     return None
@@ -237,53 +224,6 @@ class RunLock:
                     return
                 now_ns = time.time_ns()
                 os.utime(self._file(self._generation), ns=(now_ns, now_ns))
-
-
-def read_holder(folder: Path) -> Sighting | None:
-    """The holder of a run's lock and its last heartbeat, dead or alive; None if nobody holds it. Changes nothing."""
-    while generations := _generations(folder):
-        try:
-            seen = _look(folder / str(max(generations)))
-        except FileNotFoundError:
-            continue
-        return None if seen.owner is not None and seen.owner.released else seen
-    return None
-
-
-def _generations(folder: Path) -> list[int]:
-    try:
-        return [int(name) for name in os.listdir(folder) if name.isdecimal()]
-    except FileNotFoundError:
-        return []
-
-
-def _look(file: Path) -> Sighting:
-    # Opening, not only asking for the time: a network file system shows its newest state to those who open a file.
-    with open(file, "rb") as opened:
-        heartbeat_ns = os.fstat(opened.fileno()).st_mtime_ns
-        content = opened.read()
-    try:
-        return Sighting(Owner.from_json(json.loads(content)), heartbeat_ns)
-    except (ValueError, TypeError, AttributeError):
-        return Sighting(None, heartbeat_ns)
-
-
-def _create(file: Path, content: str) -> bool:
-    """Creates the file unless it is there."""
-    try:
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-    except FileExistsError:
-        return False
-    try:
-        write_all(descriptor, content.encode())
-        os.fsync(descriptor)
-    except OSError:
-        file.unlink(missing_ok=True)
-        raise
-    finally:
-        os.close(descriptor)
-    sync_directory(file.parent)
-    return True
 
 
 def _text(owner: Owner) -> str:

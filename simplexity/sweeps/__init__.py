@@ -2,12 +2,19 @@
 
 from ._cancel import cancel as cancel
 from ._directory import SweepDirectory as SweepDirectory
+from ._doctor import examine as examine
+from ._finding_text import FindingPrinter as FindingPrinter
+from ._finding_text import finding_line as finding_line
+from ._finding_text import finding_text as finding_text
+from ._finding_text import summary_line as summary_line
+from ._folder_findings import folder_finding as folder_finding
 from ._launch_settings import LocalLaunch as LocalLaunch
 from ._launch_settings import SlurmLaunch as SlurmLaunch
 from ._local import Outcome as Outcome
 from ._local import execute_locally as execute_locally
 from ._manifest import Manifest as Manifest
 from ._manifest import SweepRun as SweepRun
+from ._rehearsal import Rehearsal as Rehearsal
 from ._results import results_rows as results_rows
 from ._results import results_text as results_text
 from ._results import sort_rows as sort_rows
@@ -26,6 +33,10 @@ from ._slurm_submission import require_slurm as require_slurm
 from ._slurm_submission import submit_runs as submit_runs
 from ._status_text import describe as describe
 from ._status_text import status_text as status_text
+from ._stop_times import Stop as Stop
+from ._stop_times import lead_finding as lead_finding
+from ._stop_times import notice_finding as notice_finding
+from ._stop_times import read_stops as read_stops
 from ._sweep_status import SweepStatus as SweepStatus
 from ._sweep_status import read_status as read_status
 from ._sweep_status import select_for_retry as select_for_retry

@@ -1,5 +1,6 @@
 """One run's ledger for people."""
 
+import shlex
 import time
 from collections.abc import Sequence
 
@@ -8,6 +9,7 @@ from simplexity.runs import Attempt, EventKind, RunDirectory, read_ledger, split
 from ._directory import is_alive
 from ._status_text import goodput_text
 from ._text import duration, number, printable, table
+from ._watch import display_path
 
 _HEADER = ("attempt", "began", "where", "from step", "to step", "saves", "took", "ended")
 
@@ -36,7 +38,8 @@ def run_text(directory: RunDirectory) -> str:
     elif alive:
         lines += ["", f"running; saved up to step {summary.saved_step:,}"]
     else:
-        lines += ["", f"not running; saved up to step {summary.saved_step:,}; to go on: simplexity resume"]
+        command = f"simplexity resume {shlex.quote(display_path(directory.path))}"
+        lines += ["", f"not running; saved up to step {summary.saved_step:,}; to go on: {command}"]
     return "\n".join([*lines, goodput_text(summary.goodput)])
 
 

@@ -12,6 +12,7 @@ from ._settings import TrainingSettings as TrainingSettings
 from ._state import MetricWindow as MetricWindow
 from ._state import RunKeys as RunKeys
 from ._state import TrainState as TrainState
+from ._state import check_sequences as check_sequences
 from ._state import initial_train_state as initial_train_state
 from ._state import run_keys as run_keys
 from ._step import Advance as Advance

@@ -139,4 +139,6 @@ def train(
             state = advance(state, jnp.asarray(num_steps, jnp.int32))
             step = int(state.step)  # waits for the device
         chunk.stop(num_steps)
-        logger.progress(step)
+        # A bar that is drawn again would hide what Ctrl-C has just said.
+        if not preemption.requested():
+            logger.progress(step)

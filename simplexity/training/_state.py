@@ -65,6 +65,18 @@ class TrainState(eqx.Module):
     finite: Bool[Array, ""]
 
 
+def check_sequences(generator: DataGenerator, settings: TrainingSettings) -> None:
+    """Checks that a generator can draw the sequences that training asks for.
+
+    Raises:
+        ValueError: If they are too short for the special tokens, or if batches are to continue each other although each
+            has a BOS token.
+    """
+    generator.num_drawn(settings.sequence_len)
+    if settings.carry_state and generator.bos_token is not None:
+        raise ValueError("`carry_state` must be false with a `bos_token`: a continued sequence has no beginning")
+
+
 def initial_train_state(
     model: PredictiveModel,
     optimizer: optax.GradientTransformation,
@@ -83,10 +95,9 @@ def initial_train_state(
         key: Source of all training data.
 
     Raises:
-        ValueError: If batches are to continue each other although each has a BOS token.
+        ValueError: If `check_sequences` objects.
     """
-    if settings.carry_state and generator.bos_token is not None:
-        raise ValueError("`carry_state` must be false with a `bos_token`: a continued sequence has no beginning")
+    check_sequences(generator, settings)
     start_key, data_key = jax.random.split(key)
     parameters = eqx.filter(model, eqx.is_inexact_array)
     return TrainState(

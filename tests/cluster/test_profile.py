@@ -33,6 +33,7 @@ def test_packaged_profiles_are_whole_and_valid(name):
         ({"sbatch_options": {"mem": "1G"}}, "must not have 'mem': set `memory`"),
         ({"sbatch_options": {"array": "0-3"}}, "must not have 'array': the launcher sets it"),
         ({"sbatch_options": {"exclude": "n1 n2"}}, "`sbatch_options.exclude` must be one word"),
+        ({"cache_folder": "~/cache"}, "`cache_folder` is taken as it is written: put ${oc.env:HOME} for ~"),
         ({"environment": {"A B": "1"}}, "names of environment variables, got 'A B'"),
         ({"environment": {"SLURM_JOB_ID": "1"}}, "must not set SLURM_JOB_ID"),
     ],

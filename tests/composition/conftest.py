@@ -55,7 +55,12 @@ def body(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         loss = abs(record.configs[-1].training.optimizer.instance.learning_rate - 0.003)
         return SimpleNamespace(exit_code=record.exit_code, final_loss=loss)
 
-    for name, attributes in {"_execute": {"execute": execute}, "_build": {"build": lambda config: None}}.items():
+    stand_ins = {
+        "_execute": {"execute": execute},
+        "_build": {"build": lambda config: None},
+        "_weights": {"require_weights": lambda config, experiment, run_dir: None},
+    }
+    for name, attributes in stand_ins.items():
         module = ModuleType(f"simplexity.composition.{name}")
         vars(module).update(attributes)
         monkeypatch.setitem(sys.modules, module.__name__, module)

@@ -4,6 +4,7 @@ from simplexity.composition import check, compose
 
 PROCESSES = "simplexity.generative_processes"
 INSTANCE = "training_data_generator.instance"
+CONSOLE = "logging.instance.loggers.console"
 
 
 def problems_of(*overrides):
@@ -65,6 +66,10 @@ def test_good_configs_have_no_problems(site, overrides):
         ("validation.every=0", "validation.every", "must be at least 1, got 0"),
         ("validation=3", "validation", "must name a member"),
         ("persistence.resume=maybe", "persistence.resume", "one of auto, never, required"),
+        ("persistence.instance.max_to_keep=1", "persistence.instance.max_to_keep", "must be at least 2, got 1"),
+        ("persistence.instance.save_every_minutes=0", "persistence.instance.save_every_minutes", "must be positive"),
+        (f"{CONSOLE}.seconds_between_lines=-1", f"{CONSOLE}.seconds_between_lines", "must be at least 0"),
+        (f"{INSTANCE}={{p: 0.2}}", INSTANCE, f"write ~{INSTANCE} +{INSTANCE}="),
     ],
 )
 def test_bad_values_are_named_with_rule_and_remedy(site, override, path, words):
@@ -78,6 +83,15 @@ def test_bad_values_are_named_with_rule_and_remedy(site, override, path, words):
     assert problems[0].startswith(f"`{path}`: ")
     assert words in problems[0]
     assert "\n" not in problems[0]
+
+
+@pytest.mark.parametrize(
+    ("schedule", "key", "value"),
+    [("warmup_cosine", "warmup_steps", -1), ("warmup_cosine", "peak_value", -0.1), ("cosine", "decay_steps", 0)],
+)
+def test_a_schedule_is_a_factor_over_steps_to_come(site, schedule, key, value):
+    (problem,) = problems_of(f"training/schedule={schedule}", f"training.schedule.{key}={value}")
+    assert problem.startswith(f"`training.schedule.{key}`: must be ")
 
 
 def test_all_problems_are_reported_at_once(site):

@@ -1,6 +1,14 @@
+import re
+import shlex
+from pathlib import Path
+
 import pytest
 
-from simplexity.composition import ConfigError, compose
+from simplexity.composition import ConfigError, check, compose
+from simplexity.composition._compose import compose_leniently
+
+ROOT = Path(__file__).parents[2]
+README = re.findall(r"^    python simplexity/\w+\.py(.*)$", (ROOT / "README.md").read_text(), re.MULTILINE)
 
 
 def problems_of(*overrides):
@@ -73,3 +81,13 @@ def test_no_site_at_all_is_no_warning(site, monkeypatch):
     monkeypatch.delenv("SIMPLEXITY_CONFIGS")
     with pytest.raises(ConfigError, match="there is no 'site_coin'"):
         compose("experiment", ["training_data_generator=site_coin"])
+
+
+@pytest.mark.parametrize("program", ["experiment", "train_model"])
+@pytest.mark.parametrize("arguments", README)
+def test_commands_of_the_readme_have_no_mistake(program, arguments, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    words = shlex.split(arguments, comments=True)
+    overrides = [word for word in words if not word.startswith("--")]
+    config, problems = compose_leniently(program, overrides, sweeping="--multirun" in words)
+    assert problems + check(config) == []

@@ -1,4 +1,5 @@
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -58,6 +59,14 @@ def test_a_mistake_is_one_line_and_nothing_is_written(start, body, site, argumen
     assert error.count("\n") == 1
     assert error.startswith("`")
     assert body.run_dirs == []
+    assert list(site.iterdir()) == []
+
+
+def test_a_torn_yaml_file_is_named(start, body, site, capfd):
+    (site.parent / "site/generative_process/torn.yaml").write_text("instance:\n  p: [0.5\n")
+    assert start("training_data_generator=torn") == 2
+    error = capfd.readouterr().err
+    assert re.fullmatch(r"`/.*/generative_process/torn\.yaml`: is not YAML: .* in line 3, column 1\n", error)
     assert list(site.iterdir()) == []
 
 

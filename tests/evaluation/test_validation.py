@@ -28,8 +28,8 @@ def generator():
     return DataGenerator(mess3(0.05, 0.85), None, None)
 
 
-def validate(generator, model, seed=0, **arguments):
-    return Validation(generator, SETTINGS, LENGTH, key=jax.random.key(seed))(model, **arguments)
+def validate(generator, model, seed=0):
+    return Validation(generator, SETTINGS, LENGTH, key=jax.random.key(seed))(model)
 
 
 def test_process_itself_reaches_the_optimum_without_divergence(generator):
@@ -40,8 +40,19 @@ def test_process_itself_reaches_the_optimum_without_divergence(generator):
     np.testing.assert_allclose(scores.loss_per_position, optimum.per_position, atol=0.1)
 
 
-def test_means_over_positions_are_the_whole_s(generator):
-    scores = validate(generator, GRU(4, 1, vocab_size=3, key=jax.random.key(1)))
+@pytest.fixture(scope="module")
+def model():
+    return eqx.filter_jit(GRU)(4, 1, vocab_size=3, key=jax.random.key(1))
+
+
+@pytest.fixture(scope="module")
+def validation(generator):
+    """One compiled program for all tests of the small model."""
+    return Validation(generator, SETTINGS, LENGTH, key=jax.random.key(0))
+
+
+def test_means_over_positions_are_the_whole_s(generator, validation, model):
+    scores = validation(model)
     assert scores.loss == pytest.approx(scores.loss_per_position.mean())
     assert scores.accuracy == pytest.approx(scores.accuracy_per_position.mean())
     assert scores.kl == pytest.approx(scores.kl_per_position.mean())
@@ -49,29 +60,21 @@ def test_means_over_positions_are_the_whole_s(generator):
     assert scores.loss == pytest.approx(loss_optimum(generator, LENGTH).nats + scores.kl, abs=0.03)
 
 
-def test_same_key_validates_on_the_same_sequences(generator):
-    model = GRU(4, 1, vocab_size=3, key=jax.random.key(1))
-    first, again, other = (validate(generator, model, seed=seed).loss for seed in (0, 0, 1))
-    assert first == again
-    assert first != other
-
-
-def test_compiled_ahead_it_gives_the_same(generator):
-    model = GRU(4, 1, vocab_size=3, key=jax.random.key(1))
+def test_same_key_validates_on_the_same_sequences_compiled_ahead_or_not(generator, validation, model):
     ahead = Validation(generator, SETTINGS, LENGTH, key=jax.random.key(0))
     ahead.compile(model)
-    assert ahead(model).loss == validate(generator, model).loss
+    assert validation(model).loss == validation(model).loss == ahead(model).loss
+    assert validate(generator, model, seed=1).loss != validation(model).loss
 
 
-def test_interruption_is_heeded_between_batches(generator):
+def test_interruption_is_heeded_between_batches(validation, model):
     asked = []
 
     def interrupted():
         asked.append(True)
         return len(asked) > 1
 
-    model = GRU(4, 1, vocab_size=3, key=jax.random.key(1))
-    assert validate(generator, model, interrupted=interrupted) is None
+    assert validation(model, interrupted) is None
     assert len(asked) == 2
 
 

@@ -22,6 +22,8 @@ def binary_entropy(p):
         (gp.no_consecutive_ones(0.4), binary_entropy(0.4) / 1.4),
         (gp.zero_one_random(0.2), binary_entropy(0.2) / 3),
         (gp.rrxor(0.5, 0.4), (np.log(2) + binary_entropy(0.4)) / 3),
+        (gp.mr_name(0.3, 0.25), (0.25 * np.log(2) + oracles.entropy([0.3, 0.25, 0.45])) / 1.5),
+        (gp.matching_parens([1.0, 0.5, 0.2]), (2 * binary_entropy(0.5) + 1.25 * binary_entropy(0.2)) / 4.5),
         # Periodic, and never in its stationary state: a fixed cycle of three tokens.
         (HMM(np.eye(3)[:, :, None] * np.roll(np.eye(3), 1, axis=1), np.array([1.0, 0, 0])), 0.0),
     ],
@@ -42,12 +44,24 @@ def test_the_bracket_lies_within_the_one_of_all_words(process):
     assert error < 0.1 * (upper - lower)
 
 
-def test_a_renewal_process_against_its_series():
+def test_renewal_processes_against_their_series():
     # sns shows its state with every one. The rate is the entropy of the gaps between ones over their mean.
     p, q = 0.5, 0.25
     gaps = np.convolve(p * (1 - p) ** np.arange(400), q * (1 - q) ** np.arange(400))[:400]
     rate = oracles.entropy(gaps) / (gaps @ np.arange(2, 402))
     assert entropy_rate(gp.sns(p, q)).value == pytest.approx(rate, abs=1e-9)
+    # fanizza resets with every zero, after runs of ones.
+    process = gp.fanizza(2000.0, 0.4)
+    reset, go_on = process.transition_matrices
+    state, exits = reset[0] / reset[0].sum(), reset.sum(axis=1)
+    runs = np.array([state @ np.linalg.matrix_power(go_on, k) @ exits for k in range(60)])
+    rate = oracles.entropy(np.maximum(runs, 0)) / (1 + runs @ np.arange(60))
+    assert entropy_rate(process).value == pytest.approx(rate, abs=1e-9)
+
+
+def test_naming_days_costs_more_than_it_would_to_who_knew_the_day():
+    value, error = entropy_rate(gp.days_of_week())
+    assert value - error > (5 * np.log(3) + 10 * np.log(15)) / 15
 
 
 def test_projective_measurements():

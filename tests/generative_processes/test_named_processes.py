@@ -11,6 +11,7 @@ from simplexity.generative_processes import GHMM, HMM
 @pytest.mark.parametrize(
     ("process", "stationary"),
     [
+        (gp.coin(0.25), [1]),
         (gp.even_ones(0.25), [0.8, 0.2]),
         (gp.no_consecutive_ones(0.25), [0.8, 0.2]),
         (gp.zero_one_random(0.2), [1 / 3, 1 / 3, 1 / 3]),
@@ -50,6 +51,35 @@ def test_leaky_rrxor_leaks_between_its_limits():
     np.testing.assert_allclose(gp.leaky_rrxor(0.3, 0.4, 1.0).transition_matrices, 0.1)
 
 
+def test_leaky_rrxor_forgets_its_state_at_every_leak():
+    pi, chain = gp.leaky_rrxor(0.3, 0.4, 0.2).stationary_state, gp.rrxor(0.3, 0.4).transition_matrices.sum(axis=0)
+    np.testing.assert_allclose(pi, 0.8 * pi @ chain + 0.2 / 5)
+
+
+def test_rrxor_has_36_belief_states():
+    # Five are certain of the state; the others, the first included, do not know the phase yet.
+    process = gp.rrxor(0.5, 0.5)
+    known, pending = set(), [process.stationary_state]
+    while pending:
+        state = pending.pop()
+        if tuple(state.round(9)) not in known:
+            known.add(tuple(state.round(9)))
+            successors = [state @ matrix for matrix in process.transition_matrices]
+            pending += [successor / successor.sum() for successor in successors if successor.sum() > 1e-9]
+    certain = [state for state in known if max(state) == 1]
+    assert (len(certain), len(known) - len(certain)) == (5, 31)
+
+
+def test_fanizza_spends_its_time_along_the_runs():
+    process = gp.fanizza(2000.0, 0.49)
+    reset, go_on = process.transition_matrices
+    visits = reset[0] / reset[0].sum() @ np.linalg.inv(np.eye(4) - go_on)
+    runs = [visits @ np.linalg.matrix_power(go_on, k) @ np.ones(4) for k in (0, 1)]
+    # The mean run length plus one is the mean number of tokens from one reset to the next.
+    np.testing.assert_allclose(process.stationary_state, visits / runs[0], atol=1e-12)
+    assert runs[0] == pytest.approx(1 + runs[1])
+
+
 @pytest.mark.parametrize("alpha", [-2.0, 0.0, 0.7, np.pi, 2000.0])
 @pytest.mark.parametrize("lamb", [0.05, 0.5])
 def test_fanizza_run_lengths(alpha, lamb):
@@ -71,6 +101,8 @@ def test_post_quantum_resets_by_its_product():
     _, up, down = process.transition_matrices
     scale = up[1, 1]
     after_reset = np.array([1.0, -1.0, -1.0])
+    pi = process.stationary_state
+    np.testing.assert_allclose(pi @ process.transition_matrices.sum(axis=0), pi, atol=1e-12)
     for ups, downs in [(0, 0), (1, 0), (0, 1), (3, 4), (2, 6)]:
         z = alpha**ups * beta**downs
         row = after_reset @ np.linalg.matrix_power(up / scale, ups) @ np.linalg.matrix_power(down / scale, downs)

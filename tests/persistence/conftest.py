@@ -119,6 +119,7 @@ def checkpointer(tmp_path: Path) -> Iterator[Callable[..., OrbaxCheckpointer]]:
             **settings,
         }
         made.append(OrbaxCheckpointer(directory, **settings))
+        made[-1].open()
         return made[-1]
 
     yield make

@@ -35,9 +35,8 @@ def _unit(kind: type, u: np.ndarray, v: np.ndarray, h: float, c: float) -> tuple
 
 
 def _logits(model: GRU | LSTM | RNN, tokens: np.ndarray) -> np.ndarray:
-    stack = model.stack
     sequence = np.eye(3)[tokens]
-    for weights in stack.layers:
+    for weights in model.layers:
         W, b, R, c = (np.asarray(array, np.float64) for array in weights)
         h, memory, outputs = np.zeros(SIZE), np.zeros(SIZE), []
         for x in sequence:
@@ -46,7 +45,7 @@ def _logits(model: GRU | LSTM | RNN, tokens: np.ndarray) -> np.ndarray:
             h, memory = (np.array(part) for part in zip(*units, strict=True))
             outputs.append(h)
         sequence = np.array(outputs)
-    return sequence @ np.asarray(stack.head.weight, np.float64).T + np.asarray(stack.head.bias)
+    return sequence @ np.asarray(model.head.weight, np.float64).T + np.asarray(model.head.bias)
 
 
 @pytest.mark.parametrize("model", ["gru", "lstm", "rnn"], indirect=True)
@@ -55,7 +54,7 @@ def test_forward_is_the_textbook_recurrence(model: GRU | LSTM | RNN, tokens: jax
     logits, activations = eqx.filter_jit(lambda model: (model(row), model.activations(row)))(model)
     np.testing.assert_allclose(logits, _logits(model, np.asarray(row)), atol=1e-5)
     assert list(activations) == ["layer_0", "layer_1"]
-    head = model.stack.head
+    head = model.head
     np.testing.assert_allclose(activations["layer_1"] @ head.weight.T + head.bias, logits, atol=1e-5)
 
 
@@ -110,12 +109,12 @@ def test_number_of_parameters(kind: type, num_gates: int) -> None:
 
 def test_weights_start_within_their_bound_and_the_key_decides_them() -> None:
     make = eqx.filter_jit(lambda key: GRU(100, 1, vocab_size=3, key=key))
-    layer = make(jax.random.key(0)).stack.layers[0]
+    layer = make(jax.random.key(0)).layers[0]
     for weight in layer:
         assert 0.095 < np.abs(weight).max() <= 0.1
     assert np.std(layer.recurrent_weight) == pytest.approx(0.1 / np.sqrt(3), rel=0.03)
-    assert eqx.tree_equal(layer, make(jax.random.key(0)).stack.layers[0])
-    assert not eqx.tree_equal(layer, make(jax.random.key(1)).stack.layers[0])
+    assert eqx.tree_equal(layer, make(jax.random.key(0)).layers[0])
+    assert not eqx.tree_equal(layer, make(jax.random.key(1)).layers[0])
 
 
 @pytest.mark.parametrize("kind", [GRU, LSTM, RNN])

@@ -1,4 +1,3 @@
-import json
 import logging
 import os
 import signal
@@ -9,8 +8,8 @@ import time
 
 import pytest
 
-from simplexity.runs import Liveness, RunLock, _lock, liveness, read_holder
-from simplexity.runs._owner import this_process
+from simplexity.runs import Liveness, RunLock, liveness, read_holder
+from tests.runs.forged_locks import elsewhere, owner_of
 
 QUICK = {"heartbeat_s": 0.2, "expiry_s": 1.5}
 # Where nobody is alive, no time is too short.
@@ -29,23 +28,12 @@ with RunLock(pathlib.Path(sys.argv[1]), heartbeat_s=0.2, expiry_s=1.5) as lock:
 
 
 @pytest.fixture
-def folder(tmp_path):
-    return tmp_path / "lock"
-
-
-@pytest.fixture
 def holder(folder):
     """Another process that holds the lock."""
     process = hold(folder)
     yield process
     process.kill()
     process.communicate()
-
-
-@pytest.fixture(autouse=True)
-def _outside_slurm(monkeypatch):
-    for name in [name for name in os.environ if name.startswith("SLURM")]:
-        monkeypatch.delenv(name)
 
 
 def hold(folder, *command, kernel="", program=HOLD, **environment):
@@ -55,25 +43,6 @@ def hold(folder, *command, kernel="", program=HOLD, **environment):
     assert process.stdout is not None
     assert process.stdout.readline() == "held\n"
     return process
-
-
-def owner_of(folder):
-    seen = read_holder(folder)
-    assert seen is not None
-    assert seen.owner is not None
-    return seen.owner
-
-
-def forge(folder, **changes):
-    """Leaves a lock as a process elsewhere, or of another time, would."""
-    folder.mkdir(exist_ok=True)
-    owner = this_process(since=1.7e9)._replace(**changes)
-    (folder / "1").write_text(json.dumps(owner.to_json()))
-    return owner
-
-
-def elsewhere(folder, **changes):
-    return forge(folder, host="n7", pid=os.getpid(), kernel="another-boot", **changes)
 
 
 def test_a_lock_is_held_from_acquire_to_release(folder, caplog):
@@ -237,78 +206,6 @@ def test_a_former_incarnation_has_time_to_notice(folder, monkeypatch, end):
     finally:
         process.kill()
         process.communicate()
-
-
-RACE = """
-import os, pathlib, sys, time
-from simplexity.runs import RunLock, _lock
-really_create = _lock._create
-def create(file, content):
-    time.sleep(0.1)  # until all have come to the same conclusion
-    return really_create(file, content)
-_lock._create = create
-reader, writer = os.pipe()
-for _ in range(8):
-    if os.fork() == 0:
-        os.close(writer)
-        lock = RunLock(pathlib.Path(sys.argv[1]))
-        try:
-            lock.acquire()
-        except RuntimeError as error:
-            os._exit(1 if "in use by process" in str(error) else 2)
-        os.read(reader, 1)  # until all the others have been refused
-        os._exit(0 if lock.still_held() else 3)
-codes = [os.waitstatus_to_exitcode(os.wait()[1]) for _ in range(7)]
-os.close(writer)
-print(*sorted([*codes, os.waitstatus_to_exitcode(os.wait()[1])]))
-"""
-
-
-# Each winner leaves without releasing: the second round finds a stale lock in any case.
-@pytest.mark.parametrize("first", ["no lock", "a stale lock"])
-def test_of_many_processes_one_gets_the_lock(folder, first):
-    if first == "a stale lock":
-        forge(folder, pid=2**22 + 1)
-    for _ in range(2):
-        done = subprocess.run([sys.executable, "-c", RACE, str(folder)], capture_output=True, text=True, timeout=120)
-        assert done.stdout == "0 1 1 1 1 1 1 1\n"
-        assert done.stderr.count("took over") == done.stderr.count("\n") <= 1
-
-
-def test_one_that_looked_long_ago_cannot_slip_in_below(folder, monkeypatch):
-    # It judges number 1 stale. Meanwhile 2 was used, and 3 is held by a live process, which has removed 1 and 2.
-    forge(folder, pid=2**22 + 1)
-    really_create, rounds = _lock._create, []
-
-    def create(file, content):
-        if not rounds:
-            rounds.append(file.name)
-            forge(folder)
-            (folder / "1").rename(folder / "3")
-        return really_create(file, content)
-
-    monkeypatch.setattr(_lock, "_create", create)
-    with pytest.raises(RuntimeError, match="in use"):
-        RunLock(folder).acquire()
-    assert rounds == ["2"]
-    assert (folder / "2").exists()
-    assert owner_of(folder).since == 1.7e9
-
-
-def test_a_forked_child_does_not_release(folder):
-    program = """
-import os, pathlib, sys
-from simplexity.runs import RunLock
-with RunLock(pathlib.Path(sys.argv[1])) as lock:
-    if (child := os.fork()) == 0:
-        lock.release()
-        os._exit(0)
-    os.waitpid(child, 0)
-    print(lock.still_held())
-"""
-    done = subprocess.run([sys.executable, "-c", program, str(folder)], capture_output=True, text=True, timeout=20)
-    assert (done.stdout, done.stderr) == ("True\n", "")
-    assert read_holder(folder) is None
 
 
 @pytest.mark.parametrize("times_s", [(0.0, 1.0), (-1.0, 1.0), (5.0, 9.0)])

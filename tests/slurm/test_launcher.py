@@ -90,7 +90,8 @@ def test_a_failed_run_is_shown_and_retried_alone(dev_cluster, submit):
     assert "2 runs: 1 complete, 1 failed" in done.stdout
     assert states(sweep) == [RunState.COMPLETE, RunState.FAILED]
     (job,) = re.findall("submitted 2 runs as job ([0-9]+), ", done.stdout)
-    assert [queued_tasks([job])[f"{job}_{index}"].state for index in (0, 1)] == ["COMPLETED", "FAILED"]
+    expected = {f"{job}_0": "COMPLETED", f"{job}_1": "FAILED"}
+    cluster.wait_until(lambda: {name: task.state for name, task in queued_tasks([job]).items()} == expected)
     last_line = (sweep.path / "logs/1.log").read_text().splitlines()[-2]
     assert last_line.startswith("`predictive_model.load_checkpoint_step`: ")
     assert f"run 1 failed: ConfigError: {last_line}" in command("status", str(sweep.path)).stdout

@@ -1,7 +1,9 @@
 """One small run, compiled once for all tests of training."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
+import equinox as eqx
 import jax
 import optax
 import pytest
@@ -26,11 +28,10 @@ class Run(NamedTuple):
     generator: DataGenerator
     optimizer: optax.GradientTransformation
     advance: Advance
+    initialize: Callable[[], TrainState]
 
     def fresh(self) -> TrainState:
-        keys = run_keys(seed=0)
-        model = GRU(4, 1, vocab_size=self.generator.vocab_size, key=keys.initialization)
-        return initial_train_state(model, self.optimizer, self.generator, self.settings, key=keys.data)
+        return self.initialize()
 
 
 def make_run(carry_state: bool = False, learning_rate: float = 0.01, num_train_steps: int = 40) -> Run:
@@ -44,7 +45,14 @@ def make_run(carry_state: bool = False, learning_rate: float = 0.01, num_train_s
     )
     generator = DataGenerator(mess3(0.05, 0.85), None, None)
     optimizer = make_optimizer(optax.adam(learning_rate), None, settings.gradient_clip_norm)
-    return Run(settings, generator, optimizer, make_advance(generator, optimizer, settings))
+
+    @eqx.filter_jit
+    def initialize() -> TrainState:
+        keys = run_keys(seed=0)
+        model = GRU(4, 1, vocab_size=generator.vocab_size, key=keys.initialization)
+        return initial_train_state(model, optimizer, generator, settings, key=keys.data)
+
+    return Run(settings, generator, optimizer, make_advance(generator, optimizer, settings), initialize)
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,7 @@
 import pytest
 
 from simplexity.generative_processes import DataGenerator, mess3
-from simplexity.predictive_models import GRU
-from simplexity.training import TrainingSettings, initial_train_state, make_optimizer, run_keys
+from simplexity.training import TrainingSettings, check_sequences
 
 VALID = {
     "num_train_steps": 10,
@@ -31,11 +30,12 @@ def test_number_out_of_its_range_is_named(name, value):
 
 
 def test_continued_batches_are_refused_with_a_beginning():
-    import optax
-
     generator = DataGenerator(mess3(0.05, 0.85), "auto", None)
-    keys = run_keys(0)
-    model = GRU(2, 1, vocab_size=generator.vocab_size, key=keys.initialization)
-    settings = TrainingSettings(**(VALID | {"carry_state": True}))
     with pytest.raises(ValueError, match="`carry_state` must be false"):
-        initial_train_state(model, make_optimizer(optax.sgd(0.1), None, None), generator, settings, key=keys.data)
+        check_sequences(generator, TrainingSettings(**(VALID | {"carry_state": True})))
+
+
+def test_rows_without_a_token_to_predict_are_refused():
+    generator = DataGenerator(mess3(0.05, 0.85), "auto", "auto")
+    with pytest.raises(ValueError, match="`sequence_len` must be at least 2"):
+        check_sequences(generator, TrainingSettings(**(VALID | {"sequence_len": 1})))

@@ -1,0 +1,112 @@
+"""What SLURM's commands say of a cluster, as values. Text in, values out: nothing here calls SLURM."""
+
+import re
+from typing import NamedTuple
+
+_DURATION = re.compile(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)")
+_NOTHING = frozenset({"", "(null)", "N/A", "none", "NONE", "None"})
+
+
+class NodeEntry(NamedTuple):
+    """A node, as one of the partitions that it is in.
+
+    Attributes:
+        name: Its name.
+        partition: The partition.
+        state: SLURM's word, such as idle, mixed, allocated, down or drained, with a mark such as * behind it.
+        gres: Generic resources, such as "gpu:a100:4"; empty without any.
+    """
+
+    name: str
+    partition: str
+    state: str
+    gres: str
+
+    @property
+    def is_up(self) -> bool:
+        """Whether it takes jobs, now or once others have ended."""
+        # Of the marks behind a state only * says that the node does not answer.
+        return self.state.rstrip("~#+$@^-").lower() in ("idle", "mixed", "allocated", "completing", "planned")
+
+
+class QualityOfService(NamedTuple):
+    """What the accounting database says of a QOS.
+
+    Attributes:
+        preempts: Names of the QOS whose jobs its jobs preempt.
+        mode: How its own jobs are preempted, such as requeue; "cluster" for as the cluster says.
+        grace_time_s: Seconds between the notice and the end.
+    """
+
+    preempts: tuple[str, ...]
+    mode: str
+    grace_time_s: int
+
+
+class SlurmAnswers(NamedTuple):
+    """A cluster, as `scontrol`, `sinfo` and `sacctmgr` describe it.
+
+    Attributes:
+        configuration: By the names of slurm.conf.
+        partitions: By name.
+        nodes: An entry for each partition that a node is in.
+        qos: By name; None where there is no accounting database, or it does not answer.
+    """
+
+    configuration: dict[str, str]
+    partitions: dict[str, dict[str, str]]
+    nodes: tuple[NodeEntry, ...]
+    qos: dict[str, QualityOfService] | None
+
+    def words(self, name: str) -> tuple[str, ...]:
+        """A comma-separated setting; without any where the cluster has no such setting."""
+        value = self.configuration.get(name, "")
+        return () if value in _NOTHING else tuple(value.split(","))
+
+    def number(self, name: str, default: int) -> int:
+        """The number that a setting such as "30 sec" begins with."""
+        return leading_number(self.configuration.get(name, ""), default)
+
+
+def parse_configuration(text: str) -> dict[str, str]:
+    """Reads `scontrol show config`."""
+    pairs = (line.partition("=") for line in text.splitlines())
+    return {name.strip(): value.strip() for name, separator, value in pairs if separator}
+
+
+def parse_partitions(text: str) -> dict[str, dict[str, str]]:
+    """Reads `scontrol --oneliner show partition`, by name."""
+    entries = (dict(pair.split("=", 1) for pair in line.split() if "=" in pair) for line in text.splitlines())
+    return {entry["PartitionName"]: entry for entry in entries if "PartitionName" in entry}
+
+
+def parse_nodes(text: str) -> tuple[NodeEntry, ...]:
+    """Reads sinfo's lines of "%N|%R|%T|%G"."""
+    entries = (NodeEntry(*line.strip().split("|", 3)) for line in text.splitlines() if line.count("|") >= 3)
+    return tuple(entry._replace(gres="") if entry.gres in _NOTHING else entry for entry in entries)
+
+
+def parse_qos(text: str) -> dict[str, QualityOfService]:
+    """Reads sacctmgr's lines of "Name|Preempt|PreemptMode|GraceTime"."""
+    qos = {}
+    for line in text.splitlines():
+        name, preempts, mode, grace = line.strip().split("|", 3)
+        qos[name] = QualityOfService(
+            tuple(other for other in preempts.split(",") if other), mode or "cluster", parse_duration(grace) or 0
+        )
+    return qos
+
+
+def parse_duration(duration: str) -> int | None:
+    """Reads SLURM's [DAYS-][HOURS:]MINUTES:SECONDS; None for words such as UNLIMITED or INVALID."""
+    found = _DURATION.fullmatch(duration)
+    if found is None:
+        return None
+    days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
+    return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
+
+
+def leading_number(text: str, default: int) -> int:
+    """The whole number that a text such as "30 sec" begins with."""
+    found = re.match(r"\d+", text)
+    return default if found is None else int(found.group())

@@ -1,0 +1,59 @@
+"""Recurrent layers on top of each other, between an embedding table and a linear head."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from ._arguments import check_positive
+from ._linear import Head, uniform
+from ._predictive_model import Activations, PredictiveModel
+from ._recurrence import Cell, LayerWeights, initial_weights, recurrence
+
+
+class RecurrentModel(PredictiveModel):
+    """Layers of one kind of cell, which a final subclass names, and a linear head; `draw_layers` makes their weights.
+
+    The input weight of the first layer is the embedding table too: its row for a token is what the token adds to the
+    gates. A product with one-hot rows selects it, because the gradient of an indexed look-up is a scatter, which XLA
+    runs one row at a time on a CPU; alphabets here have a few tokens.
+    """
+
+    cell: eqx.AbstractClassVar[Cell]
+    layers: tuple[LayerWeights, ...]
+    head: Head
+
+    def forward(self, tokens: Int[Array, "batch length"]) -> tuple[Float[Array, "batch length vocab"], Activations]:
+        """The logits, and the outputs of the layers as layer_0, layer_1, ..."""
+        vocab_size = self.layers[0].input_weight.shape[0]
+        hidden = jax.nn.one_hot(tokens.T, vocab_size)
+        activations = {}
+        for index, weights in enumerate(self.layers):
+            hidden = recurrence(self.cell, weights, hidden)
+            activations[f"layer_{index}"] = jnp.swapaxes(hidden, 0, 1)
+        return jnp.swapaxes(self.head(hidden), 0, 1), activations
+
+
+def draw_layers(
+    cell: Cell, hidden_size: int, num_layers: int, *, vocab_size: int, key: PRNGKeyArray
+) -> tuple[tuple[LayerWeights, ...], Head]:
+    """The weights of a recurrent model.
+
+    Args:
+        cell: The model's cell.
+        hidden_size: Units per layer, at least 1.
+        num_layers: Layers, at least 1.
+        vocab_size: Number of tokens.
+        key: The random key of the weights.
+
+    Raises:
+        ValueError: If a size is below 1.
+    """
+    check_positive(hidden_size=hidden_size, num_layers=num_layers, vocab_size=vocab_size)
+    head_key, *layer_keys = jax.random.split(key, num_layers + 1)
+    in_widths = (vocab_size, *[hidden_size] * (num_layers - 1))
+    layers = tuple(
+        initial_weights(cell, in_width, hidden_size, key=layer_key)
+        for in_width, layer_key in zip(in_widths, layer_keys, strict=True)
+    )
+    return layers, Head(hidden_size, vocab_size, uniform(hidden_size), key=head_key)

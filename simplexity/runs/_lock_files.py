@@ -1,0 +1,81 @@
+"""The files of a lock: a folder in which the highest number holds, and a number is got by creating its file.
+
+Creating a file exclusively is the one operation that is atomic on local and network file systems alike.
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+from ._durable import sync_directory, write_all
+from ._owner import Owner
+
+
+class Sighting(NamedTuple):
+    """A lock's file at one moment.
+
+    Attributes:
+        owner: None if the file is not, or not yet, whole.
+        heartbeat_ns: Time of its last heartbeat, by the holder's clock: good for telling whether it changed.
+    """
+
+    owner: Owner | None
+    heartbeat_ns: int
+
+
+def read_holder(folder: Path) -> Sighting | None:
+    """The holder of a run's lock and its last heartbeat, dead or alive; None if nobody holds it. Changes nothing."""
+    while numbers := generations(folder):
+        try:
+            seen = look(folder / str(max(numbers)))
+        except FileNotFoundError:
+            continue
+        return None if seen.owner is not None and seen.owner.released else seen
+    return None
+
+
+def generations(folder: Path) -> list[int]:
+    """The numbers that there are; none if there is no folder."""
+    try:
+        return [int(name) for name in os.listdir(folder) if name.isdecimal()]
+    except FileNotFoundError:
+        return []
+
+
+def look(file: Path) -> Sighting:
+    """What a file says now.
+
+    Raises:
+        OSError: If it is gone, or cannot be read.
+    """
+    # Opening, not only asking for the time: a network file system shows its newest state to those who open a file.
+    with open(file, "rb") as opened:
+        heartbeat_ns = os.fstat(opened.fileno()).st_mtime_ns
+        content = opened.read()
+    try:
+        return Sighting(Owner.from_json(json.loads(content)), heartbeat_ns)
+    except (ValueError, TypeError, AttributeError):
+        return Sighting(None, heartbeat_ns)
+
+
+def create(file: Path, content: str) -> bool:
+    """Creates the file, whole and on disk; False if it is there already.
+
+    Raises:
+        OSError: If it cannot be written; then it is not there.
+    """
+    try:
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    except FileExistsError:
+        return False
+    try:
+        write_all(descriptor, content.encode())
+        os.fsync(descriptor)
+    except OSError:
+        file.unlink(missing_ok=True)
+        raise
+    finally:
+        os.close(descriptor)
+    sync_directory(file.parent)
+    return True

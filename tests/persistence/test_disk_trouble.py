@@ -1,0 +1,160 @@
+"""Checkpoints on disks that are damaged, slow, full or read-only, and of processes that are killed."""
+
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from simplexity.persistence import OrbaxCheckpointer, _orbax_checkpointer
+
+
+@pytest.mark.parametrize("damage", ["flip", "truncate", "empty", "delete_file", "no_directory_content"])
+def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_it_used(
+    checkpointer, make_state, same_bits, tmp_path, caplog, damage
+):
+    saver = checkpointer()
+    for step in (1, 2):
+        saver.save(step, make_state(step))
+    saver.wait()
+    _damage(tmp_path / "checkpoints" / "2", damage)
+    with caplog.at_level(logging.WARNING):
+        step, restored = saver.restore(make_state())
+    assert step == 1
+    assert same_bits(restored, make_state(1))
+    (record,) = caplog.records
+    assert record.getMessage().startswith("the checkpoint of step 2 is damaged (`")
+    assert "\n" not in record.getMessage()
+    assert (tmp_path / "checkpoints" / "2.corrupt-1").is_dir()
+    saver.save(2, make_state(2))
+    saver.wait()
+    assert same_bits(saver.restore(make_state())[1], make_state(2))
+
+
+def _damage(checkpoint, damage):
+    data = max((path for path in checkpoint.rglob("*") if path.is_file()), key=lambda path: path.stat().st_size)
+    if damage == "flip":
+        content = bytearray(data.read_bytes())
+        content[len(content) // 2] ^= 0x10
+        data.write_bytes(content)
+    elif damage == "truncate":
+        os.truncate(data, data.stat().st_size // 2)
+    elif damage == "empty":
+        for path in checkpoint.rglob("*"):
+            if path.is_file():
+                os.truncate(path, 0)
+    elif damage == "delete_file":
+        data.unlink()
+    else:
+        shutil.rmtree(checkpoint)
+        checkpoint.mkdir()
+
+
+def test_a_flipped_byte_in_any_file_is_found(checkpointer, make_state, tmp_path, caplog):
+    saver = checkpointer()
+    saver.save(1, make_state(1))
+    saver.wait()
+    checkpoint, spare = tmp_path / "checkpoints" / "1", tmp_path / "spare"
+    shutil.copytree(checkpoint, spare)
+    files = sorted(path.relative_to(spare) for path in spare.rglob("*") if path.is_file())
+    assert len(files) >= 10
+    for file in files:
+        for share in (0.0, 0.3, 0.6, 0.999):
+            content = bytearray((spare / file).read_bytes())
+            content[int(share * len(content))] ^= 0x04
+            (checkpoint / file).write_bytes(content)
+            assert saver.restore(make_state()) is None, (file, share)
+            shutil.copytree(spare, checkpoint)
+    assert len(caplog.records) == 4 * len(files)
+
+
+def test_if_all_are_damaged_there_is_none_and_none_is_lost(checkpointer, make_state, tmp_path):
+    saver = checkpointer()
+    for step in (1, 2):
+        saver.save(step, make_state())
+        saver.wait()
+        (tmp_path / "checkpoints" / str(step) / "manifest.json").unlink()
+    assert saver.restore(make_state()) is None
+    assert sorted(os.listdir(tmp_path / "checkpoints")) == ["1.corrupt-1", "2.corrupt-1"]
+
+
+def test_a_save_waits_for_the_one_before_it(checkpointer, make_state, monkeypatch):
+    gate, entered, real = threading.Event(), threading.Event(), _orbax_checkpointer.write_manifest
+
+    def slow_disk(*args):
+        entered.set()
+        assert gate.wait(20)
+        real(*args)
+
+    monkeypatch.setattr(_orbax_checkpointer, "write_manifest", slow_disk)
+    saver, state = checkpointer(), make_state()
+    saver.save(1, state)
+    assert entered.wait(20)
+    assert saver.steps() == []
+    threading.Timer(0.3, gate.set).start()
+    started_s = time.monotonic()
+    saver.save(2, state)
+    assert time.monotonic() - started_s > 0.2
+    assert saver.steps() == [1]
+    saver.wait()
+    assert saver.steps() == [1, 2]
+
+
+def test_a_full_disk_is_told_once_and_costs_no_saved_checkpoint(small_disk, checkpointer, make_state, same_bits):
+    saver = checkpointer(small_disk / "checkpoints")
+    saver.save(1, make_state(1))
+    saver.save(2, {"large": jax.random.normal(jax.random.key(0), (400_000,))})
+    with pytest.raises(
+        RuntimeError, match=r"step 2 could not be saved in `.*/disk/checkpoints`: No space left"
+    ) as caught:
+        saver.wait()
+    assert "\n" not in str(caught.value)
+    assert os.listdir(small_disk / "checkpoints") == ["1"]
+    assert same_bits(saver.restore(make_state()), (1, make_state(1)))
+    saver.save(3, {"large": jax.random.normal(jax.random.key(0), (400_000,))})
+    with pytest.raises(RuntimeError, match="step 3 could not be saved"):
+        saver.save(4, make_state(4))
+    saver.save(5, make_state(5))
+    saver.close()
+    assert saver.steps() == [1, 5]
+
+
+def test_a_read_only_disk_is_told_at_the_start(small_disk):
+    (small_disk / "checkpoints").mkdir()
+    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+    with pytest.raises(RuntimeError, match=r"`.*/checkpoints` cannot be written"):
+        OrbaxCheckpointer(small_disk / "checkpoints", 2, None, None, None).open()
+    with pytest.raises(RuntimeError, match=r"`.*/new` cannot be created: Read-only file system"):
+        OrbaxCheckpointer(small_disk / "new", 2, None, None, None).open()
+
+
+def test_a_kill_leaves_whole_checkpoints_and_remains_that_the_next_run_removes(tmp_path, checkpointer):
+    script = """
+        import os, sys, time, jax.numpy as jnp
+        from pathlib import Path
+        from simplexity.persistence import OrbaxCheckpointer, _orbax_checkpointer
+        saver = OrbaxCheckpointer(Path(sys.argv[1]), 2, None, None, None)
+        saver.open()
+        saver.save(1, {"a": jnp.arange(1000.0)})
+        saver.wait()
+        _orbax_checkpointer.commit = lambda *_: os.kill(os.getpid(), 9)
+        saver.save(2, {"a": jnp.arange(1000.0)})
+        time.sleep(60)
+    """
+    directory = tmp_path / "checkpoints"
+    killed = subprocess.run([sys.executable, "-c", textwrap.dedent(script), directory], capture_output=True, text=True)
+    assert killed.returncode == -9, killed.stderr
+    assert sorted(os.listdir(directory)) == ["1", "2.uncommitted"]
+    saver, like = checkpointer(directory), {"a": jnp.zeros(1000)}
+    step, restored = saver.restore(like)
+    assert step == 1
+    saver.save(2, restored)
+    saver.wait()
+    assert sorted(os.listdir(directory)) == ["1", "2"]
