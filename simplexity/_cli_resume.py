@@ -8,7 +8,16 @@ from pathlib import Path
 from typing import NoReturn
 
 from simplexity.cluster import PreemptionGuard
-from simplexity.composition import ConfigError, LogFile, check, execute, leave_process, load_frozen, say_error
+from simplexity.composition import (
+    ConfigError,
+    LogFile,
+    check,
+    execute,
+    in_all_tasks,
+    leave_process,
+    load_frozen,
+    say_error,
+)
 from simplexity.runs import ExitCode
 
 _failures = logging.getLogger("simplexity.failures")
@@ -26,21 +35,24 @@ def resume(run_dir: Path, guard: PreemptionGuard, log_name: str | None) -> NoRet
 
     The process ends with it: 0 complete, 1 failed, 2 a mistake in the config, 85 to be started again.
     """
+    leave_process(in_all_tasks(lambda: _exit_code(run_dir, guard, log_name), guard), guard)
+
+
+def _exit_code(run_dir: Path, guard: PreemptionGuard, log_name: str | None) -> int:
     try:
         config = load_frozen(run_dir)
         _log_to(run_dir / (log_name or next((path.name for path in sorted(run_dir.glob("*.log"))), "resume.log")))
         problems = check(config)
         if problems:
             raise ConfigError(problems)
-        exit_code = execute(run_dir, guard).exit_code
+        return execute(run_dir, guard).exit_code
     except Exception as error:
         is_ours = not isinstance(error, ConfigError | RuntimeError | OSError)
         _failures.error("%s", say_error(error), exc_info=is_ours)
         if is_ours:
             traceback.print_exc()
         print(say_error(error), file=sys.stderr)
-        exit_code = ExitCode.BAD_CONFIG if isinstance(error, ConfigError) else ExitCode.FAILED
-    leave_process(exit_code, guard)
+        return ExitCode.BAD_CONFIG if isinstance(error, ConfigError) else ExitCode.FAILED
 
 
 def _log_to(path: Path) -> None:

@@ -39,6 +39,8 @@ from ._slurm_answers import parse_configuration as parse_configuration
 from ._slurm_answers import parse_nodes as parse_nodes
 from ._slurm_answers import parse_partitions as parse_partitions
 from ._slurm_answers import parse_qos as parse_qos
+from ._step_tasks import StepTasks as StepTasks
+from ._step_tasks import step_tasks as step_tasks
 from ._submission_environment import submission_environment as submission_environment
 from ._submission_findings import accounting_finding as accounting_finding
 from ._submission_findings import array_finding as array_finding

@@ -42,6 +42,12 @@ class PreemptionGuard:
         """Whether the process has been asked to stop."""
         return self._reason is not None
 
+    def request(self, reason: str) -> None:
+        """Asks the process to stop, as a signal does; the first reason stays."""
+        if self._reason is None:
+            self._requested_at_s = time.monotonic()
+            self._reason = reason
+
     @property
     def reason(self) -> str | None:
         """The name of the first signal ("SIGUSR2"), or "interrupt" for Ctrl-C; None while there was none."""
@@ -109,7 +115,7 @@ class PreemptionGuard:
 
     def _on_preemption(self, number: int, frame: FrameType | None) -> None:
         if os.getpid() == self._pid:
-            self._request(signal.Signals(number).name)
+            self.request(signal.Signals(number).name)
 
     def _on_interrupt(self, number: int, frame: FrameType | None) -> None:
         if os.getpid() != self._pid:
@@ -117,16 +123,11 @@ class PreemptionGuard:
         now_s = time.monotonic()
         if self._interrupted_at_s is None:
             self._interrupted_at_s = now_s
-            self._request("interrupt")
+            self.request("interrupt")
             resume = f" To go on later: {self.resume_command}" if self.resume_command else ""
             _tell(f"\nInterrupted: saving, then leaving. Press Ctrl-C again to leave at once.{resume}\n".encode())
         elif now_s - self._interrupted_at_s > _SAME_PRESS_S:
             _leave_at_once()
-
-    def _request(self, reason: str) -> None:
-        if self._reason is None:
-            self._requested_at_s = time.monotonic()
-            self._reason = reason
 
 
 def _tell(message: bytes) -> None:

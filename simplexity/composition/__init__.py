@@ -23,4 +23,5 @@ from ._problems import ConfigError as ConfigError
 from ._problems import Problem as Problem
 from ._problems import blaming as blaming
 from ._problems import say_error as say_error
+from ._processes import in_all_tasks as in_all_tasks
 from ._start import StartCheck as StartCheck

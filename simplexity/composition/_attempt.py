@@ -1,6 +1,5 @@
 """One attempt at a run: build, restore or initialise, train to the end or until asked to leave."""
 
-import importlib.util
 import logging
 from typing import NamedTuple
 
@@ -26,7 +25,9 @@ from ._attempt_logger import AttemptLogger
 from ._build import Experiment, build
 from ._checkpoints import open_checkpoints, restore
 from ._compilation import BackgroundCompilation
+from ._devices import check_accelerator, share_among_devices
 from ._instantiate import instantiate
+from ._lead import Lead
 from ._outcome import RunResult, describe_final_loss, leave
 from ._weights import with_weights
 
@@ -56,12 +57,14 @@ def attempt(
     """
     # Before anything asks JAX for its devices.
     settle_threads(config.training.batch_size * config.training.sequence_len)
-    _configure_jax(cache)
-    _check_devices(config)
+    check_accelerator(config)
+    parallel = share_among_devices(config)
     experiment = build(config)
+    lead = Lead(guard)
+    lead.begin(directory.path)
     with ledger.phases.measure("compiling"):
         state = experiment.initial_state()
-        compilation = BackgroundCompilation(experiment, state)
+        compilation = BackgroundCompilation(experiment, state, parallel)
     # All that follows happens while the compiler works.
     devices = [f"{device.platform}:{device.id} {device.device_kind}" for device in jax.devices()]
     record_environment(directory.environment_path, environment_record(devices))
@@ -72,10 +75,12 @@ def attempt(
         state = with_weights(config, experiment, state, directory.path) if restored is None else restored
         optima = _optima(experiment)
         with ledger.phases.measure("compiling"):
-            programs = compilation.wait(guard)
-        if programs is None:
+            programs = compilation.wait(lead)
+            gathered = None if programs is None else lead.gather(state)
+        if programs is None or gathered is None:
             # The compiler cannot be interrupted, and there is nothing new to save.
             return leave(ledger, guard, int(state.step))
+        state = gathered
         if cache is not None:
             cache.publish()
         last_line = _last_line(directory, int(state.step))
@@ -89,7 +94,7 @@ def attempt(
             logger.start(_facts(experiment, state, optima))
             result = train(
                 state,
-                programs.advance,
+                lead.leading(programs.advance),
                 experiment.settings,
                 metrics=RunMetrics(
                     experiment.settings,
@@ -101,7 +106,7 @@ def attempt(
                 validation=programs.validation,
                 logger=logger,
                 checkpointer=checkpoints,
-                preemption=guard,
+                preemption=lead,
                 timed=ledger.phases.measure,
             )
         finally:
@@ -113,35 +118,6 @@ def attempt(
     if config.figures:
         _draw(directory, optima)
     return _complete(directory, ledger, result, optima)
-
-
-def _configure_jax(cache: CompilationCache | None) -> None:
-    if cache is None:
-        return
-    jax.config.update("jax_compilation_cache_dir", str(cache.folder))
-    # By default JAX keeps only what took a second to compile, and a small model's programs rarely do.
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-    # XLA's own caches would be named by this process's folder.
-    jax.config.update("jax_persistent_cache_enable_xla_caches", "none")
-
-
-def _check_devices(config: DictConfig) -> None:
-    try:
-        backend = jax.default_backend()
-    except (RuntimeError, AssertionError) as error:
-        # An AssertionError without words is how jax says that it was installed without that platform.
-        reason = " ".join(str(error).split()) or "jax is installed without it"
-        platforms = jax.config.jax_platforms  # pyright: ignore[reportAttributeAccessIssue]
-        raise RuntimeError(
-            f"JAX_PLATFORMS={platforms}, which jax cannot use here ({reason}): "
-            "check the driver, install jax with CUDA (extra `cuda12`), or unset it"
-        ) from error
-    if backend != "cpu":
-        return
-    if config.require_gpu:
-        raise RuntimeError("`require_gpu` is true, but jax sees no GPU here: check the driver, or set it to false")
-    if importlib.util.find_spec("jax_cuda12_plugin") is not None:
-        _log.warning("running on the CPU: jax's CUDA is installed, but there is no GPU here")
 
 
 def _optima(experiment: Experiment) -> _Optima:

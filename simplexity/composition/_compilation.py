@@ -5,9 +5,8 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from simplexity.cluster import PreemptionGuard
 from simplexity.evaluation import Validation
-from simplexity.training import Advance, TrainState, make_advance, run_keys
+from simplexity.training import Advance, DataParallel, Preemption, TrainState, make_advance, run_keys
 
 from ._build import Experiment
 
@@ -27,19 +26,25 @@ class BackgroundCompilation:
     Args:
         experiment: What to compile.
         state: A state of the run's shapes; its values are not used.
+        parallel: The devices to train on; None for one.
+        validates: Whether this process validates, if the run does.
     """
 
-    def __init__(self, experiment: Experiment, state: TrainState):
+    def __init__(
+        self, experiment: Experiment, state: TrainState, parallel: DataParallel | None = None, validates: bool = True
+    ):
         self._programs: Programs | None = None
         self._error: BaseException | None = None
+        self._parallel = parallel
+        self._validates = validates
         # A daemon, because a process that is asked to leave does not wait for it.
         self._thread = threading.Thread(target=self._compile, args=(experiment, state), daemon=True)
         self._thread.start()
 
-    def wait(self, guard: PreemptionGuard) -> Programs | None:
-        """The programs, or None as soon as `guard` asks to leave."""
+    def wait(self, preemption: Preemption) -> Programs | None:
+        """The programs, or None as soon as `preemption` asks to leave."""
         while self._thread.is_alive():
-            if guard.requested():
+            if preemption.requested():
                 return None
             self._thread.join(_POLL_S)
         if self._error is not None:
@@ -48,9 +53,14 @@ class BackgroundCompilation:
 
     def _compile(self, experiment: Experiment, state: TrainState) -> None:
         try:
-            advance = make_advance(experiment.generator, experiment.optimizer, experiment.settings)
-            compiled = advance.lower(state, jnp.zeros((), jnp.int32)).compile()  # pyright: ignore
-            self._programs = Programs(compiled, self._compiled_validation(experiment, state))
+            advance = make_advance(experiment.generator, experiment.optimizer, experiment.settings, self._parallel)
+            arguments = (state, jnp.zeros((), jnp.int32))
+            if self._parallel is None:
+                compiled = advance.lower(*arguments).compile()  # pyright: ignore
+            else:
+                compiled = self._parallel.compile(advance, *arguments)
+            validation = self._compiled_validation(experiment, state) if self._validates else None
+            self._programs = Programs(compiled, validation)
         except BaseException as error:
             self._error = error
 

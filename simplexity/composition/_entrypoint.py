@@ -17,7 +17,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from simplexity.cluster import PreemptionGuard
+from simplexity.cluster import PreemptionGuard, step_tasks
 from simplexity.runs import ExitCode
 
 from ._check import check
@@ -27,9 +27,13 @@ from ._frozen import freeze
 from ._outcome import leave_process
 from ._overrides import rewrite
 from ._problems import ConfigError, Problem, say_error
+from ._processes import in_all_tasks
 
 _FULL_ERROR = "HYDRA_FULL_ERROR"
 _EXPECTED = (ConfigError, RuntimeError, OSError)
+_NO_SWEEP = (
+    "`--multirun` must not be run by several tasks of a job step: it starts its runs itself; call it without srun"
+)
 _failures = logging.getLogger("simplexity.failures")
 
 
@@ -40,7 +44,7 @@ def entrypoint(config_name: str, guard: PreemptionGuard) -> NoReturn:
         config_name: Primary config, in simplexity/configs.
         guard: Installed before the imports that take long.
     """
-    leave_process(run(config_name, sys.argv[1:], guard), guard)
+    leave_process(in_all_tasks(lambda: run(config_name, sys.argv[1:], guard), guard), guard)
 
 
 def run(config_name: str, arguments: Sequence[str], guard: PreemptionGuard) -> int:
@@ -63,6 +67,8 @@ def run(config_name: str, arguments: Sequence[str], guard: PreemptionGuard) -> i
     try:
         site_folder()
         parsed, arguments = _parse(arguments)
+        if parsed.multirun and step_tasks() is not None:
+            raise ConfigError([Problem("command line", _NO_SWEEP)])
         with _hydra_raises(), warnings.catch_warnings():
             ignore_absent_site()
             sys.argv[1:] = arguments

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from simplexity.cluster import CompilationCache, PreemptionGuard, default_cache_folder
+from simplexity.cluster import PreemptionGuard
 from simplexity.runs import EventKind, ExitCode, Ledger, RunDirectory, RunLock, next_start
 
+from ._cache import compilation_cache
 from ._frozen import load_frozen
 from ._outcome import RunResult, leave
 
@@ -72,20 +73,5 @@ def _attempt(
     # With jax, and so not before the lock is held: a refused start must be quick.
     from ._attempt import attempt
 
-    cache = _open_cache()
-    try:
+    with compilation_cache() as cache:
         return attempt(directory, config, ledger, lock, guard, cache)
-    finally:
-        if cache is not None:
-            cache.close()
-
-
-def _open_cache() -> CompilationCache | None:
-    folder = default_cache_folder() / "programs"
-    try:
-        return CompilationCache(folder)
-    except OSError as error:
-        _log.warning(
-            "compiled programs are not kept: %s cannot be written (%s); set SIMPLEXITY_CACHE", folder, error.strerror
-        )
-        return None

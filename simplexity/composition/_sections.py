@@ -53,6 +53,7 @@ CONFIG = Section(
         "seed": int,
         "figures": bool,
         "require_gpu": bool,
+        "all_devices": bool,
         "training_data_generator": _generator(nullable=False),
         "validation_data_generator": _generator(nullable=True),
         "predictive_model": Section(

@@ -27,13 +27,15 @@ class StartCheck(Callback):
     """Refuses a config with mistakes before anything is written."""
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
-        # Both import jax, which mistakes that Hydra finds need not wait for.
+        # All import jax, which mistakes that Hydra finds need not wait for.
         from ._build import build
+        from ._devices import share_among_devices
         from ._weights import require_weights
 
         try:
             _raise(check(config))
             experiment = build(config)
+            share_among_devices(config)
             if not RunDirectory(Path(config.hydra.run.dir)).config_path.is_file():
                 require_weights(config, experiment, Path(config.hydra.run.dir))
             run_dir = _run_directory(config, "run")

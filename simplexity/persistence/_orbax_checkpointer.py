@@ -15,7 +15,7 @@ from simplexity.runs import reason
 from ._cadence import SaveCadence
 from ._leaves import HostArrays, copy_to_host, describe_leaves
 from ._manifest import DamagedCheckpointError, Leaf, write_manifest
-from ._reading import one_line, restore_named_step, restore_step
+from ._reading import one_line, orbax, restore_named_step, restore_step
 from ._retention import Retention
 from ._step_directories import (
     commit,
@@ -184,8 +184,7 @@ class OrbaxCheckpointer:
             require_space(self._directory, sum(array.nbytes for array in arrays.values()))
             # Orbax refuses to save an array without elements; its shape, in the manifest, says all.
             state = ocp.args.PyTreeSave({name: array for name, array in arrays.items() if array.size > 0})
-            writer = ocp.Checkpointer(ocp.CompositeCheckpointHandler())
-            writer.save(uncommitted(self._directory, step), args=ocp.args.Composite(state=state))
+            orbax().save(uncommitted(self._directory, step), args=ocp.args.Composite(state=state))
             write_manifest(uncommitted(self._directory, step), leaves)
             commit(self._directory, step)
             self._on_commit(step)

@@ -121,13 +121,19 @@ def _same_leaves(checkpoint: Path, manifest: Manifest, like: PyTree, prefix: str
 
 def _read_arrays(checkpoint: Path) -> HostArrays:
     try:
-        reader = ocp.Checkpointer(ocp.CompositeCheckpointHandler())
-        return reader.restore(checkpoint, args=ocp.args.Composite(state=ocp.args.PyTreeRestore()))["state"]
+        return orbax().restore(checkpoint, args=ocp.args.Composite(state=ocp.args.PyTreeRestore()))["state"]
     except MemoryError:
         raise
     except Exception as error:
         # Its files are sound, so this is a failing disk or an Orbax that cannot read what an older one wrote.
         raise DamagedCheckpointError(one_line(error)) from error
+
+
+def orbax() -> ocp.Checkpointer:
+    """Orbax for process 0 alone: by default it has all processes of a run wait for each other."""
+    alone = ocp.options.MultiprocessingOptions(primary_host=0, active_processes={0})
+    handler = ocp.CompositeCheckpointHandler(composite_options=ocp.CompositeOptions(multiprocessing_options=alone))
+    return ocp.Checkpointer(handler, multiprocessing_options=alone)
 
 
 def one_line(error: Exception) -> str:

@@ -1,6 +1,7 @@
 """Training: one state, one compiled program that advances it, and the host's loop around the program."""
 
 from ._chunk import ChunkSizer as ChunkSizer
+from ._data_parallel import DataParallel as DataParallel
 from ._loop import TrainResult as TrainResult
 from ._loop import train as train
 from ._metrics import RunMetrics as RunMetrics

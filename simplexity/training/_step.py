@@ -12,6 +12,7 @@ from simplexity.evaluation import accuracy, cross_entropy
 from simplexity.generative_processes import DataGenerator
 from simplexity.predictive_models import PredictiveModel
 
+from ._data_parallel import DataParallel
 from ._settings import TrainingSettings
 from ._state import MetricWindow, TrainState
 
@@ -19,19 +20,26 @@ Advance = Callable[[TrainState, Int[Array, ""]], TrainState]
 
 
 def make_advance(
-    generator: DataGenerator, optimizer: optax.GradientTransformation, settings: TrainingSettings
+    generator: DataGenerator,
+    optimizer: optax.GradientTransformation,
+    settings: TrainingSettings,
+    parallel: DataParallel | None = None,
 ) -> Advance:
     """Builds `advance(state, num_steps)`: draw a batch, differentiate, update, `num_steps` times, on the device.
 
     `num_steps` is a run-time value of one compiled loop. So the length of a call can follow the clock without a
     recompilation, and a run is bitwise the same however its steps are cut into calls. The state's buffers are
-    donated. The loop ends early at a loss that is not finite.
+    donated. The loop ends early at a loss that is not finite. `parallel` is None for one device.
     """
 
     def loss_of(model: PredictiveModel, tokens: Int[Array, "batch length"]) -> tuple[Float[Array, ""], ...]:
         logits, _ = model.forward(tokens[:, :-1])
         targets = tokens[:, 1:]
         return cross_entropy(logits, targets).mean(), accuracy(logits, targets).mean()
+
+    value_and_gradient = eqx.filter_value_and_grad(loss_of, has_aux=True)
+    if parallel is not None:
+        value_and_gradient = parallel.mean_over_batch(value_and_gradient)
 
     def draw(state: TrainState) -> tuple[object, Int[Array, "batch length"]]:
         start_key, sample_key = jax.random.split(jax.random.fold_in(state.key, state.step))
@@ -43,7 +51,7 @@ def make_advance(
 
     def step(state: TrainState) -> TrainState:
         sampling_state, tokens = draw(state)
-        (loss, hits), gradient = eqx.filter_value_and_grad(loss_of, has_aux=True)(state.model, tokens)
+        (loss, hits), gradient = value_and_gradient(state.model, tokens)
         parameters = eqx.filter(state.model, eqx.is_inexact_array)
         update, optimizer_state = optimizer.update(gradient, state.optimizer_state, parameters)
         window = state.window
@@ -77,7 +85,10 @@ def make_advance(
         def body(arrays):
             return eqx.filter(step(eqx.combine(arrays, static)), eqx.is_array)
 
-        return eqx.combine(jax.lax.while_loop(unfinished, body, arrays), static)
+        arrays = jax.lax.while_loop(unfinished, body, arrays)
+        if parallel is not None:
+            arrays = parallel.copied(arrays)
+        return eqx.combine(arrays, static)
 
     # Equinox passes what it does not know on to jax.jit.
     return eqx.filter_jit(advance, donate="all", compiler_options=_compiler_options())  # pyright: ignore[reportCallIssue]

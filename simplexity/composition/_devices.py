@@ -1,0 +1,58 @@
+"""The devices that a run trains on."""
+
+import importlib.util
+import logging
+from itertools import groupby
+
+import jax
+from omegaconf import DictConfig
+
+from simplexity.training import DataParallel
+
+from ._problems import ConfigError, Problem
+
+_log = logging.getLogger("simplexity")
+
+
+def share_among_devices(config: DictConfig) -> DataParallel | None:
+    """How the batch is shared among devices; None if there is one.
+
+    Every process trains on its first device, or on all that it sees with `all_devices`.
+
+    Raises:
+        ConfigError: If the batch cannot be shared evenly.
+    """
+    by_process = [list(devices) for _, devices in groupby(jax.devices(), key=lambda device: device.process_index)]
+    used = [device for devices in by_process for device in (devices if config.all_devices else devices[:1])]
+    batch_size = config.training.batch_size
+    if batch_size % len(used):
+        message = f"must be divisible by the number of devices, {len(used)}, got {batch_size}"
+        raise ConfigError([Problem("training.batch_size", message)])
+    return DataParallel(used) if len(used) > 1 else None
+
+
+def check_accelerator(config: DictConfig) -> None:
+    """Tells of accelerators that are there and not used.
+
+    Raises:
+        RuntimeError: If the run needs one and there is none, or JAX cannot use what it is told to.
+    """
+    try:
+        backend = jax.default_backend()
+    except (RuntimeError, AssertionError) as error:
+        # An AssertionError without words is how jax says that it was installed without that platform.
+        reason = " ".join(str(error).split()) or "jax is installed without it"
+        platforms = jax.config.jax_platforms  # pyright: ignore[reportAttributeAccessIssue]
+        raise RuntimeError(
+            f"JAX_PLATFORMS={platforms}, which jax cannot use here ({reason}): "
+            "check the driver, install jax with CUDA (extra `cuda12`), or unset it"
+        ) from error
+    num_devices = jax.local_device_count()
+    if num_devices > 1 and not config.all_devices:
+        _log.warning("1 of %d devices is used: `all_devices=true` trains on all of them", num_devices)
+    if backend != "cpu":
+        return
+    if config.require_gpu:
+        raise RuntimeError("`require_gpu` is true, but jax sees no GPU here: check the driver, or set it to false")
+    if importlib.util.find_spec("jax_cuda12_plugin") is not None:
+        _log.warning("running on the CPU: jax's CUDA is installed, but there is no GPU here")

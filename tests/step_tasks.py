@@ -1,0 +1,76 @@
+"""Runs whose processes believe that they are the tasks of a SLURM job step on this machine."""
+
+import random
+import socket
+import subprocess
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from simplexity.cluster import step_tasks
+
+from .small_runs import STOPPING, command, environment
+
+TIMEOUT_S = 200
+
+
+class Task(NamedTuple):
+    """How one process ended."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def run_in_tasks(
+    run_dir: Path,
+    model: str,
+    *overrides: str,
+    cache: Path,
+    stop_at: dict[int, tuple[str, str, int]] | None = None,
+    only: dict[int, tuple[str, ...]] | None = None,
+) -> list[Task]:
+    """One start of the run in `run_dir` by two processes.
+
+    Args:
+        run_dir: The run's directory.
+        model: One of `small_runs.MODELS`.
+        overrides: Further overrides.
+        cache: Folder of the compiled programs.
+        stop_at: By process, the signal that it sends itself (see stopping.py).
+        only: By process, overrides that it alone has.
+    """
+    step = _step_on_free_port()
+    processes = []
+    for task in range(2):
+        words = command(run_dir, model, *overrides, *(only or {}).get(task, ()))
+        if stop_at is not None and task in stop_at:
+            words[1:1] = [str(STOPPING), *map(str, stop_at[task])]
+        variables = environment(cache) | step | {"SLURM_PROCID": str(task), "SLURM_LOCALID": str(task)}
+        processes.append(
+            subprocess.Popen(words, env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        )
+    try:
+        ended = [process.communicate(timeout=TIMEOUT_S) for process in processes]
+    finally:
+        for process in processes:
+            with suppress(ProcessLookupError):
+                process.kill()
+    return [Task(process.returncode, *output) for process, output in zip(processes, ended, strict=True)]
+
+
+def _step_on_free_port() -> dict[str, str]:
+    while True:
+        step = {
+            "SLURM_JOB_ID": str(random.randrange(1, 10**6)),
+            "SLURM_STEP_ID": "0",
+            "SLURM_STEP_NUM_TASKS": "2",
+            "SLURM_STEP_NUM_NODES": "1",
+            "SLURM_STEP_NODELIST": "n1",
+            "SLURM_STEP_TASKS_PER_NODE": "2",
+            "SLURM_NODEID": "0",
+        }
+        tasks = step_tasks(step | {"SLURM_PROCID": "0", "SLURM_LOCALID": "0"})
+        with closing(socket.socket()) as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", int(tasks.bind_address.rpartition(":")[2])))
+            return step
