@@ -4,6 +4,7 @@
 #   sbatch slurm/run.sh [overrides]                           what run_experiment.py takes: sbatch slurm/run.sh seed=3
 #   sbatch --time=30 --gpus-per-node=1 slurm/run.sh           options before the script outrank those below
 #   sbatch --array=0-7 slurm/run.sh [overrides]               seeds 0 to 7
+#   sbatch --nodes=2 --ntasks-per-node=4 slurm/run.sh         one run in 8 processes, a share of each batch in every one
 #   SIMPLEXITY_IMAGE=simplexity.sif sbatch slurm/run.sh       in a container
 #
 # The run is in outputs/slurm/JOBID, or JOBID_SEED for an array, and every restart continues it there.
@@ -57,4 +58,7 @@ command+=("hydra.run.dir=outputs/slurm/$SIMPLEXITY_RUN_NAME")
 if [[ -n ${SLURM_ARRAY_TASK_ID-} ]]; then command+=("seed=$SLURM_ARRAY_TASK_ID"); fi
 
 # srun does not inherit --cpus-per-task from sbatch since SLURM 22.05.
-run_and_requeue srun --mpi=none --cpus-per-task="${SLURM_CPUS_PER_TASK:-1}" "${command[@]}" "$@"
+srun=(srun --mpi=none --cpus-per-task="${SLURM_CPUS_PER_TASK:-1}")
+# A site's KillOnBadExit=1 would kill the process that saves as soon as another left with 85.
+if ((${SLURM_NTASKS:-1} > 1)); then srun+=(--kill-on-bad-exit=0 --wait=300); fi
+run_and_requeue "${srun[@]}" "${command[@]}" "$@"

@@ -47,6 +47,7 @@ def prepare(
     batch: Sequence[Sequence[str]],
     first_index: int,
     interrupted: Callable[[], bool],
+    num_processes: int = 1,
 ) -> list[PreparedRun]:
     """Composes and checks the runs; writes nothing.
 
@@ -56,13 +57,14 @@ def prepare(
         batch: Overrides of each run.
         first_index: Index of the first.
         interrupted: Whether somebody wants to leave.
+        num_processes: Processes of each run.
 
     Raises:
         ConfigError: With every mistake in any of them.
         SystemExit: If somebody wants to leave; nothing was begun.
     """
     setup_globals()
-    composer, check = RunComposer(loader, config), RunCheck()
+    composer, check = RunComposer(loader, config), RunCheck(num_processes)
     prepared: list[PreparedRun] = []
     mistakes: dict[Problem, list[str]] = {}
     found = HydraConfig.instance().cfg

@@ -13,9 +13,14 @@ _GENERATORS = ("training_data_generator", "validation_data_generator")
 
 
 class RunCheck:
-    """Checks one run after the other."""
+    """Checks one run after the other.
 
-    def __init__(self):
+    Args:
+        num_processes: Processes of each run, which share its batches.
+    """
+
+    def __init__(self, num_processes: int = 1):
+        self._num_processes = num_processes
         self._sound_keys: set[tuple[str, ...]] = set()
         self._sections: dict[tuple[str, str], list[Problem]] = {}
         self._wholes: dict[str, list[Problem]] = {}
@@ -40,6 +45,12 @@ class RunCheck:
                 return values, problems
             self._sound_keys.add(keys)
         problems = [problem for key in keys for problem in self._section(key, values[key])]
+        if values["training"]["batch_size"] % self._num_processes:
+            message = (
+                f"must be divisible by the number of processes, `cluster.nodes` times `cluster.tasks_per_node` = "
+                f"{self._num_processes}, got {values['training']['batch_size']}"
+            )
+            problems.append(Problem("training.batch_size", message))
         return values, problems or self._whole(values)
 
     def _section(self, key: str, value: Any) -> list[Problem]:

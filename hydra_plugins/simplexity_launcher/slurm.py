@@ -97,7 +97,10 @@ class SlurmLauncher(Launcher):
         # Ctrl-C between the first and the last sbatch would leave jobs that no file tells of.
         with PreemptionGuard() as guard:
             try:
-                prepared = prepare(self._loader, self._config, job_overrides, initial_job_idx, guard.requested)
+                processes = self._launch.profile.nodes * self._launch.profile.tasks_per_node
+                prepared = prepare(
+                    self._loader, self._config, job_overrides, initial_job_idx, guard.requested, processes
+                )
                 if self._dry_run:
                     show(sweep, self._config, self._launch, prepared)
                     raise SystemExit(0)

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 # Above Linux's range for outgoing connections (32768 to 60999), which could have taken the port already.
 _FIRST_PORT, _NUM_PORTS = 61440, 4096
-# A prime beyond the number of jobs that share a node: the restart of one job is no neighbour of another job.
-_PORTS_PER_RESTART, _PORTS_PER_STEP = 1361, 499
+# By the golden ratio, so that the first restarts of a job are far from it, and from each other's neighbours.
+_PORTS_PER_RESTART, _PORTS_PER_STEP = 2531, 499
 
 
 class StepTasks(NamedTuple):

@@ -59,6 +59,7 @@ class Lead:
             try:
                 return jax.block_until_ready(advance(state, num_steps))
             except JaxRuntimeError as error:
+                followers.give_up()
                 raise RuntimeError(f"a process of this run is lost: {error}") from error
 
         return advance_all

@@ -23,6 +23,7 @@ _PREFIX = "simplexity"
 _COMMAND, _RUN = f"{_PREFIX}/command", f"{_PREFIX}/run"
 _ORDER, _DISMISSED = f"{_PREFIX}/order", f"{_PREFIX}/dismissed"
 _READY, _ASKED, _FAILED = f"{_PREFIX}/ready", f"{_PREFIX}/asked", f"{_PREFIX}/failed"
+_LOST = f"{_PREFIX}/lost"
 
 
 class Followers:
@@ -77,6 +78,14 @@ class Followers:
     def dismiss(self, exit_code: int) -> None:
         """Makes them leave with `exit_code`."""
         self._store.key_value_set(f"{_DISMISSED}/by", str(exit_code))
+
+    def give_up(self) -> None:
+        """Notes that one is lost."""
+        self._store.key_value_set(f"{_LOST}/one", "")
+
+    def are_lost(self) -> bool:
+        """Whether one is lost, so that there is no point in waiting for all."""
+        return bool(self._messages(_LOST))
 
     def _messages(self, folder: str) -> list[tuple[str, str]]:
         return [(key.rpartition("/")[2], value) for key, value in self._store.key_value_dir_get(f"{folder}/")]

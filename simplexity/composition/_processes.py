@@ -42,9 +42,11 @@ def in_all_tasks(lead: Callable[[], int], guard: PreemptionGuard) -> int:
         followers.announce(sys.argv[1:])
         exit_code = lead()
         followers.dismiss(exit_code)
+        if not followers.are_lost():
+            _disconnect()
     else:
         exit_code = follow(Leader(guard))
-    _disconnect()
+        _disconnect()
     return exit_code
 
 
@@ -55,7 +57,7 @@ def _connect(tasks: StepTasks) -> None:
         RuntimeError: If process 0 cannot listen.
     """
     if tasks.process_id == 0:
-        _require_free(tasks.bind_address)
+        _require_free(int(tasks.bind_address.rpartition(":")[2]))
     import jax
 
     # It would take SIGTERM away from the guard.
@@ -73,14 +75,12 @@ def _connect(tasks: StepTasks) -> None:
     jax.devices()
 
 
-def _require_free(address: str) -> None:
-    """JAX goes on if it cannot listen, and dies minutes later."""
-    host, _, port = address.rpartition(":")
-    family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET
-    with socket.socket(family) as listening:
+def _require_free(port: int) -> None:
+    """JAX may share a port with another run of the same user, or go on without one and die minutes later."""
+    with socket.socket() as listening:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            listening.bind((host.strip("[]"), int(port)))
+            listening.bind(("", port))
         except OSError as error:
             raise RuntimeError(
                 f"the processes of this run cannot meet at port {port} of {socket.gethostname()} ({error.strerror}); "

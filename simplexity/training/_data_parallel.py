@@ -22,11 +22,11 @@ class DataParallel:
         devices: The devices of all processes; those of one process follow each other.
     """
 
-    def __init__(self, devices: Sequence[jax.Device]):
+    def __init__(self, devices: Sequence[jax.Device]):  # pyright: ignore[reportInvalidTypeForm]
         self._mesh = Mesh(np.array(devices), (_AXIS,))
         self._copies = NamedSharding(self._mesh, PartitionSpec())
 
-    def mean_over_batch(self, function: Callable[[Any, Int[Array, "batch length"]], PyTree]) -> Callable[..., PyTree]:
+    def mean_over_batch(self, function: Callable[..., PyTree]) -> Callable[..., PyTree]:
         """`function(model, tokens)`, a mean over the rows of `tokens`, computed by all devices and averaged once.
 
         Left to itself, the compiler would sum up the weights' gradients over the devices after every token.

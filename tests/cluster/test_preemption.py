@@ -60,6 +60,14 @@ def test_a_signal_sets_the_flag_and_nothing_else(number):
         assert before <= guard.requested_at_s <= time.monotonic()
 
 
+def test_a_program_can_ask_too_and_the_first_reason_stays():
+    guard = PreemptionGuard()
+    guard.request("SIGTERM in process 1")
+    guard.request("SIGUSR1 in process 2")
+    assert guard.requested()
+    assert guard.reason == "SIGTERM in process 1"
+
+
 def test_the_first_signal_is_the_reason():
     with PreemptionGuard() as guard:
         signal.raise_signal(signal.SIGUSR2)

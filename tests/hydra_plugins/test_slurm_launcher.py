@@ -68,6 +68,11 @@ def test_without_sbatch_one_line_says_what_to_do(start, tmp_path, capfd):
             "`hydra.launcher.array_parallelism`: must be at least 1",
         ),
         (["cluster=dev", "training.batch_size=0"], "`training.batch_size`"),
+        (
+            ["cluster=dev", "cluster.nodes=3", "cluster.tasks_per_node=2", "training.batch_size=32"],
+            "`training.batch_size`: must be divisible by the number of processes, "
+            "`cluster.nodes` times `cluster.tasks_per_node` = 6, got 32",
+        ),
         (["cluster=dev", "hydra/sweeper=optuna", "hydra.launcher.wait=false"], "`hydra.launcher.wait`: must be true"),
     ],
 )

@@ -1,0 +1,37 @@
+"""Trains on one device and on two, and compares; run with XLA_FLAGS=--xla_force_host_platform_device_count=2."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from simplexity.training import DataParallel, make_advance
+from tests.training.conftest import arrays_of, make_run
+
+
+def steps(number: int) -> jax.Array:
+    return jnp.asarray(number, jnp.int32)
+
+
+def main() -> None:
+    devices = jax.devices()
+    assert len(devices) == 2
+    for carry_state in (False, True):
+        run = make_run(carry_state)
+        parallel = DataParallel(devices)
+        program = make_advance(run.generator, run.optimizer, run.settings, parallel)
+        advance = parallel.compile(program, run.fresh(), steps(20))
+        whole = advance(run.fresh(), steps(20))
+        cut = advance(advance(run.fresh(), steps(7)), steps(13))
+        assert arrays_of(whole) == arrays_of(cut)
+        assert all(leaf.devices() == {devices[0]} for leaf in jax.tree.leaves(eqx.filter(whole, eqx.is_array)))
+        alone = run.advance(run.fresh(), steps(20))
+        assert arrays_of((alone.sampling_state, alone.key)) == arrays_of((whole.sampling_state, whole.key))
+        for one, other in zip(
+            *(jax.tree.leaves(eqx.filter(s, eqx.is_inexact_array)) for s in (alone, whole)), strict=True
+        ):
+            np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+
+
+if __name__ == "__main__":
+    main()
