@@ -60,7 +60,9 @@ class Lead:
                 return jax.block_until_ready(advance(state, num_steps))
             except JaxRuntimeError as error:
                 followers.give_up()
-                raise RuntimeError(f"a process of this run is lost: {error}") from error
+                raise RuntimeError(
+                    f"the processes of this run cannot take a step together (is one lost?): {error}"
+                ) from error
 
         return advance_all
 

@@ -1,5 +1,6 @@
 """One run in one process, or in all tasks of its SLURM job step."""
 
+import os
 import socket
 import sys
 import threading
@@ -56,10 +57,14 @@ def _connect(tasks: StepTasks) -> None:
     Raises:
         RuntimeError: If process 0 cannot listen.
     """
+    host, _, port = tasks.coordinator_address.rpartition(":")
     if tasks.process_id == 0:
-        _require_free(int(tasks.bind_address.rpartition(":")[2]))
+        _require_free(int(port))
     import jax
 
+    # Many clusters have a proxy, through which gRPC would look for process 0. JAX only warns of it.
+    os.environ["no_grpc_proxy"] = host  # noqa: SIM112 (gRPC reads no other)
+    jax.config.update("jax_check_proxy_envs", False)
     # It would take SIGTERM away from the guard.
     jax.config.update("jax_enable_preemption_service", False)
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
