@@ -19,13 +19,13 @@ from simplexity.runs import (
     read_json_lines,
     record_environment,
 )
-from simplexity.training import RunMetrics, TrainResult, TrainState, settle_threads, train
+from simplexity.training import RunMetrics, TrainResult, TrainState, train
 
 from ._attempt_logger import AttemptLogger
 from ._build import Experiment, build
 from ._checkpoints import open_checkpoints, restore
 from ._compilation import BackgroundCompilation
-from ._devices import check_accelerator, share_among_devices
+from ._devices import check_accelerator, settle_processor, share_among_devices
 from ._instantiate import instantiate
 from ._lead import Lead
 from ._outcome import RunResult, describe_final_loss, leave
@@ -55,8 +55,7 @@ def attempt(
         ConfigError: If the config cannot be built, or the checkpoints are not of this config.
         RuntimeError: If the loss is not finite, or a file cannot be written.
     """
-    # Before anything asks JAX for its devices.
-    settle_threads(config.training.batch_size * config.training.sequence_len)
+    settle_processor(config)
     check_accelerator(config)
     parallel = share_among_devices(config)
     experiment = build(config)

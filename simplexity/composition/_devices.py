@@ -7,11 +7,16 @@ from itertools import groupby
 import jax
 from omegaconf import DictConfig
 
-from simplexity.training import DataParallel
+from simplexity.training import DataParallel, settle_threads
 
 from ._problems import ConfigError, Problem
 
 _log = logging.getLogger("simplexity")
+
+
+def settle_processor(config: DictConfig) -> None:
+    """Settles how JAX uses the processor; before anything asks JAX for its devices, which building a run does."""
+    settle_threads(config.training.batch_size * config.training.sequence_len)
 
 
 def share_among_devices(config: DictConfig) -> DataParallel | None:
