@@ -13,6 +13,10 @@ from ._finding import advice as advice
 from ._finding import ok as ok
 from ._finding import problem as problem
 from ._image_findings import image_finding as image_finding
+from ._container import ImageFacts as ImageFacts
+from ._container import container_command as container_command
+from ._container import image_digest as image_digest
+from ._container import inspect_container as inspect_container
 from ._preemption import PREEMPTION_SIGNALS as PREEMPTION_SIGNALS
 from ._preemption import PreemptionGuard as PreemptionGuard
 from ._preemption_findings import interruption_findings as interruption_findings

@@ -1,0 +1,77 @@
+"""The cluster's profile, from the launcher's config, with the container that it names."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+
+import simplexity
+from simplexity.cluster import ClusterProfile, inspect_container
+from simplexity.composition import ConfigError, Problem, blaming
+from simplexity.composition._check import check_plugin
+
+
+def cluster_profile(cluster: Mapping[str, Any], timeout_min: int | None) -> ClusterProfile:
+    """The profile that a sweep is submitted with.
+
+    Args:
+        cluster: The fields of `ClusterProfile`.
+        timeout_min: Time limit in minutes instead of the profile's; None for that.
+
+    Raises:
+        ConfigError: With all mistakes in it.
+    """
+    values: dict[str, Any] = {"_target_": "simplexity.cluster.ClusterProfile", **cluster}
+    if timeout_min is not None:
+        values["time_limit_minutes"] = timeout_min
+    if values.get("container") is None:
+        values["container"] = _own_container()
+    if values["container"] is not None:
+        values["container"] = {"_target_": "simplexity.cluster.Container", **values["container"]}
+    section = OmegaConf.create(values)
+    if problems := check_plugin(section, "cluster"):
+        raise ConfigError(problems)
+    return instantiate(_with_absolute_image(section), _convert_="all")
+
+
+def checked_image_digest(profile: ClusterProfile) -> str | None:
+    """The digest of the container's image, which was looked at; None without a container.
+
+    Raises:
+        ConfigError: If no task could run in it, or it holds another version of simplexity.
+    """
+    container = profile.container
+    if container is None:
+        return None
+    with blaming("cluster.container"):
+        facts = inspect_container(container)
+    if facts.version is None and facts.digest is not None:
+        raise ConfigError([_of_image(f"{container.image} does not say its version: containers/build.sh makes one")])
+    if facts.version not in (None, simplexity.__version__):
+        message = (
+            f"{container.image} has simplexity {facts.version}, and the sweep is composed by {simplexity.__version__}"
+        )
+        raise ConfigError([_of_image(f"{message}; build the image again, or check out {facts.version}")])
+    return facts.digest
+
+
+def _own_container() -> dict[str, Any] | None:
+    """The image that this process is in, if slurm/sweep.sh has started it there."""
+    if not os.environ.get("SIMPLEXITY_HOST"):
+        return None
+    runtime = "apptainer" if "APPTAINER_CONTAINER" in os.environ else "singularity"
+    return {"image": os.environ["SIMPLEXITY_IMAGE"], "runtime": runtime, "binds": [], "env": {}}
+
+
+def _with_absolute_image(section: Any) -> Any:
+    container = section.container
+    if container is not None and container.runtime in ("apptainer", "singularity") and container.image:
+        container.image = str(Path(container.image).absolute())
+    return section
+
+
+def _of_image(message: str) -> Problem:
+    return Problem("cluster.container.image", message)
