@@ -12,6 +12,11 @@ from jaxtyping import install_import_hook
 
 from tests import type_checks
 
+# Fixtures for the tests of several folders.
+from tests.images import buildah as buildah
+from tests.images import shared_folder as shared_folder
+from tests.images import sif as sif
+
 install_import_hook("simplexity", f"{type_checks.__name__}.checked")
 
 

@@ -63,9 +63,11 @@ def container_command(profile: ClusterProfile, inside: Sequence[str], folders: S
     container = profile.container
     assert container is not None
     for folder in folders:
+        # Every runtime separates by the one, and Apptainer by the other.
         if any(character in str(folder) for character in ":,"):
             raise ValueError(f"must be without colons and commas, which no container runtime can bind, got {folder}")
-    binds = [*(f"{folder}:{folder}" for folder in [*folders, *profile_folders(profile)]), *container.binds]
+    outer = [folder for folder in folders if folder == folders[0] or not folder.is_relative_to(folders[0])]
+    binds = [*(f"{folder}:{folder}" for folder in [*outer, *profile_folders(profile)]), *container.binds]
     wants_gpu = profile.gpus_per_node is not None or (profile.gres or "").startswith("gpu")
     if container.is_file:
         options = [part for bind in binds for part in ("--bind", bind)]
