@@ -76,6 +76,7 @@ run_apptainer() {
     runtime=$(basename "$runtime")
     check_version "$runtime"
     check_sandbox_space "$runtime" "$image"
+    [[ -z ${SLURM_JOB_ID-} ]] || shield_mount "$SIMPLEXITY_CACHE/programs"
     for bind in "${binds[@]}"; do options+=(--bind "$bind"); done
     ! has_gpu || options+=(--nv)
     # Not --cleanenv nor --containall: they drop SLURM_*. `exec`: signals go to the runtime, which hands them on.

@@ -9,7 +9,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 import simplexity
-from simplexity.cluster import ClusterProfile, inspect_container
+from simplexity.cluster import ClusterProfile, inspect_container, is_inside_image
 from simplexity.composition import ConfigError, Problem, blaming
 from simplexity.composition._check import check_plugin
 
@@ -60,7 +60,7 @@ def checked_image_digest(profile: ClusterProfile) -> str | None:
 
 def _own_container() -> dict[str, Any] | None:
     """The image that this process is in, if slurm/sweep.sh has started it there."""
-    if not os.environ.get("SIMPLEXITY_HOST"):
+    if not is_inside_image():
         return None
     runtime = "apptainer" if "APPTAINER_CONTAINER" in os.environ else "singularity"
     return {"image": os.environ["SIMPLEXITY_IMAGE"], "runtime": runtime, "binds": [], "env": {}}

@@ -87,7 +87,7 @@ def batch_script(
             "",
             f"cd {shlex.quote(str(working_folder))} || exit",
             *_set_up(profile),
-            *_container_checks(profile, image_digest),
+            *_container_set_up(profile, image_digest, script_path.parent / "programs"),
             f'run_and_requeue {shlex.join([*_srun(profile), *task_command])} --sweep "$SWEEP" --index "$INDEX"',
             "",
         ]
@@ -124,7 +124,7 @@ def _set_up(profile: ClusterProfile) -> list[str]:
     return [*lines, *profile.setup]
 
 
-def _container_checks(profile: ClusterProfile, image_digest: str | None) -> list[str]:
+def _container_set_up(profile: ClusterProfile, image_digest: str | None, programs: Path) -> list[str]:
     """What makes a task end in one line where its container could not be started, or is another than was submitted."""
     container = profile.container
     if container is None:
@@ -139,6 +139,7 @@ def _container_checks(profile: ClusterProfile, image_digest: str | None) -> list
         *exports,
         *made,
         f"require_container {shlex.join(words)}",
+        f"shield_mount {shlex.quote(str(programs))}",
     ]
 
 

@@ -19,6 +19,11 @@ _CHECKS = 'die() { echo "$*" >&2; exit 2; }\nset -euo pipefail\n'
 _GRACE_S = 15.0
 
 
+def is_inside_image() -> bool:
+    """Whether this process is in an image that `slurm/sweep.sh` has started."""
+    return _folder() is not None
+
+
 def has_program(name: str) -> bool:
     """Whether the host has a program to call."""
     if (folder := _folder()) is not None:

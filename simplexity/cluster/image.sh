@@ -91,6 +91,21 @@ check_sandbox_space() { # RUNTIME IMAGE
     die "$1 must unpack $2 here, and $folder has $((free)) MB free of about $needed MB; set APPTAINER_TMPDIR to a larger disk"
 }
 
+# Some clusters (proctrack/linuxproc) signal every process of a step and not only its first. At a preemption that would end
+# the program that mounts a SIF file too, and with it, by a bus error, what runs in the container. So Apptainer is made to
+# find that program through a script that has it ignore those signals.
+shield_mount() { # FOLDER, on a disk that all nodes of the job see
+  local name found
+  mkdir -p "$1" || return 0
+  for name in squashfuse_ll squashfuse; do
+    found=$(type -P "$name") || continue
+    [[ $found != "$1/$name" ]] || continue
+    printf '#!/bin/sh\ntrap "" USR1 USR2 TERM\nexec %q "$@"\n' "$found" >"$1/$name.$$" && chmod 755 "$1/$name.$$" || return 0
+    mv -f "$1/$name.$$" "$1/$name"
+  done
+  PATH=$1:$PATH
+}
+
 # For the launcher, before it submits: prints the image's digest and version.
 inspect_container() { # RUNTIME IMAGE BIND...
   local bind

@@ -8,7 +8,15 @@ from pathlib import Path
 import pytest
 
 from simplexity import __version__
-from simplexity.cluster import ArraySlice, Container, batch_script, container_command, image_digest, inspect_container
+from simplexity.cluster import (
+    ArraySlice,
+    ClusterProfile,
+    Container,
+    batch_script,
+    container_command,
+    image_digest,
+    inspect_container,
+)
 from tests.cluster.test_batch_script import PROFILE
 from tests.images import sif_header
 
@@ -19,9 +27,7 @@ def container(image="/data/a.sif", runtime="apptainer", **changes) -> Container:
     return Container(**{"image": str(image), "runtime": runtime, "binds": [], "env": {}, **changes})
 
 
-def profile(**changes):
-    from simplexity.cluster import ClusterProfile
-
+def profile(**changes) -> ClusterProfile:
     return ClusterProfile(**{**PROFILE, **changes})
 
 
@@ -32,8 +38,8 @@ def command(the_container: Container, *folders: str, **changes) -> list[str]:
 
 def script(the_container: Container, digest: str | None = None, **changes) -> str:
     return batch_script(
-        job_name="x", task_command=["true"], sweep_folder=Path("/s"), script_path=Path("/s/a.sh"), working_folder=Path("/"),
-        array=ArraySlice(0, (0,)), parallelism=None, image_digest=digest,
+        job_name="x", task_command=["true"], sweep_folder=Path("/s"), script_path=Path("/s/a.sh"),
+        working_folder=Path("/"), array=ArraySlice(0, (0,)), parallelism=None, image_digest=digest,
         profile=profile(container=the_container, nodes=1, tasks_per_node=1, setup=[], **changes),
     )  # fmt: skip
 
@@ -44,7 +50,8 @@ def test_apptainer_sees_the_folders_of_study_sweep_and_profile():
     assert words[-4:] == ["/data/a.sif", *INSIDE]
     bound = [words[i + 1] for i, word in enumerate(words) if word == "--bind"]
     assert bound == [
-        "/work:/work", "/elsewhere:/elsewhere", "/scratch/me:/scratch/me", "/shared/a cache:/shared/a cache", "/projects:/p:ro",
+        "/work:/work", "/elsewhere:/elsewhere", "/scratch/me:/scratch/me", "/shared/a cache:/shared/a cache",
+        "/projects:/p:ro",
     ]  # fmt: skip
 
 
@@ -168,7 +175,7 @@ def on_node(tmp_path, monkeypatch):
             (programs / name).write_text(f"#!/usr/bin/bash\n{text}\n")
             (programs / name).chmod(0o755)
         text = script(container(tmp_path / "a.sif", binds=binds), digest, scratch_folder=None, cache_folder=None)
-        check = text[: text.index("run_and_requeue srun")].replace('exec >>"$SWEEP', ': "$SWEEP')
+        check = text[: text.index("shield_mount /s/programs")].replace('exec >>"$SWEEP', ': "$SWEEP')
         check = check.replace("SWEEP=/s", f"SWEEP={tmp_path}")
         if changes.get("without_apptainer"):
             (programs / "apptainer").unlink()

@@ -1,4 +1,4 @@
-"""`slurm/sweep.sh` without Apptainer: containers/run.sh is a stand-in that executes a Python of the host as the image."""
+"""`slurm/sweep.sh` without Apptainer: containers/run.sh is a stand-in, and a Python of the host plays the image."""
 
 import json
 import os
@@ -9,6 +9,8 @@ import time
 from pathlib import Path
 
 import pytest
+
+from simplexity.cluster import SlurmError, queued_tasks
 
 ROOT = Path(__file__).parents[2]
 ODD = "a b\\'c $HOME `id`\nü *"
@@ -128,12 +130,8 @@ def test_the_exit_code_comes_back_and_nothing_stays_behind(sweep):
         time.sleep(0.1)
 
 
-def test_a_host_that_is_gone_is_told(sweep, tmp_path, monkeypatch):
-    from simplexity.cluster import SlurmError, queued_tasks
-
+def test_a_host_that_is_gone_is_told(tmp_path, monkeypatch):
     monkeypatch.setenv("SIMPLEXITY_HOST", str(tmp_path))
-    (tmp_path / "programs").mkdir(exist_ok=True)
-    (tmp_path / "programs").rmdir()
     (tmp_path / "programs").write_text("squeue\n")
     os.mkfifo(tmp_path / "request")
     with pytest.raises(SlurmError, match="`squeue` did not answer"):
