@@ -25,6 +25,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         # One worker has the SLURM: two clusters on one machine would each count on all of it.
         if item.get_closest_marker("slurm"):
             item.add_marker(pytest.mark.xdist_group("slurm"))
+        # One worker builds the images and runs them, while the others do not wait for it.
+        elif item.get_closest_marker("container"):
+            item.add_marker(pytest.mark.xdist_group("containers"))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

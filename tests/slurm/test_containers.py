@@ -25,10 +25,10 @@ SMALL = (
 LONG = ("training.num_train_steps=40000", *SMALL)
 # No Python of any kind. A job inherits this path: it has what the batch scripts need as well.
 BARE_HOST = (
-    "apptainer", "bash", "chmod", "cut", "dd", "df", "dirname", "basename", "du", "git", "grep", "head", "id", "mkdir", "mkfifo",
-    "mktemp", "mv", "od", "rm", "sed", "sh", "sha256sum", "stat", "tail", "timeout", "tr", "uname", "unshare",
-    "newuidmap", "newgidmap", "squashfuse", "squashfuse_ll", "fusermount3", "sbatch", "squeue", "scancel", "scontrol",
-    "srun", "date", "sleep",
+    "apptainer", "unshare", "newuidmap", "newgidmap", "squashfuse", "squashfuse_ll", "fusermount3",
+    "sbatch", "squeue", "scancel", "scontrol", "srun",
+    "basename", "bash", "chmod", "cut", "date", "dd", "df", "dirname", "du", "git", "grep", "head", "id", "mkdir",
+    "mkfifo", "mktemp", "mv", "od", "rm", "sed", "sh", "sha256sum", "sleep", "stat", "tail", "timeout", "tr", "uname",
 )  # fmt: skip
 APPTAINERS_OWN = ("HOME", "USER", "APPTAINER_BIND", "APPTAINER_TMPDIR")
 
