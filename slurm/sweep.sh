@@ -2,7 +2,7 @@
 # A sweep from a host that has nothing but bash, SLURM's client and Apptainer. In the folder of the study:
 #
 #   slurm/sweep.sh [run_experiment|train_model] seed=0,1,2,3 cluster=gpu     what --multirun hydra/launcher=slurm takes
-#   slurm/sweep.sh status|results|retry|cancel|logs|show ...                what `simplexity` takes
+#   slurm/sweep.sh status|results|retry|cancel|... SWEEP_DIR                what `simplexity` takes
 #
 # The runs are composed, checked and frozen in the image, and every array task runs in it; the host submits. The image
 # is $SIMPLEXITY_IMAGE, or else simplexity-cuda12.sif or simplexity-cpu.sif in the checkout; `cluster.container` names
@@ -20,8 +20,8 @@ source "$checkout/simplexity/cluster/image.sh"
 case ${1-} in
   -h | --help) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//p}' "$0" && exit ;;
   run_experiment | train_model) set -- "$1" --multirun hydra/launcher=slurm "${@:2}" ;;
-  status | results | retry | cancel | logs | show) set -- simplexity "$@" ;;
-  *) set -- run_experiment --multirun hydra/launcher=slurm "$@" ;;
+  '' | *=* | [-~]*) set -- run_experiment --multirun hydra/launcher=slurm "$@" ;;
+  *) set -- simplexity "$@" ;;
 esac
 
 image=${SIMPLEXITY_IMAGE-}

@@ -58,6 +58,7 @@ SHOW = "import json, os, sys\nprint(json.dumps([sys.argv[1:], os.environ['SIMPLE
     ("typed", "executed"),
     [
         (["seed=0,1"], ["run_experiment", "--multirun", "hydra/launcher=slurm", "seed=0,1"]),
+        (["~validation"], ["run_experiment", "--multirun", "hydra/launcher=slurm", "~validation"]),
         (["train_model", "a=b c"], ["train_model", "--multirun", "hydra/launcher=slurm", "a=b c"]),
         (["status", "multirun/x", "--watch"], ["simplexity", "status", "multirun/x", "--watch"]),
         (["retry", "multirun/x", "--failed"], ["simplexity", "retry", "multirun/x", "--failed"]),
