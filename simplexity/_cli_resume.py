@@ -7,7 +7,7 @@ import traceback
 from pathlib import Path
 from typing import NoReturn
 
-from simplexity.cluster import PreemptionGuard
+from simplexity.cluster import PreemptionGuard, pass_over_absent_gpu
 from simplexity.composition import ConfigError, LogFile, check, execute, leave_process, load_frozen, say_error
 from simplexity.runs import ExitCode
 
@@ -26,6 +26,7 @@ def resume(run_dir: Path, guard: PreemptionGuard, log_name: str | None) -> NoRet
 
     The process ends with it: 0 complete, 1 failed, 2 a mistake in the config, 85 to be started again.
     """
+    pass_over_absent_gpu()
     try:
         config = load_frozen(run_dir)
         _log_to(run_dir / (log_name or next((path.name for path in sorted(run_dir.glob("*.log"))), "resume.log")))

@@ -33,9 +33,9 @@ done
 
 # What the image may ask the host to do: see simplexity/cluster/_host.py.
 host=$(mktemp -d)
-slurm=(sbatch squeue sacct scancel scontrol)
-for program in "${slurm[@]}"; do ! command -v "$program" >/dev/null || echo "$program"; done >"$host/programs"
-echo inspect_container image_digest >>"$host/programs"
+for name in sbatch squeue sinfo sacct sacctmgr scancel scontrol inspect_container image_digest; do
+  ! command -v "$name" >/dev/null || echo "$name"
+done >"$host/programs"
 mkfifo "$host/request" "$host/answer"
 
 execute() (
@@ -45,8 +45,8 @@ execute() (
     [[ $name == SLURM_CONF || $name == SLURM_JWT ]] || unset "$name"
   done
   case $1 in
-    sbatch | squeue | sacct | scancel | scontrol) exec timeout 60 "$@" ;;
     inspect_container | image_digest) "$@" ;;
+    sbatch | squeue | sinfo | sacct | sacctmgr | scancel | scontrol) exec timeout 60 "$@" ;;
     *) exit 127 ;;
   esac
 )

@@ -10,10 +10,12 @@ from ._host import call_image_check
 from ._profile import ClusterProfile, Container
 
 _TIMEOUT_S = 60.0
-# What Apptainer passes on by itself: a run's own record of which job it is.
+# What Apptainer passes on by itself: which job and which of its processes a run is.
 _PASSED = (
     "SLURM_JOB_ID", "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID", "SLURM_RESTART_COUNT", "SLURM_CLUSTER_NAME",
-    "SLURMD_NODENAME", "PYTHONUNBUFFERED",
+    "SLURMD_NODENAME", "SLURM_STEP_ID", "SLURM_STEP_NODELIST", "SLURM_STEP_NUM_NODES", "SLURM_STEP_NUM_TASKS",
+    "SLURM_STEP_TASKS_PER_NODE", "SLURM_LAUNCH_NODE_IPADDR", "SLURM_NODEID", "SLURM_PROCID", "SLURM_LOCALID",
+    "PYTHONUNBUFFERED",
 )  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from simplexity.cluster import PreemptionGuard
+from simplexity.cluster import PreemptionGuard, pass_over_absent_gpu
 from simplexity.runs import ExitCode
 
 from ._check import check
@@ -54,6 +54,7 @@ def run(config_name: str, arguments: Sequence[str], guard: PreemptionGuard) -> i
     Returns:
         0 complete, 1 failed, 2 a mistake in the command or the config, 85 to be started again.
     """
+    pass_over_absent_gpu()
     arguments = rewrite(arguments)
     full_errors = os.environ.get(_FULL_ERROR) == "1"
 
