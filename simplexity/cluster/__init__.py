@@ -16,7 +16,6 @@ from ._finding import problem as problem
 from ._image_findings import image_finding as image_finding
 from ._container import ImageFacts as ImageFacts
 from ._container import container_command as container_command
-from ._container import image_digest as image_digest
 from ._container import inspect_container as inspect_container
 from ._host import is_inside_image as is_inside_image
 from ._preemption import PREEMPTION_SIGNALS as PREEMPTION_SIGNALS

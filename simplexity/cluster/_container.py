@@ -42,15 +42,6 @@ def inspect_container(container: Container) -> ImageFacts:
     return ImageFacts(*(word or None for word in words))
 
 
-def image_digest(container: Container) -> str | None:
-    """The digest alone; None where it cannot be known here.
-
-    Raises:
-        RuntimeError: If it cannot be looked at.
-    """
-    return _check("image_digest", container.runtime, container.image) or None
-
-
 def container_command(profile: ClusterProfile, inside: Sequence[str], folders: Sequence[Path]) -> list[str]:
     """Command and arguments that execute `inside` in the profile's container.
 

@@ -4,7 +4,7 @@
 # RUNTIME is apptainer, singularity, docker or podman. A mistake is told in one line and ends the script, by `die`, which
 # whoever uses the functions defines.
 
-# Makes the kind of RUNTIME plain: is an image of it a file, or does a daemon or a store have it?
+# Whether images of RUNTIME are files or folders; those of the others have a name in a store.
 has_files() { [[ $1 == apptainer || $1 == singularity ]]; }
 
 check_architecture() { # IMAGE NAME, in the words of uname or of Go

@@ -4,7 +4,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from simplexity.cluster import PreemptionGuard, image_digest
+from simplexity.cluster import PreemptionGuard, inspect_container
 from simplexity.runs import ExitCode
 
 from ._directory import SweepDirectory
@@ -63,7 +63,7 @@ def _with_present_image(manifest: Manifest) -> Manifest:
     launch = manifest.launch
     if not isinstance(launch, SlurmLaunch) or launch.profile.container is None:
         raise ValueError("--changed-image is for sweeps that run in a container, and this one does not")
-    return replace(manifest, launch=replace(launch, image_digest=image_digest(launch.profile.container)))
+    return replace(manifest, launch=replace(launch, image_digest=inspect_container(launch.profile.container).digest))
 
 
 def drive(

@@ -16,7 +16,7 @@ from simplexity.cluster import (
     batch_script,
     cluster_configuration,
     container_command,
-    image_digest,
+    inspect_container,
     slurm_is_installed,
     split_into_arrays,
     submit,
@@ -144,7 +144,7 @@ def _check_image(launch: SlurmLaunch) -> None:
     container = launch.profile.container
     if container is None or launch.image_digest is None:
         return
-    if image_digest(container) != launch.image_digest:
+    if inspect_container(container).digest not in (None, launch.image_digest):
         raise RuntimeError(
             f"the image {container.image} has changed since this sweep was first submitted; put the old one back, or "
             "go on with the new one: simplexity retry SWEEP_DIR --changed-image"

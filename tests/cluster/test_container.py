@@ -14,7 +14,6 @@ from simplexity.cluster import (
     Container,
     batch_script,
     container_command,
-    image_digest,
     inspect_container,
 )
 from tests.cluster.test_batch_script import PROFILE
@@ -99,9 +98,9 @@ def test_an_image_has_a_version_and_a_digest_which_a_copy_keeps(tmp_path):
     assert version == __version__
     assert re.fullmatch("sha256:[0-9a-f]{64}", digest)
     copy = image.rename(tmp_path / "elsewhere.sif")
-    assert image_digest(container(copy)) == digest
+    assert inspect_container(container(copy)).digest == digest
     copy.write_bytes(sif_header() + b"more")
-    assert image_digest(container(copy)) not in (digest, None)
+    assert inspect_container(container(copy)).digest not in (digest, None)
 
 
 def test_a_sandbox_folder_is_an_image(tmp_path):
@@ -111,7 +110,7 @@ def test_a_sandbox_folder_is_an_image(tmp_path):
     first = inspect_container(container(tmp_path))
     assert first.version == "7.1"
     labels.write_text('{\n\t"org.opencontainers.image.version": "7.1", "date": "later"\n}')
-    assert image_digest(container(tmp_path)) != first.digest
+    assert inspect_container(container(tmp_path)).digest != first.digest
 
 
 @pytest.mark.parametrize(
@@ -191,7 +190,7 @@ def on_node(tmp_path, monkeypatch):
 
 
 def test_a_node_takes_the_image_that_was_submitted_and_no_other(on_node, tmp_path):
-    digest = image_digest(container(tmp_path / "a.sif"))
+    digest = inspect_container(container(tmp_path / "a.sif")).digest
     assert on_node(digest) == (0, "")
     (tmp_path / "a.sif").write_bytes(sif_header() + b"rebuilt")
     code, said = on_node(digest)

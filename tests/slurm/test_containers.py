@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from simplexity.cluster import ArraySlice, Container, batch_script, container_command, image_digest, submit
+from simplexity.cluster import ArraySlice, Container, batch_script, container_command, inspect_container, submit
 from simplexity.runs import EventKind, read_ledger
 from simplexity.sweeps import RunState, SweepDirectory, read_status
 from tests.slurm.conftest import PAYLOAD, dev_profile, lines_of
@@ -129,7 +129,7 @@ def test_a_signal_reaches_python_through_srun_and_the_container_and_85_comes_bac
         array=ArraySlice(0, (0,)),
         parallelism=None,
         profile=profile,
-        image_digest=image_digest(container),
+        image_digest=inspect_container(container).digest,
     )
     (folder / "array_0.sh").write_text(text)
     job = submit(folder / "array_0.sh")
