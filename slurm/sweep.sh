@@ -46,7 +46,7 @@ execute() (
   done
   case $1 in
     inspect_container) "$@" ;;
-    sbatch | squeue | sinfo | sacct | sacctmgr | scancel | scontrol) exec timeout 60 "$@" ;;
+    sbatch | squeue | sinfo | sacct | sacctmgr | scancel | scontrol) exec timeout --kill-after=5 60 "$@" ;;
     *) exit 127 ;;
   esac
 )

@@ -14,7 +14,7 @@ from simplexity.sweeps import RunState, SweepDirectory, read_status
 from tests.slurm.conftest import PAYLOAD, dev_profile, lines_of
 from tests.small_runs import assert_same_run, environment
 
-pytestmark = [pytest.mark.slurm, pytest.mark.container]
+pytestmark = [pytest.mark.slurm, pytest.mark.container, pytest.mark.timeout(1500)]
 
 ROOT = Path(__file__).parents[2]
 REQUEUES = ("--preempt-mode=requeue",)
