@@ -1,5 +1,6 @@
 """What containers/run.sh makes of an image in a store. No daemon runs here: docker and podman are stand-ins."""
 
+import itertools
 import os
 import subprocess
 from pathlib import Path
@@ -40,7 +41,7 @@ def test_user_folders_variables_and_exit_code(run, tmp_path, program):
     assert done.returncode == 85
     assert words[0] == "run"
     assert words[-3:] == ["simplexity:1", "seed=1 2", "--multirun"]
-    pairs = list(zip(words, words[1:], strict=False))
+    pairs = list(itertools.pairwise(words))
     for pair in (
         ("--user", f"{os.getuid()}:{os.getgid()}"),
         ("--volume", f"{tmp_path}:{tmp_path}"),
