@@ -1,6 +1,7 @@
 """Every test runs with the shapes and types of the annotations checked at run time."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 # Before jax is imported: tests run on the CPU even where there is an accelerator (GPU tests are subprocesses).
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
+from absl import logging as absl_logging
 from jaxtyping import install_import_hook
 
 from tests import type_checks
@@ -18,6 +20,9 @@ from tests.images import shared_folder as shared_folder
 from tests.images import sif as sif
 
 install_import_hook("simplexity", f"{type_checks.__name__}.checked")
+
+# absl comes with Orbax, and closes its handler's stream when Hydra sets up logging: that must not be pytest's.
+absl_logging.get_absl_handler().python_handler.stream = sys.__stderr__
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
