@@ -1,17 +1,14 @@
-"""The cluster's profile, from the launcher's config, with the container that it names."""
+"""The cluster's profile, from the launcher's config, with the container that its tasks run in."""
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from hydra.utils import instantiate
-from omegaconf import OmegaConf
-
 import simplexity
-from simplexity.cluster import ClusterProfile, inspect_container, is_inside_image
-from simplexity.composition import ConfigError, Problem, blaming
-from simplexity.composition._check import check_plugin
+from simplexity.cluster import ClusterProfile, Container, inspect_container, is_inside_image
+from simplexity.composition import ConfigError, Problem, blaming, read_profile
 
 
 def cluster_profile(cluster: Mapping[str, Any], timeout_min: int | None) -> ClusterProfile:
@@ -24,17 +21,11 @@ def cluster_profile(cluster: Mapping[str, Any], timeout_min: int | None) -> Clus
     Raises:
         ConfigError: With all mistakes in it.
     """
-    values: dict[str, Any] = {"_target_": "simplexity.cluster.ClusterProfile", **cluster}
-    if timeout_min is not None:
-        values["time_limit_minutes"] = timeout_min
-    if values.get("container") is None:
-        values["container"] = _own_container()
-    if values["container"] is not None:
-        values["container"] = {"_target_": "simplexity.cluster.Container", **values["container"]}
-    section = OmegaConf.create(values)
-    if problems := check_plugin(section, "cluster"):
-        raise ConfigError(problems)
-    return instantiate(_with_absolute_image(section), _convert_="all")
+    profile = read_profile(cluster, timeout_min)
+    container = profile.container or _own_container()
+    if container is not None and container.is_file:
+        container = replace(container, image=str(Path(container.image).absolute()))
+    return replace(profile, container=container)
 
 
 def checked_image_digest(profile: ClusterProfile) -> str | None:
@@ -58,19 +49,12 @@ def checked_image_digest(profile: ClusterProfile) -> str | None:
     return facts.digest
 
 
-def _own_container() -> dict[str, Any] | None:
+def _own_container() -> Container | None:
     """The image that this process is in, if slurm/sweep.sh has started it there."""
     if not is_inside_image():
         return None
     runtime = "apptainer" if "APPTAINER_CONTAINER" in os.environ else "singularity"
-    return {"image": os.environ["SIMPLEXITY_IMAGE"], "runtime": runtime, "binds": [], "env": {}}
-
-
-def _with_absolute_image(section: Any) -> Any:
-    container = section.container
-    if container is not None and container.runtime in ("apptainer", "singularity") and container.image:
-        container.image = str(Path(container.image).absolute())
-    return section
+    return Container(image=os.environ["SIMPLEXITY_IMAGE"], runtime=runtime, binds=[], env={})
 
 
 def _of_image(message: str) -> Problem:
