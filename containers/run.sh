@@ -14,6 +14,7 @@ die() {
 }
 
 checkout=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+source "$checkout/simplexity/cluster/image.sh"
 binds=()
 
 add_bind() { # SOURCE[:TARGET[:ro]]
@@ -54,78 +55,42 @@ for argument; do
     esac
 done
 
-check_version() { # VERSION COMMIT, of the image
-    local file=$checkout/simplexity/__init__.py version commit
-    [[ -f $file ]] || return 0
-    [[ -n $1 && $1 != unknown ]] || die "$image does not say its version: it is no image made by containers/build.sh"
-    version=$(sed -n 's/^__version__ = "\(.*\)"$/\1/p' "$file")
-    [[ $1 == "$version" ]] || die "$image has simplexity $1 and this checkout is $version; build the image again or check out $1"
+check_version() { # RUNTIME
+    local version commit theirs
+    theirs=$(image_label "$1" "$image" version)
+    [[ -n $theirs && $theirs != unknown ]] || die "$image does not say its version: it is no image made by containers/build.sh"
+    version=$(sed -n 's/^__version__ = "\(.*\)"$/\1/p' "$checkout/simplexity/__init__.py")
+    [[ $theirs == "$version" ]] ||
+        die "$image has simplexity $theirs and this checkout is $version; build the image again or check out $theirs"
     commit=$(git -C "$checkout" rev-parse --short=12 HEAD 2>/dev/null) || return 0
-    [[ $2 == "$commit" ]] || echo "run.sh: note: $image was built from commit $2, this checkout is at $commit" >&2
-}
-
-check_architecture() { # NAME in the words of uname or of Go
-    local here
-    here=$(uname -m)
-    case $1 in amd64) set -- x86_64 ;; arm64) set -- aarch64 ;; esac
-    [[ $1 == "$here" ]] || die "$image is for $1 and this machine is $here; build it on such a machine"
+    theirs=$(image_label "$1" "$image" revision)
+    [[ $theirs == "$commit" ]] || echo "run.sh: note: $image was built from commit ${theirs:-unknown}, this checkout is at $commit" >&2
 }
 
 has_gpu() { compgen -G '/dev/nvidia[0-9]*' >/dev/null || [[ -e /dev/dxg ]]; }
 
-# SIF: a launch line of 32 bytes, the magic word of 10, a version of 3, then the code of the architecture in 3; from byte
-# 112 on where the data begin and how long they are.
-check_sif() {
-    local data_start data_size
-    [[ $(dd if="$image" bs=1 skip=32 count=9 2>/dev/null | tr -d '\0') == SIF_MAGIC ]] ||
-        die "$image is not an Apptainer image (SIF)"
-    case $(dd if="$image" bs=1 skip=45 count=2 2>/dev/null | tr -d '\0') in
-        02) check_architecture x86_64 ;;
-        04) check_architecture aarch64 ;;
-        *) check_architecture "an architecture that simplexity is not built for" ;;
-    esac
-    read -r data_start data_size < <(od -An -t d8 -j 112 -N 16 "$image") || true
-    [[ -n ${data_size-} ]] && (($(stat -L -c %s "$image") >= data_start + data_size)) ||
-        die "$image is shorter than it says: is the copy whole?"
-}
-
-# Without a mount of SIF files Apptainer unpacks the image for every start, to about four times its size.
-check_sandbox_space() {
-    local folder=${APPTAINER_TMPDIR:-${TMPDIR:-/tmp}} free needed
-    [[ ! -w /dev/fuse ]] || ! command -v squashfuse_ll squashfuse >/dev/null || return 0
-    [[ ! -u $("$runtime" buildcfg LIBEXECDIR)/$runtime/bin/starter-suid ]] || return 0
-    free=$(df --output=avail --block-size=1M "$folder" | tail -n 1) || die "APPTAINER_TMPDIR: no folder $folder"
-    needed=$((4 * $(du -m "$image" | cut -f 1)))
-    ((free >= needed)) ||
-        die "$runtime must unpack $image here and $folder has $((free)) MB free of about $needed MB; set APPTAINER_TMPDIR"
-}
-
 run_apptainer() {
-    local labels label_version label_commit options=() bind
+    local runtime options=() bind
+    check_image apptainer "$image"
     runtime=$(command -v apptainer || command -v singularity) || die "$image is for Apptainer, which is not installed here"
     runtime=$(basename "$runtime")
-    if [[ -f $image ]]; then check_sif && check_sandbox_space; fi
-    labels=$("$runtime" inspect --labels "$image" 2>/dev/null) || die "$image cannot be read by $runtime: is the copy whole?"
-    label_version=$(sed -n 's/^org.opencontainers.image.version: //p' <<<"$labels")
-    label_commit=$(sed -n 's/^org.opencontainers.image.revision: //p' <<<"$labels")
-    check_version "$label_version" "$label_commit"
+    check_version "$runtime"
+    check_sandbox_space "$runtime" "$image"
+    [[ -z ${SLURM_JOB_ID-} ]] || shield_mount "$SIMPLEXITY_CACHE/programs"
     for bind in "${binds[@]}"; do options+=(--bind "$bind"); done
     ! has_gpu || options+=(--nv)
     # Not --cleanenv nor --containall: they drop SLURM_*. `exec`: signals go to the runtime, which hands them on.
-    exec "$runtime" run "${options[@]}" --pwd "$PWD" "$image" "$@"
+    exec "$runtime" --quiet run "${options[@]}" --pwd "$PWD" "$image" "$@"
 }
 
 run_oci() {
-    local tool details options=(--rm --init --interactive) bind name
+    local tool options=(--rm --init --interactive) bind name
     for tool in podman docker none; do
         if [[ $tool == none ]] || "$tool" image inspect "$image" >/dev/null 2>&1; then break; fi
     done
     [[ $tool != none ]] || die "there is no file $image, and neither podman nor docker has an image of that name; see containers/build.sh"
-    details=$("$tool" image inspect --format \
-        '{{.Architecture}} {{index .Config.Labels "org.opencontainers.image.version"}} {{index .Config.Labels "org.opencontainers.image.revision"}}' "$image")
-    read -r architecture label_version label_commit <<<"$details"
-    check_architecture "$architecture"
-    check_version "$label_version" "${label_commit:-unknown}"
+    check_image "$tool" "$image"
+    check_version "$tool"
     for bind in "${binds[@]}"; do options+=(--volume "$bind"); done
     [[ ! -t 0 || ! -t 1 ]] || options+=(--tty)
     while read -r name; do options+=(--env "$name"); done \
@@ -147,12 +112,8 @@ run_oci() {
 case $image in
     *://*) die "fetch the image first, then run the file: apptainer pull simplexity.sif $image" ;;
 esac
-if [[ -f $image || -d $image/.singularity.d ]]; then
+if [[ -f $image || -d $image || $image == *.sif || $image == /* || $image == .* ]]; then
     run_apptainer "$@"
-elif [[ -d $image ]]; then
-    die "$image is a folder and not an image"
-elif [[ $image == *.sif || $image == /* || $image == .* ]]; then
-    die "there is no image $image on $(hostname); containers/build.sh makes one"
 else
     run_oci "$@"
 fi

@@ -69,7 +69,13 @@ def _results(arguments: argparse.Namespace, guard: PreemptionGuard) -> int:
 def _retry(arguments: argparse.Namespace, guard: PreemptionGuard) -> int:
     both = arguments.failed == arguments.missing
     sweep = SweepDirectory.open(arguments.sweep_dir)
-    return retry(sweep, guard, failed=arguments.failed or both, missing=arguments.missing or both)
+    return retry(
+        sweep,
+        guard,
+        failed=arguments.failed or both,
+        missing=arguments.missing or both,
+        changed_image=arguments.changed_image,
+    )
 
 
 def _cancel(arguments: argparse.Namespace, guard: PreemptionGuard) -> int:
@@ -156,6 +162,7 @@ def _parser() -> argparse.ArgumentParser:
     again = add_for_sweep("retry", _retry, "Start again what failed or is missing, as it was launched.")
     again.add_argument("--failed", action="store_true", help="only runs that failed")
     again.add_argument("--missing", action="store_true", help="only runs that were stopped, lost, or never began")
+    again.add_argument("--changed-image", action="store_true", help="go on with the container image as it now is")
     add_for_sweep("cancel", _cancel, "Stop all runs of a sweep; what is running saves first.")
     logs = add_for_sweep("logs", _logs, "What a run has printed.")
     logs.add_argument("run", metavar="N", type=int, help="the run's index")

@@ -1,6 +1,7 @@
 """Every test runs with the shapes and types of the annotations checked at run time."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,11 +9,20 @@ import pytest
 # Before jax is imported: tests run on the CPU even where there is an accelerator (GPU tests are subprocesses).
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
+from absl import logging as absl_logging
 from jaxtyping import install_import_hook
 
 from tests import type_checks
 
+# Fixtures for the tests of several folders.
+from tests.images import buildah as buildah
+from tests.images import shared_folder as shared_folder
+from tests.images import sif as sif
+
 install_import_hook("simplexity", f"{type_checks.__name__}.checked")
+
+# absl comes with Orbax, and closes its handler's stream when Hydra sets up logging: that must not be pytest's.
+absl_logging.get_absl_handler().python_handler.stream = sys.__stderr__
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -20,6 +30,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         # One worker has the SLURM: two clusters on one machine would each count on all of it.
         if item.get_closest_marker("slurm"):
             item.add_marker(pytest.mark.xdist_group("slurm"))
+        # One worker builds the images and runs them, while the others do not wait for it.
+        elif item.get_closest_marker("container"):
+            item.add_marker(pytest.mark.xdist_group("containers"))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

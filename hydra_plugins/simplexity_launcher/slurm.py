@@ -48,9 +48,10 @@ class SlurmLauncher(Launcher):
             ConfigError: If the profile has mistakes, or a search would not learn how its runs end.
             SlurmError: If there is no SLURM here.
         """
-        from simplexity.composition import ConfigError, Problem, blaming, read_profile
-        from simplexity.sweeps import SlurmLaunch, require_slurm
+        from simplexity.composition import ConfigError, Problem, blaming
+        from simplexity.sweeps import SlurmLaunch, require_slurm, worker_command
 
+        from ._cluster import checked_image_digest, cluster_profile
         from ._preparation import discard_if_empty
 
         self._config = config
@@ -62,11 +63,16 @@ class SlurmLauncher(Launcher):
                 raise ConfigError([Problem("hydra.launcher.wait", message)])
             if not self._dry_run:
                 require_slurm()
-            profile = read_profile(self._cluster, self._timeout_min)
+            profile = cluster_profile(self._cluster, self._timeout_min)
             with blaming("hydra.launcher"):
                 self._launch = SlurmLaunch(
-                    job_name=self._name, profile=profile, array_parallelism=self._array_parallelism
+                    job_name=self._name,
+                    profile=profile,
+                    array_parallelism=self._array_parallelism,
+                    image_digest=checked_image_digest(profile),
                 )
+            with blaming("hydra.sweep.dir"):
+                worker_command(profile, Path(config.hydra.runtime.cwd), self._sweep_path)
         except BaseException:
             discard_if_empty(self._sweep_path)
             raise

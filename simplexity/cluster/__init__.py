@@ -1,5 +1,6 @@
 """What a run needs to know of the machine it runs on: signals, SLURM, containers. Standard library only."""
 
+from ._accelerator import pass_over_absent_gpu as pass_over_absent_gpu
 from ._arrays import ArraySlice as ArraySlice
 from ._arrays import array_expression as array_expression
 from ._arrays import split_into_arrays as split_into_arrays
@@ -7,11 +8,15 @@ from ._batch_script import LOG_FOLDER as LOG_FOLDER
 from ._batch_script import batch_script as batch_script
 from ._compilation_cache import CompilationCache as CompilationCache
 from ._compilation_cache import default_cache_folder as default_cache_folder
+from ._container import ImageFacts as ImageFacts
+from ._container import container_command as container_command
+from ._container import inspect_container as inspect_container
 from ._finding import Finding as Finding
 from ._finding import Severity as Severity
 from ._finding import advice as advice
 from ._finding import ok as ok
 from ._finding import problem as problem
+from ._host import is_inside_image as is_inside_image
 from ._image_findings import image_finding as image_finding
 from ._preemption import PREEMPTION_SIGNALS as PREEMPTION_SIGNALS
 from ._preemption import PreemptionGuard as PreemptionGuard

@@ -7,6 +7,7 @@ from importlib import resources
 from pathlib import Path
 
 from ._arrays import ArraySlice, array_expression
+from ._container import container_exports, profile_folders
 from ._profile import ClusterProfile
 
 LOG_FOLDER = "logs"
@@ -26,6 +27,7 @@ def batch_script(
     array: ArraySlice,
     parallelism: int | None,
     profile: ClusterProfile,
+    image_digest: str | None = None,
 ) -> str:
     """The batch script of one array job: each of its tasks executes one run of a sweep.
 
@@ -42,6 +44,7 @@ def batch_script(
         array: The runs.
         parallelism: How many of them may run at the same time; None for as many as the cluster gives.
         profile: Resources and set-up.
+        image_digest: Of the image that the profile's container must still have when a task starts; None for any.
 
     Returns:
         The script.
@@ -68,13 +71,12 @@ def batch_script(
         **_resources(profile),
     }
     sbatch_lines = [f"#SBATCH --{name}={value}" if value else f"#SBATCH --{name}" for name, value in options.items()]
-    contract = resources.files("simplexity.cluster").joinpath("requeue.sh").read_text(encoding="utf-8")
     return "\n".join(
         [
             "#!/bin/bash",
             *sbatch_lines,
             "",
-            contract,
+            _text("requeue.sh"),
             f"readonly SWEEP={shlex.quote(str(sweep_folder))}",
             f"readonly INDEX=$(({array.first_index} + SLURM_ARRAY_TASK_ID))",
             f'mkdir -p "$SWEEP/{LOG_FOLDER}" && exec >>"$SWEEP/{LOG_FOLDER}/$INDEX.log" 2>&1 || exit',
@@ -85,6 +87,7 @@ def batch_script(
             "",
             f"cd {shlex.quote(str(working_folder))} || exit",
             *_set_up(profile),
+            *_container_set_up(profile, image_digest, script_path.parent / "programs"),
             f'run_and_requeue {shlex.join([*_srun(profile), *task_command])} --sweep "$SWEEP" --index "$INDEX"',
             "",
         ]
@@ -119,6 +122,29 @@ def _set_up(profile: ClusterProfile) -> list[str]:
     if profile.scratch_folder is not None:
         lines.append('mkdir -p "$TMPDIR" || exit')
     return [*lines, *profile.setup]
+
+
+def _container_set_up(profile: ClusterProfile, image_digest: str | None, programs: Path) -> list[str]:
+    """What makes a task end in one line where its container could not be started, or is another than was submitted."""
+    container = profile.container
+    if container is None:
+        return []
+    exports = [f"export {name}={shlex.quote(value)}" for name, value in container_exports(container).items()]
+    folders = profile_folders(profile)
+    made = [f"mkdir -p {shlex.join(folders)} || exit"] if folders else []
+    words = [container.runtime, container.image, image_digest or "", *container.binds]
+    return [
+        _text("image.sh"),
+        'die() { say "$*" && exit 2; }',
+        *exports,
+        *made,
+        f"require_container {shlex.join(words)}",
+        f"shield_mount {shlex.quote(str(programs))}",
+    ]
+
+
+def _text(name: str) -> str:
+    return resources.files("simplexity.cluster").joinpath(name).read_text(encoding="utf-8")
 
 
 def _srun(profile: ClusterProfile) -> list[str]:

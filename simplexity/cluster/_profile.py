@@ -26,15 +26,16 @@ class Container:
     Args:
         image: Path of the image (a SIF file or a sandbox folder), or its name in the local store of Docker or Podman.
         runtime: Program that runs it.
-        binds: Folders to see inside, each as the runtime writes it: SOURCE or SOURCE:DESTINATION[:ro].
-        env: Environment variables to set inside.
+        binds: Folders to see inside, each as the runtime writes it: SOURCE or SOURCE:DESTINATION[:ro]. The folders of
+            the sweep, of the study, of scratch and of compiled programs are seen without it, and with Apptainer $HOME.
+        env: Environment variables to set inside; those of the task are seen with Apptainer, and those of the profile.
 
     Raises:
         ValueError: If a bind or a variable's name is malformed.
     """
 
     image: str
-    runtime: Literal["apptainer", "docker", "podman"]
+    runtime: Literal["apptainer", "singularity", "docker", "podman"]
     binds: Sequence[str]
     env: Mapping[str, str]
 
@@ -44,7 +45,14 @@ class Container:
         for bind in self.binds:
             if not bind or bind.startswith(":") or bind.count(":") > 2:
                 raise ValueError(f"`binds` must hold SOURCE or SOURCE:DESTINATION[:OPTIONS], got {bind!r}")
+            if "," in bind or not bind.startswith("/"):
+                raise ValueError(f"`binds` must hold absolute paths without commas, got {bind!r}")
         _check_variables("env", self.env)
+
+    @property
+    def is_file(self) -> bool:
+        """Whether the image is a file or folder, and not a name in a store."""
+        return self.runtime in ("apptainer", "singularity")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,12 +1,12 @@
 """SLURM's commands as typed calls: no shell, a time limit, and one line where they fail."""
 
-import shutil
 import subprocess
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from ._host import call_host, has_program
 from ._slurm_answers import SlurmAnswers, parse_configuration, parse_duration, parse_nodes, parse_partitions, parse_qos
 from ._submission_environment import submission_environment
 
@@ -50,7 +50,7 @@ class AccountedTask(NamedTuple):
 
 def slurm_is_installed() -> bool:
     """Whether there is an sbatch to call."""
-    return shutil.which("sbatch") is not None
+    return has_program("sbatch")
 
 
 def submit(script_path: Path, options: Sequence[str] = ()) -> str:
@@ -185,10 +185,7 @@ def _call(command: Sequence[str]) -> str:
 
 def _run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
     try:
-        answer = subprocess.run(
-            command, env=submission_environment(), stdin=subprocess.DEVNULL, capture_output=True,
-            text=True, errors="replace", timeout=_TIMEOUT_S, check=False,
-        )  # fmt: skip
+        answer = call_host(command, environment=submission_environment(), timeout_s=_TIMEOUT_S)
     except FileNotFoundError:
         raise SlurmError(f"there is no `{command[0]}` here; run this where SLURM's programs are installed") from None
     except subprocess.TimeoutExpired:

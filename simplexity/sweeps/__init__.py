@@ -31,6 +31,7 @@ from ._show import run_text as run_text
 from ._slurm_submission import plan_arrays as plan_arrays
 from ._slurm_submission import require_slurm as require_slurm
 from ._slurm_submission import submit_runs as submit_runs
+from ._slurm_submission import worker_command as worker_command
 from ._status_text import describe as describe
 from ._status_text import status_text as status_text
 from ._stop_times import Stop as Stop

@@ -35,6 +35,7 @@ class SlurmLaunch:
         job_name: What squeue shows.
         profile: The cluster's resources and set-up.
         array_parallelism: Runs at the same time in each array job; None for as many as the cluster gives.
+        image_digest: Names the image of the profile's container; None without one, or where it could not be read.
 
     Raises:
         ValueError: If `array_parallelism` is less than 1.
@@ -43,6 +44,7 @@ class SlurmLaunch:
     job_name: str
     profile: ClusterProfile
     array_parallelism: int | None
+    image_digest: str | None = None
 
     def __post_init__(self):
         _check_count("array_parallelism", self.array_parallelism)

@@ -1,9 +1,10 @@
 """Starting runs of a sweep again, in the way they were launched."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
-from simplexity.cluster import PreemptionGuard
+from simplexity.cluster import PreemptionGuard, inspect_container
 from simplexity.runs import ExitCode
 
 from ._directory import SweepDirectory
@@ -20,7 +21,9 @@ from ._sweep_status import read_status, select_for_retry
 from ._watch import display_path
 
 
-def retry(sweep: SweepDirectory, guard: PreemptionGuard, *, failed: bool, missing: bool) -> ExitCode:
+def retry(
+    sweep: SweepDirectory, guard: PreemptionGuard, *, failed: bool, missing: bool, changed_image: bool
+) -> ExitCode:
     """Starts again what has ended without completing.
 
     Args:
@@ -28,6 +31,7 @@ def retry(sweep: SweepDirectory, guard: PreemptionGuard, *, failed: bool, missin
         guard: Installed; asked whether to leave while runs of this machine go on.
         failed: Whether those that failed.
         missing: Whether those that were stopped, cancelled, lost or never begun.
+        changed_image: Whether the image of the sweep's container may have changed: from now on it is this one.
 
     Raises:
         RuntimeError: If another process has the sweep, or SLURM refuses or does not answer.
@@ -47,9 +51,19 @@ def retry(sweep: SweepDirectory, guard: PreemptionGuard, *, failed: bool, missin
             return ExitCode.COMPLETE
         if isinstance(manifest.launch, LocalLaunch):
             return conclude(sweep, drive(sweep, manifest, manifest.launch, runs, guard))
+        if changed_image:
+            manifest = _with_present_image(manifest)
+            sweep.write_manifest(manifest)
         job_ids = submit_runs(sweep, manifest, [run.index for run in runs])
     print(f"submitted as {', '.join(job_ids)}; to follow: simplexity status {display_path(sweep.path)} --watch")
     return ExitCode.COMPLETE
+
+
+def _with_present_image(manifest: Manifest) -> Manifest:
+    launch = manifest.launch
+    if not isinstance(launch, SlurmLaunch) or launch.profile.container is None:
+        raise ValueError("--changed-image is for sweeps that run in a container, and this one does not")
+    return replace(manifest, launch=replace(launch, image_digest=inspect_container(launch.profile.container).digest))
 
 
 def drive(

@@ -15,6 +15,8 @@ from simplexity.cluster import (
     SlurmError,
     batch_script,
     cluster_configuration,
+    container_command,
+    inspect_container,
     slurm_is_installed,
     split_into_arrays,
     submit,
@@ -77,9 +79,7 @@ def plan_arrays(
     Raises:
         ValueError: If the sweep was not launched with SLURM.
     """
-    launch = manifest.launch
-    if not isinstance(launch, SlurmLaunch):
-        raise ValueError(f"the sweep {sweep.path} was not launched with hydra/launcher=slurm")
+    launch = launch_of(sweep, manifest)
     working_folder = Path(manifest.working_folder)
     jobs = []
     for number, array in enumerate(split_into_arrays(indices, max_array_size), start=first_number):
@@ -93,9 +93,21 @@ def plan_arrays(
             array=array,
             parallelism=launch.array_parallelism,
             profile=launch.profile,
+            image_digest=launch.image_digest,
         )
         jobs.append(ArrayJob(array, path, script))
     return jobs
+
+
+def launch_of(sweep: SweepDirectory, manifest: Manifest) -> SlurmLaunch:
+    """How a sweep was launched with SLURM.
+
+    Raises:
+        ValueError: If it was not.
+    """
+    if not isinstance(manifest.launch, SlurmLaunch):
+        raise ValueError(f"the sweep {sweep.path} was not launched with hydra/launcher=slurm")
+    return manifest.launch
 
 
 def submit_runs(sweep: SweepDirectory, manifest: Manifest, indices: Sequence[int]) -> list[str]:
@@ -106,8 +118,10 @@ def submit_runs(sweep: SweepDirectory, manifest: Manifest, indices: Sequence[int
 
     Raises:
         SlurmError: If SLURM refuses or does not answer; what was submitted before stays so.
+        RuntimeError: If the container's image is not the one with which the sweep was launched.
     """
     require_slurm()
+    _check_image(launch_of(sweep, manifest))
     size = int(cluster_configuration().get("MaxArraySize", _DEFAULT_MAX_ARRAY_SIZE))
     number = len(read_submissions(sweep))
     job_ids = []
@@ -120,24 +134,18 @@ def submit_runs(sweep: SweepDirectory, manifest: Manifest, indices: Sequence[int
 
 def worker_command(profile: ClusterProfile, working_folder: Path, sweep_path: Path) -> list[str]:
     """What executes a run on a node, in the profile's container if it has one."""
-    container = profile.container
-    if container is None:
+    if profile.container is None:
         return list(WORKER)
-    inside = ["python", *WORKER[1:]]
-    wants_gpu = profile.gpus_per_node is not None or (profile.gres or "").startswith("gpu")
-    folders = [f"{folder}:{folder}" for folder in (working_folder, sweep_path)]
-    if container.runtime == "apptainer":
-        variables = [f"--env={name}={value}" for name, value in container.env.items()]
-        binds = [part for bind in [*folders, *container.binds] for part in ("--bind", bind)]
-        gpu = ["--nv"] if wants_gpu else []
-        return ["apptainer", "exec", "--pwd", str(working_folder), *gpu, *binds, *variables, container.image, *inside]
-    # SLURM's variables tell the run which job it is; only Apptainer passes the environment on by itself.
-    variables = [f"--env={name}={value}" for name, value in container.env.items()]
-    passed = ("SLURM_JOB_ID", "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID", "SLURM_RESTART_COUNT", "SLURMD_NODENAME")
-    variables += [f"--env={name}" for name in (*passed, "SLURM_CLUSTER_NAME", *profile.environment)]
-    binds = [part for bind in [*folders, *container.binds] for part in ("--volume", bind)]
-    # --init: a program with process id 1 ignores the signals that it has no handler for.
-    return [
-        container.runtime, "run", "--rm", "--init", "--workdir", str(working_folder), *binds, *variables,
-        *(["--gpus=all"] if wants_gpu else []), container.image, *inside,
-    ]  # fmt: skip
+    return container_command(profile, ["python", *WORKER[1:]], [working_folder, sweep_path])
+
+
+def _check_image(launch: SlurmLaunch) -> None:
+    """Refuses an image that is not the one with which the sweep was launched."""
+    container = launch.profile.container
+    if container is None or launch.image_digest is None:
+        return
+    if inspect_container(container).digest not in (None, launch.image_digest):
+        raise RuntimeError(
+            f"the image {container.image} has changed since this sweep was first submitted; put the old one back, or "
+            "go on with the new one: simplexity retry SWEEP_DIR --changed-image"
+        )

@@ -11,6 +11,7 @@ import pytest
 CHECKOUT = Path(__file__).resolve().parents[2]
 
 
+@pytest.mark.container
 @pytest.mark.slow
 def test_everything_that_cuda12_needs_resolves_and_is_pinned(tmp_path: Path):
     pinned = {

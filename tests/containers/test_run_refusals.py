@@ -1,13 +1,15 @@
 """What containers/run.sh and build.sh refuse: in one line and before any work."""
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from tests.images import sif_header
+
 CONTAINERS = Path(__file__).resolve().parents[2] / "containers"
-MAGIC_OFFSET, ARM64 = 32, b"04\0"
 
 
 def run(script: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -42,18 +44,28 @@ def test_run_refuses_in_one_line(tmp_path: Path, arguments: list[str], words: st
     assert_refused(run("run.sh", *arguments, cwd=tmp_path), words)
 
 
-@pytest.mark.skipif(shutil.which("apptainer") is None, reason="apptainer is not installed")
 @pytest.mark.parametrize(
     ("content", "words"),
     [
         (b"plain text", "is not an Apptainer image"),
         (b"", "is not an Apptainer image"),
-        (b"#!/bin/run\n".ljust(MAGIC_OFFSET, b"\0") + b"SIF_MAGIC\0" + b"01\0" + ARM64, "is for aarch64"),
+        (
+            sif_header(architecture={"x86_64": "04", "aarch64": "02"}[os.uname().machine]),
+            "build the image on a machine",
+        ),
+        (sif_header(architecture="99"), "is for an architecture that simplexity is not built for"),
+        (sif_header()[:-1], "is shorter than it says: is the copy whole?"),
     ],
 )
 def test_run_refuses_a_file_that_cannot_run_here(tmp_path: Path, content: bytes, words: str):
     (tmp_path / "image.sif").write_bytes(content)
     assert_refused(run("run.sh", "./image.sif", cwd=tmp_path), words)
+
+
+@pytest.mark.skipif(shutil.which("apptainer") is None, reason="apptainer is not installed")
+def test_run_refuses_an_image_of_another_version(tmp_path: Path):
+    (tmp_path / "image.sif").write_bytes(sif_header(version="99.0"))
+    assert_refused(run("run.sh", "image.sif", cwd=tmp_path), "has simplexity 99.0 and this checkout is ")
 
 
 def test_run_refuses_a_folder_that_is_no_sandbox(tmp_path: Path):

@@ -9,6 +9,7 @@ import pytest
 from simplexity.cluster import PreemptionGuard
 from simplexity.composition._entrypoint import run
 from simplexity.sweeps import _slurm_submission
+from tests.images import sif_header
 
 
 @pytest.fixture
@@ -82,3 +83,65 @@ def test_mistakes(start, tmp_path, capfd, arguments, says):
     assert says in said
     assert "Traceback" not in said
     assert list(tmp_path.iterdir()) == []
+
+
+def contained(image, **changes) -> list[str]:
+    values = {"image": str(image), "runtime": "apptainer", "binds": "[]", "env": "{}", **changes}
+    return ["cluster=dev", f"+cluster.container={{{','.join(f'{key}: {value}' for key, value in values.items())}}}"]
+
+
+def test_a_containers_tasks_run_in_it_and_the_manifest_knows_the_image(start, tmp_path, capfd):
+    (tmp_path / "a.sif").write_bytes(sif_header())
+    assert start(DRY, "seed=1,2", *contained("a.sif", binds=f"['{tmp_path}']", env="{A: b}")) == 0
+    script, manifest = capfd.readouterr().out.split("manifest.json\n")
+    (task,) = [line for line in script.splitlines() if line.startswith("run_and_requeue srun")]
+    assert " apptainer --quiet exec --pwd " in task
+    assert f" {tmp_path}/a.sif python -P -m simplexity.cli resume --sweep " in task
+    launch = json.loads(manifest)["launch"]
+    assert launch["profile"]["container"]["image"] == f"{tmp_path}/a.sif"
+    assert launch["image_digest"].startswith("sha256:")
+    assert launch["image_digest"] in script
+
+
+@pytest.mark.parametrize(
+    ("content", "changes", "says"),
+    [
+        (None, {}, "`cluster.container`: there is no image /"),
+        (b"no image", {}, "a.sif is not an Apptainer image (SIF)"),
+        (sif_header(architecture="99"), {}, "a.sif is for an architecture that simplexity is not built for"),
+        (sif_header(version="99.0"), {}, "has simplexity 99.0, and the sweep is composed by 0."),
+        (sif_header(version="unknown"), {}, "has simplexity unknown"),
+        (sif_header().replace(b"opencontainers", b"opencontained_"), {}, "does not say its version"),
+        (sif_header(), {"binds": "[/nowhere/x]"}, "`cluster.container.binds`: /nowhere/x does not exist"),
+        (sif_header(), {"binds": "[x]"}, "`cluster.container.binds`: must hold absolute paths"),
+        (sif_header(), {"runtime": "runc"}, "`cluster.container.runtime`: must be"),
+    ],
+)
+def test_a_container_that_no_task_could_start_is_refused_before_submission(
+    start, tmp_path, capfd, content, changes, says
+):
+    if content is not None:
+        (tmp_path / "a.sif").write_bytes(content)
+    before = list(tmp_path.iterdir())
+    assert start(DRY, *contained("a.sif", **changes)) == 2
+    said = capfd.readouterr().err
+    assert says in said
+    assert said.count("\n") == 1
+    assert list(tmp_path.iterdir()) == before
+
+
+def test_a_sweep_in_a_folder_that_cannot_be_bound_is_refused(start, tmp_path, capfd):
+    (tmp_path / "a.sif").write_bytes(sif_header())
+    assert start(DRY, *contained("a.sif"), f"hydra.sweep.dir='{tmp_path}/../{tmp_path.name}/../a:b'") == 2
+    assert "`hydra.sweep.dir`: must be without colons and commas" in capfd.readouterr().err
+
+
+def test_in_an_image_that_sweep_sh_has_started_tasks_run_in_that_image(start, tmp_path, capfd, monkeypatch):
+    from hydra_plugins.simplexity_launcher import _cluster
+
+    image = tmp_path / "a.sif"
+    image.write_bytes(sif_header())
+    monkeypatch.setenv("SIMPLEXITY_IMAGE", str(image))
+    monkeypatch.setattr(_cluster, "is_inside_image", lambda: True)
+    assert start(DRY, "cluster=dev") == 0
+    assert f" {image} python -P -m simplexity.cli resume" in capfd.readouterr().out

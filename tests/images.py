@@ -1,15 +1,22 @@
-"""One Apptainer image and one Dockerfile image per test run, whichever worker comes first builds them."""
+"""One Apptainer image and one Dockerfile image per test run, whichever worker comes first builds them.
+
+A build needs a Debian root file system, the folder $SIMPLEXITY_TEST_BASE_IMAGE (debootstrap makes one). Who has built
+this checkout's Apptainer image already names it in $SIMPLEXITY_TEST_IMAGE instead.
+"""
 
 import fcntl
 import os
 import shutil
+import struct
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-CHECKOUT = Path(__file__).resolve().parents[2]
+from simplexity import __version__
+
+CHECKOUT = Path(__file__).resolve().parents[1]
 BUILD_TIMEOUT_S = 540
 
 
@@ -17,7 +24,7 @@ def base_folder(program: str) -> str:
     """The base image's root file system, or a skip with the reason."""
     base = os.environ.get("SIMPLEXITY_TEST_BASE_IMAGE")
     if not base:
-        pytest.skip("SIMPLEXITY_TEST_BASE_IMAGE names no folder; tests/containers/make-base-image makes one")
+        pytest.skip("SIMPLEXITY_TEST_BASE_IMAGE names no folder with a Debian root file system to build on")
     if shutil.which(program) is None:
         pytest.skip(f"{program} is not installed")
     return base
@@ -53,6 +60,8 @@ def shared_folder(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> P
 @pytest.fixture(scope="session")
 def sif(shared_folder: Path) -> Path:
     """The SIF file of Apptainer.def, for the CPU."""
+    if image := os.environ.get("SIMPLEXITY_TEST_IMAGE"):
+        return Path(image)
     base = base_folder("apptainer")
     folder = shared_folder / "apptainer"
     image = folder / "simplexity.sif"
@@ -96,3 +105,17 @@ def buildah(shared_folder: Path) -> Callable[..., str]:
 
     build_once(folder, build)
     return call
+
+
+def sif_header(*, architecture: str = "", version: str = "") -> bytes:
+    """The beginning of a SIF file, as far as anybody looks at it before it is run: 128 bytes, and then its labels.
+
+    Args:
+        architecture: Code of the processor; empty for this machine's.
+        version: Label with the version of simplexity; empty for this one's.
+    """
+    code = architecture or {"x86_64": "02", "aarch64": "04"}[os.uname().machine]
+    head = b"#!/usr/bin/env run-singularity\n".ljust(32, b"\0") + b"SIF_MAGIC\0" + b"01\0" + code.encode() + b"\0"
+    labels = f'"org.opencontainers.image.version":"{version or __version__}"'.encode()
+    place_and_size = struct.pack("<qq", 128, len(labels))
+    return head.ljust(112, b"\0") + place_and_size + labels

@@ -1,0 +1,139 @@
+"""`slurm/sweep.sh` without Apptainer: containers/run.sh is a stand-in, and a Python of the host plays the image."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from simplexity.cluster import SlurmError, queued_tasks
+
+ROOT = Path(__file__).parents[2]
+ODD = "a b\\'c $HOME `id`\nü *"
+
+
+@pytest.fixture
+def sweep(tmp_path):
+    """Starts sweep.sh with arguments; `inside` is what the image's Python then does."""
+    checkout = tmp_path / "a checkout"
+    for name in ("slurm/sweep.sh", "simplexity/cluster/image.sh"):
+        (checkout / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, checkout / name)
+    (checkout / "containers").mkdir()
+    (checkout / "inside.py").write_text("")
+    (checkout / "simplexity-cpu.sif").touch()
+    stand_in = checkout / "containers/run.sh"
+    stand_in.write_text(f'#!/usr/bin/env bash\nexec {sys.executable} "{checkout}/inside.py" "$@"\n')
+    stand_in.chmod(0o755)
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for name in ("bash", "dirname", "env", "mkfifo", "mktemp", "rm", "sed", "timeout"):
+        (programs / name).symlink_to(shutil.which(name))
+
+    def put(name: str, text: str) -> None:
+        (programs / name).write_text(f"#!/usr/bin/env bash\n{text}\n")
+        (programs / name).chmod(0o755)
+
+    def start(
+        *arguments: str, inside: str = "", cwd: Path = tmp_path, **environment: str
+    ) -> subprocess.CompletedProcess:
+        (checkout / "inside.py").write_text(inside)
+        own = {"PATH": str(programs), "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path), **environment}
+        return subprocess.run(
+            [checkout / "slurm/sweep.sh", *arguments], cwd=cwd, env=own, capture_output=True, text=True, timeout=120
+        )
+
+    start.put, start.folder = put, tmp_path
+    return start
+
+
+SHOW = "import json, os, sys\nprint(json.dumps([sys.argv[1:], os.environ['SIMPLEXITY_IMAGE']]))"
+
+
+@pytest.mark.parametrize(
+    ("typed", "executed"),
+    [
+        (["seed=0,1"], ["run_experiment", "--multirun", "hydra/launcher=slurm", "seed=0,1"]),
+        (["~validation"], ["run_experiment", "--multirun", "hydra/launcher=slurm", "~validation"]),
+        (["train_model", "a=b c"], ["train_model", "--multirun", "hydra/launcher=slurm", "a=b c"]),
+        (["status", "multirun/x", "--watch"], ["simplexity", "status", "multirun/x", "--watch"]),
+        (["retry", "multirun/x", "--failed"], ["simplexity", "retry", "multirun/x", "--failed"]),
+    ],
+)
+def test_what_the_image_is_told_to_do(sweep, typed, executed):
+    done = sweep(*typed, inside=SHOW)
+    words, image = json.loads(done.stdout)
+    assert (words[0], words[2], words[3:]) == ("--bind", image, executed)
+    assert image.endswith("/a checkout/simplexity-cpu.sif")
+    assert json.loads(sweep("x=1", inside=SHOW, SIMPLEXITY_IMAGE="my.sif").stdout)[1] == f"{sweep.folder}/my.sif"
+
+
+def test_without_an_image_one_line_says_how_to_get_one(sweep):
+    (sweep.folder / "a checkout/simplexity-cpu.sif").unlink()
+    done = sweep("seed=0,1")
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert "which image? containers/build.sh makes one" in done.stderr
+
+
+def test_the_host_executes_slurm_for_the_image_as_submission_would(sweep):
+    sweep.put("sbatch", f'env >"{sweep.folder}/env"; printf "%s\\0" "$@" >"{sweep.folder}/words"; echo "77;name"')
+    sweep.put("squeue", "echo said; echo refused >&2; exit 3")
+    inside = (
+        "from pathlib import Path\nfrom simplexity.cluster import *\n"
+        f"print(slurm_is_installed(), submit(Path('/x'), [{ODD!r}, '']))\n"
+        "try: queued_tasks(['1'])\nexcept SlurmError as error: print(error)\n"
+        "try: accounted_tasks(['1'])\nexcept SlurmError as error: print(error)\n"
+    )
+    done = sweep("x=1", inside=inside, SLURM_JOB_ID="5", SBATCH_TIMELIMIT="1", SLURM_CONF="/the/one")
+    assert done.stderr == ""
+    assert done.stdout.splitlines() == [
+        "True 77",
+        "`squeue` failed: refused",
+        "there is no `sacct` here; run this where SLURM's programs are installed",
+    ]
+    assert (sweep.folder / "words").read_text().split("\0")[:-1] == ["--parsable", ODD, "", "/x"]
+    variables = (sweep.folder / "env").read_text().splitlines()
+    assert "SLURM_CONF=/the/one" in variables
+    # A job must not take itself for an image that sweep.sh has started.
+    assert not any(line.startswith(("SLURM_JOB_ID", "SBATCH_", "SIMPLEXITY_HOST")) for line in variables)
+
+
+def test_the_host_looks_at_images_and_binds_for_the_image(sweep):
+    inside = (
+        "from simplexity.cluster import *\n"
+        "try: inspect_container(Container(image='/nowhere/a.sif', runtime='apptainer', binds=[], env={}))\n"
+        "except ValueError as error: print(error)\n"
+    )
+    done = sweep("x=1", inside=inside)
+    assert done.stdout.startswith("there is no image /nowhere/a.sif on ")
+    assert done.stdout.count("\n") == 1
+
+
+def test_nothing_else_of_the_host_can_be_called(sweep):
+    inside = (
+        "from simplexity.cluster._host import call_host\n"
+        "try: call_host(['touch', '/tmp/x'], timeout_s=1)\nexcept FileNotFoundError as error: print(error)\n"
+    )
+    assert sweep("x=1", inside=inside).stdout == "touch\n"
+
+
+def test_the_exit_code_comes_back_and_nothing_stays_behind(sweep):
+    done = sweep("x=1", inside="import os\nprint(os.environ['SIMPLEXITY_HOST'])\nraise SystemExit(85)")
+    assert done.returncode == 85
+    folder = Path(done.stdout.strip())
+    deadline = time.monotonic() + 60
+    while folder.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_a_host_that_is_gone_is_told(tmp_path, monkeypatch):
+    monkeypatch.setenv("SIMPLEXITY_HOST", str(tmp_path))
+    (tmp_path / "programs").write_text("squeue\n")
+    os.mkfifo(tmp_path / "request")
+    with pytest.raises(SlurmError, match="`squeue` did not answer"):
+        queued_tasks(["7"])
