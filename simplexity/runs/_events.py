@@ -19,8 +19,6 @@ class EventKind(StrEnum):
     """A checkpoint is committed."""
     PREEMPTED = "preempted"
     """The process leaves because it was asked to; everything is saved."""
-    REQUEUED = "requeued"
-    """The batch script has put the job back into the queue."""
     COMPLETE = "complete"
     FAILED = "failed"
     """The run ended with an error; only a person starts it again."""

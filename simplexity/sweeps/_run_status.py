@@ -150,7 +150,7 @@ def _state(files: RunFiles, prospect: Prospect) -> RunState:
         return RunState.PENDING if event is None else RunState.WAITING
     if failed_at is not None:
         return RunState.FAILED
-    saved = event is not None and event.kind in (EventKind.PREEMPTED, EventKind.REQUEUED)
+    saved = event is not None and event.kind == EventKind.PREEMPTED
     if prospect.coming is None and (saved or event is None):
         return RunState.PENDING if event is None else RunState.WAITING
     if prospect.end == "CANCELLED":

@@ -71,6 +71,6 @@ def _job(attempt: Attempt) -> str:
 def _end(kind: EventKind, reason: str | None, *, running: bool) -> str:
     if running:
         return "going on"
-    if kind not in (EventKind.PREEMPTED, EventKind.REQUEUED, EventKind.COMPLETE, EventKind.FAILED):
+    if kind not in (EventKind.PREEMPTED, EventKind.COMPLETE, EventKind.FAILED):
         return "without a word: killed, or the machine went down"
     return printable(f"{kind}: {reason}" if reason else kind.value)

@@ -50,7 +50,6 @@ _DOING = {
     EventKind.FIRST_STEP: "training",
     EventKind.CHECKPOINT: "saving",
     EventKind.PREEMPTED: "saved; waits for its requeue",
-    EventKind.REQUEUED: "requeued",
     EventKind.COMPLETE: "complete",
     EventKind.FAILED: "failed",
 }

@@ -28,7 +28,7 @@ def ledger(text):
     [
         ("", []),
         ("start:0", [(0, 0, 0)]),
-        ("start:0 first_step:1 checkpoint:100 preempted:100 requeued:100", [(0, 100, 100)]),
+        ("start:0 first_step:1 checkpoint:100 preempted:100", [(0, 100, 100)]),
         ("start:0 first_step:1 checkpoint:100 failed:140", [(0, 100, 140)]),
         ("start:0 checkpoint:100 start:100 resume:100 checkpoint:200 complete:200", [(0, 100, 100), (100, 200, 200)]),
         # The checkpoint of step 200 was unreadable.
@@ -68,7 +68,7 @@ STUCK = "start:100 resume:100 first_step:101 "
         ("start:0 " * 4 + "failed:0 start:0", True, 1),
         ("start:0 checkpoint:100 complete:100 start:100 resume:100", True, 1),
         ("start:0 " * 4 + "failed:0", True, 0),
-        ("start:0 preempted:0 requeued:0 " * 4, False, 4),
+        ("start:0 preempted:0 " * 4, False, 4),
     ],
 )
 def test_retries_are_bounded_only_without_progress(text, allowed, without_progress):

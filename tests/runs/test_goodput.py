@@ -34,8 +34,6 @@ def test_a_preempted_run_loses_no_step(script):
     script("first_step", 1, 1005.0, 5.0, compiling=4.0)
     script("checkpoint", 100, 1016.0, 16.0, 10.0, compiling=4.0, saving=0.5)
     script("preempted", 100, 1016.5, 16.5, 10.0, compiling=4.0, saving=1.0)
-    # By the batch script, whose own process has only begun.
-    script("requeued", 100, 1017.0)
     script("start", 100, 1076.5)
     script("resume", 100, 1078.5, 2.0, restoring=1.0)
     script("complete", 150, 1086.5, 10.0, 5.0, compiling=2.0, restoring=1.0)
