@@ -80,6 +80,9 @@ def container_command(profile: ClusterProfile, inside: Sequence[str], folders: S
     options = [part for bind in binds for part in ("--volume", bind)]
     options += [f"--env={name}" for name in (*_PASSED, *_set_by(profile))]
     options += [f"--env={name}={value}" for name, value in container.env.items()]
+    if profile.nodes * profile.tasks_per_node > 1:
+        # They find each other by the host's addresses, which are Apptainer's too.
+        options.append("--network=host")
     if container.runtime == "podman":
         options += ["--userns=keep-id"] if os.getuid() != 0 else []
         gpu = ["--device=nvidia.com/gpu=all"]

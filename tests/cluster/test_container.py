@@ -32,7 +32,7 @@ def profile(**changes) -> ClusterProfile:
 
 def command(the_container: Container, *folders: str, **changes) -> list[str]:
     changed = profile(container=the_container, **changes)
-    return container_command(changed, INSIDE, [Path(folder) for folder in folders or ("/work",)])
+    return container_command(changed, INSIDE, [Path(folder) for folder in folders or ("/study",)])
 
 
 def script(the_container: Container, digest: str | None = None, **changes) -> str:
@@ -44,12 +44,12 @@ def script(the_container: Container, digest: str | None = None, **changes) -> st
 
 
 def test_apptainer_sees_the_folders_of_study_sweep_and_profile():
-    words = command(container(binds=["/projects:/p:ro"]), "/work", "/work/multirun/it", "/elsewhere")
-    assert words[:5] == ["apptainer", "--quiet", "exec", "--pwd", "/work"]
+    words = command(container(binds=["/projects:/p:ro"]), "/study", "/study/multirun/it", "/elsewhere")
+    assert words[:5] == ["apptainer", "--quiet", "exec", "--pwd", "/study"]
     assert words[-4:] == ["/data/a.sif", *INSIDE]
     bound = [words[i + 1] for i, word in enumerate(words) if word == "--bind"]
     assert bound == [
-        "/work:/work", "/elsewhere:/elsewhere", "/scratch/me:/scratch/me", "/shared/a cache:/shared/a cache",
+        "/study:/work", "/elsewhere:/elsewhere", "/scratch/me:/scratch/me", "/shared/a cache:/shared/a cache",
         "/projects:/p:ro",
     ]  # fmt: skip
 
@@ -69,10 +69,15 @@ def test_docker_keeps_the_user_hands_on_variables_and_signals():
         assert passed in words
 
 
+@pytest.mark.parametrize(("tasks", "has"), [(1, False), (2, True)])
+def test_several_processes_meet_on_the_hosts_network(tasks, has):
+    assert ("--network=host" in command(container("simplexity:1", "docker"), tasks_per_node=tasks)) == has
+
+
 @pytest.mark.parametrize("folder", ["/a:b", "/a,b"])
 def test_a_folder_that_cannot_be_bound_is_refused(folder):
     with pytest.raises(ValueError, match=f"without colons and commas.*got {folder}"):
-        command(container(), "/work", folder)
+        command(container(), "/study", folder)
 
 
 def test_a_batch_script_looks_at_the_container_before_srun():
