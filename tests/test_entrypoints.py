@@ -23,13 +23,15 @@ TINY_VALIDATION = ("validation.every=6", "validation.batch_size=8", "validation.
 FINAL = re.compile(r"final loss (\d+\.\d+) nats, optimum (\d+\.\d+), excess (-?\d+\.\d+) nats = (-?\d+\.\d+) %")
 
 
-def launch(folder: Path, script: str, *arguments: str) -> subprocess.CompletedProcess:
+def launch(folder: Path, script: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess:
     """Runs a script of the repository in `folder`, which has a site's configs."""
     site = folder / "configs"
     if not site.exists():
         site.symlink_to(ROOT / "configs")
     command = [sys.executable, str(ROOT / script), *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=400, check=False)
+    return subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, timeout=400, check=False, env=os.environ | environment
+    )
 
 
 def tiny(script: str) -> tuple[str, ...]:
@@ -226,3 +228,11 @@ def test_run_that_requires_a_gpu_refuses_a_cpu(tmp_path):
     done = launch(tmp_path, TRAIN_MODEL, *tiny(TRAIN_MODEL), "require_gpu=true")
     assert done.returncode == 1
     assert done.stderr.strip().startswith("`require_gpu` is true, but jax sees no GPU here")
+
+
+def test_platform_that_jax_has_not_is_one_line_and_nothing_is_left_behind(tmp_path):
+    done = launch(tmp_path, TRAIN_MODEL, *TINY, JAX_PLATFORMS="nonesuch")
+    assert done.returncode == 1
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    assert done.stderr.startswith("JAX_PLATFORMS=nonesuch, which jax cannot use here")
+    assert [path.name for path in tmp_path.iterdir()] == ["configs"]

@@ -25,7 +25,7 @@ from ._attempt_logger import AttemptLogger
 from ._build import Experiment, build
 from ._checkpoints import open_checkpoints, restore
 from ._compilation import BackgroundCompilation
-from ._devices import check_accelerator, settle_processor, share_among_devices
+from ._devices import check_accelerator, share_among_devices, start_jax
 from ._instantiate import instantiate
 from ._lead import Lead
 from ._outcome import RunResult, describe_final_loss, leave
@@ -55,8 +55,7 @@ def attempt(
         ConfigError: If the config cannot be built, or the checkpoints are not of this config.
         RuntimeError: If the loss is not finite, or a file cannot be written.
     """
-    settle_processor(config)
-    check_accelerator(config)
+    check_accelerator(config, start_jax(config))
     parallel = share_among_devices(config)
     experiment = build(config)
     lead = Lead(guard)

@@ -14,9 +14,26 @@ from ._problems import ConfigError, Problem
 _log = logging.getLogger("simplexity")
 
 
-def settle_processor(config: DictConfig) -> None:
-    """Settles how JAX uses the processor; before anything asks JAX for its devices, which building a run does."""
+def start_jax(config: DictConfig) -> str:
+    """Makes JAX find its devices, with as many threads as the run is worth; building the run would do so too.
+
+    Returns:
+        The platform of the devices.
+
+    Raises:
+        RuntimeError: If JAX cannot use the platform that it is told to.
+    """
     settle_threads(config.training.batch_size * config.training.sequence_len)
+    try:
+        return jax.default_backend()
+    except (RuntimeError, AssertionError) as error:
+        # An AssertionError without words is how jax says that it was installed without that platform.
+        reason = " ".join(str(error).split()) or "jax is installed without it"
+        platforms = jax.config.jax_platforms  # pyright: ignore[reportAttributeAccessIssue]
+        raise RuntimeError(
+            f"JAX_PLATFORMS={platforms}, which jax cannot use here ({reason}): "
+            "check the driver, install jax with CUDA (extra `cuda12`), or unset it"
+        ) from error
 
 
 def share_among_devices(config: DictConfig) -> DataParallel | None:
@@ -36,26 +53,20 @@ def share_among_devices(config: DictConfig) -> DataParallel | None:
     return DataParallel(used) if len(used) > 1 else None
 
 
-def check_accelerator(config: DictConfig) -> None:
+def check_accelerator(config: DictConfig, platform: str) -> None:
     """Tells of accelerators that are there and not used.
 
+    Args:
+        config: The run's.
+        platform: Of the devices.
+
     Raises:
-        RuntimeError: If the run needs one and there is none, or JAX cannot use what it is told to.
+        RuntimeError: If the run needs one and there is none.
     """
-    try:
-        backend = jax.default_backend()
-    except (RuntimeError, AssertionError) as error:
-        # An AssertionError without words is how jax says that it was installed without that platform.
-        reason = " ".join(str(error).split()) or "jax is installed without it"
-        platforms = jax.config.jax_platforms  # pyright: ignore[reportAttributeAccessIssue]
-        raise RuntimeError(
-            f"JAX_PLATFORMS={platforms}, which jax cannot use here ({reason}): "
-            "check the driver, install jax with CUDA (extra `cuda12`), or unset it"
-        ) from error
     num_devices = jax.local_device_count()
     if num_devices > 1 and not config.all_devices:
         _log.warning("1 of %d devices is used: `all_devices=true` trains on all of them", num_devices)
-    if backend != "cpu":
+    if platform != "cpu":
         return
     if config.require_gpu:
         raise RuntimeError("`require_gpu` is true, but jax sees no GPU here: check the driver, or set it to false")

@@ -29,12 +29,12 @@ class StartCheck(Callback):
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         # All import jax, which mistakes that Hydra finds need not wait for.
         from ._build import build
-        from ._devices import settle_processor, share_among_devices
+        from ._devices import share_among_devices, start_jax
         from ._weights import require_weights
 
         try:
             _raise(check(config))
-            settle_processor(config)
+            start_jax(config)
             experiment = build(config)
             share_among_devices(config)
             if not RunDirectory(Path(config.hydra.run.dir)).config_path.is_file():

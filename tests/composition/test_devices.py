@@ -28,7 +28,7 @@ def test_each_process_has_its_first_device_or_all(monkeypatch, all_devices, numb
 def test_idle_devices_are_told_of(monkeypatch, caplog):
     monkeypatch.setattr(jax, "local_device_count", lambda: 4)
     with caplog.at_level(logging.WARNING, logger="simplexity"):
-        check_accelerator(config(all_devices=True))
+        check_accelerator(config(all_devices=True), "cpu")
         assert "devices" not in caplog.text
-        check_accelerator(config())
+        check_accelerator(config(), "cpu")
     assert "1 of 4 devices is used: `all_devices=true` trains on all of them" in caplog.text
