@@ -62,6 +62,15 @@ def test_resumed_run_is_the_uninterrupted_run(signal_name, phase, model, uninter
         assert summary.goodput.steps_lost == 0
 
 
+def test_run_that_is_asked_to_leave_does_not_stay_to_draw(uninterrupted, cache, tmp_path):
+    drawing = ("figures=true",)
+    assert run(tmp_path, "gru", *drawing, stop_at=("trained", "SIGTERM", 1), cache=cache).returncode == 85
+    assert not RunDirectory(tmp_path).figures_path.exists()
+    assert run(tmp_path, "gru", *drawing, cache=cache).returncode == 0
+    assert (RunDirectory(tmp_path).figures_path / "loss.png").is_file()
+    assert_same_run(tmp_path, uninterrupted("gru"))
+
+
 def test_second_start_of_a_complete_run_does_nothing(uninterrupted, cache):
     run_dir = uninterrupted("gru")
     before = {path: path.stat().st_mtime_ns for path in run_dir.rglob("*") if path.suffix in (".jsonl", ".json")}

@@ -111,7 +111,8 @@ def attempt(
             logger.close()
     finally:
         checkpoints.close()
-    if not result.finished:
+    # A figure takes seconds, and no work is lost: whoever goes on with the run draws it.
+    if not result.finished or (config.figures and lead.requested()):
         return leave(ledger, guard, result.step)
     if config.figures:
         _draw(directory, optima)
