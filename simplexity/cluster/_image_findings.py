@@ -21,7 +21,7 @@ def image_finding(container: Container | None, python: str, folder: Path) -> Fin
     """
     if container is None:
         return ok("software", f"no container: {python}", "Runs execute in this environment; every node must see it.")
-    if container.runtime != "apptainer":
+    if not container.is_file:
         return ok(
             "image", f"{container.image} ({container.runtime})",
             "Each node has a store of images of its own: only a test job tells whether it is there.",
