@@ -15,7 +15,9 @@ def cross_entropy(logits: Float[Array, "*batch vocab"], targets: Int[Array, "*ba
     Returns:
         One loss per target.
     """
-    chosen = jnp.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]
+    # Not an indexed look-up, whose gradient is a scatter: XLA runs it one element at a time on a CPU.
+    is_target = jax.nn.one_hot(targets, logits.shape[-1], dtype=bool)
+    chosen = jnp.sum(logits, axis=-1, where=is_target)
     return jax.nn.logsumexp(logits, axis=-1) - chosen
 
 

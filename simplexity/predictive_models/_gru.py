@@ -5,7 +5,7 @@ from typing import ClassVar
 import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
 
-from ._recurrence import Cell, Gates, State
+from ._recurrence import Blocks, Cell, Gates, State, gates
 from ._recurrent_model import RecurrentModel, draw_layers
 from ._sigmoid import sigmoid
 
@@ -14,19 +14,22 @@ class _GRUCell(Cell):
     """Gates r (reset), z (update) and n (candidate), in this order; the state is h."""
 
     num_gates: ClassVar[int] = 3
+    num_alike: ClassVar[int] = 2
+    num_apart: ClassVar[int] = 1
     num_states: ClassVar[int] = 1
 
-    def step(self, inputs: Gates, recurrent: Gates, state: State) -> tuple[State, Gates]:
+    def step(self, inputs: Blocks, recurrent: Blocks, state: State) -> tuple[State, Blocks]:
         (h,) = state
-        r = sigmoid(inputs[0] + recurrent[0])
-        z = sigmoid(inputs[1] + recurrent[1])
-        n = jnp.tanh(inputs[2] + r * recurrent[2])
-        return (n + z * (h - n),), (r, z, n, recurrent[2])
+        r_and_z = tuple(sigmoid(u + v) for u, v in zip(inputs[:-1], recurrent[:-1], strict=True))
+        r, z = gates(r_and_z, h.shape[-1])
+        n = jnp.tanh(inputs[-1] + r * recurrent[-1])
+        return (n + z * (h - n),), (*r_and_z, n)
 
-    def pull_back(self, saved: Gates, before: State, cotangent: State) -> tuple[Gates, Gates, State]:
-        r, z, n, recurrent_n = saved
+    def pull_back(self, saved: Blocks, apart: Blocks, before: State, cotangent: State) -> tuple[Gates, Gates, State]:
+        (recurrent_n,) = apart
         (h,) = before
         (dh,) = cotangent
+        r, z, n = gates(saved, h.shape[-1])
         # With σ' = σ (1 - σ) and tanh' = 1 - tanh².
         dn = dh * (1 - z) * (1 - n * n)
         dr = dn * recurrent_n * r * (1 - r)

@@ -5,7 +5,7 @@ from typing import ClassVar
 import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
 
-from ._recurrence import Cell, Gates, State
+from ._recurrence import Blocks, Cell, Gates, State, gates
 from ._recurrent_model import RecurrentModel, draw_layers
 from ._sigmoid import sigmoid
 
@@ -14,22 +14,24 @@ class _LSTMCell(Cell):
     """Gates i (input), f (forget), g (candidate) and o (output), in this order; the state is h and the memory c."""
 
     num_gates: ClassVar[int] = 4
+    num_alike: ClassVar[int] = 2
+    num_apart: ClassVar[int] = 0
     num_states: ClassVar[int] = 2
 
-    def step(self, inputs: Gates, recurrent: Gates, state: State) -> tuple[State, Gates]:
+    def step(self, inputs: Blocks, recurrent: Blocks, state: State) -> tuple[State, Blocks]:
         _, c = state
-        i = sigmoid(inputs[0] + recurrent[0])
-        f = sigmoid(inputs[1] + recurrent[1])
-        g = jnp.tanh(inputs[2] + recurrent[2])
-        o = sigmoid(inputs[3] + recurrent[3])
+        *i_and_f, g, o = (u + v for u, v in zip(inputs, recurrent, strict=True))
+        i_and_f, g, o = map(sigmoid, i_and_f), jnp.tanh(g), sigmoid(o)
+        saved = (*i_and_f, g, o)
+        i, f, *_ = gates(saved, c.shape[-1])
         c = f * c + i * g
-        tanh_c = jnp.tanh(c)
-        return (o * tanh_c, c), (i, f, g, o, tanh_c)
+        return (o * jnp.tanh(c), c), saved
 
-    def pull_back(self, saved: Gates, before: State, cotangent: State) -> tuple[Gates, Gates, State]:
-        i, f, g, o, tanh_c = saved
+    def pull_back(self, saved: Blocks, apart: Blocks, before: State, cotangent: State) -> tuple[Gates, Gates, State]:
         _, c = before
         dh, dc = cotangent
+        i, f, g, o = gates(saved, c.shape[-1])
+        tanh_c = jnp.tanh(f * c + i * g)
         dc = dc + dh * o * (1 - tanh_c * tanh_c)
         di = dc * g * i * (1 - i)
         df = dc * c * f * (1 - f)

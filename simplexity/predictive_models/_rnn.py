@@ -5,7 +5,7 @@ from typing import ClassVar
 import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
 
-from ._recurrence import Cell, Gates, State
+from ._recurrence import Blocks, Cell, Gates, State
 from ._recurrent_model import RecurrentModel, draw_layers
 
 
@@ -13,13 +13,15 @@ class _ElmanCell(Cell):
     """One gate, the output itself; the state is h."""
 
     num_gates: ClassVar[int] = 1
+    num_alike: ClassVar[int] = 1
+    num_apart: ClassVar[int] = 0
     num_states: ClassVar[int] = 1
 
-    def step(self, inputs: Gates, recurrent: Gates, state: State) -> tuple[State, Gates]:
+    def step(self, inputs: Blocks, recurrent: Blocks, state: State) -> tuple[State, Blocks]:
         h = jnp.tanh(inputs[0] + recurrent[0])
         return (h,), (h,)
 
-    def pull_back(self, saved: Gates, before: State, cotangent: State) -> tuple[Gates, Gates, State]:
+    def pull_back(self, saved: Blocks, apart: Blocks, before: State, cotangent: State) -> tuple[Gates, Gates, State]:
         (h,) = saved
         (dh,) = cotangent
         return (dh * (1 - h * h),), (), (jnp.zeros_like(dh),)

@@ -46,8 +46,9 @@ class RunMetrics:
         self._started_s = clock() - elapsed_s
 
     def line(self, state: TrainState, validation: ValidationMetrics | None) -> Metrics:
-        """The metrics after `state.step` steps: means over the state's window, and the validation's if there was one.
+        """The metrics after `state.step` steps, and the validation's if there was one.
 
+        Loss and accuracy are means over the state's window, the gradient's and update's norms those of its last step.
         Losses, the optimum and excesses are in nats per token, `time_s` is seconds since the run began, less those
         in which it waited to be resumed, and `timestamp` is Unix time.
         """
@@ -63,8 +64,8 @@ class RunMetrics:
             "excess": loss - self._optimum_nats,
             # The rate that the last update used; steps count from 0.
             "learning_rate": float(self._learning_rate(step - 1)),
-            "gradient_norm": float(window.gradient_norm) / num_steps,
-            "update_norm": float(window.update_norm) / num_steps,
+            "gradient_norm": float(window.gradient_norm),
+            "update_norm": float(window.update_norm),
             "parameter_norm": float(parameter_norm),
             "distance_from_initialization": float(distance),
             "tokens_seen": step * self._tokens_per_step,

@@ -28,10 +28,11 @@ def run_keys(seed: int) -> RunKeys:
 
 
 class MetricWindow(eqx.Module):
-    """Sums over the steps since the last logged line.
+    """What the next line says of the steps since the last one.
 
-    Sums live on the device, so that the host need not look at every step; a checkpoint carries them, so that a
-    resumed run logs the very line that it would have logged.
+    `num_steps` counts them, `loss` and `accuracy` are sums over them, the norms are those of the last step, or zero
+    after a loss that was not finite. They live on the device, so that the host need not look at every step; a
+    checkpoint carries them, so that a resumed run logs the very line that it would have logged.
     """
 
     num_steps: Int[Array, ""]
@@ -44,8 +45,8 @@ class MetricWindow(eqx.Module):
     def empty(cls) -> "MetricWindow":
         """A window over no steps."""
         # Buffers of their own, because all of them are donated.
-        sums = (jnp.zeros((), jnp.float32) for _ in range(4))
-        return cls(jnp.zeros((), jnp.int32), *sums)
+        zeros = (jnp.zeros((), jnp.float32) for _ in range(4))
+        return cls(jnp.zeros((), jnp.int32), *zeros)
 
 
 class TrainState(eqx.Module):

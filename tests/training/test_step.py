@@ -79,7 +79,9 @@ def test_state_before_a_loss_that_is_not_finite_is_kept(same_bits):
     assert not bool(state.finite)
     assert 0 < failed_after < 40
     replayed = run.advance(run.fresh(), steps(failed_after))
-    assert same_bits((replayed.optimizer_state, replayed.window), (state.optimizer_state, state.window))
+    assert same_bits(replayed.optimizer_state, state.optimizer_state)
+    window = eqx.tree_at(lambda w: (w.gradient_norm, w.update_norm), replayed.window, (jnp.zeros(()),) * 2)
+    assert same_bits(window, state.window)
 
 
 def test_keys_of_a_run_differ_from_each_other_and_between_seeds():
