@@ -21,9 +21,8 @@ class _LSTMCell(Cell):
     def step(self, inputs: Blocks, recurrent: Blocks, state: State) -> tuple[State, Blocks]:
         _, c = state
         *i_and_f, g, o = (u + v for u, v in zip(inputs, recurrent, strict=True))
-        i_and_f, g, o = map(sigmoid, i_and_f), jnp.tanh(g), sigmoid(o)
-        saved = (*i_and_f, g, o)
-        i, f, *_ = gates(saved, c.shape[-1])
+        saved = (*map(sigmoid, i_and_f), jnp.tanh(g), sigmoid(o))
+        i, f, g, o = gates(saved, c.shape[-1])
         c = f * c + i * g
         return (o * jnp.tanh(c), c), saved
 
