@@ -11,7 +11,13 @@ import optax
 
 from simplexity.generative_processes import DataGenerator, mess3
 from simplexity.predictive_models import GRU
-from simplexity.training import TrainingSettings, initial_train_state, make_advance, settle_threads
+from simplexity.training import (
+    TrainingSettings,
+    initial_train_state,
+    make_advance,
+    settle_cpu_devices,
+    share_among_cpu_devices,
+)
 
 from .naive import NaiveGRU, make_step
 from .turns import Loop, Work
@@ -93,7 +99,7 @@ def _median_ratio(a: tuple[float, ...], b: tuple[float, ...]) -> float:
 
 
 def _ours(case: Case) -> Work:
-    settle_threads(case.batch_size * case.sequence_len)
+    settle_cpu_devices(case.batch_size * case.sequence_len)
     settings = TrainingSettings(
         num_train_steps=1,
         batch_size=case.batch_size,
@@ -104,8 +110,11 @@ def _ours(case: Case) -> Work:
     )
     generator, optimizer = DataGenerator(mess3(0.05, 0.85), None, None), optax.adam(1e-3)
     model = GRU(case.hidden_size, case.num_layers, vocab_size=3, key=jax.random.key(0))
-    advance = make_advance(generator, optimizer, settings)
+    parallel = share_among_cpu_devices(case.batch_size) if jax.default_backend() == "cpu" else None
+    advance = make_advance(generator, optimizer, settings, parallel)
     states = [initial_train_state(model, optimizer, generator, settings, key=jax.random.key(1))]
+    if parallel is not None:
+        advance = parallel.compile(advance, states[0], jnp.asarray(0, jnp.int32))
 
     def do(num_steps: int) -> None:
         states[0] = jax.block_until_ready(advance(states[0], jnp.asarray(num_steps, jnp.int32)))

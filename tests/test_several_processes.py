@@ -54,8 +54,8 @@ def test_two_processes_compute_what_one_does(together, uninterrupted):
 
 
 def test_two_devices_of_one_process_compute_what_one_does(uninterrupted, cache, tmp_path, monkeypatch):
-    monkeypatch.setenv("XLA_FLAGS", "--xla_force_host_platform_device_count=2")
-    done = run(tmp_path / "run", MODEL, "all_devices=true", cache=cache)
+    monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "2")
+    done = run(tmp_path / "run", MODEL, cache=cache)
     assert done.returncode == 0, done.stderr
     assert_nearly_the_same(tmp_path / "run", uninterrupted(MODEL))
 

@@ -1,11 +1,12 @@
 """The kill matrix: whatever stops a run, and wherever, the resumed run is bitwise the one that was never stopped."""
 
+import os
 import signal
 from pathlib import Path
 
 import pytest
 
-from simplexity.runs import EventKind, RunDirectory, read_ledger, summarize
+from simplexity.runs import EventKind, RunDirectory, read_environments, read_ledger, summarize
 
 from .small_runs import MODELS, assert_same_run, run
 
@@ -69,6 +70,24 @@ def test_run_that_is_asked_to_leave_does_not_stay_to_draw(uninterrupted, cache, 
     assert run(tmp_path, "gru", *drawing, cache=cache).returncode == 0
     assert (RunDirectory(tmp_path).figures_path / "loss.png").is_file()
     assert_same_run(tmp_path, uninterrupted("gru"))
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two cores")
+def test_run_goes_on_bit_for_bit_on_fewer_cores(cache, tmp_path):
+    shared_by_two = ("training.batch_size=128", "training.sequence_len=64")
+    assert run(tmp_path / "reference", "gru", *shared_by_two, cache=cache).returncode == 0
+    stopped = run(tmp_path / "run", "gru", *shared_by_two, stop_at=("mid_chunk", "SIGTERM", 3), cache=cache)
+    assert stopped.returncode == 85, stopped.stderr
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(cores)})
+    try:
+        resumed = run(tmp_path / "run", "gru", *shared_by_two, cache=cache)
+    finally:
+        os.sched_setaffinity(0, cores)
+    assert resumed.returncode == 0, resumed.stderr
+    records = read_environments(RunDirectory(tmp_path / "run").environment_path)
+    assert [record["cpu_count"] for record in records] == [len(cores), 1]
+    assert_same_run(tmp_path / "run", tmp_path / "reference")
 
 
 def test_second_start_of_a_complete_run_does_nothing(uninterrupted, cache):

@@ -3,7 +3,6 @@
 import logging
 from typing import NamedTuple
 
-import jax
 from omegaconf import DictConfig
 
 from simplexity.cluster import CompilationCache, PreemptionGuard
@@ -25,7 +24,7 @@ from ._attempt_logger import AttemptLogger
 from ._build import Experiment, build
 from ._checkpoints import open_checkpoints, restore
 from ._compilation import BackgroundCompilation
-from ._devices import check_accelerator, share_among_devices, start_jax
+from ._devices import check_accelerator, device_names, share_among_devices, start_jax
 from ._instantiate import instantiate
 from ._lead import Lead
 from ._outcome import RunResult, describe_final_loss, leave
@@ -55,7 +54,7 @@ def attempt(
         ConfigError: If the config cannot be built, or the checkpoints are not of this config.
         RuntimeError: If the loss is not finite, or a file cannot be written.
     """
-    check_accelerator(config, start_jax(config))
+    check_accelerator(config, start_jax(config, directory))
     parallel = share_among_devices(config)
     experiment = build(config)
     lead = Lead(guard)
@@ -64,8 +63,7 @@ def attempt(
         state = experiment.initial_state()
         compilation = BackgroundCompilation(experiment, state, parallel)
     # All that follows happens while the compiler works.
-    devices = [f"{device.platform}:{device.id} {device.device_kind}" for device in jax.devices()]
-    record_environment(directory.environment_path, environment_record(devices))
+    record_environment(directory.environment_path, environment_record(device_names()))
     checkpoints = open_checkpoints(directory, config, ledger)
     try:
         with ledger.phases.measure("restoring"):

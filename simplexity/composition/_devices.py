@@ -7,15 +7,18 @@ from itertools import groupby
 import jax
 from omegaconf import DictConfig
 
-from simplexity.training import DataParallel, settle_threads
+from simplexity.runs import RunDirectory, read_environments
+from simplexity.training import DataParallel, settle_cpu_devices, share_among_cpu_devices
 
 from ._problems import ConfigError, Problem
 
 _log = logging.getLogger("simplexity")
 
 
-def start_jax(config: DictConfig) -> str:
-    """Makes JAX find its devices, with as many threads as the run is worth; building the run would do so too.
+def start_jax(config: DictConfig, directory: RunDirectory) -> str:
+    """Makes JAX find its devices; building the run would do so too.
+
+    The CPU is as many devices as it was when the run started, for other sums would round in another way.
 
     Returns:
         The platform of the devices.
@@ -23,7 +26,9 @@ def start_jax(config: DictConfig) -> str:
     Raises:
         RuntimeError: If JAX cannot use the platform that it is told to.
     """
-    settle_threads(config.training.batch_size * config.training.sequence_len)
+    attempts = (record.get("devices", []) for record in read_environments(directory.environment_path))
+    on_cpu = (len(names) for names in attempts if names and all(name.startswith("cpu:") for name in names))
+    settle_cpu_devices(config.training.batch_size * config.training.sequence_len, next(on_cpu, None))
     try:
         return jax.default_backend()
     except (RuntimeError, AssertionError) as error:
@@ -36,17 +41,26 @@ def start_jax(config: DictConfig) -> str:
         ) from error
 
 
+def device_names() -> list[str]:
+    """What the run computes on, in words for its environment."""
+    return [f"{device.platform}:{device.id} {device.device_kind}" for device in jax.devices()]
+
+
 def share_among_devices(config: DictConfig) -> DataParallel | None:
     """How the batch is shared among devices; None if there is one.
 
-    Every process trains on its first device, or on all that it sees with `all_devices`.
+    Every process trains on its first accelerator, or on all that it sees with `all_devices`. A process alone on a CPU
+    trains on as much of it as the step is worth.
 
     Raises:
         ConfigError: If the batch cannot be shared evenly.
     """
-    by_process = [list(devices) for _, devices in groupby(jax.devices(), key=lambda device: device.process_index)]
-    used = [device for devices in by_process for device in (devices if config.all_devices else devices[:1])]
     batch_size = config.training.batch_size
+    devices = jax.devices()
+    if devices[0].platform == "cpu" and jax.process_count() == 1:
+        return share_among_cpu_devices(batch_size)
+    by_process = [list(devices) for _, devices in groupby(devices, key=lambda device: device.process_index)]
+    used = [device for devices in by_process for device in (devices if config.all_devices else devices[:1])]
     if batch_size % len(used):
         message = f"must be divisible by the number of devices, {len(used)}, got {batch_size}"
         raise ConfigError([Problem("training.batch_size", message)])
@@ -63,10 +77,10 @@ def check_accelerator(config: DictConfig, platform: str) -> None:
     Raises:
         RuntimeError: If the run needs one and there is none.
     """
-    num_devices = jax.local_device_count()
-    if num_devices > 1 and not config.all_devices:
-        _log.warning("1 of %d devices is used: `all_devices=true` trains on all of them", num_devices)
     if platform != "cpu":
+        num_devices = jax.local_device_count()
+        if num_devices > 1 and not config.all_devices:
+            _log.warning("1 of %d devices is used: `all_devices=true` trains on all of them", num_devices)
         return
     if config.require_gpu:
         raise RuntimeError("`require_gpu` is true, but jax sees no GPU here: check the driver, or set it to false")

@@ -34,10 +34,11 @@ class StartCheck(Callback):
 
         try:
             _raise(check(config))
-            start_jax(config)
+            directory = RunDirectory(Path(config.hydra.run.dir))
+            start_jax(config, directory)
             experiment = build(config)
             share_among_devices(config)
-            if not RunDirectory(Path(config.hydra.run.dir)).config_path.is_file():
+            if not directory.config_path.is_file():
                 require_weights(config, experiment, Path(config.hydra.run.dir))
             run_dir = _run_directory(config, "run")
             if RunDirectory(run_dir).config_path.is_file():

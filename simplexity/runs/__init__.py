@@ -12,6 +12,7 @@ from ._directory import RunDirectory as RunDirectory
 from ._durable import reason as reason
 from ._durable import write_durably as write_durably
 from ._environment import environment_record as environment_record
+from ._environment import read_environments as read_environments
 from ._environment import record_environment as record_environment
 from ._events import Event as Event
 from ._events import EventKind as EventKind

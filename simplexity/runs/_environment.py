@@ -47,15 +47,24 @@ def record_environment(path: Path, record: dict[str, Any]) -> None:
     Raises:
         RuntimeError: If the file holds something else than such a list.
     """
+    write_durably(path, json.dumps([*read_environments(path), record], indent=1) + "\n")
+
+
+def read_environments(path: Path) -> list[dict[str, Any]]:
+    """The records of all attempts so far; none if there is no file.
+
+    Raises:
+        RuntimeError: If the file holds something else than a list.
+    """
     try:
-        earlier = json.loads(path.read_text())
-        if not isinstance(earlier, list):
+        records = json.loads(path.read_text())
+        if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
             raise ValueError
     except FileNotFoundError:
-        earlier = []
+        return []
     except ValueError:
         raise RuntimeError(f"{path} is not a list of environments, one per attempt; move it away") from None
-    write_durably(path, json.dumps([*earlier, record], indent=1) + "\n")
+    return records
 
 
 def _versions(package: str) -> dict[str, str]:

@@ -1,6 +1,8 @@
 """Training: one state, one compiled program that advances it, and the host's loop around the program."""
 
 from ._chunk import ChunkSizer as ChunkSizer
+from ._cpu_devices import settle_cpu_devices as settle_cpu_devices
+from ._cpu_devices import share_among_cpu_devices as share_among_cpu_devices
 from ._data_parallel import DataParallel as DataParallel
 from ._loop import TrainResult as TrainResult
 from ._loop import train as train
@@ -18,4 +20,3 @@ from ._state import initial_train_state as initial_train_state
 from ._state import run_keys as run_keys
 from ._step import Advance as Advance
 from ._step import make_advance as make_advance
-from ._threads import settle_threads as settle_threads

@@ -6,6 +6,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import numpy as np
+from jax.flatten_util import ravel_pytree
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Int, PyTree
 
@@ -26,6 +27,11 @@ class DataParallel:
         self._mesh = Mesh(np.array(devices), (_AXIS,))
         self._copies = NamedSharding(self._mesh, PartitionSpec())
 
+    @property
+    def num_devices(self) -> int:
+        """The number of devices, of all processes."""
+        return self._mesh.size
+
     def mean_over_batch(self, function: Callable[..., PyTree]) -> Callable[..., PyTree]:
         """`function(model, tokens)`, a mean over the rows of `tokens`, computed by all devices and averaged once.
 
@@ -36,8 +42,9 @@ class DataParallel:
             arrays, static = eqx.partition(model, eqx.is_array)
 
             def on_one(arrays: PyTree, tokens: Int[Array, "rows length"]) -> PyTree:
-                values = function(eqx.combine(arrays, static), tokens)
-                return jax.tree.map(lambda value: jax.lax.pmean(value, _AXIS), values)
+                # As one array: on a CPU the devices meet once for each.
+                values, restore = ravel_pytree(function(eqx.combine(arrays, static), tokens))
+                return restore(jax.lax.pmean(values, _AXIS))
 
             specs = (PartitionSpec(), PartitionSpec(_AXIS))
             # Unchecked, because with the check a gradient is summed over the devices by differentiation itself.

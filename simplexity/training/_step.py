@@ -13,6 +13,7 @@ from simplexity.generative_processes import DataGenerator
 from simplexity.predictive_models import PredictiveModel
 
 from ._data_parallel import DataParallel
+from ._micro_batches import mean_over_micro_batches, num_micro_batches
 from ._settings import TrainingSettings
 from ._state import MetricWindow, TrainState
 
@@ -38,6 +39,10 @@ def make_advance(
         return cross_entropy(logits, targets).mean(), accuracy(logits, targets).mean()
 
     value_and_gradient = eqx.filter_value_and_grad(loss_of, has_aux=True)
+    if jax.default_backend() == "cpu":
+        rows = settings.batch_size // (1 if parallel is None else parallel.num_devices)
+        number = num_micro_batches(rows, settings.sequence_len)
+        value_and_gradient = mean_over_micro_batches(value_and_gradient, number)
     if parallel is not None:
         value_and_gradient = parallel.mean_over_batch(value_and_gradient)
 

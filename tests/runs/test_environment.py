@@ -7,7 +7,7 @@ from importlib import metadata
 
 import pytest
 
-from simplexity.runs import _environment, environment_record, record_environment
+from simplexity.runs import _environment, environment_record, read_environments, record_environment
 
 
 def test_the_record_names_versions_host_and_command(monkeypatch):
@@ -69,12 +69,13 @@ def test_git_that_hangs_does_not_hold_up_the_run(tmp_path, monkeypatch):
 
 def test_every_attempt_adds_its_record(tmp_path):
     path = tmp_path / "environment.json"
+    assert read_environments(path) == []
     for host in ("n1", "n2"):
         record_environment(path, {"host": host})
-    assert json.loads(path.read_text()) == [{"host": "n1"}, {"host": "n2"}]
+    assert json.loads(path.read_text()) == read_environments(path) == [{"host": "n1"}, {"host": "n2"}]
 
 
-@pytest.mark.parametrize("content", ["", "{}", "[1"])
+@pytest.mark.parametrize("content", ["", "{}", "[1", "[1]"])
 def test_a_foreign_environment_file_is_named(tmp_path, content):
     path = tmp_path / "environment.json"
     path.write_text(content)

@@ -13,7 +13,7 @@ from simplexity.training import DataParallel
 def test_two_devices_train_as_one_does_whether_or_not_batches_continue():
     root = Path(__file__).parents[2]
     script = "import runpy; runpy.run_module('tests.training.two_devices', run_name='__main__')"
-    variables = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    variables = os.environ | {"JAX_NUM_CPU_DEVICES": "2"}
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=root, env=variables, capture_output=True, text=True, timeout=300
     )

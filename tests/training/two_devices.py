@@ -1,4 +1,4 @@
-"""Trains on one device and on two, and compares; run with XLA_FLAGS=--xla_force_host_platform_device_count=2."""
+"""Trains on one device and on two, and compares; run with JAX_NUM_CPU_DEVICES=2."""
 
 import equinox as eqx
 import jax
