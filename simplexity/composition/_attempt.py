@@ -1,6 +1,7 @@
 """One attempt at a run: build, restore or initialise, train to the end or until asked to leave."""
 
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 from omegaconf import DictConfig
@@ -39,6 +40,10 @@ class _Optima(NamedTuple):
     training: LossOptimum
     validation: LossOptimum
 
+    @property
+    def nats(self) -> tuple[float, float]:
+        return self.training.nats, self.validation.nats
+
 
 def attempt(
     directory: RunDirectory,
@@ -69,13 +74,14 @@ def attempt(
         with ledger.phases.measure("restoring"):
             restored = restore(checkpoints, config, state)
         state = with_weights(config, experiment, state, directory.path) if restored is None else restored
-        optima = _optima(experiment)
         with ledger.phases.measure("compiling"):
             programs = compilation.wait(lead)
             gathered = None if programs is None else lead.gather(state)
         if programs is None or gathered is None:
             # The compiler cannot be interrupted, and there is nothing new to save.
             return leave(ledger, guard, int(state.step))
+        # It takes up to seconds, and only lines need it: beside the first steps, not the compiler, which it would slow.
+        optima = ThreadPoolExecutor(1).submit(_optima, experiment)
         state = gathered
         if cache is not None:
             cache.publish()
@@ -87,7 +93,7 @@ def attempt(
             loggers["run"] = instantiate(config.logging.instance, run_directory=directory.path)
         logger = CompositeLogger(loggers)
         try:
-            logger.start(_facts(experiment, state, optima))
+            logger.start(_facts(experiment, state))
             result = train(
                 state,
                 lead.leading(programs.advance),
@@ -95,8 +101,7 @@ def attempt(
                 metrics=RunMetrics(
                     experiment.settings,
                     experiment.learning_rate,
-                    optima.training.nats,
-                    optima.validation.nats,
+                    lambda: optima.result().nats,
                     elapsed_s=last_line.get("time_s", 0.0),
                 ),
                 validation=programs.validation,
@@ -113,8 +118,8 @@ def attempt(
     if not result.finished or (config.figures and lead.requested()):
         return leave(ledger, guard, result.step)
     if config.figures:
-        _draw(directory, optima)
-    return _complete(directory, ledger, result, optima)
+        _draw(directory, optima.result())
+    return _complete(directory, ledger, result, optima.result())
 
 
 def _optima(experiment: Experiment) -> _Optima:
@@ -136,9 +141,9 @@ def _reached_step(directory: RunDirectory) -> int | None:
     return max((line["step"] for line in read_json_lines(directory.metrics_path)), default=None)
 
 
-def _facts(experiment: Experiment, state: TrainState, optima: _Optima) -> RunFacts:
+def _facts(experiment: Experiment, state: TrainState) -> RunFacts:
     settings = experiment.settings
-    return RunFacts(settings.num_train_steps, int(state.step), settings.tokens_per_step, optima.training.nats)
+    return RunFacts(settings.num_train_steps, int(state.step), settings.tokens_per_step)
 
 
 def _draw(directory: RunDirectory, optima: _Optima) -> None:

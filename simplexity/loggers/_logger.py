@@ -17,13 +17,11 @@ class RunFacts:
         num_train_steps: The last step.
         start_step: The step that this process begins at: 0, or that of the checkpoint that it resumes from.
         tokens_per_step: Predictions per step.
-        optimum_nats: The best possible training loss; None if it is not known.
     """
 
     num_train_steps: int
     start_step: int
     tokens_per_step: int
-    optimum_nats: float | None
 
 
 class Logger(ABC):

@@ -2,8 +2,6 @@
 
 import datetime
 from collections import deque
-from collections.abc import Mapping
-from typing import Any
 
 from ._logger import Metrics, RunFacts
 
@@ -61,18 +59,13 @@ class ProgressReport:
         """`step 1,200/20,000 | loss 0.57120 | optimum 0.56310 | 1,532 steps/s | 98.0k tokens/s | 0:00:12 left`."""
         facts = self.facts
         parts = [f"step {self.step:,}/{facts.num_train_steps:,}"]
-        parts += _loss(self._metrics, "loss", "loss") + _loss(self._metrics, "validation_loss", "validation")
-        if facts.optimum_nats is not None:
-            parts.append(f"optimum {facts.optimum_nats:.5f}")
+        losses = {"loss": "loss", "validation_loss": "validation", "optimum": "optimum"}
+        parts += [f"{word} {self._metrics[name]:.5f}" for name, word in losses.items() if name in self._metrics]
         rate = self._rate.per_second()
         if rate is not None and rate > 0:
             left = datetime.timedelta(seconds=round((facts.num_train_steps - self.step) / rate))
             parts += [f"{_steps(rate)} steps/s", f"{_thousands(rate * facts.tokens_per_step)} tokens/s", f"{left} left"]
         return " | ".join(parts)
-
-
-def _loss(metrics: Mapping[str, Any], name: str, label: str) -> list[str]:
-    return [f"{label} {metrics[name]:.5f}"] if name in metrics else []
 
 
 def _steps(rate: float) -> str:

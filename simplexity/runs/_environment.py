@@ -82,10 +82,12 @@ def _versions(package: str) -> dict[str, str]:
             distribution = metadata.distribution(name)
         except metadata.PackageNotFoundError:
             continue
-        versions[name] = distribution.version
-        names = (re.match(r"[\w.-]+", requirement) for requirement in distribution.requires or [])
+        # Its attributes would parse the whole file, of which a project's description is most: ten times as long.
+        header = (distribution.read_text("METADATA") or distribution.read_text("PKG-INFO") or "").partition("\n\n")[0]
+        versions[name] = next(iter(re.findall(r"^Version: *(\S+)", header, re.MULTILINE)), "")
         # One spelling per package, as PEP 503 has it.
-        wanted += [re.sub(r"[-_.]+", "-", match.group()).lower() for match in names if match]
+        names = re.findall(r"^Requires-Dist: *([\w.-]+)", header, re.MULTILINE)
+        wanted += [re.sub(r"[-_.]+", "-", name).lower() for name in names]
     return dict(sorted(versions.items()))
 
 

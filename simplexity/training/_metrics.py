@@ -23,8 +23,7 @@ class RunMetrics:
     Args:
         settings: Tokens per step.
         learning_rate: The learning rate at each step.
-        optimum_nats: The best possible training loss.
-        validation_optimum_nats: The best possible validation loss; another one if validation has its own process.
+        optima_nats: Gives the best possible training and validation loss; first asked when the first line is due.
         elapsed_s: Seconds that earlier attempts at this run had spent when its last line was logged.
         clock: Seconds that never run backwards.
     """
@@ -33,15 +32,13 @@ class RunMetrics:
         self,
         settings: TrainingSettings,
         learning_rate: Callable[[int], float],
-        optimum_nats: float,
-        validation_optimum_nats: float,
+        optima_nats: Callable[[], tuple[float, float]],
         elapsed_s: float,
         clock: Callable[[], float] = time.monotonic,
     ):
         self._tokens_per_step = settings.tokens_per_step
         self._learning_rate = learning_rate
-        self._optimum_nats = optimum_nats
-        self._validation_optimum_nats = validation_optimum_nats
+        self._optima_nats = optima_nats
         self._clock = clock
         self._started_s = clock() - elapsed_s
 
@@ -56,12 +53,13 @@ class RunMetrics:
         num_steps = int(window.num_steps)
         loss = float(window.loss) / num_steps
         parameter_norm, distance = _norms(state)
+        optimum, validation_optimum = self._optima_nats()
         line = {
             "loss": loss,
             "accuracy": float(window.accuracy) / num_steps,
             "perplexity": math.exp(min(loss, 700.0)),  # exp(710) is past the largest double
-            "optimum": self._optimum_nats,
-            "excess": loss - self._optimum_nats,
+            "optimum": optimum,
+            "excess": loss - optimum,
             # The rate that the last update used; steps count from 0.
             "learning_rate": float(self._learning_rate(step - 1)),
             "gradient_norm": float(window.gradient_norm),
@@ -75,7 +73,7 @@ class RunMetrics:
                 "validation_loss": validation.loss,
                 "validation_accuracy": validation.accuracy,
                 "validation_kl": validation.kl,
-                "validation_excess": validation.loss - self._validation_optimum_nats,
+                "validation_excess": validation.loss - validation_optimum,
                 "validation_loss_per_position": validation.loss_per_position.tolist(),
                 "validation_accuracy_per_position": validation.accuracy_per_position.tolist(),
                 "validation_kl_per_position": validation.kl_per_position.tolist(),

@@ -26,7 +26,7 @@ class Recorder(Logger):
 
 
 def test_every_call_goes_to_every_logger():
-    calls, facts = [], RunFacts(10, 0, 64, None)
+    calls, facts = [], RunFacts(10, 0, 64)
     logger = CompositeLogger({"a": Recorder(calls, "a"), "b": Recorder(calls, "b")})
     logger.start(facts)
     logger.progress(3)

@@ -12,7 +12,7 @@ from simplexity.loggers import FileLogger, RunFacts
 
 def started(run_directory, start_step=0):
     logger = FileLogger(run_directory)
-    logger.start(RunFacts(num_train_steps=100, start_step=start_step, tokens_per_step=64, optimum_nats=None))
+    logger.start(RunFacts(num_train_steps=100, start_step=start_step, tokens_per_step=64))
     return logger
 
 
@@ -96,7 +96,7 @@ def test_a_kill_right_after_logging_loses_nothing(tmp_path):
         from pathlib import Path
         from simplexity.loggers import FileLogger, RunFacts
         logger = FileLogger(Path(sys.argv[1]))
-        logger.start(RunFacts(100, 0, 64, None))
+        logger.start(RunFacts(100, 0, 64))
         for step in range(10, 60, 10):
             logger.log(step, {"loss": 1.0})
         os.kill(os.getpid(), 9)

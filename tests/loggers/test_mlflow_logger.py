@@ -12,7 +12,7 @@ from simplexity.loggers import MLflowLogger, RunFacts
 
 def attempt(run_directory, start_step, steps, tracking_uri=None, num_train_steps=100, close=True):
     logger = MLflowLogger(run_directory, "an experiment", tracking_uri)
-    logger.start(RunFacts(num_train_steps, start_step, 64, None))
+    logger.start(RunFacts(num_train_steps, start_step, 64))
     for step in steps:
         logger.progress(step)
         logger.log(step, {"loss": step / 8, "validation_loss_per_position": [0.5], "tokens_seen": 64 * step})
@@ -73,7 +73,7 @@ def test_a_store_that_lacks_the_run_gets_a_new_one(run_directory, tmp_path):
 
 def test_numbers_that_are_none_are_kept(run_directory):
     logger = MLflowLogger(run_directory, "an experiment", None)
-    logger.start(RunFacts(1, 0, 64, None))
+    logger.start(RunFacts(1, 0, 64))
     logger.log(1, {"loss": math.nan})
     logger.close()
     client, run = only_run(run_directory / "mlruns")
@@ -86,7 +86,7 @@ def test_a_store_that_cannot_be_used_is_told_at_the_start(run_directory, tmp_pat
     with pytest.raises(
         RuntimeError, match=r"MLflow's store `file:.*` cannot be used: .*; check `tracking_uri`"
     ) as caught:
-        logger.start(RunFacts(1, 0, 64, None))
+        logger.start(RunFacts(1, 0, 64))
     assert "\n" not in str(caught.value)
     logger.close()
 
@@ -124,7 +124,7 @@ def test_nothing_leaves_the_machine_and_nothing_is_printed(run_directory):
         from simplexity.loggers import MLflowLogger, RunFacts
         assert "mlflow" not in sys.modules
         logger = MLflowLogger(Path(sys.argv[1]), "an experiment", None)
-        logger.start(RunFacts(1, 0, 64, None))
+        logger.start(RunFacts(1, 0, 64))
         logger.log(1, {"loss": 0.5})
         logger.close()
         from mlflow.telemetry.utils import is_telemetry_disabled

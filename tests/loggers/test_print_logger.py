@@ -6,7 +6,7 @@ import pytest
 
 from simplexity.loggers import PrintLogger, RunFacts, _print_logger
 
-FACTS = RunFacts(num_train_steps=1000, start_step=0, tokens_per_step=64, optimum_nats=0.5)
+FACTS = RunFacts(num_train_steps=1000, start_step=0, tokens_per_step=64)
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def train(logger, clock, last_step):
     for step in range(50, last_step + 1, 50):
         clock.now_s += 1.0
         logger.progress(step)
-        logger.log(step, {"loss": step / 1000})
+        logger.log(step, {"loss": step / 1000, "optimum": 0.5})
     logger.close()
 
 
@@ -78,7 +78,7 @@ def test_a_reader_that_goes_away_stops_neither_the_run_nor_its_exit_code(name):
         import sys, time
         from simplexity.loggers import {name}, RunFacts
         logger = {name}(0.0)
-        logger.start(RunFacts(1000, 0, 64, None))
+        logger.start(RunFacts(1000, 0, 64))
         logger.progress(1)
         sys.stdin.read()
         for step in range(2, 1001):

@@ -23,10 +23,10 @@ def test_rate_is_that_of_the_last_seconds(marks, rate):
 
 
 def test_line_says_how_far_how_good_how_fast_how_long():
-    report = ProgressReport(RunFacts(num_train_steps=20_000, start_step=1000, tokens_per_step=64, optimum_nats=0.5631))
-    assert report.line() == "step 1,000/20,000 | optimum 0.56310"
+    report = ProgressReport(RunFacts(num_train_steps=20_000, start_step=1000, tokens_per_step=64))
+    assert report.line() == "step 1,000/20,000"
     report.reach(1000, time_s=50.0)
-    report.log(1000, {"loss": 0.9, "validation_loss": 0.8, "validation_loss_per_position": [0.1]})
+    report.log(1000, {"loss": 0.9, "optimum": 0.5631, "validation_loss": 0.8, "validation_loss_per_position": [0.1]})
     report.reach(4200, time_s=52.0)
     report.log(4200, {"loss": 0.57})
     assert report.line() == (
@@ -46,7 +46,7 @@ def test_line_says_how_far_how_good_how_fast_how_long():
     ],
 )
 def test_numbers_keep_three_digits(rate, tokens_per_step, words):
-    report = ProgressReport(RunFacts(10**9, 0, tokens_per_step, None))
+    report = ProgressReport(RunFacts(10**9, 0, tokens_per_step))
     report.reach(0, time_s=0.0)
     report.reach(round(1000 * rate), time_s=1000.0)
     assert words in report.line()

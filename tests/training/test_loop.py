@@ -67,7 +67,7 @@ def validation(run):
 
 
 def go(run, validation, recorder, state=None):
-    metrics = RunMetrics(run.settings, lambda step: 0.01, 0.8, 0.8, elapsed_s=0.0)
+    metrics = RunMetrics(run.settings, lambda step: 0.01, lambda: (0.8, 0.8), elapsed_s=0.0)
     return train(
         run.fresh() if state is None else state,
         run.advance,
