@@ -28,8 +28,8 @@ class Slot(NamedTuple):
 def divide_machine(launch: LocalLaunch, num_runs: int) -> list[Slot]:
     """The slots for a sweep: no more than runs, each with cores of its own while there are enough.
 
-    Runs that share cores spend more time waiting for each other's threads than computing: a run starts a thread for
-    every core that it may use and is worth.
+    Runs that share cores spend more time waiting for each other's threads than computing: a run takes every core
+    that it may use, if its steps are worth it.
     """
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     num_cores = len(cores) or os.cpu_count() or 1

@@ -7,6 +7,7 @@ there are: a run with as many devices as before computes the same numbers anywhe
 
 import os
 from contextlib import suppress
+from pathlib import Path
 
 import jax
 
@@ -16,6 +17,8 @@ from ._data_parallel import DataParallel
 _FEWEST_TOKENS = 512
 # What XLA asks for the number of threads when it makes its client of the CPU.
 _THREADS = "PJRT_NPROC"
+# Of cgroups, version 2: microseconds of time per period, or "max", and the period. Docker's `--cpus` sets it.
+_CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
 def settle_cpu_devices(tokens_per_step: int, number: int | None = None) -> None:
@@ -42,5 +45,10 @@ def share_among_cpu_devices(batch_size: int) -> DataParallel | None:
 
 
 def _num_cores() -> int:
-    """The cores that this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """The cores that this process may run on; where a container's share of time is worth less, as many as it is."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = _CPU_QUOTA.read_text().split()
+    except (OSError, ValueError):
+        return cores
+    return cores if quota == "max" else min(cores, max(1, int(quota) // int(period)))

@@ -4,6 +4,8 @@ import sys
 
 import pytest
 
+from simplexity.training import _cpu_devices
+
 # Settles as a run does, computes, and prints the devices, XLA's workers, and the devices that share a batch of 6.
 PROGRAM = """
 import sys
@@ -44,6 +46,16 @@ def test_a_step_with_little_to_compute_gets_one_device_of_one_thread(tokens):
 def test_a_step_with_more_to_compute_gets_a_device_per_core():
     assert settle(1024)[0] == "2"
     assert settle(512 * 2 * CORES)[0] == str(CORES)
+
+
+@pytest.mark.parametrize(
+    ("quota", "cores"), [("max 100000", CORES), ("100000 100000", 1), ("50000 100000", 1), ("9900000 100000", CORES)]
+)
+def test_a_container_counts_the_cores_that_its_time_is_worth(monkeypatch, tmp_path, quota, cores):
+    monkeypatch.setattr(_cpu_devices, "_CPU_QUOTA", tmp_path / "cpu.max")
+    assert _cpu_devices._num_cores() == CORES
+    (tmp_path / "cpu.max").write_text(f"{quota}\n")
+    assert _cpu_devices._num_cores() == cores
 
 
 def test_a_wanted_number_does_not_depend_on_the_cores_and_batches_are_shared_evenly():
