@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from simplexity.cluster import num_usable_cores
+
 from ._launch_settings import LocalLaunch
 
 # As XLA does for one process that has a GPU to itself, it leaves a tenth of the memory to others.
@@ -32,7 +34,7 @@ def divide_machine(launch: LocalLaunch, num_runs: int) -> list[Slot]:
     that it may use, if its steps are worth it.
     """
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
-    num_cores = len(cores) or os.cpu_count() or 1
+    num_cores = num_usable_cores()
     gpus = visible_gpus(os.environ)
     num_slots = launch.max_parallel or len(gpus) or max(1, num_cores // (launch.cores_per_run or 1))
     num_slots = min(num_slots, num_runs)

@@ -7,9 +7,10 @@ there are: a run with as many devices as before computes the same numbers anywhe
 
 import os
 from contextlib import suppress
-from pathlib import Path
 
 import jax
+
+from simplexity.cluster import num_usable_cores
 
 from ._data_parallel import DataParallel
 
@@ -17,8 +18,6 @@ from ._data_parallel import DataParallel
 _FEWEST_TOKENS = 512
 # What XLA asks for the number of threads when it makes its client of the CPU.
 _THREADS = "PJRT_NPROC"
-# Of cgroups, version 2: microseconds of time per period, or "max", and the period. Docker's `--cpus` sets it.
-_CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
 def settle_cpu_devices(tokens_per_step: int, number: int | None = None) -> None:
@@ -31,10 +30,11 @@ def settle_cpu_devices(tokens_per_step: int, number: int | None = None) -> None:
         number: Of devices; None for as many as there are cores and the step is worth.
     """
     os.environ.setdefault(_THREADS, "1")
-    if jax.config.jax_num_cpu_devices >= 0:  # pyright: ignore[reportAttributeAccessIssue]
+    if jax.config.jax_num_cpu_devices > 0:  # pyright: ignore[reportAttributeAccessIssue]
         return
     with suppress(RuntimeError):
-        jax.config.update("jax_num_cpu_devices", number or min(_num_cores(), max(1, tokens_per_step // _FEWEST_TOKENS)))
+        worth = max(1, tokens_per_step // _FEWEST_TOKENS)
+        jax.config.update("jax_num_cpu_devices", number or min(num_usable_cores(), worth))
 
 
 def share_among_cpu_devices(batch_size: int) -> DataParallel | None:
@@ -42,13 +42,3 @@ def share_among_cpu_devices(batch_size: int) -> DataParallel | None:
     devices = jax.devices("cpu")
     number = next(number for number in range(len(devices), 0, -1) if batch_size % number == 0)
     return DataParallel(devices[:number]) if number > 1 else None
-
-
-def _num_cores() -> int:
-    """The cores that this process may run on; where a container's share of time is worth less, as many as it is."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        quota, period = _CPU_QUOTA.read_text().split()
-    except (OSError, ValueError):
-        return cores
-    return cores if quota == "max" else min(cores, max(1, int(quota) // int(period)))

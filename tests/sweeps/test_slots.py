@@ -3,7 +3,7 @@ import os
 
 import pytest
 
-from simplexity.sweeps import LocalLaunch
+from simplexity.sweeps import LocalLaunch, _slots
 from simplexity.sweeps._slots import divide_machine, visible_gpus
 
 
@@ -11,8 +11,9 @@ from simplexity.sweeps._slots import divide_machine, visible_gpus
 def machine(monkeypatch):
     """Cores and GPUs of the machine."""
 
-    def use(cores: int, gpus: str | None = None):
+    def use(cores: int, gpus: str | None = None, usable: int | None = None):
         monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(cores)))
+        monkeypatch.setattr(_slots, "num_usable_cores", lambda: cores if usable is None else usable)
         monkeypatch.setattr(importlib.util, "find_spec", lambda name: gpus if name == "jax_cuda12_plugin" else None)
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", gpus or "")
         monkeypatch.setenv("JAX_PLATFORMS", "cuda,cpu")
@@ -35,6 +36,12 @@ def test_cores_are_divided(machine, cores, max_parallel, cores_per_run, runs, ex
     machine(cores)
     launch = LocalLaunch(max_parallel=max_parallel, cores_per_run=cores_per_run)
     assert [slot.cores for slot in divide_machine(launch, runs)] == expected
+
+
+def test_no_more_runs_than_a_container_has_time_for(machine):
+    machine(4, usable=2)
+    slots = divide_machine(LocalLaunch(max_parallel=None, cores_per_run=None), 5)
+    assert [slot.cores for slot in slots] == [(0,), (1,)]
 
 
 def test_one_run_on_each_gpu(machine):

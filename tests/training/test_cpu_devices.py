@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from simplexity.training import _cpu_devices
+from simplexity.cluster import num_usable_cores
 
 # Settles as a run does, computes, and prints the devices, XLA's workers, and the devices that share a batch of 6.
 PROGRAM = """
@@ -20,7 +20,7 @@ import jax
 shared = share_among_cpu_devices(6)
 print(jax.device_count(), names.count("tf_XLAEigen"), shared and shared.num_devices)
 """
-CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+CORES = num_usable_cores()
 FREE = ("PJRT_NPROC", "JAX_NUM_CPU_DEVICES", "XLA_FLAGS")
 
 
@@ -48,16 +48,6 @@ def test_a_step_with_more_to_compute_gets_a_device_per_core():
     assert settle(512 * 2 * CORES)[0] == str(CORES)
 
 
-@pytest.mark.parametrize(
-    ("quota", "cores"), [("max 100000", CORES), ("100000 100000", 1), ("50000 100000", 1), ("9900000 100000", CORES)]
-)
-def test_a_container_counts_the_cores_that_its_time_is_worth(monkeypatch, tmp_path, quota, cores):
-    monkeypatch.setattr(_cpu_devices, "_CPU_QUOTA", tmp_path / "cpu.max")
-    assert _cpu_devices._num_cores() == CORES
-    (tmp_path / "cpu.max").write_text(f"{quota}\n")
-    assert _cpu_devices._num_cores() == cores
-
-
 def test_a_wanted_number_does_not_depend_on_the_cores_and_batches_are_shared_evenly():
     assert [settle(1, number)[::2] for number in (3, 4)] == [["3", "3"], ["4", "3"]]
 
@@ -66,3 +56,4 @@ def test_a_wanted_number_does_not_depend_on_the_cores_and_batches_are_shared_eve
 def test_the_environment_decides():
     assert settle(1, JAX_NUM_CPU_DEVICES="2", PJRT_NPROC="3") == ["2", "3", "2"]
     assert settle(8192, JAX_NUM_CPU_DEVICES="1")[0] == "1"
+    assert settle(1, JAX_NUM_CPU_DEVICES="0")[0] == "1"

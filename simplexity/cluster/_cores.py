@@ -1,0 +1,17 @@
+"""How many of the machine's cores this process may use."""
+
+import os
+from pathlib import Path
+
+# Of cgroups, version 2: microseconds of time per period, or "max", and the period. Docker's `--cpus` sets it.
+_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+
+
+def num_usable_cores() -> int:
+    """The cores that this process may run on; where a container's share of time is worth less, as many as it is."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = _QUOTA.read_text().split()
+    except (OSError, ValueError):
+        return cores
+    return cores if quota == "max" else min(cores, max(1, int(quota) // int(period)))
