@@ -11,7 +11,10 @@ from ._container import container_exports, profile_folders
 from ._profile import ClusterProfile
 
 LOG_FOLDER = "logs"
-"""Folder within a sweep's for what each array task prints: INDEX.log, continued by every restart."""
+"""Folder within a sweep's for what each array task prints: INDEX.log, continued by every restart.
+
+INDEX.jobs beside it has a line for every job that was submitted in place of one that SLURM refused to requeue: its id.
+"""
 
 # Seconds that the other processes of a run have to end after the first: all save at the same step, but one writes.
 _LAST_PROCESS_S = 300
@@ -82,7 +85,10 @@ def batch_script(
             f'mkdir -p "$SWEEP/{LOG_FOLDER}" && exec >>"$SWEEP/{LOG_FOLDER}/$INDEX.log" 2>&1 || exit',
             "",
             "resubmit() {",
-            f'  submit_from_job --array="$SLURM_ARRAY_TASK_ID" {shlex.quote(str(script_path))}',
+            "  local job",
+            f'  job=$(submit_from_job --array="$SLURM_ARRAY_TASK_ID" {shlex.quote(str(script_path))}) || return',
+            f'  echo "$job" >>"$SWEEP/{LOG_FOLDER}/$INDEX.jobs"',
+            '  echo "$job"',
             "}",
             "",
             f"cd {shlex.quote(str(working_folder))} || exit",

@@ -65,6 +65,10 @@ class SweepDirectory:
         """What a run's processes print, one after the other."""
         return self.path / LOG_FOLDER / f"{index}.log"
 
+    def resubmissions_path(self, index: int) -> Path:
+        """Ids of the jobs that a run's batch scripts have submitted in their own place, one per line."""
+        return self.log_path(index).with_suffix(".jobs")
+
     def run_directory(self, run: SweepRun) -> RunDirectory:
         """The run directory of one of the sweep's runs."""
         return RunDirectory(self.path / run.directory)

@@ -1,6 +1,5 @@
 """What SLURM says of a sweep's runs: the queue, and the accounting where there is one."""
 
-import re
 from collections.abc import Mapping, Sequence
 
 from simplexity.cluster import SlurmError, accounted_tasks, queued_tasks
@@ -8,7 +7,6 @@ from simplexity.cluster import SlurmError, accounted_tasks, queued_tasks
 from ._directory import SweepDirectory
 from ._run_status import Prospect, RunFiles
 from ._submissions import Submission
-from ._tail import last_lines
 
 # States after which a job does not come back; in any other it runs or will run.
 _ENDED = frozenset(
@@ -16,8 +14,6 @@ _ENDED = frozenset(
      "REVOKED", "SPECIAL_EXIT"}
 )  # fmt: skip
 _EXECUTING = frozenset({"RUNNING", "CONFIGURING"})
-# What the batch script says where the cluster refuses to requeue.
-_RESUBMITTED = re.compile(rb"batch script: submitted (\d+) in its place")
 
 
 def slurm_prospects(
@@ -76,10 +72,18 @@ def _tasks(sweep: SweepDirectory, submissions: Sequence[Submission], index: int,
         tasks.append(f"{event.slurm.array_job_id}_{event.slurm.array_task_id}")
     if tasks:
         number = tasks[-1].partition("_")[2]
-        log = b"\n".join(last_lines(sweep.log_path(index), 5))
-        tasks += [f"{int(job)}_{number}" for job in _RESUBMITTED.findall(log)]
+        tasks += [f"{job}_{number}" for job in _resubmissions(sweep, index)]
     # Job ids grow, so that the highest is the latest.
     return sorted(set(tasks), key=lambda task: int(task.partition("_")[0]))
+
+
+def _resubmissions(sweep: SweepDirectory, index: int) -> list[str]:
+    """The jobs of a run where SLURM refuses to requeue; sbatch says "JOB;CLUSTER" where there are several clusters."""
+    try:
+        lines = sweep.resubmissions_path(index).read_text().splitlines()
+    except FileNotFoundError:
+        return []
+    return [line.partition(";")[0] for line in lines]
 
 
 def _accounted_ends(tasks: Mapping[int, list[str]]) -> dict[int, str]:

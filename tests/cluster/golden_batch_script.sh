@@ -24,7 +24,10 @@ readonly INDEX=$((1001 + SLURM_ARRAY_TASK_ID))
 mkdir -p "$SWEEP/logs" && exec >>"$SWEEP/logs/$INDEX.log" 2>&1 || exit
 
 resubmit() {
-  submit_from_job --array="$SLURM_ARRAY_TASK_ID" '/data/it'"'"'s mine/sweep/array_1001.sh'
+  local job
+  job=$(submit_from_job --array="$SLURM_ARRAY_TASK_ID" '/data/it'"'"'s mine/sweep/array_1001.sh') || return
+  echo "$job" >>"$SWEEP/logs/$INDEX.jobs"
+  echo "$job"
 }
 
 cd '/home/me/$x' || exit

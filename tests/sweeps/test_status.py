@@ -103,13 +103,14 @@ def test_a_retry_answers_an_earlier_failure(make_sweep, slurm_launch, slurm):
     assert read_status(sweep).runs[0].state == RunState.WAITING
 
 
-def test_a_resubmitted_run_is_known_by_what_its_batch_script_said(make_sweep, slurm_launch, slurm):
+def test_a_resubmitted_run_is_known_whatever_it_has_printed_since(make_sweep, slurm_launch, slurm):
     sweep = make_sweep({}, {}, launch=slurm_launch())
     record_submission(sweep, [0, 1], "7")
     record(sweep, 1, START, SAVED, PREEMPTED)
     sweep.log_path(1).parent.mkdir()
-    sweep.log_path(1).write_text("2026-01-01T00:00:00 batch script: submitted 19 in its place\n")
-    slurm["queue"] = {"7_0": queued("RUNNING"), "7_1": queued("FAILED"), "19_1": queued("PENDING")}
+    sweep.log_path(1).write_text("batch script: submitted 19 in its place\n" + "module load cuda\n" * 100)
+    sweep.resubmissions_path(1).write_text("18\n19;cluster\n")
+    slurm["queue"] = {"7_0": queued("RUNNING"), "7_1": queued("FAILED"), "19_1": queued("COMPLETING")}
     assert [run.state for run in read_status(sweep).runs] == [RunState.RUNNING, RunState.WAITING]
 
 
