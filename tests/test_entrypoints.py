@@ -224,6 +224,13 @@ def test_run_from_anywhere_needs_no_site(tmp_path):
     assert done.stderr == ""
 
 
+def test_checking_a_sweep_leaves_the_gpu_to_its_runs(tmp_path):
+    # There is none here: whoever asked JAX for it would fail.
+    sweep = ("--multirun", "seed=0,1", "hydra/launcher=slurm", "hydra.launcher.dry_run=true")
+    done = launch(tmp_path, TRAIN_MODEL, *sweep, JAX_PLATFORMS="cuda")
+    assert done.returncode == 0, done.stderr
+
+
 def test_run_that_requires_a_gpu_refuses_a_cpu(tmp_path):
     done = launch(tmp_path, TRAIN_MODEL, *tiny(TRAIN_MODEL), "require_gpu=true")
     assert done.returncode == 1

@@ -61,9 +61,14 @@ class RunCheck:
 
     def _whole(self, values: dict[str, Any]) -> list[Problem]:
         """What only sections together get wrong: the model's shapes, the two generators' tokens."""
-        # JAX comes with it. Numbers of a process that are no integers change no shape, and sweeps over them are long.
+        # JAX comes with it.
+        import jax
+
         from simplexity.composition._build import build
 
+        # A GPU, where this machine has one, and its memory are for the runs.
+        jax.config.update("jax_platforms", "cpu")
+        # Numbers of a process that are no integers change no shape, and sweeps over them are long.
         training = values["training"]
         shapes = [_without_floats(values[name]) for name in _GENERATORS]
         name = json.dumps([shapes, values["predictive_model"], training["sequence_len"], training["carry_state"]])
