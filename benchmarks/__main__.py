@@ -78,6 +78,7 @@ def _record(device, cores: int, figures: dict) -> None:
     record = {
         "device": device.device_kind,
         "platform": device.platform,
+        "platform_version": device.client.platform_version,
         "cpu_cores": cores,
         "system": platform.platform(),
         "python": platform.python_version(),

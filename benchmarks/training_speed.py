@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from simplexity.cluster import settle_accelerator
 from simplexity.generative_processes import DataGenerator, mess3
 from simplexity.predictive_models import GRU
 from simplexity.training import (
@@ -99,6 +100,7 @@ def _median_ratio(a: tuple[float, ...], b: tuple[float, ...]) -> float:
 
 
 def _ours(case: Case) -> Work:
+    settle_accelerator()
     settle_cpu_devices(case.batch_size * case.sequence_len)
     settings = TrainingSettings(
         num_train_steps=1,

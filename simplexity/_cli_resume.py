@@ -7,7 +7,7 @@ import traceback
 from pathlib import Path
 from typing import NoReturn
 
-from simplexity.cluster import PreemptionGuard, pass_over_absent_gpu
+from simplexity.cluster import PreemptionGuard, settle_accelerator
 from simplexity.composition import (
     ConfigError,
     LogFile,
@@ -35,7 +35,7 @@ def resume(run_dir: Path, guard: PreemptionGuard, log_name: str | None) -> NoRet
 
     The process ends with it: 0 complete, 1 failed, 2 a mistake in the config, 85 to be started again.
     """
-    pass_over_absent_gpu()
+    settle_accelerator()
     leave_process(in_all_tasks(lambda: _exit_code(run_dir, guard, log_name), guard), guard)
 
 

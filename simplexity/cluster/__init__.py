@@ -1,6 +1,7 @@
 """What a run needs to know of the machine it runs on: signals, SLURM, containers. Standard library only."""
 
-from ._accelerator import pass_over_absent_gpu as pass_over_absent_gpu
+from ._accelerator import jax_has_cuda as jax_has_cuda
+from ._accelerator import settle_accelerator as settle_accelerator
 from ._arrays import ArraySlice as ArraySlice
 from ._arrays import array_expression as array_expression
 from ._arrays import split_into_arrays as split_into_arrays

@@ -1,12 +1,12 @@
 """The devices that a run trains on."""
 
-import importlib.util
 import logging
 from itertools import groupby
 
 import jax
 from omegaconf import DictConfig
 
+from simplexity.cluster import jax_has_cuda
 from simplexity.runs import RunDirectory, read_environments
 from simplexity.training import DataParallel, settle_cpu_devices, share_among_cpu_devices
 
@@ -84,5 +84,5 @@ def check_accelerator(config: DictConfig, platform: str) -> None:
         return
     if config.require_gpu:
         raise RuntimeError("`require_gpu` is true, but jax sees no GPU here: check the driver, or set it to false")
-    if importlib.util.find_spec("jax_cuda12_plugin") is not None:
+    if jax_has_cuda():
         _log.warning("running on the CPU: jax's CUDA is installed, but there is no GPU here")

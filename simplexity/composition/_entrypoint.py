@@ -17,7 +17,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from simplexity.cluster import PreemptionGuard, pass_over_absent_gpu, step_tasks
+from simplexity.cluster import PreemptionGuard, settle_accelerator, step_tasks
 from simplexity.runs import ExitCode
 
 from ._check import check
@@ -44,7 +44,7 @@ def entrypoint(config_name: str, guard: PreemptionGuard) -> NoReturn:
         config_name: Primary config, in simplexity/configs.
         guard: Installed before the imports that take long.
     """
-    pass_over_absent_gpu()
+    settle_accelerator()
     leave_process(in_all_tasks(lambda: run(config_name, sys.argv[1:], guard), guard), guard)
 
 

@@ -34,7 +34,7 @@ class CategoricalTable(eqx.Module):
         self.thresholds = thresholds
         self.outcomes = outcomes
 
-    def draw(self, rows: Int32[Array, " batch"], bits: UInt32[Array, " batch"]) -> Int32[Array, " batch"]:
+    def draw(self, rows: Int32[Array, "*shape"], bits: UInt32[Array, "*shape"]) -> Int32[Array, "*shape"]:
         """One outcome per row index, drawn by the random bits beside it."""
         width = self.outcomes.shape[1]
         thresholds = jnp.asarray(self.thresholds).reshape(-1)

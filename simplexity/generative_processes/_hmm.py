@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, Int32, PRNGKeyArray
+from jaxtyping import Array, Float, Int, Int32, PRNGKeyArray, UInt32
 
 from ._categorical_table import CategoricalTable
 from ._generative_process import GenerativeProcess
@@ -15,12 +15,16 @@ from ._matrices import (
     unique_stationary_state,
 )
 
+# A GPU's time goes into starting operations, and it has no better use for the other states' arithmetic.
+_FEW_STATES = 32
+
 
 class HMM(GenerativeProcess):
     """A hidden Markov model (edge-emitting): `T[x, i, j] = P(emit x, move to j | at i)`.
 
     Sequences are drawn by their hidden states: one draw per token from the joint table of (token, next state), with all
-    random bits drawn at once, and no belief update. That is several times quicker than to filter while sampling.
+    random bits drawn at once, and no belief update. That is several times quicker than to filter while sampling. A GPU
+    draws the same tokens without a loop over them.
     """
 
     transition_matrices: Float[np.ndarray, "vocab from to"]
@@ -77,8 +81,15 @@ class HMM(GenerativeProcess):
         self, sampling_state: Int[Array, " batch"], length: int, *, key: PRNGKeyArray
     ) -> tuple[Int[Array, " batch"], Int[Array, "batch length"]]:
         """Draws `length` tokens from each hidden state; returns the hidden states after them, and the tokens."""
-        num_states = self.num_states
         bits = jax.random.bits(key, (length, *sampling_state.shape), jnp.uint32)
+        if jax.default_backend() == "gpu" and self.num_states <= _FEW_STATES:
+            return self._sample_all_at_once(sampling_state, bits)
+        return self._sample_one_by_one(sampling_state, bits)
+
+    def _sample_one_by_one(
+        self, sampling_state: Int[Array, " batch"], bits: UInt32[Array, "length batch"]
+    ) -> tuple[Int[Array, " batch"], Int[Array, "batch length"]]:
+        num_states = self.num_states
 
         def advance(states: Int32[Array, " batch"], step_bits):
             outcomes = self._joint_table.draw(states, step_bits)
@@ -86,6 +97,29 @@ class HMM(GenerativeProcess):
 
         states, outcomes = jax.lax.scan(advance, sampling_state, bits)
         return states, (outcomes // num_states).T
+
+    def _sample_all_at_once(
+        self, sampling_state: Int[Array, " batch"], bits: UInt32[Array, "length batch"]
+    ) -> tuple[Int[Array, " batch"], Int[Array, "batch length"]]:
+        """The same tokens in a number of operations that grows with the logarithm of the length.
+
+        A token's bits map the state before it to the state after it. These maps are drawn for all states, and then
+        composed: with the map before it, with those of two tokens before it, of four, and so on.
+        """
+        num_states = self.num_states
+        shape = (*bits.shape, num_states)
+        before = jnp.broadcast_to(jnp.arange(num_states, dtype=jnp.int32), shape)
+        outcomes = self._joint_table.draw(before, jnp.broadcast_to(bits[..., None], shape))
+        after = outcomes % num_states
+        num_composed = 1
+        while num_composed < len(bits):
+            composed = jnp.take_along_axis(after[num_composed:], after[:-num_composed], axis=-1)
+            after = jnp.concatenate((after[:num_composed], composed))
+            num_composed *= 2
+        states = jnp.take_along_axis(after, sampling_state[None, :, None], axis=-1)[..., 0]
+        states_before = jnp.concatenate((sampling_state[None], states[:-1]))
+        drawn = jnp.take_along_axis(outcomes, states_before[..., None], axis=-1)[..., 0]
+        return states[-1], (drawn // num_states).T
 
 
 def check_entries(transition_matrices: Float[np.ndarray, "vocab from to"]) -> None:

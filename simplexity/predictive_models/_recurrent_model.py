@@ -6,9 +6,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from ._arguments import check_positive
+from ._cell import Cell
 from ._linear import Head, uniform
 from ._predictive_model import Activations, PredictiveModel
-from ._recurrence import Cell, LayerWeights, initial_weights, recurrence
+from ._recurrence import LayerWeights, initial_weights, recurrence
 
 
 class RecurrentModel(PredictiveModel):

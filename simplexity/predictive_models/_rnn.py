@@ -5,7 +5,7 @@ from typing import ClassVar
 import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
 
-from ._recurrence import Blocks, Cell, Gates, State
+from ._cell import Blocks, Cell, Gates, State
 from ._recurrent_model import RecurrentModel, draw_layers
 
 

@@ -1,12 +1,11 @@
 """How one machine is divided among the runs of a sweep."""
 
-import importlib.util
 import os
 import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from simplexity.cluster import num_usable_cores
+from simplexity.cluster import jax_has_cuda, num_usable_cores
 
 from ._launch_settings import LocalLaunch
 
@@ -52,7 +51,7 @@ def divide_machine(launch: LocalLaunch, num_runs: int) -> list[Slot]:
 def visible_gpus(environment: Mapping[str, str]) -> list[str]:
     """The NVIDIA GPUs that JAX would use here, by the names that CUDA_VISIBLE_DEVICES knows. Imports no JAX."""
     platforms = environment.get("JAX_PLATFORMS", "cuda")
-    if not any(importlib.util.find_spec(f"jax_cuda{version}_plugin") for version in (12, 13)):
+    if not jax_has_cuda():
         return []
     if not any(platform in ("cuda", "gpu") for platform in platforms.split(",")):
         return []

@@ -4,7 +4,7 @@ import importlib.util
 
 import pytest
 
-from simplexity.cluster import _accelerator, pass_over_absent_gpu
+from simplexity.cluster import _accelerator, settle_accelerator
 
 
 @pytest.mark.parametrize(
@@ -23,5 +23,22 @@ def test_only_an_absent_gpu_is_passed_over(monkeypatch, tmp_path, installed, dev
     monkeypatch.setattr(_accelerator, "_DEVICES", (str(tmp_path if device else tmp_path / "none"),))
     environment = {} if before is None else {"JAX_PLATFORMS": before}
     monkeypatch.setattr(_accelerator.os, "environ", environment)
-    pass_over_absent_gpu()
+    settle_accelerator()
     assert environment.get("JAX_PLATFORMS") == after
+
+
+@pytest.mark.parametrize(
+    ("installed", "before", "after"),
+    [
+        (True, None, "--xla_gpu_deterministic_ops=true"),
+        (True, "--xla_dump_to=/d", "--xla_dump_to=/d --xla_gpu_deterministic_ops=true"),
+        (True, "--xla_gpu_deterministic_ops=false", "--xla_gpu_deterministic_ops=false"),
+        (False, None, None),
+    ],
+)
+def test_gpu_programs_are_deterministic_unless_somebody_says_otherwise(monkeypatch, installed, before, after):
+    monkeypatch.setattr(_accelerator, "jax_has_cuda", lambda: installed)
+    environment = {"JAX_PLATFORMS": "cuda"} | ({} if before is None else {"XLA_FLAGS": before})
+    monkeypatch.setattr(_accelerator.os, "environ", environment)
+    settle_accelerator()
+    assert environment.get("XLA_FLAGS") == after

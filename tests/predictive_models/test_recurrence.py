@@ -9,10 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from simplexity.predictive_models import GRU, LSTM, RNN
+from simplexity.predictive_models import GRU, LSTM, RNN, _cell, _gpu_time_loops, _time_loops
+from simplexity.predictive_models._cell import _NARROW, Cell
 from simplexity.predictive_models._gru import _GRUCell
 from simplexity.predictive_models._lstm import _LSTMCell
-from simplexity.predictive_models._recurrence import _FEW_ROWS, _NARROW, Cell, LayerWeights, recurrence
+from simplexity.predictive_models._recurrence import _FEW_ROWS, LayerWeights, recurrence
 from simplexity.predictive_models._rnn import _ElmanCell
 
 SIZE = 5
@@ -99,6 +100,36 @@ def test_gradient_is_that_of_plain_autodiff(
     np.testing.assert_allclose(d_x, expected_d_x, rtol=1e-4, atol=2e-5)
     for name, value, expected_value in zip(d_weights._fields, d_weights, expected_d_weights, strict=True):
         np.testing.assert_allclose(value, expected_value, rtol=1e-4, atol=5e-5, err_msg=name)
+
+
+@pytest.mark.parametrize("cell", [_GRUCell(), _LSTMCell(), _ElmanCell()], ids=lambda cell: type(cell).__name__)
+@pytest.mark.parametrize(("length", "batch", "hidden_size"), [(3, 2, 64), (2, 1, 48), (1, 3, 1)])
+def test_gpu_kernels_are_the_loops_over_time(
+    cell: Cell, length: int, batch: int, hidden_size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Kernels take each gate by itself.
+    monkeypatch.setattr(_cell, "_NARROW", 0)
+    generator = np.random.default_rng(5)
+
+    def draw(*shape: int) -> jax.Array:
+        return jnp.asarray(generator.normal(0, 0.5, size=shape), jnp.float32)
+
+    def sequences(number: int) -> tuple[jax.Array, ...]:
+        return tuple(draw(length, batch, hidden_size) for _ in range(number))
+
+    weight = draw(hidden_size, cell.num_gates * hidden_size) * hidden_size**-0.5
+    biases = tuple(draw(hidden_size) for _ in range(cell.num_apart))
+    forward = (weight, biases, sequences(cell.num_gates))
+    apart, before = sequences(cell.num_apart), sequences(cell.num_states)
+    backward = (weight, draw(length, batch, hidden_size), sequences(cell.num_gates), apart, before)
+    for name, arguments in (("run_forward", forward), ("run_backward", backward)):
+        kernel = partial(getattr(_gpu_time_loops, name), cell)
+        expected = jax.jit(partial(getattr(_time_loops, name), cell))(*arguments)
+        actual = jax.jit(partial(kernel, interpret=True))(*arguments)
+        jax.tree.map(partial(np.testing.assert_allclose, atol=2e-6, err_msg=name), actual, expected)
+        # No GPU runs it here, but Triton must know every operation in it.
+        program = jax.jit(kernel).trace(*arguments).lower(lowering_platforms=("cuda",))
+        assert "triton" in program.as_text()
 
 
 def test_the_gradient_of_a_weight_holds_no_copy_per_sequence() -> None:

@@ -1,0 +1,122 @@
+"""What only a GPU can show. All of it is subprocesses, because the other tests keep this one's JAX on the CPU."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from simplexity.cluster import jax_has_cuda
+from simplexity.generative_processes import DataGenerator, rrxor
+from simplexity.runs import RunDirectory, read_environments
+from tests.small_runs import MODELS, SCRIPT, assert_same_run, environment, run
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(
+        not (jax_has_cuda() and Path("/dev/nvidia0").exists()), reason="needs an NVIDIA GPU, and jax with CUDA"
+    ),
+]
+
+# Several tests may run at the same time.
+ON_GPU = {"JAX_PLATFORMS": "cuda", "XLA_PYTHON_CLIENT_MEM_FRACTION": "0.1"}
+TOKENS = """
+import json, jax
+from simplexity.generative_processes import DataGenerator, rrxor
+generator = DataGenerator(rrxor(0.5, 0.4), None, None)
+state = generator.initial_sampling_state(8, key=jax.random.key(0))
+print(json.dumps(generator.sample(state, 20, key=jax.random.key(1))[1].tolist()))
+"""
+# The loss and its gradient with the kernels and without, all products in full precision.
+KERNELS = """
+import sys
+import equinox as eqx, jax, jax.numpy as jnp, numpy as np
+from simplexity.evaluation import cross_entropy
+from simplexity.predictive_models import GRU, LSTM, RNN, _gpu_time_loops
+jax.config.update("jax_default_matmul_precision", "highest")
+tokens = jax.random.randint(jax.random.key(0), (9, 21), 0, 3)
+ran = []
+run_forward = _gpu_time_loops.run_forward
+_gpu_time_loops.run_forward = lambda *arguments: ran.append(1) or run_forward(*arguments)
+for kind, size in ((GRU, 16), (GRU, 64), (GRU, 100), (LSTM, 24), (LSTM, 64), (RNN, 1), (RNN, 128)):
+    model = kind(size, 2, vocab_size=3, key=jax.random.key(1))
+    loss = lambda model: cross_entropy(model.forward(tokens[:, :-1])[0], tokens[:, 1:]).mean()
+    results = []
+    for can_run in (_gpu_time_loops.can_run, lambda *_: False):
+        kept, _gpu_time_loops.can_run = _gpu_time_loops.can_run, can_run
+        results.append(jax.tree.leaves(eqx.filter_jit(lambda model: eqx.filter_value_and_grad(loss)(model))(model)))
+        _gpu_time_loops.can_run = kept
+    assert len(ran) == 2, (kind, size, len(ran))
+    ran.clear()
+    for ours, plain in zip(*results, strict=True):
+        np.testing.assert_allclose(ours, plain, rtol=1e-4, atol=1e-6, err_msg=f"{kind.__name__} {size}")
+"""
+
+
+def on_gpu(program: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=os.environ | ON_GPU, cwd=SCRIPT.parent.parent, capture_output=True,
+        text=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_kernels_compute_what_xla_does():
+    on_gpu(KERNELS)
+
+
+def test_the_tokens_are_those_of_a_cpu():
+    generator = DataGenerator(rrxor(0.5, 0.4), None, None)
+    state = generator.initial_sampling_state(8, key=jax.random.key(0))
+    np.testing.assert_array_equal(json.loads(on_gpu(TOKENS)), generator.sample(state, 20, key=jax.random.key(1))[1])
+
+
+def test_the_default_experiment_ends_near_its_optimum(cache, tmp_path):
+    done = subprocess.run(
+        [sys.executable, str(SCRIPT), f"hydra.run.dir={tmp_path / 'run'}", "require_gpu=true"],
+        env=environment(cache) | ON_GPU, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    (excess_percent,) = re.findall(r"nats = (\S+) %", done.stdout.splitlines()[-1])
+    assert float(excess_percent) < 1
+    (record,) = read_environments(RunDirectory(tmp_path / "run").environment_path)
+    assert record["devices"][0].startswith("gpu:0 NVIDIA")
+
+
+@pytest.mark.parametrize(
+    ("model", "overrides"),
+    [
+        ("gru", ("predictive_model.instance.hidden_size=64", "predictive_model.instance.num_layers=2")),
+        ("gru-ghmm-bos", ("predictive_model=lstm", "predictive_model.instance.hidden_size=32")),
+        ("transformer-bos", ("predictive_model.instance.model_size=64", "predictive_model.instance.mlp_size=256")),
+    ],
+)
+def test_a_run_resumes_bit_for_bit_where_its_programs_are_compiled_anew(model, overrides, tmp_path):
+    assert model in MODELS
+    larger = (*overrides, "training.batch_size=64", "training.sequence_len=64")
+    variables = dict(ON_GPU)
+    reference = run(tmp_path / "reference", model, *larger, cache=tmp_path / "a", variables=variables)
+    assert reference.returncode == 0, reference.stderr
+    stop_at = ("mid_chunk", "SIGTERM", 3)
+    stopped = run(tmp_path / "run", model, *larger, cache=tmp_path / "b", stop_at=stop_at, variables=variables)
+    assert stopped.returncode == 85, stopped.stderr
+    resumed = run(tmp_path / "run", model, *larger, cache=tmp_path / "c", variables=variables)
+    assert resumed.returncode == 0, resumed.stderr
+    assert_same_run(tmp_path / "run", tmp_path / "reference")
+
+
+def test_the_runs_of_a_sweep_share_a_gpu(tmp_path, cache):
+    small = ("training.num_train_steps=20", "training.log_every=10", "validation.every=20", "figures=false")
+    done = subprocess.run(
+        [sys.executable, str(SCRIPT), "--multirun", "seed=0,1,2,3", "hydra/launcher=local",
+         "hydra.launcher.max_parallel=4", f"hydra.sweep.dir={tmp_path / 'sweep'}", "require_gpu=true", *small],
+        env=environment(cache) | {"JAX_PLATFORMS": "cuda"}, cwd=tmp_path, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(list((tmp_path / "sweep").glob("*/metrics.jsonl"))) == 4
