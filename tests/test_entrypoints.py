@@ -237,6 +237,13 @@ def test_run_that_requires_a_gpu_refuses_a_cpu(tmp_path):
     assert done.stderr.strip().startswith("`require_gpu` is true, but jax sees no GPU here")
 
 
+def test_number_of_devices_that_is_none_is_one_line_and_nothing_is_left_behind(tmp_path):
+    done = launch(tmp_path, TRAIN_MODEL, *TINY, JAX_NUM_CPU_DEVICES="two")
+    assert done.returncode == 2
+    assert done.stderr == "JAX_NUM_CPU_DEVICES must be a whole number, got 'two'; or unset it\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["configs"]
+
+
 def test_platform_that_jax_has_not_is_one_line_and_nothing_is_left_behind(tmp_path):
     done = launch(tmp_path, TRAIN_MODEL, *TINY, JAX_PLATFORMS="nonesuch")
     assert done.returncode == 1

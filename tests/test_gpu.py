@@ -14,7 +14,7 @@ import pytest
 from simplexity.cluster import jax_has_cuda
 from simplexity.generative_processes import DataGenerator, rrxor
 from simplexity.runs import RunDirectory, read_environments
-from tests.small_runs import MODELS, SCRIPT, assert_same_run, environment, run
+from tests.small_runs import SCRIPT, assert_same_run, environment, run
 
 pytestmark = [
     pytest.mark.gpu,
@@ -98,15 +98,13 @@ def test_the_default_experiment_ends_near_its_optimum(cache, tmp_path):
     ],
 )
 def test_a_run_resumes_bit_for_bit_where_its_programs_are_compiled_anew(model, overrides, tmp_path):
-    assert model in MODELS
     larger = (*overrides, "training.batch_size=64", "training.sequence_len=64")
-    variables = dict(ON_GPU)
-    reference = run(tmp_path / "reference", model, *larger, cache=tmp_path / "a", variables=variables)
+    reference = run(tmp_path / "reference", model, *larger, cache=tmp_path / "a", variables=ON_GPU)
     assert reference.returncode == 0, reference.stderr
     stop_at = ("mid_chunk", "SIGTERM", 3)
-    stopped = run(tmp_path / "run", model, *larger, cache=tmp_path / "b", stop_at=stop_at, variables=variables)
+    stopped = run(tmp_path / "run", model, *larger, cache=tmp_path / "b", stop_at=stop_at, variables=ON_GPU)
     assert stopped.returncode == 85, stopped.stderr
-    resumed = run(tmp_path / "run", model, *larger, cache=tmp_path / "c", variables=variables)
+    resumed = run(tmp_path / "run", model, *larger, cache=tmp_path / "c", variables=ON_GPU)
     assert resumed.returncode == 0, resumed.stderr
     assert_same_run(tmp_path / "run", tmp_path / "reference")
 

@@ -12,6 +12,7 @@ from ._compilation_cache import default_cache_folder as default_cache_folder
 from ._container import ImageFacts as ImageFacts
 from ._container import container_command as container_command
 from ._container import inspect_container as inspect_container
+from ._cores import check_num_cpu_devices as check_num_cpu_devices
 from ._cores import num_usable_cores as num_usable_cores
 from ._finding import Finding as Finding
 from ._finding import Severity as Severity

@@ -5,6 +5,7 @@ from pathlib import Path
 
 # Of cgroups, version 2: microseconds of time per period, or "max", and the period. Docker's `--cpus` sets it.
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")
+_NUM_DEVICES = "JAX_NUM_CPU_DEVICES"
 
 
 def num_usable_cores() -> int:
@@ -15,3 +16,16 @@ def num_usable_cores() -> int:
     except (OSError, ValueError):
         return cores
     return cores if quota == "max" else min(cores, max(1, int(quota) // int(period)))
+
+
+def check_num_cpu_devices() -> None:
+    """Checks what the environment says about the number of CPU devices; jax would end its import with a traceback.
+
+    Raises:
+        ValueError: If it is no number.
+    """
+    value = os.environ.get(_NUM_DEVICES, "0")
+    try:
+        int(value)
+    except ValueError:
+        raise ValueError(f"{_NUM_DEVICES} must be a whole number, got {value!r}; or unset it") from None

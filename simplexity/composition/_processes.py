@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 
-from simplexity.cluster import PreemptionGuard, StepTasks, step_tasks
+from simplexity.cluster import PreemptionGuard, StepTasks, check_num_cpu_devices, step_tasks
 from simplexity.runs import ExitCode
 
 from ._problems import one_line
@@ -27,6 +27,7 @@ def in_all_tasks(lead: Callable[[], int], guard: PreemptionGuard) -> int:
         The exit code, the same in all processes.
     """
     try:
+        check_num_cpu_devices()
         tasks = step_tasks()
         if tasks is not None:
             _connect(tasks)
