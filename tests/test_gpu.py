@@ -34,27 +34,27 @@ print(json.dumps(generator.sample(state, 20, key=jax.random.key(1))[1].tolist())
 """
 # The loss and its gradient with the kernels and without, all products in full precision.
 KERNELS = """
-import sys
-import equinox as eqx, jax, jax.numpy as jnp, numpy as np
+import equinox as eqx, jax, numpy as np
 from simplexity.evaluation import cross_entropy
-from simplexity.predictive_models import GRU, LSTM, RNN, _gpu_time_loops
+from simplexity.predictive_models import GRU, LSTM, RNN
+from simplexity.predictive_models._gpu_kernels import GPUKernels
 jax.config.update("jax_default_matmul_precision", "highest")
 tokens = jax.random.randint(jax.random.key(0), (9, 21), 0, 3)
-ran = []
-run_forward = _gpu_time_loops.run_forward
-_gpu_time_loops.run_forward = lambda *arguments: ran.append(1) or run_forward(*arguments)
+can_run, answers = GPUKernels.can_run, []
+
+def record(*layer):
+    answers.append(can_run(*layer))
+    return answers[-1]
+
 for kind, size in ((GRU, 16), (GRU, 64), (GRU, 100), (LSTM, 24), (LSTM, 64), (RNN, 1), (RNN, 128)):
     model = kind(size, 2, vocab_size=3, key=jax.random.key(1))
-    loss = lambda model: cross_entropy(model.forward(tokens[:, :-1])[0], tokens[:, 1:]).mean()
     results = []
-    for can_run in (_gpu_time_loops.can_run, lambda *_: False):
-        kept, _gpu_time_loops.can_run = _gpu_time_loops.can_run, can_run
-        results.append(jax.tree.leaves(eqx.filter_jit(lambda model: eqx.filter_value_and_grad(loss)(model))(model)))
-        _gpu_time_loops.can_run = kept
-    assert len(ran) == 2, (kind, size, len(ran))
-    ran.clear()
+    for GPUKernels.can_run in (record, lambda *layer: False):
+        loss = lambda model: cross_entropy(model.forward(tokens[:, :-1])[0], tokens[:, 1:]).mean()
+        results.append(jax.tree.leaves(eqx.filter_jit(eqx.filter_value_and_grad(loss))(model)))
     for ours, plain in zip(*results, strict=True):
         np.testing.assert_allclose(ours, plain, rtol=1e-4, atol=1e-6, err_msg=f"{kind.__name__} {size}")
+assert answers and all(answers), answers
 """
 
 

@@ -20,16 +20,15 @@ References:
     arXiv:1604.01946, sections 3.1 to 3.3.
 """
 
-from types import ModuleType
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from . import _time_loops
 from ._cell import Blocks, Cell, add, join, split
 from ._linear import multiply, rows, uniform
+from ._time_loops import TimeLoops, XLALoops
 
 # Measured on a CPU. Up to this many rows, to join the gates and multiply once is quicker than to multiply gate by gate.
 _FEW_ROWS = 128
@@ -106,14 +105,14 @@ def _backward(
     return d_weights, jnp.reshape(d_x, x.shape)
 
 
-def _loops_for(cell: Cell, hidden_size: int) -> ModuleType:
-    """Where the loops over time are for such a layer, on the device that JAX computes on."""
+def _loops_for(cell: Cell, hidden_size: int) -> TimeLoops:
+    """How such a layer goes through time on the device that JAX computes on."""
     if jax.default_backend() == "gpu":
-        from . import _gpu_time_loops  # imports Pallas, which takes a while
+        from ._gpu_kernels import GPUKernels  # imports Pallas, which takes a while
 
-        if _gpu_time_loops.can_run(cell, hidden_size):
-            return _gpu_time_loops
-    return _time_loops
+        if GPUKernels.can_run(cell, hidden_size):
+            return GPUKernels()
+    return XLALoops()
 
 
 recurrence = jax.custom_vjp(_outputs, nondiff_argnums=(0,))

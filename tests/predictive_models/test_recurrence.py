@@ -9,12 +9,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from simplexity.predictive_models import GRU, LSTM, RNN, _cell, _gpu_time_loops, _time_loops
+from simplexity.predictive_models import GRU, LSTM, RNN, _cell
 from simplexity.predictive_models._cell import _NARROW, Cell
+from simplexity.predictive_models._gpu_kernels import GPUKernels
 from simplexity.predictive_models._gru import _GRUCell
 from simplexity.predictive_models._lstm import _LSTMCell
 from simplexity.predictive_models._recurrence import _FEW_ROWS, LayerWeights, recurrence
 from simplexity.predictive_models._rnn import _ElmanCell
+from simplexity.predictive_models._time_loops import XLALoops
 
 SIZE = 5
 
@@ -123,12 +125,13 @@ def test_gpu_kernels_are_the_loops_over_time(
     apart, before = sequences(cell.num_apart), sequences(cell.num_states)
     backward = (weight, draw(length, batch, hidden_size), sequences(cell.num_gates), apart, before)
     for name, arguments in (("run_forward", forward), ("run_backward", backward)):
-        kernel = partial(getattr(_gpu_time_loops, name), cell)
-        expected = jax.jit(partial(getattr(_time_loops, name), cell))(*arguments)
-        actual = jax.jit(partial(kernel, interpret=True))(*arguments)
+        expected = jax.jit(partial(getattr(XLALoops(), name), cell))(*arguments)
+        actual = jax.jit(partial(getattr(GPUKernels(interpret=True), name), cell))(*arguments)
         jax.tree.map(partial(np.testing.assert_allclose, atol=2e-6, err_msg=name), actual, expected)
         # No GPU runs it here, but Triton must know every operation in it.
-        program = jax.jit(kernel).trace(*arguments).lower(lowering_platforms=("cuda",))
+        program = (
+            jax.jit(partial(getattr(GPUKernels(), name), cell)).trace(*arguments).lower(lowering_platforms=("cuda",))
+        )
         assert "triton" in program.as_text()
 
 

@@ -20,6 +20,7 @@ from jax.experimental.pallas import triton
 from jaxtyping import Array, Float, Int
 
 from ._cell import Blocks, Cell, add
+from ._time_loops import States, TimeLoops
 
 # What the registers of a processor hold beside everything else; more would be spilled to memory.
 _MOST_WEIGHTS = 3 * 128 * 128
@@ -27,44 +28,47 @@ _MOST_WEIGHTS = 3 * 128 * 128
 _WEIGHTS_PER_WARP = 32 * 192
 
 
-def can_run(cell: Cell, hidden_size: int) -> bool:
-    """Whether the GPU has these kernels for such a layer: Triton needs NVIDIA's Ampere or later."""
-    device = jax.local_devices()[0]
-    is_recent = device.device_kind.startswith("NVIDIA") and float(device.compute_capability) >= 8.0
-    return is_recent and cell.num_gates * pl.next_power_of_2(hidden_size) ** 2 <= _MOST_WEIGHTS
+class GPUKernels(TimeLoops):
+    """One kernel forward, and one back.
 
+    Args:
+        interpret: Compute it without a GPU, slowly.
+    """
 
-def run_forward(
-    cell: Cell,
-    recurrent_weight: Float[Array, "hidden gates"],
-    apart_bias: Blocks,
-    inputs: Blocks,
-    *,
-    interpret: bool = False,
-) -> tuple[tuple[Float[Array, "length batch hidden"], ...], Blocks]:
-    """As `_time_loops.run_forward`; `interpret` computes it anywhere, slowly."""
-    weights = _by_gate(cell, recurrent_weight)
-    num_outputs = cell.num_states + cell.num_gates
-    outputs = _call(_forward_kernel, cell, weights, apart_bias, inputs, num_outputs, interpret)
-    return outputs[: cell.num_states], outputs[cell.num_states :]
+    def __init__(self, interpret: bool = False):
+        self._interpret = interpret
 
+    @staticmethod
+    def can_run(cell: Cell, hidden_size: int) -> bool:
+        """Whether JAX's GPU can run them for such a layer: Triton needs NVIDIA's Ampere or later."""
+        device = jax.local_devices()[0]
+        is_recent = device.device_kind.startswith("NVIDIA") and float(device.compute_capability) >= 8.0
+        return is_recent and cell.num_gates * pl.next_power_of_2(hidden_size) ** 2 <= _MOST_WEIGHTS
 
-def run_backward(
-    cell: Cell,
-    recurrent_weight: Float[Array, "hidden gates"],
-    cotangent: Float[Array, "length batch hidden"],
-    saved: Blocks,
-    apart: Blocks,
-    before: tuple[Float[Array, "length batch hidden"], ...],
-    *,
-    interpret: bool = False,
-) -> tuple[Blocks, Blocks]:
-    """As `_time_loops.run_backward`; `interpret` computes it anywhere, slowly."""
-    weights = tuple(weight.T for weight in _by_gate(cell, recurrent_weight))
-    sequences = (cotangent, *saved, *apart, *before)
-    num_outputs = cell.num_gates + cell.num_apart
-    outputs = _call(_backward_kernel, cell, weights, (), sequences, num_outputs, interpret)
-    return outputs[: cell.num_gates], outputs[cell.num_gates :]
+    def run_forward(
+        self, cell: Cell, recurrent_weight: Float[Array, "hidden gates"], apart_bias: Blocks, inputs: Blocks
+    ) -> tuple[States, Blocks]:
+        """See `TimeLoops`."""
+        weights = _by_gate(cell, recurrent_weight)
+        num_outputs = cell.num_states + cell.num_gates
+        outputs = _call(_forward_kernel, cell, weights, apart_bias, inputs, num_outputs, self._interpret)
+        return outputs[: cell.num_states], outputs[cell.num_states :]
+
+    def run_backward(
+        self,
+        cell: Cell,
+        recurrent_weight: Float[Array, "hidden gates"],
+        cotangent: Float[Array, "length batch hidden"],
+        saved: Blocks,
+        apart: Blocks,
+        before: States,
+    ) -> tuple[Blocks, Blocks]:
+        """See `TimeLoops`."""
+        weights = tuple(weight.T for weight in _by_gate(cell, recurrent_weight))
+        sequences = (cotangent, *saved, *apart, *before)
+        num_outputs = cell.num_gates + cell.num_apart
+        outputs = _call(_backward_kernel, cell, weights, (), sequences, num_outputs, self._interpret)
+        return outputs[: cell.num_gates], outputs[cell.num_gates :]
 
 
 def _by_gate(cell: Cell, weight: Float[Array, "hidden gates"]) -> Blocks:
