@@ -105,6 +105,9 @@ class HMM(GenerativeProcess):
 
         A token's bits map the state before it to the state after it. These maps are drawn for all states, and then
         composed: with the map before it, with those of two tokens before it, of four, and so on.
+
+        References:
+            Hillis and Steele, "Data Parallel Algorithms" (1986), on sums of prefixes.
         """
         num_states = self.num_states
         shape = (*bits.shape, num_states)
