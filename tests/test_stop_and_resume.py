@@ -21,7 +21,7 @@ PHASES = (
     "completion",
     "restore",
 )
-SIGNALS = ("SIGTERM", "SIGUSR1", "SIGUSR2", "SIGINT", "SIGKILL")
+SIGNALS = ("SIGTERM", "SIGUSR1", "SIGUSR2", "SIGHUP", "SIGINT", "SIGKILL")
 
 
 def checkpoints_written(run_dir: Path) -> int:

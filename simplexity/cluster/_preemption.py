@@ -6,7 +6,10 @@ from collections.abc import Callable, Sequence
 from types import FrameType, TracebackType
 from typing import Any
 
-PREEMPTION_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+PREEMPTION_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP)
+# Who starts a program so that these are ignored wants it to go on: nohup ignores SIGHUP, and a shell SIGINT for a job
+# that it puts into the background.
+_MAY_BE_IGNORED = (signal.SIGHUP, signal.SIGINT)
 _POLL_S = 0.05
 # One press of Ctrl-C can arrive twice: from the terminal and from a wrapper (srun, uv run) that passes it on.
 _SAME_PRESS_S = 0.2
@@ -24,8 +27,8 @@ class PreemptionGuard:
     does), call `install` again. Before leaving with an exit code that must arrive, call `ignore`.
 
     Args:
-        signals: Signals that ask the process to stop. SIGINT is always watched, unless it was ignored before, as it is
-            for a job that a shell put into the background.
+        signals: Signals that request a stop; SIGINT is watched as well. SIGHUP, which a dropped connection sends, and
+            SIGINT stay ignored if they were ignored before.
         resume_command: What Ctrl-C tells the user to type to go on; may be set later.
     """
 
@@ -77,10 +80,10 @@ class PreemptionGuard:
                 f"PreemptionGuard must be installed in the main thread, not in {threading.current_thread().name!r}"
             )
         self._pid = os.getpid()
-        for number in self._signals:
-            self._set(number, self._on_preemption)
-        if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
-            self._set(signal.SIGINT, self._on_interrupt)
+        for number in (*self._signals, signal.SIGINT):
+            if number in _MAY_BE_IGNORED and signal.getsignal(number) is signal.SIG_IGN:
+                continue
+            self._set(number, self._on_interrupt if number == signal.SIGINT else self._on_preemption)
 
     def uninstall(self) -> None:
         """Puts back the handlers that the first `install` found."""

@@ -179,15 +179,16 @@ def test_a_late_signal_does_not_replace_the_exit_code():
     assert process.returncode == 85
 
 
-def test_an_interrupt_that_was_ignored_stays_ignored():
-    found = signal.signal(signal.SIGINT, signal.SIG_IGN)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_a_signal_that_was_ignored_stays_ignored(number):
+    found = signal.signal(number, signal.SIG_IGN)
     try:
         with PreemptionGuard() as guard:
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(number)
             assert not guard.requested()
-            assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+            assert signal.getsignal(number) is signal.SIG_IGN
     finally:
-        signal.signal(signal.SIGINT, found)
+        signal.signal(number, found)
 
 
 def test_a_forked_child_ignores_the_signals():
@@ -198,7 +199,7 @@ from simplexity.cluster import PreemptionGuard
 with PreemptionGuard() as guard:
     child = os.fork()
     if child == 0:
-        for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP, signal.SIGINT):
             signal.raise_signal(number)
         os._exit(10 + guard.requested())
     _, status = os.waitpid(child, 0)
