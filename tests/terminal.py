@@ -22,10 +22,16 @@ class Terminal:
     def __init__(self, descriptor: int, process: subprocess.Popen):
         self.process = process
         self.written = ""
-        self._descriptor = descriptor
+        self._descriptor: int | None = descriptor
 
     def type(self, keys: str) -> None:
         os.write(self._descriptor, keys.encode())
+
+    def hang_up(self) -> None:
+        """Closes the terminal, as a dropped connection does: the program gets SIGHUP, and can write no more."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
 
     def read_until(self, text: str) -> None:
         """Reads on until the program has written `text`, colours and movements of the cursor apart."""
@@ -66,9 +72,10 @@ def on_terminal(command: Sequence[str], *, columns: int, lines: int = 24) -> Ite
         ["setsid", "--ctty", "--wait", *command], stdin=theirs, stdout=theirs, stderr=theirs, env=environment
     )
     os.close(theirs)
+    terminal = Terminal(ours, process)
     try:
-        yield Terminal(ours, process)
+        yield terminal
     finally:
         process.kill()
         process.wait()
-        os.close(ours)
+        terminal.hang_up()

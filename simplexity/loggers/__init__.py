@@ -7,4 +7,5 @@ from ._logger import Logger as Logger
 from ._logger import Metrics as Metrics
 from ._logger import RunFacts as RunFacts
 from ._mlflow_logger import MLflowLogger as MLflowLogger
+from ._output import Output as Output
 from ._print_logger import PrintLogger as PrintLogger

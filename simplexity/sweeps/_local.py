@@ -71,7 +71,8 @@ def execute_locally(
     """Executes the runs, as many at a time as there are slots, until all have ended or `guard` asks to leave.
 
     A process that wants to be started again is, after the others had their turn: the run itself decides when it has
-    been started in vain too often, and then fails. Asked to leave, all that run are told, and they save.
+    been started in vain too often, and then fails. Asked to leave, all that run are told, and they save; so are they
+    if this process fails.
 
     Args:
         sweep: The sweep, locked by this process.
@@ -89,34 +90,39 @@ def execute_locally(
     workers: list[_Worker] = []
     outcomes: dict[int, Outcome] = {}
     told = False
-    while workers or (queue and not guard.requested()):
-        while queue and free and not guard.requested():
-            run = queue.popleft()
-            outcome = _complete(sweep, run)
-            if outcome is None:
-                workers.append(_start(sweep, run, free.popleft(), worker, working_folder))
-                progress.started(run)
-            else:
-                outcomes[run.index] = outcome
-                progress.ended(outcome)
-        if guard.requested() and not told:
-            told = True
-            for one in workers:
-                one.process.send_signal(signal.SIGTERM)
-            progress.stopping()
-        for one in [one for one in workers if one.process.poll() is not None]:
-            workers.remove(one)
-            free.append(one.slot)
-            outcome = _outcome(sweep, one, stopping=guard.requested())
-            if outcome is None:
-                queue.append(one.run)
-            else:
-                outcomes[one.run.index] = outcome
-                progress.ended(outcome)
-        progress.tick()
-        # Not `guard.wait`, which returns at once while the others save.
-        if workers:
-            _wait_for_any(workers)
+    try:
+        while workers or (queue and not guard.requested()):
+            while queue and free and not guard.requested():
+                run = queue.popleft()
+                outcome = _complete(sweep, run)
+                if outcome is None:
+                    workers.append(_start(sweep, run, free.popleft(), worker, working_folder))
+                    progress.started(run)
+                else:
+                    outcomes[run.index] = outcome
+                    progress.ended(outcome)
+            if guard.requested() and not told:
+                told = True
+                _ask_to_stop(workers)
+                progress.stopping()
+            for one in [one for one in workers if one.process.poll() is not None]:
+                workers.remove(one)
+                free.append(one.slot)
+                outcome = _outcome(sweep, one, stopping=guard.requested())
+                if outcome is None:
+                    queue.append(one.run)
+                else:
+                    outcomes[one.run.index] = outcome
+                    progress.ended(outcome)
+            progress.tick()
+            # Not `guard.wait`, which returns at once while the others save.
+            if workers:
+                _wait_for_any(workers)
+    finally:
+        # Empty, unless this process fails: nobody would then watch those that run.
+        _ask_to_stop(workers)
+        for one in workers:
+            one.process.wait()
     stopped = [Outcome(run, RunState.STOPPED) for run in queue]
     return sorted([*outcomes.values(), *stopped], key=lambda outcome: outcome.run.index)
 
@@ -142,6 +148,11 @@ def _start(sweep: SweepDirectory, run: SweepRun, slot: Slot, worker: Sequence[st
         with suppress(ProcessLookupError):
             os.sched_setaffinity(process.pid, slot.cores)
     return _Worker(run, slot, process, events_before)
+
+
+def _ask_to_stop(workers: Sequence[_Worker]) -> None:
+    for one in workers:
+        one.process.send_signal(signal.SIGTERM)
 
 
 def _wait_for_any(workers: Sequence[_Worker]) -> None:

@@ -1,11 +1,13 @@
 """What a person sees while a sweep runs on this machine."""
 
 import shutil
-import sys
 import time
 from collections.abc import Sequence
+from typing import IO, cast
 
 from rich.console import Console
+
+from simplexity.loggers import Output
 
 from ._directory import SweepDirectory
 from ._local import Outcome
@@ -38,6 +40,7 @@ class PlainProgress:
         self._num_runs = len(runs)
         self._common = common
         self._complete = 0
+        self._output = Output()
 
     def started(self, run: SweepRun) -> None:
         """Says nothing: with hundreds of runs, their ends are lines enough."""
@@ -45,7 +48,9 @@ class PlainProgress:
     def ended(self, outcome: Outcome) -> None:
         if outcome.state != RunState.STOPPED:
             self._complete += outcome.state == RunState.COMPLETE
-            print(f"{self._complete}/{self._num_runs} complete: {outcome_text(outcome, self._common)}", flush=True)
+            text = outcome_text(outcome, self._common)
+            self._output.write(f"{self._complete}/{self._num_runs} complete: {text}\n")
+            self._output.flush()
 
     def stopping(self) -> None:
         """Says nothing: what asks to stop has its own answer."""
@@ -57,7 +62,7 @@ class PlainProgress:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        sys.stdout.flush()
+        self._output.flush()
 
 
 class LiveProgress:
@@ -77,7 +82,7 @@ class LiveProgress:
         self._common = common
         self._complete = self._failed = 0
         self._running: dict[int, SweepRun] = {}
-        self._console = Console(highlight=False, markup=False, emoji=False)
+        self._console = Console(file=cast(IO[str], Output()), highlight=False, markup=False, emoji=False)
         self._live = Live(console=self._console, auto_refresh=False, transient=True)
         self._began = self._drawn = time.monotonic()
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from simplexity.cluster import PreemptionGuard, inspect_container
+from simplexity.loggers import Output
 from simplexity.runs import ExitCode
 
 from ._directory import SweepDirectory
@@ -84,9 +85,10 @@ def conclude(sweep: SweepDirectory, outcomes: list[Outcome]) -> ExitCode:
     failures = failures_text(outcomes)
     if any(outcome.state == RunState.STOPPED for outcome in outcomes):
         complete = sum(outcome.state == RunState.COMPLETE for outcome in outcomes)
-        print(
-            f"stopped with {complete} of {len(outcomes)} runs complete; to go on: simplexity retry {path}", flush=True
-        )
+        # The terminal may have been hung up, which must not change the exit code.
+        output = Output()
+        output.write(f"stopped with {complete} of {len(outcomes)} runs complete; to go on: simplexity retry {path}\n")
+        output.flush()
         return ExitCode.REQUEUE
     if failures:
         print(f"{failures}; to start them again: simplexity retry {path}", file=sys.stderr, flush=True)

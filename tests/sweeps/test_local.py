@@ -63,7 +63,7 @@ def test_no_more_at_a_time_than_there_is_room_for_each_on_its_own_cores(make_swe
     assert max(at_a_time) == len(cores)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_asked_to_stop_all_save(make_sweep, execute, number):
     sweep = make_sweep(*[{"steps": 400, "step_s": 0.05}] * 3)
 
@@ -79,3 +79,15 @@ def test_asked_to_stop_all_save(make_sweep, execute, number):
     assert notes.starts == [0, 1]
     assert events(sweep, 0)[-2:] == [EventKind.CHECKPOINT, EventKind.PREEMPTED]
     assert [run.state for run in read_status(sweep).runs] == [RunState.STOPPED, RunState.STOPPED, RunState.MISSING]
+
+
+def test_an_error_of_the_driver_leaves_no_worker_behind(make_sweep, execute):
+    sweep = make_sweep(*[{"steps": 400, "step_s": 0.05}] * 2)
+
+    def fail():
+        if all(sweep.log_path(index).exists() and sweep.log_path(index).stat().st_size for index in (0, 1)):
+            raise RuntimeError("the driver fails")
+
+    with pytest.raises(RuntimeError, match="the driver fails"):
+        execute(sweep, at_start=fail)
+    assert [events(sweep, index)[-1] for index in (0, 1)] == [EventKind.PREEMPTED] * 2

@@ -2,6 +2,7 @@ import sys
 
 import pytest
 
+from simplexity.runs import EventKind, RunDirectory, read_ledger
 from tests.sweeps.conftest import WORKER
 from tests.terminal import on_terminal
 
@@ -37,3 +38,13 @@ def test_a_sweep_of_this_machine_on_a_terminal(make_sweep, columns):
     pictures = [line for line in written if line.startswith("run  ")]
     assert len(pictures) > 1
     assert max(map(len, pictures)) <= columns
+
+
+def test_a_sweep_whose_terminal_is_hung_up_saves_and_can_be_gone_on_with(make_sweep):
+    sweep = make_sweep(*[{"steps": 1000, "step_s": 0.05}] * 3)
+    with on_terminal([sys.executable, "-c", DRIVE, str(sweep.path), *WORKER], columns=80) as terminal:
+        terminal.read_until("2 running")
+        terminal.hang_up()
+        assert terminal.process.wait(60) == 85
+    kinds = [[event.kind for event in read_ledger(RunDirectory(sweep.path / str(i)).ledger_path)] for i in range(3)]
+    assert [events[-1:] for events in kinds] == [[EventKind.PREEMPTED], [EventKind.PREEMPTED], []]
