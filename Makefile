@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install --quiet --constraint constraints.txt --editable .
 
-.PHONY: run test check format bench bench-gpu bench-sweeps soak clean
+.PHONY: run test check format bench bench-gpu bench-optima bench-sweeps soak clean
 
 run: .venv/run.stamp
 	$(BIN)/python simplexity/run_experiment.py
@@ -27,6 +27,9 @@ bench: .venv/run.stamp
 
 bench-gpu:
 	$(or $(wildcard $(BIN)/python),$(PYTHON)) -m benchmarks --gpu
+
+bench-optima: .venv/run.stamp
+	$(BIN)/python -m benchmarks.optima
 
 bench-sweeps: .venv/run.stamp
 	$(BIN)/python -m benchmarks.sweeps

@@ -86,3 +86,29 @@ def myopic_entropies_from_known_states(transition_matrices, initial_state, lengt
     ones = np.ones(len(initial_state))
     from_each = [myopic_entropies(transition_matrices, state, ones, length) for state in np.diag(ones)]
     return np.asarray(initial_state) @ np.array(from_each)
+
+
+def choice_entropies(components, weights, length, num_words, rng):
+    """H(C | X_1 ... X_t) of a mixture at t = 1 and t = length, by drawing words, with the standard error of the second.
+
+    `components` are triples of transition matrices, initial state and normaliser, of one vocabulary.
+    """
+    choice = rng.choice(len(components), size=num_words, p=weights)
+    states = [np.tile(initial_state, (num_words, 1)) for _, initial_state, _ in components]
+    log_joint = np.tile(np.log(weights), (num_words, 1))
+    entropies = []
+    for _ in range(length):
+        emitted = [
+            np.clip(state @ (matrices @ normalizer).T, 0, None)
+            for state, (matrices, _, normalizer) in zip(states, components, strict=True)
+        ]
+        cumulative = np.array(emitted)[choice, np.arange(num_words)].cumsum(axis=1)
+        tokens = (cumulative[:, :-1] <= rng.random((num_words, 1)) * cumulative[:, -1:]).sum(axis=1)
+        for index, (matrices, _, normalizer) in enumerate(components):
+            log_joint[:, index] += np.log(np.maximum(emitted[index][np.arange(num_words), tokens], 1e-300))
+            successors = np.einsum("wi,wij->wj", states[index], matrices[tokens])
+            states[index] = successors / np.maximum(successors @ normalizer, 1e-300)[:, None]
+        posterior = np.exp(log_joint - log_joint.max(axis=1, keepdims=True))
+        posterior /= posterior.sum(axis=1, keepdims=True)
+        entropies.append(-(posterior * np.log(np.where(posterior > 0, posterior, 1))).sum(axis=1))
+    return entropies[0].mean(), entropies[-1].mean(), entropies[-1].std() / num_words**0.5

@@ -12,14 +12,14 @@ from ._myopic_entropy import bounded_myopic_entropies
 class LossOptimum(NamedTuple):
     """The mean cross-entropy, in nats per target, of the best predictor of a row's targets.
 
-    `nats` is from above: it is the loss of a predictor that exists (the process's own, which forgets a little where
-    `error_nats` is not zero), so a model can be below it, but by no more than `error_nats`. Excess losses are taken
-    from it: the truth is nearer to it than to the lower bound `nats - error_nats`.
+    Of an ergodic process `nats` is from above: the loss of a predictor that exists (the process's own, which forgets a
+    little where `error_nats` is not zero). Excess losses are taken from it, because the truth is nearer to it than to
+    `nats - error_nats`.
     """
 
     nats: float
     error_nats: float
-    """The truth lies within `[nats - error_nats, nats]`; `myopic_entropies` says what is proven."""
+    """The truth differs from `nats` by no more than this; `myopic_entropies` says what is proven."""
     per_position: Float[np.ndarray, " sequence_len"]
     """The same for each target; their mean is `nats`."""
 

@@ -79,7 +79,29 @@ def as_generator(
 def capacity_for(generator: Generator, num_levels: int) -> int:
     """How many vectors to keep, for about a second of work on 64 levels and a few on 512."""
     vocab, num_states, _ = generator.transition_matrices.shape
-    return min(10_000, max(256, int(250_000 / (vocab * num_states * math.sqrt(num_levels)))))
+    return min(10_000, max(256, int(500_000 / (vocab * num_states * math.sqrt(num_levels)))))
+
+
+def observe(
+    generator: Generator, vectors: Float[np.ndarray, "n num_states"]
+) -> tuple[Float[np.ndarray, "n vocab"], Float[np.ndarray, "m num_states"], Float[np.ndarray, " m"]]:
+    """What follows a weighted set of vectors by one token.
+
+    Args:
+        generator: The process.
+        vectors: The observer's states, each times its probability.
+
+    Returns:
+        The joint probability of each vector and token; the vectors after the token, equal ones taken together, each
+        times its probability; and their probabilities.
+    """
+    matrices, normalizer, _ = generator
+    # All tokens' successors of a vector with one product.
+    successors = (vectors @ _successor_table(matrices)).reshape(-1, len(normalizer))
+    masses = np.maximum(successors @ normalizer, 0.0)
+    token_masses = masses.reshape(len(vectors), -1)
+    possible = _possible(token_masses).ravel()
+    return token_masses, *_merge_equal(successors[possible], masses[possible])
 
 
 def levels(generator: Generator, vectors: Float[np.ndarray, "n num_states"], capacity: int) -> Iterator[Level]:
@@ -93,20 +115,13 @@ def levels(generator: Generator, vectors: Float[np.ndarray, "n num_states"], cap
     Yields:
         The levels; the first is about the first token.
     """
-    matrices, normalizer, is_hmm = generator
-    num_states = len(normalizer)
-    # All tokens' successors of a vector with one product.
-    successor_table = matrices.transpose(1, 0, 2).reshape(num_states, -1)
+    matrices, _, is_hmm = generator
+    successor_table = _successor_table(matrices)
     forgotten, tolerance = 0.0, math.nan
     while True:
-        joint = vectors @ successor_table
-        successors = joint.reshape(-1, num_states)
-        masses = np.maximum(successors @ normalizer, 0.0)
-        token_masses = masses.reshape(len(vectors), -1)
-        yield Level(_conditional_entropy(token_masses), forgotten, len(vectors))
-
-        possible = _possible(token_masses).ravel()
-        vectors, weights = _merge_equal(successors[possible], masses[possible])
+        num_vectors = len(vectors)
+        token_masses, vectors, weights = observe(generator, vectors)
+        yield Level(conditional_entropy(token_masses), forgotten, num_vectors)
         forgotten = 0.0
         if len(vectors) > capacity:
             points = _coordinates(vectors, weights, is_hmm)
@@ -114,6 +129,10 @@ def levels(generator: Generator, vectors: Float[np.ndarray, "n num_states"], cap
             merged = _sum_by_cell(vectors, cells, num_cells)
             forgotten = _forgotten(vectors @ successor_table, merged @ successor_table) if is_hmm else math.inf
             vectors = merged
+
+
+def _successor_table(matrices: Float[np.ndarray, "vocab from to"]) -> Float[np.ndarray, "from outcomes"]:
+    return matrices.transpose(1, 0, 2).reshape(matrices.shape[1], -1)
 
 
 def _possible(masses: Float[np.ndarray, "n vocab"]) -> Bool[np.ndarray, "n vocab"]:
@@ -178,10 +197,10 @@ def _sum_by_cell(
 
 def _forgotten(before: Float[np.ndarray, "n outcomes"], after: Float[np.ndarray, "m outcomes"]) -> float:
     """I(outcome; observer's state before the merge | its state after it)."""
-    return max(0.0, _conditional_entropy(after) - _conditional_entropy(before))
+    return max(0.0, conditional_entropy(after) - conditional_entropy(before))
 
 
-def _conditional_entropy(joint: Float[np.ndarray, "n outcomes"]) -> float:
+def conditional_entropy(joint: Float[np.ndarray, "n outcomes"]) -> float:
     """H(outcome | row) in nats, of a joint distribution of rows and outcomes."""
     return float(_log_sum(joint.sum(axis=1)) - _log_sum(joint))
 

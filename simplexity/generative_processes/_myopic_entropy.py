@@ -7,32 +7,49 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from ._component_choice import choice_entropies
+from ._components import Component, components
 from ._estimate import Estimate
 from ._generative_process import GenerativeProcess
+from ._matrices import long_run_state
 from ._mixed_states import Generator, as_generator, capacity_for, levels
+from ._monotone import falling_fit
+from ._stationary_walk import stationary_walk
+
+# Up to this length a walk goes to the end; beyond it, until its entropies have come down to their limit.
+_LONG = 128
+# About five seconds.
+_WORK = 30_000_000
+# A state that differs by less than this from what the next step makes of it, entries added up, is stationary.
+_SAME_STATE = 1e-10
+# The exact part of a mixture's walk ends with more vectors than this, or with more entries.
+_MIXTURE_VECTORS, _MIXTURE_ENTRIES = 20_000, 400_000
 
 
 class MyopicEntropies(NamedTuple):
-    """h(1..length) from above, with what they may be too great by."""
+    """h(1..length), with what they may be off by."""
 
     values: Float[np.ndarray, " length"]
-    """Nats, each at least the true one."""
+    """Nats; for an ergodic process each is at least the true one."""
     errors: Float[np.ndarray, " length"]
-    """The excess of each position, nats, at most."""
+    """The truth of each position lies within `value - error` and `value + error`, nats."""
     total_error: float
-    """The excess of all positions together, nats, at most: for an HMM no more than the last position's bound."""
+    """The same for the sum of all positions: far less than the sum of the errors."""
 
 
 def myopic_entropies(process: GenerativeProcess, length: int) -> list[Estimate]:
     """The entropies `h(t) = H(X_t | X_1 ... X_{t-1})`, t = 1..length, from the process's own initial state.
 
-    Exact (the error is zero) wherever few enough words differ in what they predict; else an upper bound with an error:
+    Exact (the error is zero) wherever few enough words differ in what they predict; else with an error:
 
-    - An HMM: the truth lies within `[value - error, value]`, proven. The bound is on the excess of this and all earlier
-      positions together, so for a mean over positions `loss_optimum` divides it by their number.
+    - An HMM: the truth lies within `[value - error, value]`, proven.
     - A GHMM with negative entries: the value is still a proven upper bound, but for the error there is no proof. It is
       the amount by which a walk with a quarter of the vectors lies above. The excess of a walk with n vectors in d
       dimensions goes like n^(-2/d), so up to d = 4 that overstates the error of the finer walk.
+    - A mixture: the truth lies within `value - error` and `value + error`. The components' errors are those above;
+      that of what is known of the component holds with the probability `1 - 1e-6` (`_component_choice.py`).
+
+    From a stationary state they never rise.
 
     Args:
         process: Any generative process; its initial state need not be stationary.
@@ -45,30 +62,130 @@ def myopic_entropies(process: GenerativeProcess, length: int) -> list[Estimate]:
     return [Estimate(float(value), float(error)) for value, error in zip(values, errors, strict=True)]
 
 
-def bounded_myopic_entropies(process: GenerativeProcess, length: int, capacity: int | None = None) -> MyopicEntropies:
+def bounded_myopic_entropies(
+    process: GenerativeProcess,
+    length: int,
+    *,
+    state: Float[np.ndarray, " num_states"] | None = None,
+    capacity: int | None = None,
+) -> MyopicEntropies:
     """As `myopic_entropies`, in arrays, and with the error of the sum.
 
     Args:
         process: Any generative process.
         length: The number of positions.
-        capacity: How many predictive vectors to keep; None for what takes about a second.
+        state: Where the sequences begin; None for the process's initial state.
+        capacity: How many predictive vectors to keep; None for what takes seconds.
     """
     if length < 0:
         raise ValueError(f"`length` must be at least 0, got {length}")
-    generator, state = as_generator(process.transition_matrices, process.normalizer, process.initial_state)
-    start = state[None]
-    capacity = capacity or capacity_for(generator, max(length, 1))
-    values, forgotten = _walk(generator, start, length, capacity)
+    if length == 0:
+        return MyopicEntropies(np.zeros(0), np.zeros(0), 0.0)
+    start = process.initial_state if state is None else state
+    parts = components(process, start)
+    entropies = [_component_entropies(part, length, capacity) for part in parts]
+    if len(parts) == 1:
+        return entropies[0]
+    mixed = _mixed(process, start, parts, entropies, capacity)
+    if not all(_is_stationary(part) for part in parts):
+        return mixed
+    return MyopicEntropies(*falling_fit(mixed.values, mixed.errors), mixed.total_error)
+
+
+def _mixed(
+    process: GenerativeProcess,
+    state: Float[np.ndarray, " num_states"],
+    parts: list[Component],
+    entropies: list[MyopicEntropies],
+    capacity: int | None,
+) -> MyopicEntropies:
+    """The components' mean entropies, and what each token tells of the component (`_component_choice.py`)."""
+    generator, start = as_generator(process.transition_matrices, process.normalizer, state)
+    weights = np.array([part.weight for part in parts])
+    most = min(_MIXTURE_VECTORS, _MIXTURE_ENTRIES // process.num_states) if capacity is None else capacity
+    length = len(entropies[0].values)
+    choice = choice_entropies(generator, start, [part.states for part in parts], length, most)
+    return MyopicEntropies(
+        values=weights @ [part.values for part in entropies] - np.diff(choice.values),
+        errors=weights @ [part.errors for part in entropies] + choice.errors[:-1] + choice.errors[1:],
+        total_error=float(weights @ [part.total_error for part in entropies] + choice.errors[-1]),
+    )
+
+
+def _component_entropies(component: Component, length: int, capacity: int | None) -> MyopicEntropies:
+    if length > _LONG and capacity is None:
+        return _until_the_limit(component, length)
+    walked = _walked(component.generator, component.state, length, capacity)
+    if not _is_stationary(component):
+        return walked
+    return walked._replace(values=np.minimum.accumulate(walked.values))
+
+
+def _walked(
+    generator: Generator, state: Float[np.ndarray, " num_states"], length: int, capacity: int | None
+) -> MyopicEntropies:
+    """A walk to the end."""
+    capacity = capacity or capacity_for(generator, length)
+    values, forgotten = _levels(generator, state, length, capacity)
     if np.isfinite(forgotten).all():
         errors = np.cumsum(forgotten)
-        return MyopicEntropies(values, errors, float(errors[-1]) if length else 0.0)
-    coarse, _ = _walk(generator, start, length, math.ceil(capacity / 4))
+        return MyopicEntropies(values, errors, float(errors[-1]))
+    coarse, _ = _levels(generator, state, length, math.ceil(capacity / 4))
     errors = np.maximum(coarse - values, 0.0)
     return MyopicEntropies(values, errors, float(errors.sum()))
 
 
-def _walk(
-    generator: Generator, start: Float[np.ndarray, "1 num_states"], length: int, capacity: int
+def _until_the_limit(component: Component, length: int) -> MyopicEntropies:
+    """A walk until the past so far tells as much of the next token as an endless one would.
+
+    A process that begins in another state than its stationary one is within `d` of it after some steps, entries added
+    up and halved. From then on, an observer who looks at the last n tokens only, as many as the stationary walk has
+    levels, has an entropy that differs from the stationary one by at most `d log(vocab) + (1 + d) H(d / (1 + d))`, H
+    the entropy of a coin; so does a lower bound, an observer who also knows the hidden state n tokens ago.
+
+    References:
+        Winter, "Tight uniform continuity bounds for quantum entropies", Commun. Math. Phys. 347 (2016) 291, lemma 2.
+    """
+    generator, state, summed = component.generator, component.state, component.generator.transition_matrices.sum(axis=0)
+    stationary = state if _is_stationary(component) else long_run_state(summed, state)
+    limit = stationary_walk(generator, stationary, _WORK)
+    distance = 0.0
+    if _is_stationary(component):
+        num_walked = min(length, len(limit.entropies))
+        values, total = limit.entropies[:num_walked], limit.sum_errors[:num_walked]
+        errors = np.minimum(total, values - limit.rate.value + limit.rate.error)
+        walked = MyopicEntropies(values, errors, float(total[-1]))
+    else:
+        num_steps = 0
+        while (distance := float(np.abs(state - stationary).sum()) / 2) > _SAME_STATE and num_steps < length:
+            state, num_steps = state @ summed, num_steps + 1
+        num_walked = min(length, num_steps + len(limit.entropies))
+        walked = _walked(generator, component.state, num_walked, None)
+    num_filled = length - num_walked
+    slack = _continuity(distance, len(generator.transition_matrices)) if num_filled else 0.0
+    tail_value, tail_error = limit.rate.value + slack, limit.rate.error + 2 * slack
+    return MyopicEntropies(
+        np.concatenate([walked.values, np.full(num_filled, tail_value)]),
+        np.concatenate([walked.errors, np.full(num_filled, tail_error)]),
+        walked.total_error + num_filled * tail_error,
+    )
+
+
+def _continuity(distance: float, vocab_size: int) -> float:
+    if distance == 0:
+        return 0.0
+    p = distance / (1 + distance)
+    coin = -p * math.log(p) - (1 - p) * math.log1p(-p)
+    return distance * math.log(vocab_size) + (1 + distance) * coin
+
+
+def _is_stationary(component: Component) -> bool:
+    summed = component.generator.transition_matrices.sum(axis=0)
+    return bool(np.abs(component.state @ summed - component.state).sum() < _SAME_STATE)
+
+
+def _levels(
+    generator: Generator, state: Float[np.ndarray, " num_states"], length: int, capacity: int
 ) -> tuple[Float[np.ndarray, " length"], Float[np.ndarray, " length"]]:
-    walked = list(islice(levels(generator, start, capacity), length))
+    walked = list(islice(levels(generator, state[None], capacity), length))
     return np.array([level.entropy for level in walked]), np.array([level.forgotten for level in walked])

@@ -1,0 +1,101 @@
+"""A walk from a process's stationary state, which goes on until its entropies have come down to their limit.
+
+From a stationary state `h(t) = H(X_t | X_1 ... X_{t-1})` never rises, and its limit is the entropy rate. So the walk
+may end long before a sequence does: its last entropy is an upper bound of all later ones, and a lower bound of the rate
+is a lower bound of all of them.
+"""
+
+import math
+from itertools import islice
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from ._estimate import Estimate
+from ._mixed_states import Generator, Level, capacity_for, levels
+
+# Every few levels a walk looks whether its bracket is this narrow, or hardly narrows any more, or the work is used up.
+_LEVELS_PER_LOOK = 8
+_FEWEST_LEVELS = 40
+_NARROW_ENOUGH = 1e-14
+_WORTHWHILE = 0.9
+_WORK_PER_LEVEL = 2_000
+
+
+class StationaryWalk(NamedTuple):
+    """The first entropies, and their limit."""
+
+    entropies: Float[np.ndarray, " levels"]
+    """Nats, from above, never rising."""
+    rate: Estimate
+    """The entropy rate; its value is the last of the entropies."""
+    sum_errors: Float[np.ndarray, " levels"]
+    """By how much the sum of the first 1, 2, ... entropies may be too great."""
+
+
+def stationary_walk(generator: Generator, stationary: Float[np.ndarray, " num_states"], work: int) -> StationaryWalk:
+    """Walks from the stationary state, beside a reference walk, until the two leave little between them.
+
+    - For an HMM the reference is an observer who also knows the first hidden state. It is a proven lower bound of the
+      rate (Cover and Thomas, theorem 4.5.1) less what merging forgot.
+    - For a GHMM it is a walk with a quarter of the vectors, and the error is an estimate: how much more that walk gives
+      at the end, plus how much the second half of the walk still lowered the value.
+
+    Args:
+        generator: The process.
+        stationary: Its stationary state.
+        work: Entries of tables times vectors, summed over levels; four millions take about a second.
+    """
+    vocab, num_states, _ = generator.transition_matrices.shape
+    capacity = capacity_for(generator, num_levels=64)
+    above = levels(generator, stationary[None], capacity)
+    if generator.is_hmm:
+        # The observer knows the first hidden state: one belief state, certain of it, for each.
+        reference = levels(generator, np.diag(stationary)[stationary > 0], capacity)
+        bracket = _proven
+    else:
+        reference = levels(generator, stationary[None], math.ceil(capacity / 4))
+        bracket = _estimated
+
+    walked: list[tuple[Level, Level]] = []
+    done, last_error = 0, math.inf
+    while True:
+        walked += islice(zip(above, reference, strict=True), _LEVELS_PER_LOOK)
+        rate = bracket(*zip(*walked, strict=True))
+        stalled = len(walked) > _FEWEST_LEVELS and rate.error > _WORTHWHILE * last_error
+        num_vectors = sum(level.num_vectors for pair in walked[-_LEVELS_PER_LOOK:] for level in pair)
+        done += _LEVELS_PER_LOOK * _WORK_PER_LEVEL + num_vectors * vocab * num_states
+        if rate.error < _NARROW_ENOUGH or stalled or done > work:
+            return _walk(generator, walked, rate)
+        last_error = rate.error
+
+
+def _walk(generator: Generator, walked: list[tuple[Level, Level]], rate: Estimate) -> StationaryWalk:
+    entropies = np.minimum.accumulate([level.entropy for level, _ in walked])
+    if generator.is_hmm:
+        errors = np.cumsum([level.forgotten for level, _ in walked])
+    else:
+        errors = np.cumsum([max(0.0, coarse.entropy - fine.entropy) for fine, coarse in walked])
+    return StationaryWalk(entropies, rate, errors)
+
+
+def _proven(above: tuple[Level, ...], below: tuple[Level, ...]) -> Estimate:
+    """The least upper bound, and the greatest lower bound that any stretch of levels gives.
+
+    The entropies given the first hidden state rise to the rate, so the rate is at least their mean over levels m..n,
+    and that is at least `(sum_{m..n} level entropy - sum_{1..n} forgotten) / (n - m + 1)`.
+    """
+    upper = min(level.entropy for level in above)
+    entropies = np.array([level.entropy for level in below])
+    forgotten = sum(level.forgotten for level in below)
+    sums_to_the_end = np.cumsum(entropies[::-1])
+    lower = ((sums_to_the_end - forgotten) / np.arange(1, len(entropies) + 1)).max()
+    return Estimate(upper, max(0.0, float(upper - lower)))
+
+
+def _estimated(fine: tuple[Level, ...], coarse: tuple[Level, ...]) -> Estimate:
+    value = min(level.entropy for level in fine)
+    from_merging = max(0.0, coarse[-1].entropy - value)
+    still_falling = max(0.0, fine[len(fine) // 2 - 1].entropy - value)
+    return Estimate(value, from_merging + still_falling)
