@@ -35,8 +35,13 @@ def resume(run_dir: Path, guard: PreemptionGuard, log_name: str | None) -> NoRet
 
     The process ends with it: 0 complete, 1 failed, 2 a mistake in the config, 85 to be started again.
     """
+    leave_process(run_frozen(run_dir, guard, log_name), guard)
+
+
+def run_frozen(run_dir: Path, guard: PreemptionGuard, log_name: str | None) -> int:
+    """The same without ending the process; returns the exit code. JAX must not have been used in it."""
     settle_accelerator()
-    leave_process(in_all_tasks(lambda: _exit_code(run_dir, guard, log_name), guard), guard)
+    return in_all_tasks(lambda: _exit_code(run_dir, guard, log_name), guard)
 
 
 def _exit_code(run_dir: Path, guard: PreemptionGuard, log_name: str | None) -> int:

@@ -21,7 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 import simplexity
 from simplexity.composition import ConfigError, Problem, config_hash
 from simplexity.runs import RunDirectory, write_durably
-from simplexity.sweeps import LocalLaunch, Manifest, SlurmLaunch, SweepDirectory, SweepRun, describe
+from simplexity.sweeps import Launch, Manifest, SweepDirectory, SweepRun, describe
 
 from ._composer import RunComposer
 from ._run_check import RunCheck
@@ -118,7 +118,7 @@ def typed(overrides: Sequence[str]) -> list[str]:
     return [_GROUP.sub(r"\1", override) for override in overrides if not _CLUSTER.match(override)]
 
 
-def new_manifest(config: DictConfig, launch: LocalLaunch | SlurmLaunch, runs: Sequence[SweepRun]) -> Manifest:
+def new_manifest(config: DictConfig, launch: Launch, runs: Sequence[SweepRun]) -> Manifest:
     """The manifest of a sweep that begins with these runs."""
     return Manifest(
         program=config.hydra.job.name,
@@ -131,9 +131,7 @@ def new_manifest(config: DictConfig, launch: LocalLaunch | SlurmLaunch, runs: Se
     )
 
 
-def register(
-    sweep: SweepDirectory, config: DictConfig, launch: LocalLaunch | SlurmLaunch, prepared: Sequence[PreparedRun]
-) -> Manifest:
+def register(sweep: SweepDirectory, config: DictConfig, launch: Launch, prepared: Sequence[PreparedRun]) -> Manifest:
     """Writes the runs' directories, and then the manifest that counts them in. This process has locked the sweep.
 
     Runs that the sweep has already stay as they are: the same command in the same folder goes on with them.
@@ -152,7 +150,7 @@ def register(
 
 
 def _write_sweep(
-    sweep: SweepDirectory, config: DictConfig, launch: LocalLaunch | SlurmLaunch, prepared: Sequence[PreparedRun]
+    sweep: SweepDirectory, config: DictConfig, launch: Launch, prepared: Sequence[PreparedRun]
 ) -> Manifest:
     runs = [one.run for one in prepared]
     manifest = _extended(sweep.read_manifest(), runs) if sweep.manifest_path.exists() else None

@@ -27,7 +27,9 @@ class FailedReturn(JobReturn):
 
 def job_returns(sweep: SweepDirectory, program: str, outcomes: Sequence[Outcome]) -> list[JobReturn]:
     """What a launcher returns for runs that have ended: the final loss of each, which a sweeper minimises."""
-    summary = f"{failures_text(list(outcomes))}; to start them again: simplexity retry {display_path(sweep.path)}"
+    unfinished = sum(outcome.state != RunState.COMPLETE for outcome in outcomes)
+    what = failures_text(list(outcomes)) or f"{unfinished} of {len(outcomes)} runs are not complete"
+    summary = f"{what}; to start them again: simplexity retry {display_path(sweep.path)}"
     returns: list[JobReturn] = []
     for outcome in outcomes:
         fields = {

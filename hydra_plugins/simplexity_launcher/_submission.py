@@ -40,20 +40,32 @@ def show(sweep: SweepDirectory, config: DictConfig, launch: SlurmLaunch, prepare
 
 def submit_batch(sweep: SweepDirectory, manifest: Manifest, prepared: Sequence[PreparedRun]) -> None:
     """Submits those of the runs that nothing else is executing or has completed."""
+    indices = idle_runs(sweep, prepared)
+    if not indices:
+        return
+    path = display_path(sweep.path)
+    job_ids = submit_runs(sweep, manifest, indices)
+    how = "as job" if len(job_ids) == 1 else "as jobs"
+    _log.info("submitted %d runs %s %s, in %s", len(indices), how, ", ".join(job_ids), path)
+    _log.info("to follow them: %s", _follow_command(sweep))
+
+
+def idle_runs(sweep: SweepDirectory, prepared: Sequence[PreparedRun]) -> list[int]:
+    """Those of the runs, of a sweep that this process has locked, that nothing is executing or has completed.
+
+    Raises:
+        RuntimeError: If SLURM does not answer, so that it is not known.
+    """
     idle = LEFT_BEHIND | {RunState.FAILED}
     batch = {one.run.index for one in prepared}
     status = read_status(sweep, locked=True)
     if status.remark:
         raise RuntimeError(status.remark)
     indices = [run.run.index for run in status.runs if run.run.index in batch and run.state in idle]
-    path = display_path(sweep.path)
     if not indices:
-        _log.info("nothing to submit: the runs of %s are complete or going on already", path)
-        return
-    job_ids = submit_runs(sweep, manifest, indices)
-    how = "as job" if len(job_ids) == 1 else "as jobs"
-    _log.info("submitted %d runs %s %s, in %s", len(indices), how, ", ".join(job_ids), path)
-    _log.info("to follow them: %s", _follow_command(sweep))
+        path = display_path(sweep.path)
+        _log.info("nothing to submit: the runs of %s are complete or running already", path)
+    return indices
 
 
 def become_watcher(sweep: SweepDirectory) -> NoReturn:

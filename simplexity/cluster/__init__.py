@@ -7,6 +7,7 @@ from ._arrays import array_expression as array_expression
 from ._arrays import split_into_arrays as split_into_arrays
 from ._batch_script import LOG_FOLDER as LOG_FOLDER
 from ._batch_script import batch_script as batch_script
+from ._batch_script import was_cancelled as was_cancelled
 from ._compilation_cache import CompilationCache as CompilationCache
 from ._compilation_cache import default_cache_folder as default_cache_folder
 from ._container import ImageFacts as ImageFacts

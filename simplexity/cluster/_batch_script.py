@@ -1,7 +1,9 @@
 """The text that sbatch is given for the runs of a sweep."""
 
+import os
 import re
 import shlex
+import subprocess
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
@@ -98,6 +100,14 @@ def batch_script(
             "",
         ]
     )
+
+
+def was_cancelled() -> bool:
+    """Whether scancel ended the SLURM job of this process, as the batch scripts judge it; False outside SLURM."""
+    if "SLURM_JOB_ID" not in os.environ:
+        return False
+    asks = 'was_cancelled "$(undisturbed scontrol --oneliner show job "$(job_name_for_slurm)")"'
+    return subprocess.run(["bash", "-c", f"{_text('requeue.sh')}\n{asks}"], check=False).returncode == 0
 
 
 def _resources(profile: ClusterProfile) -> dict[str, str]:

@@ -84,14 +84,15 @@ def compose_leniently(
 def composing() -> Iterator[None]:
     """Hydra initialised on the packaged configs, its state before put back afterwards."""
     with warnings.catch_warnings():
-        ignore_absent_site()
+        ignore_expected_warnings()
         with hydra.initialize_config_module(CONFIG_MODULE, version_base="1.3"):
             yield
 
 
-def ignore_absent_site() -> None:
-    """Lets the site's folder of configs be absent, which it is wherever nobody made one."""
+def ignore_expected_warnings() -> None:
+    """Lets the site's folder of configs be absent, and our launchers have the names of hydra-submitit-launcher's."""
     warnings.filterwarnings("ignore", message=r"provider=hydra.searchpath in main, path=.* is not available")
+    warnings.filterwarnings("ignore", message=r"\s*'hydra/launcher/submitit_\w+' is validated against ConfigStore")
 
 
 def site_folder() -> Path:

@@ -22,7 +22,7 @@ from simplexity.runs import ExitCode
 
 from ._check import check
 from ._complaints import Culprit, explain
-from ._compose import COMPOSITION_ERRORS, CONFIG_MODULE, compose_leniently, ignore_absent_site, site_folder
+from ._compose import COMPOSITION_ERRORS, CONFIG_MODULE, compose_leniently, ignore_expected_warnings, site_folder
 from ._frozen import freeze
 from ._outcome import leave_process
 from ._overrides import rewrite
@@ -71,7 +71,7 @@ def run(config_name: str, arguments: Sequence[str], guard: PreemptionGuard) -> i
         if parsed.multirun and step_tasks() is not None:
             raise ConfigError([Problem("command line", _NO_SWEEP)])
         with _hydra_raises(), warnings.catch_warnings():
-            ignore_absent_site()
+            ignore_expected_warnings()
             sys.argv[1:] = arguments
             hydra.main(config_path=f"pkg://{CONFIG_MODULE}", config_name=config_name, version_base="1.3")(task)()
     except SystemExit as leaving:

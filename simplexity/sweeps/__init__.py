@@ -8,8 +8,10 @@ from ._finding_text import finding_line as finding_line
 from ._finding_text import finding_text as finding_text
 from ._finding_text import summary_line as summary_line
 from ._folder_findings import folder_finding as folder_finding
+from ._launch_settings import Launch as Launch
 from ._launch_settings import LocalLaunch as LocalLaunch
 from ._launch_settings import SlurmLaunch as SlurmLaunch
+from ._launch_settings import SubmititLaunch as SubmititLaunch
 from ._local import Outcome as Outcome
 from ._local import execute_locally as execute_locally
 from ._manifest import Manifest as Manifest
@@ -38,6 +40,7 @@ from ._stop_times import Stop as Stop
 from ._stop_times import lead_finding as lead_finding
 from ._stop_times import notice_finding as notice_finding
 from ._stop_times import read_stops as read_stops
+from ._submissions import record_submission as record_submission
 from ._sweep_status import SweepStatus as SweepStatus
 from ._sweep_status import read_status as read_status
 from ._sweep_status import select_for_retry as select_for_retry

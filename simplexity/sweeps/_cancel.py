@@ -9,7 +9,6 @@ from simplexity.cluster import cancel as cancel_jobs
 from simplexity.runs import Liveness, liveness, read_holder
 
 from ._directory import SweepDirectory
-from ._launch_settings import SlurmLaunch
 from ._slurm_prospects import slurm_tasks
 from ._submissions import read_submissions
 from ._sweep_status import read_all
@@ -26,7 +25,7 @@ def cancel(sweep: SweepDirectory) -> str:
     """
     manifest = sweep.read_manifest()
     unfinished = {i: files for i, files in read_all(sweep, manifest.runs).items() if files.completion is None}
-    if isinstance(manifest.launch, SlurmLaunch):
+    if manifest.launch.on_slurm:
         tasks = slurm_tasks(sweep, read_submissions(sweep), unfinished)
         cancel_jobs(tasks)
         return f"cancelled what SLURM had left of {len(tasks)} array tasks; runs that were going on save first"

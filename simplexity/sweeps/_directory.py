@@ -1,3 +1,4 @@
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -64,6 +65,13 @@ class SweepDirectory:
     def log_path(self, index: int) -> Path:
         """What a run's processes print, one after the other."""
         return self.path / LOG_FOLDER / f"{index}.log"
+
+    def link_log(self, index: int, path: Path) -> None:
+        """Gives a run the log that another program writes, to which the link leads."""
+        link = self.log_path(index)
+        link.parent.mkdir(exist_ok=True)
+        link.unlink(missing_ok=True)
+        link.symlink_to(os.path.relpath(path, link.parent))
 
     def resubmissions_path(self, index: int) -> Path:
         """Ids of the jobs that a run's batch scripts have submitted in their own place, one per line."""

@@ -1,7 +1,7 @@
 """How a sweep was launched: what starting its runs again needs to know."""
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from simplexity.cluster import ClusterProfile, Container
 
@@ -21,6 +21,7 @@ class LocalLaunch:
 
     max_parallel: int | None
     cores_per_run: int | None
+    on_slurm: ClassVar[bool] = False
 
     def __post_init__(self):
         for name in ("max_parallel", "cores_per_run"):
@@ -45,17 +46,38 @@ class SlurmLaunch:
     profile: ClusterProfile
     array_parallelism: int | None
     image_digest: str | None = None
+    on_slurm: ClassVar[bool] = True
 
     def __post_init__(self):
         _check_count("array_parallelism", self.array_parallelism)
 
 
-def launch_to_json(launch: LocalLaunch | SlurmLaunch) -> dict[str, Any]:
+@dataclass(frozen=True, kw_only=True)
+class SubmititLaunch:
+    """Jobs of submitit, by Hydra's stock launchers. Starting its runs again is for the command that launched it.
+
+    Args:
+        executor: submitit's name of the executor, "slurm" or "local".
+    """
+
+    executor: str
+
+    @property
+    def on_slurm(self) -> bool:
+        """Whether SLURM knows the runs."""
+        return self.executor == "slurm"
+
+
+Launch = LocalLaunch | SlurmLaunch | SubmititLaunch
+_KINDS: dict[str, type[Launch]] = {"local": LocalLaunch, "slurm": SlurmLaunch, "submitit": SubmititLaunch}
+
+
+def launch_to_json(launch: Launch) -> dict[str, Any]:
     """The settings as JSON, from which `launch_from_json` makes them again."""
-    return {"kind": "local" if isinstance(launch, LocalLaunch) else "slurm", **asdict(launch)}
+    return {"kind": next(kind for kind, cls in _KINDS.items() if isinstance(launch, cls)), **asdict(launch)}
 
 
-def launch_from_json(record: dict[str, Any]) -> LocalLaunch | SlurmLaunch:
+def launch_from_json(record: dict[str, Any]) -> Launch:
     """The settings of a manifest.
 
     Raises:
@@ -64,12 +86,13 @@ def launch_from_json(record: dict[str, Any]) -> LocalLaunch | SlurmLaunch:
         ValueError: If a value is out of its range.
     """
     fields = dict(record)
-    if fields.pop("kind") == "local":
-        return LocalLaunch(**fields)
-    profile = dict(fields.pop("profile"))
-    if profile["container"] is not None:
-        profile["container"] = Container(**profile["container"])
-    return SlurmLaunch(profile=ClusterProfile(**profile), **fields)
+    cls = _KINDS[fields.pop("kind")]
+    if cls is SlurmLaunch:
+        profile = dict(fields.pop("profile"))
+        if profile["container"] is not None:
+            profile["container"] = Container(**profile["container"])
+        fields["profile"] = ClusterProfile(**profile)
+    return cls(**fields)
 
 
 def _check_count(name: str, value: int | None) -> None:

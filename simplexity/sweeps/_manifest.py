@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from ._launch_settings import LocalLaunch, SlurmLaunch, launch_from_json, launch_to_json
+from ._launch_settings import Launch, launch_from_json, launch_to_json
 
 _FORMAT = 1
 
@@ -54,7 +54,7 @@ class Manifest:
     created: float
     version: str
     working_folder: str
-    launch: LocalLaunch | SlurmLaunch
+    launch: Launch
     runs: tuple[SweepRun, ...]
 
     def run(self, index: int) -> SweepRun:

@@ -9,7 +9,7 @@ from simplexity.loggers import Output
 from simplexity.runs import ExitCode
 
 from ._directory import SweepDirectory
-from ._launch_settings import LocalLaunch, SlurmLaunch
+from ._launch_settings import LocalLaunch, SlurmLaunch, SubmititLaunch
 from ._local import Outcome, execute_locally
 from ._local_progress import LiveProgress, PlainProgress
 from ._manifest import Manifest, SweepRun, common_overrides
@@ -37,7 +37,13 @@ def retry(
     Raises:
         RuntimeError: If another process has the sweep, or SLURM refuses or does not answer.
     """
-    if isinstance(sweep.read_manifest().launch, SlurmLaunch):
+    launch = sweep.read_manifest().launch
+    if isinstance(launch, SubmititLaunch):
+        raise ValueError(
+            "submitit launched this sweep, which this command cannot do: give the command of the sweep again, with "
+            f"hydra.sweep.dir={display_path(sweep.path)}, and it submits the runs that are neither complete nor running"
+        )
+    if launch.on_slurm:
         require_slurm()
     with sweep.lock():
         manifest = sweep.read_manifest()

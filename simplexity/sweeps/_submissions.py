@@ -16,21 +16,23 @@ class Submission(NamedTuple):
         time: Unix time.
         indices: The runs.
         job_id: The array job's id; None without SLURM.
-        first_index: Index of the run that is array task 0.
+        first_index: Index of the run that is array task 0; None for a job that is no array.
     """
 
     time: float
     indices: tuple[int, ...]
     job_id: str | None = None
-    first_index: int = 0
+    first_index: int | None = 0
 
     def task(self, index: int) -> str | None:
-        """SLURM's name of a run's array task: "JOB_TASK"."""
-        return None if self.job_id is None else f"{self.job_id}_{index - self.first_index}"
+        """SLURM's name of a run's array task, "JOB_TASK", or of its job."""
+        if self.job_id is None or self.first_index is None:
+            return self.job_id
+        return f"{self.job_id}_{index - self.first_index}"
 
 
 def record_submission(
-    sweep: SweepDirectory, indices: Sequence[int], job_id: str | None = None, first_index: int = 0
+    sweep: SweepDirectory, indices: Sequence[int], job_id: str | None = None, first_index: int | None = 0
 ) -> None:
     """Adds a line. Only the holder of the sweep's lock may."""
     submission = Submission(round(time.time(), 3), tuple(indices), job_id, first_index)

@@ -8,7 +8,6 @@ from typing import NamedTuple
 from simplexity.runs import Goodput
 
 from ._directory import SweepDirectory
-from ._launch_settings import SlurmLaunch
 from ._manifest import Manifest, SweepRun
 from ._run_status import GOING_ON, LEFT_BEHIND, Prospect, RunFiles, RunState, RunStatus, judge, read_run
 from ._slurm_prospects import slurm_prospects
@@ -99,7 +98,7 @@ def _prospects(
     files: dict[int, RunFiles],
 ) -> tuple[dict[int, Prospect], str]:
     unfinished = {index: read for index, read in files.items() if read.completion is None}
-    if unfinished and isinstance(manifest.launch, SlurmLaunch):
+    if unfinished and manifest.launch.on_slurm:
         return slurm_prospects(sweep, submissions, unfinished)
     if driver is None:
         return {}, ""

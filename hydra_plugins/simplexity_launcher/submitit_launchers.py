@@ -1,0 +1,97 @@
+"""The launchers of hydra-submitit-launcher, kept to the promise of ours: what was preempted comes back and resumes.
+
+They replace the stock ones under the same names and with the same settings, because users have configs for them. The
+stock ones lose a run that is preempted: submitit takes the preemption of a job with a time limit of 10 minutes or less
+for a time-out, and gives up; and its own handler ends the process while a checkpoint is being written.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from hydra.core.utils import JobReturn
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf
+
+if TYPE_CHECKING:
+    from hydra._internal.config_loader_impl import ConfigLoaderImpl
+
+
+class SubmititLauncher(Launcher):
+    """Submits each run as a job of submitit, and follows the sweep until it ends.
+
+    Args:
+        max_num_timeout: Has no effect: how often a run may start without getting on is for its ledger to say.
+        **parameters: What the stock launcher of the executor takes.
+    """
+
+    executor: ClassVar[str]
+    """The name that submitit gives an executor."""
+
+    def __init__(self, max_num_timeout: int | None = None, **parameters: Any):
+        self._parameters = {
+            name: OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+            for name, value in parameters.items()
+        }
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Called by Hydra before `launch`."""
+        self._config = config
+        self._loader: ConfigLoaderImpl = hydra_context.config_loader  # pyright: ignore[reportAttributeAccessIssue]
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        """Submits those runs of a batch that are not complete, and waits until they have ended.
+
+        Args:
+            job_overrides: Overrides of each run.
+            initial_job_idx: Index of the first.
+
+        Returns:
+            How each ended. A failed run is no end of the others.
+
+        Raises:
+            ConfigError: With every mistake in any run, before the first is submitted.
+            RuntimeError: If SLURM refuses or does not answer.
+            SystemExit: If this process was asked to stop.
+        """
+        from simplexity.cluster import PreemptionGuard
+        from simplexity.composition import ConfigError
+        from simplexity.runs import ExitCode
+        from simplexity.sweeps import SubmititLaunch, SweepDirectory, require_slurm
+
+        from ._preparation import discard_if_empty, prepare, register
+        from ._submission import follow, idle_runs
+        from ._submitit_jobs import submit_jobs, wait_for_jobs
+
+        sweep = SweepDirectory(Path(self._config.hydra.sweep.dir).absolute())
+        launch = SubmititLaunch(executor=self.executor)
+        with PreemptionGuard() as guard:
+            try:
+                if self.executor == "slurm":
+                    require_slurm()
+                prepared = prepare(self._loader, self._config, job_overrides, initial_job_idx, guard.requested)
+            except (ConfigError, RuntimeError, SystemExit):
+                discard_if_empty(sweep.path)
+                raise
+            with sweep.lock():
+                manifest = register(sweep, self._config, launch, prepared)
+                indices = idle_runs(sweep, prepared)
+                jobs = submit_jobs(sweep, manifest, indices, self.executor, self._parameters)
+                if self.executor == "local":
+                    wait_for_jobs(jobs, guard)
+                    if guard.requested():
+                        raise SystemExit(ExitCode.REQUEUE)
+        return follow(sweep, manifest, prepared)
+
+
+class SubmititSlurmLauncher(SubmititLauncher):
+    """Array jobs."""
+
+    executor: ClassVar[str] = "slurm"
+
+
+class SubmititLocalLauncher(SubmititLauncher):
+    """Processes of this machine, all at a time."""
+
+    executor: ClassVar[str] = "local"
