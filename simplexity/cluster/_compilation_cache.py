@@ -1,21 +1,30 @@
 """Compiled programs shared by all runs of a user, safe against kills and concurrent writers.
 
-JAX writes an entry of its persistent cache in place: a process that is killed while it writes leaves a torn entry
-behind, which JAX never repairs, so that every later run recompiles. Here each process gets a folder of its own, filled
-with hard links to the shared entries. JAX reads and writes there, and only whole new entries are then linked back.
+JAX's own persistent cache writes an entry in place: a process that is killed while it writes leaves a torn entry
+behind, which JAX never repairs, so that every later run recompiles. Here an entry is written under a temporary name and
+then renamed, and carries its checksum. A start touches only the entries that it needs, however many there are.
 """
 
+import errno
 import hashlib
+import logging
 import os
 import platform
-import shutil
+import stat
 import tempfile
+import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
-_PRIVATE_PREFIX = "process-"
-_ABANDONED_S = 7 * 24 * 3600
-_LARGEST_BYTES = 2 * 1024**3
+_log = logging.getLogger("simplexity")
+
+# Entries are spread over 256 folders, each with its share of 2 GiB, so that making room looks at few files.
+_LARGEST_BYTES = 2 * 1024**3 // 256
+_CHECKSUM_BYTES = hashlib.sha256().digest_size
+_TEMPORARY_PREFIX = "temporary-"
+# Longer than any write takes: then its writer was killed.
+_ABANDONED_S = 24 * 3600
 
 
 def default_cache_folder() -> Path:
@@ -29,60 +38,104 @@ def default_cache_folder() -> Path:
 
 
 class CompilationCache:
-    """One process's view of the shared folder of compiled programs.
+    """The shared folder of compiled programs, as JAX's compiler asks for them: `get` and `put`, from any thread.
+
+    Neither raises an OSError: after the first one there is a warning, and the cache is not used any more.
 
     Args:
         shared: Folder of the entries; made if missing. Entries for different processors are kept apart, because a
             program compiled for one may use instructions that another lacks.
 
     Raises:
-        OSError: If the folder cannot be written.
+        OSError: If the folder cannot be written, or others could put programs into it, which are code.
     """
 
     def __init__(self, shared: Path):
-        self._shared = shared / _processor()
-        self._shared.mkdir(parents=True, exist_ok=True)
-        self._remove_abandoned()
-        # Within the shared folder, because hard links do not cross file systems.
-        self.folder = Path(tempfile.mkdtemp(prefix=_PRIVATE_PREFIX, dir=self._shared))
-        for entry in self._entries(self._shared):
-            _link(entry, self.folder / entry.name)
+        self._path = shared / _processor()  # by this name JAX logs it
+        self._path.mkdir(parents=True, exist_ok=True)
+        _require_own(self._path)
+        with tempfile.TemporaryFile(dir=self._path):
+            pass
+        self._lock = threading.Lock()
+        self._failed = False
 
-    def publish(self) -> None:
-        """Shares the new entries. Call it while nothing compiles: an entry may only be shared when it is whole."""
-        for entry in self._entries(self.folder):
-            _link(entry, self._shared / entry.name)
+    def get(self, key: str) -> bytes | None:
+        """The entry of `key`; None if there is none, or it is corrupt, which removes it."""
+        if self._failed:
+            return None
+        path = self._entry(key)
+        try:
+            content = path.read_bytes()
+            with suppress(OSError):
+                os.utime(path)  # what was used last is removed last
+            checksum, value = content[:_CHECKSUM_BYTES], content[_CHECKSUM_BYTES:]
+            if hashlib.sha256(value).digest() == checksum:
+                return value
+            path.unlink(missing_ok=True)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            self._give_up(error)
+        return None
 
-    def close(self) -> None:
-        """Removes this process's folder and, if the shared one has grown too large, its oldest entries."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-        sizes = sorted(((e.stat().st_mtime, e.stat().st_size, e) for e in self._entries(self._shared)), reverse=True)
-        total = 0
-        for _, size, entry in sizes:
-            total += size
-            if total > _LARGEST_BYTES:
-                entry.unlink(missing_ok=True)
+    def put(self, key: str, value: bytes) -> None:
+        """Writes an entry, whole or not at all, and removes what was not used for longest if its folder is full."""
+        if self._failed:
+            return
+        path = self._entry(key)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _write_whole(path, hashlib.sha256(value).digest() + value)
+            _make_room_beside(path, len(value))
+        except OSError as error:
+            self._give_up(error)
 
-    @staticmethod
-    def _entries(folder: Path) -> list[Path]:
-        return [path for path in folder.iterdir() if path.is_file()]
+    def _entry(self, key: str) -> Path:
+        return self._path / hashlib.sha256(key.encode()).hexdigest()[:2] / key
 
-    def _remove_abandoned(self) -> None:
-        """Removes folders of processes that were killed."""
-        for folder in self._shared.glob(_PRIVATE_PREFIX + "*"):
-            try:
-                if time.time() - folder.stat().st_mtime > _ABANDONED_S:
-                    shutil.rmtree(folder, ignore_errors=True)
-            except FileNotFoundError:
-                continue  # another process was faster
+    def _give_up(self, error: OSError) -> None:
+        with self._lock:
+            failed, self._failed = self._failed, True
+        if not failed:
+            _log.warning("compiled programs are no longer kept in %s: %s", self._path, error.strerror or error)
 
 
-def _link(source: Path, target: Path) -> None:
-    """Makes `target` another name of `source`, at once and whole, unless it exists or `source` was just removed."""
+def _require_own(folder: Path) -> None:
+    status = folder.stat()
+    # In a container root may be any user of the host.
+    if status.st_uid != os.geteuid() and os.geteuid() != 0:
+        raise PermissionError(errno.EPERM, "it belongs to another user, whose programs would be executed")
+    if status.st_mode & stat.S_IWOTH:
+        raise PermissionError(errno.EPERM, "all users may write there, and what they write would be executed")
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    file, temporary = tempfile.mkstemp(prefix=_TEMPORARY_PREFIX, dir=path.parent)
     try:
-        os.link(source, target)
-    except (FileExistsError, FileNotFoundError):
-        return
+        with open(file, "wb") as stream:
+            stream.write(content)
+        os.replace(temporary, path)
+    except OSError:
+        with suppress(OSError):
+            os.unlink(temporary)
+        raise
+
+
+def _make_room_beside(newest: Path, newest_size: int) -> None:
+    """Keeps the folder of `newest` below its size, while others may do the same."""
+    found = []
+    for entry in os.scandir(newest.parent):
+        with suppress(FileNotFoundError):
+            status = entry.stat()
+            if entry.name.startswith(_TEMPORARY_PREFIX) and time.time() - status.st_mtime > _ABANDONED_S:
+                os.unlink(entry)
+            elif entry.name != newest.name:
+                found.append((status.st_mtime, status.st_size, entry.path))
+    total = newest_size
+    for _, size, path in sorted(found, reverse=True):
+        total += size
+        if total > _LARGEST_BYTES:
+            Path(path).unlink(missing_ok=True)
 
 
 def _processor() -> str:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from omegaconf import DictConfig
 
-from simplexity.cluster import CompilationCache, PreemptionGuard
+from simplexity.cluster import PreemptionGuard
 from simplexity.generative_processes import LossOptimum, loss_optimum
 from simplexity.loggers import CompositeLogger, Logger, RunFacts
 from simplexity.runs import (
@@ -51,7 +51,6 @@ def attempt(
     ledger: Ledger,
     lock: RunLock,
     guard: PreemptionGuard,
-    cache: CompilationCache | None,
 ) -> RunResult:
     """Runs until the run is complete or `guard` asks to leave.
 
@@ -83,8 +82,6 @@ def attempt(
         # It takes up to seconds, and only lines need it: beside the first steps, not the compiler, which it would slow.
         optima = ThreadPoolExecutor(1).submit(_optima, experiment)
         state = gathered
-        if cache is not None:
-            cache.publish()
         last_line = _last_line(directory, int(state.step))
         if restored is not None:
             ledger.append(EventKind.RESUME, int(state.step), reached_step=_reached_step(directory))

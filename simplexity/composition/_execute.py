@@ -73,5 +73,5 @@ def _attempt(
     # With jax, and so not before the lock is held: a refused start must be quick.
     from ._attempt import attempt
 
-    with compilation_cache() as cache:
-        return attempt(directory, config, ledger, lock, guard, cache)
+    with compilation_cache():
+        return attempt(directory, config, ledger, lock, guard)
