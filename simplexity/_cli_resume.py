@@ -73,10 +73,10 @@ def _log_to(path: Path) -> None:
                 "console": {"class": "logging.StreamHandler", "formatter": "plain", "stream": "ext://sys.stdout"},
                 "file": file,
             },
-            "root": {"level": "INFO", "handlers": ["console", "file"]},
-            # JAX tells of every accelerator that it looks for in vain; failures are a line on stderr instead.
+            # Other libraries tell of what is no concern of a run; failures are a line on stderr instead.
+            "root": {"level": "WARNING", "handlers": ["console", "file"]},
             "loggers": {
-                "jax": {"level": "WARNING"},
+                "simplexity": {"level": "INFO"},
                 "simplexity.failures": {"handlers": ["file"], "propagate": False},
             },
             "disable_existing_loggers": False,

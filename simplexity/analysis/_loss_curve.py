@@ -1,6 +1,5 @@
 """The picture of a run: its loss against the best possible one, over training and over the positions of a sequence."""
 
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,9 +9,6 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-
-# It tells of every list of fonts that it makes.
-logging.getLogger("matplotlib").setLevel(logging.WARNING)
 
 _TRAINING, _VALIDATION, _OPTIMUM = "#9ecae1", "#08519c", "#d94801"
 

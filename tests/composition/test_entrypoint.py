@@ -1,3 +1,4 @@
+import logging
 import os
 import re
 import subprocess
@@ -36,6 +37,22 @@ def test_runs_of_one_second_have_directories_of_their_own(start, body, site):
     fixed = "hydra.run.dir='outputs/${now:%Y}/x'"
     assert [start(fixed), start(fixed)] == [0, 0]
     assert [path.name for path in body.run_dirs] == ["x", "x-2"]
+
+
+@pytest.mark.parametrize("launcher", [(), ("--multirun", "hydra/launcher=basic")])
+def test_other_libraries_are_heard_from_warnings_on(start, body, site, launcher, capsys):
+    def speak(config):
+        for name in ("matplotlib.font_manager", "simplexity.loggers"):
+            logging.getLogger(name).info("a remark of %s", name)
+        logging.getLogger("some_library").warning("a warning")
+
+    body.fail = speak
+    assert start(*launcher) == 0
+    out = capsys.readouterr().out
+    assert "a remark of simplexity.loggers\na warning\n" in out
+    assert "matplotlib" not in out
+    (log,) = site.rglob("run_experiment.log")
+    assert "matplotlib" not in log.read_text()
 
 
 @pytest.mark.parametrize(
