@@ -110,16 +110,17 @@ def _ours(case: Case) -> Work:
         carry_state=False,
         gradient_clip_norm=None,
     )
-    generator, optimizer = DataGenerator(mess3(0.05, 0.85), None, None), optax.adam(1e-3)
+    generator = DataGenerator(mess3(0.05, 0.85), None, None)
+    rate = jnp.asarray(1e-3)
     model = GRU(case.hidden_size, case.num_layers, vocab_size=3, key=jax.random.key(0))
     parallel = share_among_cpu_devices(case.batch_size) if jax.default_backend() == "cpu" else None
-    advance = make_advance(generator, optimizer, settings, parallel)
-    states = [initial_train_state(model, optimizer, generator, settings, key=jax.random.key(1))]
+    advance = make_advance(generator, optax.adam, settings, parallel)
+    states = [initial_train_state(model, optax.adam(rate), generator, settings, key=jax.random.key(1))]
     if parallel is not None:
-        advance = parallel.compile(advance, states[0], jnp.asarray(0, jnp.int32))
+        advance = parallel.compile(advance, rate, states[0], jnp.asarray(0, jnp.int32))
 
     def do(num_steps: int) -> None:
-        states[0] = jax.block_until_ready(advance(states[0], jnp.asarray(num_steps, jnp.int32)))
+        states[0] = jax.block_until_ready(advance(rate, states[0], jnp.asarray(num_steps, jnp.int32)))
 
     return Work(do)
 

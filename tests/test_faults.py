@@ -136,6 +136,27 @@ def test_full_disk_ends_the_run_in_one_line(small_disk, save_every, full, cache)
     assert all(name.isdigit() for name in saved)
 
 
+def test_run_whose_cache_breaks_is_stopped_and_saved_as_ever(tmp_path):
+    cache = tmp_path / "cache"
+    # The first program to be kept finds the disk full, and somebody tidies up.
+    (tmp_path / "sitecustomize.py").write_text(
+        "import errno, os, shutil\n"
+        "replace = os.replace\n"
+        "def full(source, target):\n"
+        f"    if str(target).startswith({str(cache)!r}):\n"
+        f"        shutil.rmtree({str(cache)!r})\n"
+        "        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))\n"
+        "    replace(source, target)\n"
+        "os.replace = full\n"
+    )
+    stop = ("save_after_commit", "SIGUSR1", 1)
+    done = run(tmp_path / "run", "gru", cache=cache, stop_at=stop, variables={"PYTHONPATH": str(tmp_path)})
+    assert done.returncode == 85
+    assert done.stdout.count("compiled programs are no longer kept") == 1
+    assert done.stderr.count("\n") <= 1
+    assert not list(cache.rglob("jit_*"))
+
+
 def test_read_only_folder_is_told_before_anything_happens(cache, tmp_path):
     folder = tmp_path / "folder"
     folder.mkdir()

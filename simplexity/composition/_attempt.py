@@ -97,7 +97,7 @@ def attempt(
                 experiment.settings,
                 metrics=RunMetrics(
                     experiment.settings,
-                    experiment.learning_rate,
+                    experiment.optimizer.learning_rate,
                     lambda: optima.result().nats,
                     elapsed_s=last_line.get("time_s", 0.0),
                 ),

@@ -5,8 +5,6 @@ from typing import NamedTuple
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
-import optax
 from jaxtyping import PRNGKeyArray
 from omegaconf import DictConfig
 
@@ -14,15 +12,16 @@ from simplexity.evaluation import ValidationSettings
 from simplexity.generative_processes import DataGenerator
 from simplexity.predictive_models import PredictiveModel
 from simplexity.training import (
+    RunKeys,
     TrainingSettings,
     TrainState,
     check_sequences,
     initial_train_state,
-    make_optimizer,
     run_keys,
 )
 
 from ._instantiate import instantiate
+from ._optimizer import Hyperparameters, Optimizer, build_optimizer
 from ._problems import ConfigError, Problem, blaming
 
 
@@ -34,8 +33,7 @@ class Experiment(NamedTuple):
     validation_generator: DataGenerator
     settings: TrainingSettings
     validation: ValidationSettings | None
-    optimizer: optax.GradientTransformation
-    learning_rate: Callable[[int], float]
+    optimizer: Optimizer
     make_model: Callable[[PRNGKeyArray], PredictiveModel]
 
     def model_shapes(self) -> PredictiveModel:
@@ -44,15 +42,18 @@ class Experiment(NamedTuple):
 
     def initial_state(self) -> TrainState:
         """The state before the first step, with a freshly initialised model."""
-        # One program: initialising leaf by leaf compiles dozens of small ones.
-        return eqx.filter_jit(self.state_of)(None)
+        return self.state_of(None)
 
     def state_of(self, model: PredictiveModel | None) -> TrainState:
         """The state before the first step of training `model`, or a fresh one if that is None."""
-        keys = run_keys(self.seed)
+        # One program, because initialising leaf by leaf compiles dozens of small ones, and the same one for all seeds.
+        return eqx.filter_jit(self._state_of)(model, run_keys(self.seed), self.optimizer.hyperparameters)
+
+    def _state_of(self, model: PredictiveModel | None, keys: RunKeys, hyperparameters: Hyperparameters) -> TrainState:
         if model is None:
             model = self.make_model(keys.initialization)
-        return initial_train_state(model, self.optimizer, self.generator, self.settings, key=keys.data)
+        optimizer = self.optimizer.make(hyperparameters)
+        return initial_train_state(model, optimizer, self.generator, self.settings, key=keys.data)
 
 
 def build(config: DictConfig) -> Experiment:
@@ -74,15 +75,13 @@ def build(config: DictConfig) -> Experiment:
         )
         raise ConfigError([Problem("validation_data_generator", message)])
     settings = _training_settings(config)
-    optimizer, learning_rate = _optimizer(config)
     experiment = Experiment(
         seed=config.seed,
         generator=generator,
         validation_generator=validation_generator,
         settings=settings,
         validation=None if config.validation is None else ValidationSettings(**config.validation),
-        optimizer=optimizer,
-        learning_rate=learning_rate,
+        optimizer=build_optimizer(config),
         make_model=_model_maker(config, generator.vocab_size, settings.sequence_len),
     )
     with blaming("training"):
@@ -105,21 +104,6 @@ def _training_settings(config: DictConfig) -> TrainingSettings:
     fields = {name: value for name, value in config.training.items() if name not in ("optimizer", "schedule")}
     with blaming("training"):
         return TrainingSettings(**fields)
-
-
-def _optimizer(config: DictConfig) -> tuple[optax.GradientTransformation, Callable[[int], float]]:
-    section = config.training
-    with blaming("training.optimizer.instance"):
-        instance = instantiate(section.optimizer.instance)
-    with blaming("training.schedule"):
-        schedule = instantiate(section.schedule)
-    rate = section.optimizer.instance.get("learning_rate", 1.0)
-    base = optax.constant_schedule(rate) if isinstance(rate, int | float) else instantiate(rate)
-
-    def learning_rate(step: int) -> float:
-        return float(jnp.asarray(base(step) * (1.0 if schedule is None else schedule(step))))
-
-    return make_optimizer(instance, schedule, section.gradient_clip_norm), learning_rate
 
 
 def _model_maker(config: DictConfig, vocab_size: int, sequence_len: int) -> Callable[[PRNGKeyArray], PredictiveModel]:

@@ -1,6 +1,7 @@
 """Compiles a run's programs while the run gets everything else ready."""
 
 import threading
+from functools import partial
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -53,14 +54,15 @@ class BackgroundCompilation:
 
     def _compile(self, experiment: Experiment, state: TrainState) -> None:
         try:
-            advance = make_advance(experiment.generator, experiment.optimizer, experiment.settings, self._parallel)
-            arguments = (state, jnp.zeros((), jnp.int32))
+            optimizer = experiment.optimizer
+            program = make_advance(experiment.generator, optimizer.make, experiment.settings, self._parallel)
+            arguments = (optimizer.hyperparameters, state, jnp.zeros((), jnp.int32))
             if self._parallel is None:
-                compiled = advance.lower(*arguments).compile()  # pyright: ignore
+                compiled = program.lower(*arguments).compile()  # pyright: ignore
             else:
-                compiled = self._parallel.compile(advance, *arguments)
+                compiled = self._parallel.compile(program, *arguments)
             validation = self._compiled_validation(experiment, state) if self._validates else None
-            self._programs = Programs(compiled, validation)
+            self._programs = Programs(partial(compiled, optimizer.hyperparameters), validation)
         except BaseException as error:
             self._error = error
 

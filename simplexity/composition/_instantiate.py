@@ -1,6 +1,6 @@
 """From a section with a `_target_` to its object."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import hydra.utils
@@ -22,12 +22,24 @@ def instantiate(section: Mapping[str, Any] | DictConfig | None, **supplied: Any)
     """
     if section is None:
         return None
+    # Hydra copies what it is given, and a random key that is being traced is not to be copied: hence the two steps.
+    return prepare(section, **supplied)(**_accepted(section["_target_"], supplied))
+
+
+def prepare(section: Mapping[str, Any] | DictConfig, **supplied: Any) -> Callable[..., Any]:
+    """What `section` names, with its arguments, but not yet called; what is nested in it is built.
+
+    Args:
+        section: A section with a `_target_`, or its values.
+        supplied: What nested targets get, those that have parameters for it.
+
+    Raises:
+        Exception: Whatever a constructor raised, without Hydra's frame around it.
+    """
     values = OmegaConf.to_container(section, resolve=True) if isinstance(section, DictConfig) else section
     nested = {name: _completed(value, supplied) for name, value in values.items()}  # pyright: ignore
     try:
-        # Hydra copies what it is given, and a random key that is being traced is not to be copied: hence the two steps.
-        constructor = hydra.utils.instantiate(nested | {"_partial_": True}, _convert_="all")
-        return constructor(**_accepted(section["_target_"], supplied))
+        return hydra.utils.instantiate(nested | {"_partial_": True}, _convert_="all")
     except InstantiationException as error:
         raise error.__cause__ or error from None
 

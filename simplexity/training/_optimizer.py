@@ -1,10 +1,13 @@
 """From an optax optimizer to the one that a run uses: clipping before it, a schedule after it."""
 
 import optax
+from jaxtyping import Array, Float
 
 
 def make_optimizer(
-    optimizer: optax.GradientTransformation, schedule: optax.Schedule | None, gradient_clip_norm: float | None
+    optimizer: optax.GradientTransformation,
+    schedule: optax.Schedule | None,
+    gradient_clip_norm: float | Float[Array, ""] | None,
 ) -> optax.GradientTransformation:
     """Chains gradient clipping, `optimizer`, and a factor that follows the steps.
 

@@ -1,6 +1,7 @@
 """The compiled program: any number of training steps in one call."""
 
 from collections.abc import Callable
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -22,11 +23,14 @@ Advance = Callable[[TrainState, Int[Array, ""]], TrainState]
 
 def make_advance(
     generator: DataGenerator,
-    optimizer: optax.GradientTransformation,
+    optimizer_of: Callable[[Any], optax.GradientTransformation],
     settings: TrainingSettings,
     parallel: DataParallel | None = None,
-) -> Advance:
-    """Builds `advance(state, num_steps)`: draw a batch, differentiate, update, `num_steps` times, on the device.
+) -> Callable[[PyTree, TrainState, Int[Array, ""]], TrainState]:
+    """Builds `advance(hyperparameters, state, num_steps)`, which trains `num_steps` steps on the device.
+
+    A step draws a batch, differentiates, and updates with `optimizer_of(hyperparameters)`. The hyperparameters are
+    arrays whose values the program does not depend on, so that runs which differ in them share it.
 
     `num_steps` is a run-time value of one compiled loop. So the length of a call can follow the clock without a
     recompilation, and a run is bitwise the same however its steps are cut into calls. The state's buffers are
@@ -54,7 +58,7 @@ def make_advance(
         end, tokens = generator.sample(start, settings.sequence_len, key=sample_key)
         return (end if settings.carry_state else None), tokens
 
-    def step(state: TrainState, is_last: Bool[Array, ""]) -> TrainState:
+    def step(optimizer: optax.GradientTransformation, state: TrainState, is_last: Bool[Array, ""]) -> TrainState:
         sampling_state, tokens = draw(state)
         (loss, hits), gradient = value_and_gradient(state.model, tokens)
         parameters = eqx.filter(state.model, eqx.is_inexact_array)
@@ -84,7 +88,8 @@ def make_advance(
         kept = _select(finite, after, state)
         return eqx.tree_at(lambda s: (s.finite, s.window.gradient_norm, s.window.update_norm), kept, (finite, *norms))
 
-    def advance(state: TrainState, num_steps: Int[Array, ""]) -> TrainState:
+    def advance(hyperparameters: PyTree, state: TrainState, num_steps: Int[Array, ""]) -> TrainState:
+        optimizer = optimizer_of(hyperparameters)
         arrays, static = eqx.partition(state, eqx.is_array)
         stop = state.step + num_steps
 
@@ -93,7 +98,7 @@ def make_advance(
 
         def body(arrays):
             is_last = arrays.step + 1 == stop
-            return eqx.filter(step(eqx.combine(arrays, static), is_last), eqx.is_array)
+            return eqx.filter(step(optimizer, eqx.combine(arrays, static), is_last), eqx.is_array)
 
         arrays = jax.lax.while_loop(unfinished, body, arrays)
         if parallel is not None:
@@ -101,7 +106,8 @@ def make_advance(
         return eqx.combine(arrays, static)
 
     # Equinox passes what it does not know on to jax.jit.
-    return eqx.filter_jit(advance, donate="all", compiler_options=_compiler_options())  # pyright: ignore[reportCallIssue]
+    jit = eqx.filter_jit(donate="all-except-first", compiler_options=_compiler_options())  # pyright: ignore[reportCallIssue]
+    return jit(advance)
 
 
 def _compiler_options() -> dict[str, bool | int | str]:

@@ -1,12 +1,15 @@
 """One small run, compiled once for all tests of training."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import optax
 import pytest
+from jaxtyping import Array
 
 from simplexity.generative_processes import DataGenerator, mess3
 from simplexity.predictive_models import GRU
@@ -26,7 +29,8 @@ class Run(NamedTuple):
 
     settings: TrainingSettings
     generator: DataGenerator
-    optimizer: optax.GradientTransformation
+    optimizer_of: Callable[[Array], optax.GradientTransformation]
+    learning_rate: Array
     advance: Advance
     initialize: Callable[[], TrainState]
 
@@ -44,15 +48,19 @@ def make_run(carry_state: bool = False, learning_rate: float = 0.01, num_train_s
         gradient_clip_norm=None,
     )
     generator = DataGenerator(mess3(0.05, 0.85), None, None)
-    optimizer = make_optimizer(optax.adam(learning_rate), None, settings.gradient_clip_norm)
+    rate = jnp.asarray(learning_rate)
+
+    def optimizer_of(rate: Array) -> optax.GradientTransformation:
+        return make_optimizer(optax.adam(rate), None, settings.gradient_clip_norm)
 
     @eqx.filter_jit
     def initialize() -> TrainState:
         keys = run_keys(seed=0)
         model = GRU(4, 1, vocab_size=generator.vocab_size, key=keys.initialization)
-        return initial_train_state(model, optimizer, generator, settings, key=keys.data)
+        return initial_train_state(model, optimizer_of(rate), generator, settings, key=keys.data)
 
-    return Run(settings, generator, optimizer, make_advance(generator, optimizer, settings), initialize)
+    advance = partial(make_advance(generator, optimizer_of, settings), rate)
+    return Run(settings, generator, optimizer_of, rate, advance, initialize)
 
 
 @pytest.fixture(scope="session")

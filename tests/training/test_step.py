@@ -38,7 +38,8 @@ def test_one_step_is_the_textbook_s(run):
             return loss, (logits.argmax(axis=-1) == tokens[:, 1:]).mean()
 
         (loss, hits), gradient = eqx.filter_value_and_grad(loss_of, has_aux=True)(state.model)
-        update, _ = run.optimizer.update(gradient, state.optimizer_state, eqx.filter(state.model, eqx.is_inexact_array))
+        parameters = eqx.filter(state.model, eqx.is_inexact_array)
+        update, _ = run.optimizer_of(run.learning_rate).update(gradient, state.optimizer_state, parameters)
         norms = optax.tree.norm(gradient), optax.tree.norm(update)
         return eqx.apply_updates(state.model, update), loss, hits, *norms
 

@@ -1,5 +1,7 @@
 """Trains on one device and on two, and compares; run with JAX_NUM_CPU_DEVICES=2."""
 
+from functools import partial
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -19,8 +21,8 @@ def main() -> None:
     for carry_state in (False, True):
         run = make_run(carry_state)
         parallel = DataParallel(devices)
-        program = make_advance(run.generator, run.optimizer, run.settings, parallel)
-        advance = parallel.compile(program, run.fresh(), steps(20))
+        program = make_advance(run.generator, run.optimizer_of, run.settings, parallel)
+        advance = partial(parallel.compile(program, run.learning_rate, run.fresh(), steps(20)), run.learning_rate)
         whole = advance(run.fresh(), steps(20))
         cut = advance(advance(run.fresh(), steps(7)), steps(13))
         assert arrays_of(whole) == arrays_of(cut)
