@@ -25,6 +25,10 @@ from simplexity.sweeps import (
     write_csv,
 )
 
+_RESUME = (
+    "Go on with a run from its last checkpoint. A run whose checkpoints are gone is not begun again, "
+    "unless its ledger, run.jsonl, is removed."
+)
 Command = Callable[[argparse.Namespace, PreemptionGuard], int]
 
 
@@ -168,7 +172,7 @@ def _parser() -> argparse.ArgumentParser:
     logs.add_argument("run", metavar="N", type=int, help="the run's index")
     show = add("show", _show, "The attempts at one run, why each ended, and where the time went.")
     show.add_argument("run_dir", metavar="RUN_DIR", type=Path, help="the run's folder")
-    resume = add("resume", _resume, "Go on with a run from its last checkpoint.")
+    resume = add("resume", _resume, _RESUME)
     resume.add_argument("run_dir", metavar="RUN_DIR", type=Path, nargs="?", help="the run's folder")
     resume.add_argument("--sweep", metavar="SWEEP_DIR", type=Path, help="the folder of the sweep that has the run")
     resume.add_argument("--index", metavar="N", type=int, help="the run's index in the sweep")

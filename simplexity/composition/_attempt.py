@@ -1,8 +1,9 @@
 """One attempt at a run: build, restore or initialise, train to the end or until asked to leave."""
 
 import logging
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from omegaconf import DictConfig
 
@@ -18,6 +19,7 @@ from simplexity.runs import (
     environment_record,
     read_json_lines,
     record_environment,
+    retry_read,
 )
 from simplexity.training import RunMetrics, TrainResult, TrainState, train
 
@@ -56,7 +58,7 @@ def attempt(
 
     Raises:
         ConfigError: If the config cannot be built, or the checkpoints are not of this config.
-        RuntimeError: If the loss is not finite, or a file cannot be written.
+        RuntimeError: If the loss is not finite, a file cannot be read or written, or all checkpoints are gone.
     """
     check_accelerator(config, start_jax(config, directory))
     parallel = share_among_devices(config)
@@ -71,8 +73,12 @@ def attempt(
     checkpoints = open_checkpoints(directory, config, ledger)
     try:
         with ledger.phases.measure("restoring"):
-            restored = restore(checkpoints, config, state)
-        state = with_weights(config, experiment, state, directory.path) if restored is None else restored
+            restored = restore(checkpoints, config, state, directory, ledger, guard.wait)
+            lines = retry_read(lambda: read_json_lines(directory.metrics_path), guard.wait)
+            if restored is None:
+                state = with_weights(config, experiment, state, directory.path, guard.wait)
+            else:
+                state = restored
         with ledger.phases.measure("compiling"):
             programs = compilation.wait(lead)
             gathered = None if programs is None else lead.gather(state)
@@ -82,15 +88,15 @@ def attempt(
         # It takes up to seconds, and only lines need it: beside the first steps, not the compiler, which it would slow.
         optima = ThreadPoolExecutor(1).submit(_optima, experiment)
         state = gathered
-        last_line = _last_line(directory, int(state.step))
-        if restored is not None:
-            ledger.append(EventKind.RESUME, int(state.step), reached_step=_reached_step(directory))
+        directory.unmark_complete()
         loggers: dict[str, Logger] = {"attempt": AttemptLogger(ledger, lock)}
         if config.logging.instance is not None:
             loggers["run"] = instantiate(config.logging.instance, run_directory=directory.path)
         logger = CompositeLogger(loggers)
         try:
             logger.start(_facts(experiment, state))
+            if restored is not None:
+                _record_resume(directory, ledger, state, lines)
             result = train(
                 state,
                 lead.leading(programs.advance),
@@ -99,7 +105,7 @@ def attempt(
                     experiment.settings,
                     experiment.optimizer.learning_rate,
                     lambda: optima.result().nats,
-                    elapsed_s=last_line.get("time_s", 0.0),
+                    elapsed_s=_elapsed_s(lines, int(state.step)),
                 ),
                 validation=programs.validation,
                 logger=logger,
@@ -127,15 +133,23 @@ def _optima(experiment: Experiment) -> _Optima:
     return _Optima(training, loss_optimum(experiment.validation_generator, length))
 
 
-def _last_line(directory: RunDirectory, step: int) -> dict:
-    """The last metrics that were logged up to `step`."""
-    lines = [line for line in read_json_lines(directory.metrics_path) if line["step"] <= step]
-    return lines[-1] if lines else {}
+def _elapsed_s(lines: Sequence[dict[str, Any]], step: int) -> float:
+    """The seconds of training that the last line up to `step` tells of."""
+    return next((line.get("time_s", 0.0) for line in reversed(lines) if line["step"] <= step), 0.0)
 
 
-def _reached_step(directory: RunDirectory) -> int | None:
-    """The last step whose metrics were logged, in a checkpoint or not."""
-    return max((line["step"] for line in read_json_lines(directory.metrics_path)), default=None)
+def _record_resume(directory: RunDirectory, ledger: Ledger, state: TrainState, lines: Sequence[dict[str, Any]]) -> None:
+    """Writes into the ledger where the run goes on, and what the metrics that were there before lack."""
+    step, missing = int(state.step), None
+    # The lines of the steps before the state's window were on disk before it was saved.
+    num_logged = step - int(state.window.num_steps)
+    last = max((line["step"] for line in lines if line["step"] <= step), default=0)
+    # Not every run logs into the file.
+    if last < num_logged and directory.metrics_path.exists():
+        missing = f"metrics.jsonl had no lines after step {last}, though the checkpoint is of step {step}"
+        _log.warning("%s: the lines in between are lost", missing)
+    reached = max((line["step"] for line in lines), default=None)
+    ledger.append(EventKind.RESUME, step, reason=missing, reached_step=reached)
 
 
 def _facts(experiment: Experiment, state: TrainState) -> RunFacts:

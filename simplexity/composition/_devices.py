@@ -7,7 +7,7 @@ import jax
 from omegaconf import DictConfig
 
 from simplexity.cluster import jax_has_cuda
-from simplexity.runs import RunDirectory, read_environments
+from simplexity.runs import RunDirectory, read_environments, retry_read
 from simplexity.training import DataParallel, settle_cpu_devices, share_among_cpu_devices
 
 from ._problems import ConfigError, Problem
@@ -24,9 +24,10 @@ def start_jax(config: DictConfig, directory: RunDirectory) -> str:
         The platform of the devices.
 
     Raises:
-        RuntimeError: If JAX cannot use the platform that it is told to.
+        RuntimeError: If JAX cannot use the platform that it is told to, or the run's environments cannot be read.
     """
-    attempts = (record.get("devices", []) for record in read_environments(directory.environment_path))
+    records = retry_read(lambda: read_environments(directory.environment_path))
+    attempts = (record.get("devices", []) for record in records)
     on_cpu = (len(names) for names in attempts if names and all(name.startswith("cpu:") for name in names))
     settle_cpu_devices(config.training.batch_size * config.training.sequence_len, next(on_cpu, None))
     try:

@@ -10,7 +10,16 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from simplexity.cluster import PreemptionGuard
-from simplexity.runs import EventKind, ExitCode, Ledger, RunDirectory, RunLock, next_start
+from simplexity.runs import (
+    EventKind,
+    ExitCode,
+    Ledger,
+    RunDirectory,
+    RunLock,
+    UnreadableError,
+    next_start,
+    retry_read,
+)
 
 from ._cache import compilation_cache
 from ._frozen import load_frozen
@@ -28,21 +37,20 @@ def execute(run_dir: Path, guard: PreemptionGuard) -> RunResult:
 
     Raises:
         ConfigError: If the config cannot be built, or the checkpoints are not of this config.
-        RuntimeError: If the run fails, or another process has the directory.
+        RuntimeError: If the run fails, a file cannot be read, or another process has the directory.
     """
     directory = RunDirectory.create(run_dir)
     config = load_frozen(run_dir)
-    completion = directory.read_completion()
+    completion = retry_read(directory.read_completion, guard.wait)
     if completion is not None and completion.step >= config.training.num_train_steps:
         _log.info("%s is complete: %d steps. A larger `training.num_train_steps` extends it.", run_dir, completion.step)
         return RunResult(ExitCode.COMPLETE, completion.loss_nats)
     guard.resume_command = f"simplexity resume {shlex.quote(str(run_dir))}"
     with RunLock(directory.lock_path, on_lost=_stop_here) as lock:
-        ledger = Ledger(directory.ledger_path)
+        ledger = retry_read(lambda: Ledger(directory.ledger_path), guard.wait)
         decision = next_start(ledger.events)
-        step = _saved_step(ledger)
+        step = ledger.saved_step
         ledger.append(EventKind.START, step, previous_alive=lock.previous_alive)
-        directory.unmark_complete()
         try:
             if not decision.allowed:
                 raise RuntimeError(f"not started again: {decision.reason}; the next start by hand is not counted")
@@ -50,9 +58,12 @@ def execute(run_dir: Path, guard: PreemptionGuard) -> RunResult:
                 return leave(ledger, guard, step)
             return _attempt(directory, config, ledger, lock, guard)
         except Exception as error:
+            if isinstance(error, UnreadableError) and guard.requested():
+                # Only what a start reads raises it: nothing has been computed that could be lost.
+                return leave(ledger, guard, step)
             with suppress(OSError):  # the disk may be what failed
                 if lock.still_held():
-                    ledger.append(EventKind.FAILED, _saved_step(ledger), reason=f"{type(error).__name__}: {error}")
+                    ledger.append(EventKind.FAILED, ledger.saved_step, reason=f"{type(error).__name__}: {error}")
             raise
 
 
@@ -61,10 +72,6 @@ def _stop_here() -> None:
     sys.stderr.write("another process took over this run directory; this one stops here\n")
     sys.stderr.flush()
     os._exit(ExitCode.FAILED)
-
-
-def _saved_step(ledger: Ledger) -> int:
-    return max((event.step for event in ledger.events if event.kind == EventKind.CHECKPOINT), default=0)
 
 
 def _attempt(

@@ -1,6 +1,7 @@
 """A run's config, resolved once and kept in its run directory, and what may change when the run goes on."""
 
 import hashlib
+import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any, NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
 
-from simplexity.runs import RunDirectory, write_durably
+from simplexity.runs import RunDirectory, UnreadableError, retry_read, write_durably
 
 from ._problems import ConfigError, Problem
 from ._types import ABSENT, say
@@ -38,11 +39,14 @@ def load_frozen(run_dir: Path) -> DictConfig:
     """Reads what `freeze` wrote.
 
     Raises:
-        ConfigError: If the run directory has no frozen config, or one that cannot be read.
+        ConfigError: If the run directory has no frozen config, or one that is no YAML.
+        UnreadableError: If it cannot be read.
     """
     path = RunDirectory(run_dir).config_path
     try:
-        config = OmegaConf.load(path)
+        config = OmegaConf.load(io.BytesIO(retry_read(path.read_bytes)))
+    except UnreadableError:
+        raise
     except FileNotFoundError:
         raise ConfigError([Problem(str(run_dir), f"is not a run directory: it has no {path.name}")]) from None
     except Exception as error:  # the YAML parser's errors have no common public base

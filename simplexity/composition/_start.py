@@ -19,7 +19,7 @@ from simplexity.runs import ExitCode, RunDirectory
 from ._check import check
 from ._frozen import load_frozen, refuse_changes
 from ._overrides import rewrite_keys
-from ._problems import ConfigError, Problem
+from ._problems import ConfigError, Problem, say_error
 from ._sweep_check import check_sweep
 
 
@@ -45,7 +45,7 @@ class StartCheck(Callback):
                 refuse_changes(load_frozen(run_dir), config)
         except ConfigError as error:
             refuse(error)
-        except RuntimeError as error:
+        except (RuntimeError, OSError) as error:
             refuse(error, ExitCode.FAILED)
         with read_write(config), open_dict(config):
             config.hydra.run.dir = str(run_dir)
@@ -67,7 +67,7 @@ class StartCheck(Callback):
 
 def refuse(error: Exception, code: ExitCode = ExitCode.BAD_CONFIG) -> NoReturn:
     """Shows the mistakes and leaves."""
-    sys.stderr.write(f"{error}\n")
+    sys.stderr.write(f"{say_error(error)}\n")
     raise SystemExit(code)
 
 

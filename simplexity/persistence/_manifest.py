@@ -1,7 +1,7 @@
 """What a checkpoint holds, and proof that it still does.
 
 Neither Orbax nor TensorStore keeps a checksum of an array's bytes: a flipped bit on a disk would come back as a
-slightly different parameter, and a damaged index as a dozen tracebacks on stderr. So each checkpoint has a
+slightly different parameter, and a corrupt index as a dozen tracebacks on stderr. So each checkpoint has a
 `manifest.json` with every array's shape and type, the SHA-256 of every file, and one of itself. It is checked before
 Orbax reads anything.
 """
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 _FILE_NAME = "manifest.json"
+_NOT_THERE = (FileNotFoundError, NotADirectoryError)
 
 
 class Leaf(NamedTuple):
@@ -34,8 +35,11 @@ class Manifest(NamedTuple):
     files: dict[str, str]
 
 
-class DamagedCheckpointError(Exception):
-    """A checkpoint is not, byte for byte, what was saved."""
+class CorruptCheckpointError(Exception):
+    """A checkpoint is not, byte for byte, what was saved: a file is not there, or does not match its checksum.
+
+    An error in reading a file is none of this: nothing is known about its bytes then.
+    """
 
 
 def write_manifest(checkpoint: Path, leaves: dict[str, Leaf]) -> None:
@@ -56,20 +60,18 @@ def read_manifest(checkpoint: Path) -> Manifest:
     """The manifest of a checkpoint.
 
     Raises:
-        DamagedCheckpointError: If it is missing or is not what was written.
-        PermissionError: If it may not be read.
+        CorruptCheckpointError: If it is missing or is not what was written.
+        OSError: If it cannot be read.
     """
     try:
         content = json.loads((checkpoint / _FILE_NAME).read_bytes())
-    except PermissionError:
-        raise
-    except OSError as error:
-        raise DamagedCheckpointError(f"`{_FILE_NAME}`: {error.strerror}") from error
+    except _NOT_THERE as error:
+        raise CorruptCheckpointError(f"`{_FILE_NAME}`: {error.strerror}") from error
     except ValueError as error:
-        raise DamagedCheckpointError(f"`{_FILE_NAME}` is not JSON") from error
+        raise CorruptCheckpointError(f"`{_FILE_NAME}` is not JSON") from error
     digest = content.pop("sha256", None) if isinstance(content, dict) else None
     if digest != _digest_of_content(content):
-        raise DamagedCheckpointError(f"`{_FILE_NAME}` does not match its checksum")
+        raise CorruptCheckpointError(f"`{_FILE_NAME}` does not match its checksum")
     leaves = {name: Leaf(tuple(shape), dtype, key_impl) for name, (shape, dtype, key_impl) in content["leaves"].items()}
     return Manifest(leaves, content["files"])
 
@@ -78,23 +80,25 @@ def verify_files(checkpoint: Path, manifest: Manifest) -> None:
     """That every file is what was written.
 
     Raises:
-        DamagedCheckpointError: Naming the first file that is missing or differs.
-        PermissionError: If one may not be read.
+        CorruptCheckpointError: Naming the first file that is missing or differs.
+        OSError: If one cannot be read.
     """
     for name, digest in manifest.files.items():
         try:
             found = _digest_of_file(checkpoint / name)
-        except PermissionError:
-            raise
-        except OSError as error:
-            raise DamagedCheckpointError(f"`{name}`: {error.strerror}") from error
+        except _NOT_THERE as error:
+            raise CorruptCheckpointError(f"`{name}`: {error.strerror}") from error
         if found != digest:
-            raise DamagedCheckpointError(f"`{name}` does not match its checksum")
+            raise CorruptCheckpointError(f"`{name}` does not match its checksum")
 
 
 def _digest_of_file(path: Path) -> str:
     with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        try:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            # An error in reading an open file does not name it.
+            raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def _digest_of_content(content: Any) -> str:

@@ -14,7 +14,7 @@ from simplexity.runs import reason
 
 from ._cadence import SaveCadence
 from ._leaves import HostArrays, copy_to_host, describe_leaves
-from ._manifest import DamagedCheckpointError, Leaf, write_manifest
+from ._manifest import CorruptCheckpointError, Leaf, write_manifest
 from ._reading import one_line, orbax, restore_named_step, restore_step
 from ._retention import Retention
 from ._step_directories import (
@@ -22,8 +22,8 @@ from ._step_directories import (
     committed_steps,
     delete,
     delete_remains,
+    quarantine,
     require_space,
-    set_aside,
     uncommitted,
 )
 
@@ -140,21 +140,23 @@ class OrbaxCheckpointer:
             self._writer.shutdown()
 
     def restore(self, like: PyTree, step: int | None = None) -> tuple[int, PyTree] | None:
-        """The newest sound checkpoint, or that of `step`.
+        """The newest valid checkpoint, or that of `step`.
 
-        From the newest to the oldest, a damaged checkpoint is renamed to `STEP.corrupt-N` with a warning, and the one
-        before it is tried. A `step` that was named is used or refused.
+        From the newest to the oldest, a corrupt checkpoint is renamed to `STEP.corrupt-N` with a warning, and the one
+        before it is tried. One that cannot be read is left as it is, and none before it is tried: an error in reading
+        may pass. A `step` that was named is used or refused.
 
         Args:
             like: A state of the same structure; its arrays are only looked at for their shapes and types.
-            step: The step to restore; None for the newest that is sound.
+            step: The step to restore; None for the newest that is valid.
 
         Returns:
-            The step and the state, bit for bit as it was saved; None if there is no sound checkpoint.
+            The step and the state, bit for bit as it was saved; None if there is no valid checkpoint.
 
         Raises:
-            ValueError: If `step` was not saved, or a sound checkpoint is not of a state like `like`.
-            RuntimeError: If `step` is damaged, or a checkpoint may not be read.
+            ValueError: If `step` was not saved, or a valid checkpoint is not of a state like `like`.
+            RuntimeError: If `step` is corrupt.
+            OSError: If a checkpoint cannot be read.
         """
         self.wait()
         if step is not None:
@@ -164,9 +166,9 @@ class OrbaxCheckpointer:
         for candidate in reversed(self.steps()):
             try:
                 state = restore_step(self._directory, candidate, like)
-            except DamagedCheckpointError as error:
-                aside = set_aside(self._directory, candidate)
-                _log.warning("the checkpoint of step %d is damaged (%s): set aside as `%s`", candidate, error, aside)
+            except CorruptCheckpointError as error:
+                renamed = quarantine(self._directory, candidate)
+                _log.warning("the checkpoint of step %d is corrupt (%s): renamed to `%s`", candidate, error, renamed)
                 continue
             self._mark_saved(candidate)
             return candidate, state

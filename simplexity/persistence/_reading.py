@@ -1,10 +1,12 @@
 """Reading checkpoints, whole or the model alone."""
 
+import errno
 import logging
 import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,7 +17,7 @@ from jaxtyping import PyTree
 from simplexity.runs import reason
 
 from ._leaves import HostArrays, check_same_leaves, describe_leaves, fill
-from ._manifest import DamagedCheckpointError, Leaf, Manifest, read_manifest, verify_files
+from ._manifest import CorruptCheckpointError, Leaf, Manifest, read_manifest, verify_files
 from ._step_directories import committed_steps
 
 ModelT = TypeVar("ModelT")
@@ -28,16 +30,15 @@ def restore_step(directory: Path, step: int, like: PyTree, prefix: str = "") -> 
     """What was saved at `step` under the name `prefix` (all of it by default), in the form of `like`.
 
     Raises:
-        DamagedCheckpointError: If it cannot be read or is not, byte for byte, what was saved.
-        ValueError: If it is a sound checkpoint of something else than `like`.
-        RuntimeError: If it may not be read.
+        CorruptCheckpointError: If it is not, byte for byte, what was saved.
+        ValueError: If it is a valid checkpoint of something else than `like`.
+        OSError: If it cannot be read.
     """
     checkpoint = directory / str(step)
-    with _readable(checkpoint):
-        manifest = read_manifest(checkpoint)
-        # Before the files are verified: a checkpoint of another model is the user's mistake, and no damage.
-        saved = _same_leaves(checkpoint, manifest, like, prefix)
-        verify_files(checkpoint, manifest)
+    manifest = read_manifest(checkpoint)
+    # Before the files are verified: a checkpoint of another model is the user's mistake, and not corrupt.
+    saved = _same_leaves(checkpoint, manifest, like, prefix)
+    verify_files(checkpoint, manifest)
     arrays = _read_arrays(checkpoint)
     # Orbax refuses to save an array without elements; its shape says all.
     empty = {name: np.zeros(leaf.shape, leaf.dtype) for name, leaf in saved.items() if 0 in leaf.shape}
@@ -49,7 +50,8 @@ def restore_named_step(directory: Path, step: int, like: PyTree, prefix: str = "
 
     Raises:
         ValueError: If there is no such step (those that exist are listed), or it is of something else than `like`.
-        RuntimeError: If it is damaged or may not be read.
+        RuntimeError: If it is corrupt.
+        OSError: If it cannot be read.
     """
     with _named_step(directory, step):
         return restore_step(directory, step, like, prefix)
@@ -65,7 +67,8 @@ def restore_weights(directory: Path, like_model: ModelT, step: int) -> ModelT:
 
     Raises:
         ValueError: If there is no such step (those that exist are listed), or another model saved it.
-        RuntimeError: If it is damaged or may not be read.
+        RuntimeError: If it is corrupt.
+        OSError: If it cannot be read.
     """
     return restore_named_step(directory, step, like_model, prefix="model")
 
@@ -80,35 +83,28 @@ def check_weights(directory: Path, like_model: PyTree, step: int) -> None:
 
     Raises:
         ValueError: If there is no such step (those that exist are listed), or another model saved it.
-        RuntimeError: If it is damaged or may not be read.
+        RuntimeError: If it is corrupt.
+        OSError: If it cannot be read.
     """
     checkpoint = directory / str(step)
-    with _named_step(directory, step), _readable(checkpoint):
+    with _named_step(directory, step):
         _same_leaves(checkpoint, read_manifest(checkpoint), like_model, prefix="model")
 
 
 @contextmanager
 def _named_step(directory: Path, step: int) -> Iterator[None]:
-    """Refuses a step that was not saved, and tells of a damaged one which others there are."""
+    """Refuses a step that was not saved, and tells of a corrupt one which others there are."""
     steps = committed_steps(directory)
     if step not in steps:
         raise ValueError(f"no checkpoint of step {step} in `{directory}`: saved steps are {_listed(steps)}")
     try:
         yield
-    except DamagedCheckpointError as error:
+    except CorruptCheckpointError as error:
         others = [other for other in steps if other != step]
         raise RuntimeError(
-            f"the checkpoint of step {step} in `{directory}` is damaged ({error}): "
+            f"the checkpoint of step {step} in `{directory}` is corrupt ({error}): "
             f"other saved steps are {_listed(others)}"
         ) from error
-
-
-@contextmanager
-def _readable(checkpoint: Path) -> Iterator[None]:
-    try:
-        yield
-    except PermissionError as error:
-        raise RuntimeError(f"the checkpoint `{checkpoint}` cannot be read: {error.strerror}") from error
 
 
 def _same_leaves(checkpoint: Path, manifest: Manifest, like: PyTree, prefix: str) -> dict[str, Leaf]:
@@ -125,8 +121,8 @@ def _read_arrays(checkpoint: Path) -> HostArrays:
     except MemoryError:
         raise
     except Exception as error:
-        # Its files are sound, so this is a failing disk or an Orbax that cannot read what an older one wrote.
-        raise DamagedCheckpointError(one_line(error)) from error
+        # Its files were right a moment ago: a disk that fails now, or an Orbax that cannot read what another one wrote.
+        raise OSError(errno.EIO, f"Orbax {version('orbax-checkpoint')}: {one_line(error)}", str(checkpoint)) from error
 
 
 def orbax() -> ocp.Checkpointer:

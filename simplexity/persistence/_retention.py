@@ -24,7 +24,7 @@ class Retention:
         if self.max_to_keep < 2:
             raise ValueError(
                 f"`max_to_keep` must be at least 2, got {self.max_to_keep}: "
-                "with a single checkpoint nothing is left to fall back on if it is damaged"
+                "with a single checkpoint nothing is left to fall back on if it is corrupt"
             )
         if self.keep_every_steps is not None and self.keep_every_steps < 1:
             raise ValueError(

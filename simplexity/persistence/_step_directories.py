@@ -15,10 +15,16 @@ _OVERHEAD_BYTES = 128 * 1024
 
 
 def committed_steps(directory: Path) -> list[int]:
-    """The steps that have a checkpoint, in ascending order."""
-    if not directory.is_dir():
+    """The steps that have a checkpoint, in ascending order; none where there is no directory.
+
+    Raises:
+        OSError: If the directory cannot be read.
+    """
+    try:
+        with os.scandir(directory) as entries:
+            return sorted(int(entry.name) for entry in entries if entry.name.isdecimal() and entry.is_dir())
+    except FileNotFoundError:
         return []
-    return sorted(int(entry.name) for entry in directory.iterdir() if entry.name.isdecimal() and entry.is_dir())
 
 
 def uncommitted(directory: Path, step: int) -> Path:
@@ -45,12 +51,12 @@ def require_space(directory: Path, num_bytes: int) -> None:
         raise OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)} ({sizes})")
 
 
-def set_aside(directory: Path, step: int) -> Path:
-    """Renames a damaged checkpoint, so that nothing takes it for a good one and a person can still look at it."""
+def quarantine(directory: Path, step: int) -> Path:
+    """Renames a corrupt checkpoint, so that nothing takes it for a valid one and a person can still look at it."""
     number = 1
-    while (aside := directory / f"{step}.corrupt-{number}").exists():
+    while (renamed := directory / f"{step}.corrupt-{number}").exists():
         number += 1
-    return (directory / str(step)).rename(aside)
+    return (directory / str(step)).rename(renamed)
 
 
 def delete(directory: Path, step: int) -> None:

@@ -33,5 +33,7 @@ from ._owner import liveness as liveness
 from ._phases import Phase as Phase
 from ._phases import PhaseClock as PhaseClock
 from ._phases import PhaseSeconds as PhaseSeconds
+from ._retry_read import UnreadableError as UnreadableError
+from ._retry_read import retry_read as retry_read
 from ._slurm_ids import SlurmIds as SlurmIds
 from ._slurm_ids import slurm_ids as slurm_ids

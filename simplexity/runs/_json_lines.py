@@ -68,9 +68,11 @@ def repair_torn_tail(path: Path) -> int:
     Returns:
         The number of bytes that were cut off; 0 for a sound file or none.
     """
-    if not path.exists():
+    try:
+        file = open(path, "r+b")  # noqa: SIM115  closed by the block below
+    except FileNotFoundError:
         return 0
-    with open(path, "r+b") as file:
+    with file:
         size = file.seek(0, os.SEEK_END)
         whole = _line_start(file, size)
         while whole > 0:

@@ -36,6 +36,12 @@ class Ledger:
         """All events so far, of earlier attempts and of this one."""
         return tuple(self._events)
 
+    @property
+    def saved_step(self) -> int:
+        """The step of the last checkpoint; 0 if there is none."""
+        saved = [event.step for event in self._events if event.kind == EventKind.CHECKPOINT]
+        return saved[-1] if saved else 0
+
     def append(
         self,
         kind: EventKind,

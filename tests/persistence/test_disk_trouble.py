@@ -1,4 +1,4 @@
-"""Checkpoints on disks that are damaged, slow, full or read-only, and of processes that are killed."""
+"""Checkpoints on disks that are corrupt, slow, full or read-only, and of processes that are killed."""
 
 import logging
 import os
@@ -17,7 +17,7 @@ from simplexity.persistence import OrbaxCheckpointer, _orbax_checkpointer
 
 
 @pytest.mark.parametrize("damage", ["flip", "truncate", "empty", "delete_file", "no_directory_content"])
-def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_it_used(
+def test_a_corrupt_checkpoint_is_renamed_and_the_one_before_it_used(
     checkpointer, make_state, same_bits, tmp_path, caplog, damage
 ):
     saver = checkpointer()
@@ -30,7 +30,7 @@ def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_it_used(
     assert step == 1
     assert same_bits(restored, make_state(1))
     (record,) = caplog.records
-    assert record.getMessage().startswith("the checkpoint of step 2 is damaged (`")
+    assert record.getMessage().startswith("the checkpoint of step 2 is corrupt (`")
     assert "\n" not in record.getMessage()
     assert (tmp_path / "checkpoints" / "2.corrupt-1").is_dir()
     saver.save(2, make_state(2))
@@ -75,7 +75,7 @@ def test_a_flipped_byte_in_any_file_is_found(checkpointer, make_state, tmp_path,
     assert len(caplog.records) == 4 * len(files)
 
 
-def test_if_all_are_damaged_there_is_none_and_none_is_lost(checkpointer, make_state, tmp_path):
+def test_if_all_are_corrupt_there_is_none_and_none_is_lost(checkpointer, make_state, tmp_path):
     saver = checkpointer()
     for step in (1, 2):
         saver.save(step, make_state())

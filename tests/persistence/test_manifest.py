@@ -3,7 +3,7 @@ import json
 import pytest
 
 from simplexity.persistence._manifest import (
-    DamagedCheckpointError,
+    CorruptCheckpointError,
     Leaf,
     read_manifest,
     verify_files,
@@ -38,33 +38,33 @@ def test_every_flipped_bit_of_the_manifest_is_harmless_or_found(checkpoint, bit)
         path.write_bytes(content[:position] + bytes([content[position] ^ 1 << bit]) + content[position + 1 :])
         try:
             assert read_manifest(checkpoint) == whole
-        except DamagedCheckpointError:
+        except CorruptCheckpointError:
             found += 1
     assert found > 0.7 * len(content)  # the rest is white space
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"null", b"{}", b'{"leaves": {}, "files": {}}', b"\x00" * 50])
-def test_what_is_no_manifest_is_damage(checkpoint, content):
+def test_what_is_no_manifest_is_corrupt(checkpoint, content):
     (checkpoint / "manifest.json").write_bytes(content)
-    with pytest.raises(DamagedCheckpointError, match=r"`manifest\.json`"):
+    with pytest.raises(CorruptCheckpointError, match=r"`manifest\.json`"):
         read_manifest(checkpoint)
 
 
-def test_a_changed_manifest_is_damage_though_it_is_json(checkpoint):
+def test_a_changed_manifest_is_corrupt_though_it_is_json(checkpoint):
     content = json.loads((checkpoint / "manifest.json").read_text())
     content["leaves"]["a"][0] = [3, 2]
     (checkpoint / "manifest.json").write_text(json.dumps(content))
-    with pytest.raises(DamagedCheckpointError, match="checksum"):
+    with pytest.raises(CorruptCheckpointError, match="checksum"):
         read_manifest(checkpoint)
 
 
 @pytest.mark.parametrize("damage", ["flip", "truncate", "delete"])
-def test_a_damaged_file_is_named(checkpoint, damage):
+def test_a_corrupt_file_is_named(checkpoint, damage):
     path = checkpoint / "state" / "d" / "data"
     content = bytearray(path.read_bytes())
     content[100] ^= 1
     {"flip": lambda: path.write_bytes(content), "truncate": lambda: path.write_bytes(b""), "delete": path.unlink}[
         damage
     ]()
-    with pytest.raises(DamagedCheckpointError, match="`state/d/data`"):
+    with pytest.raises(CorruptCheckpointError, match="`state/d/data`"):
         verify_files(checkpoint, read_manifest(checkpoint))

@@ -128,7 +128,7 @@ def test_is_due_by_steps_since_the_restored_one(checkpointer, make_state):
     assert (resumed.due(100), resumed.due(150), resumed.due(200)) == (False, False, True)
 
 
-def test_another_model_is_no_damage(checkpointer, make_state, tmp_path):
+def test_another_model_is_not_corrupt(checkpointer, make_state, tmp_path):
     saver = checkpointer()
     saver.save(7, make_state())
     saver.wait()
@@ -144,7 +144,7 @@ def test_a_named_step_is_used_or_refused(checkpointer, make_state, tmp_path):
     with pytest.raises(ValueError, match=r"no checkpoint of step 5 .*: saved steps are 4, 8$"):
         saver.restore(make_state(), step=5)
     (tmp_path / "checkpoints" / "8" / "manifest.json").unlink()
-    with pytest.raises(RuntimeError, match=r"step 8 .* is damaged \(.*\): other saved steps are 4$"):
+    with pytest.raises(RuntimeError, match=r"step 8 .* is corrupt \(.*\): other saved steps are 4$"):
         saver.restore(make_state(), step=8)
     assert saver.steps() == [4, 8]
 

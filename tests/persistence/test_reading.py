@@ -51,8 +51,8 @@ def test_a_missing_step_is_answered_with_those_that_exist(directory, make_state)
         restore_weights(directory.parent / "nowhere", make_state().model, 15)
 
 
-def test_damage_is_told_and_nothing_is_renamed(directory, make_state):
+def test_a_corrupt_one_is_told_and_nothing_is_renamed(directory, make_state):
     (directory / "20" / "manifest.json").write_text("{}")
-    with pytest.raises(RuntimeError, match=r"step 20 .* is damaged \(`manifest\.json` .*\): other saved steps are 10$"):
+    with pytest.raises(RuntimeError, match=r"step 20 .* is corrupt \(`manifest\.json` .*\): other saved steps are 10$"):
         restore_weights(directory, make_state().model, 20)
     assert sorted(entry.name for entry in directory.iterdir()) == ["10", "20"]

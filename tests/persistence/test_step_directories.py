@@ -5,7 +5,7 @@ from simplexity.persistence._step_directories import (
     committed_steps,
     delete,
     delete_remains,
-    set_aside,
+    quarantine,
     uncommitted,
 )
 
@@ -25,10 +25,10 @@ def test_a_missing_directory_has_no_steps(tmp_path):
     assert committed_steps(tmp_path / "none") == []
 
 
-def test_a_step_can_be_set_aside_again_and_again(tmp_path):
+def test_a_step_can_be_quarantine_again_and_again(tmp_path):
     for number in (1, 2, 3):
         (tmp_path / "5").mkdir()
-        assert set_aside(tmp_path, 5) == tmp_path / f"5.corrupt-{number}"
+        assert quarantine(tmp_path, 5) == tmp_path / f"5.corrupt-{number}"
     assert committed_steps(tmp_path) == []
 
 

@@ -1,0 +1,127 @@
+"""Errors in reading a run's files, and files that are gone: no start takes them for damage or begins again silently."""
+
+import errno
+import os
+import re
+import shutil
+
+import pytest
+
+from simplexity.runs import EventKind, RunDirectory, read_json_lines, read_ledger
+
+from .failing_reads import answers, failing, preload  # noqa: F401  a fixture
+from .small_runs import assert_same_run, environment, run
+
+ERRORS = (errno.EIO, errno.ESTALE, errno.EMFILE, errno.ETIMEDOUT, errno.ENOTCONN, errno.EACCES)
+# A part of the path, the call that fails, and how many succeed first.
+CHECKPOINT_FILES = (
+    ("checkpoints", "open", 0),  # the folder
+    ("/manifest.json", "open", 0),
+    ("/manifest.json", "read", 0),
+    ("/ocdbt.process_0/d/", "open", 0),
+    # From here on below Orbax: after the checksums held.
+    ("/state/manifest.ocdbt", "open", 1),
+    ("/ocdbt.process_0/d/", "open", 1),
+    ("/_METADATA", "open", 1),
+)
+RUN_FILES = ("/manifest.json", "/run.jsonl", "/metrics.jsonl", "/config.yaml", "/environment.json")
+
+
+@pytest.fixture(scope="module")
+def stopped(cache, tmp_path_factory):
+    """The directory of a run that was stopped with several checkpoints behind it; only to be copied."""
+    run_dir = tmp_path_factory.mktemp("stopped") / "run"
+    assert run(run_dir, "gru", stop_at=("save_after_commit", "SIGUSR1", 2), cache=cache).returncode == 85
+    return run_dir
+
+
+@pytest.fixture
+def run_dir(stopped, tmp_path):
+    return shutil.copytree(stopped, tmp_path / "run")
+
+
+def newest_step(run_dir):
+    return max(int(path.name) for path in RunDirectory(run_dir).checkpoints_path.iterdir() if path.name.isdigit())
+
+
+def test_a_checkpoint_that_cannot_be_read_is_not_taken_for_corrupt(tmp_path, preload):  # noqa: F811
+    cases = [
+        failing(path, number, call=call, after=after) for path, call, after in CHECKPOINT_FILES for number in ERRORS
+    ]
+    folder = tmp_path / "checkpoints"
+    found = answers("restore", folder, [*cases, failing("", 0)], os.environ | preload)
+    for case, answer in zip(cases, found[:-1], strict=True):
+        assert answer["error"].endswith("Error"), (case, answer)
+        assert os.strerror(int(case["FAIL_ERRNO"])) in answer["value"], (case, answer)
+    assert found[-1] == {"error": "", "value": "2"}
+    assert sorted(os.listdir(folder)) == ["1", "2"]
+
+
+def test_a_file_that_cannot_be_read_ends_the_start_and_changes_nothing(run_dir, preload, uninterrupted, cache):  # noqa: F811
+    directory = RunDirectory(run_dir)
+    names, metrics = sorted(os.listdir(directory.checkpoints_path)), directory.metrics_path.read_bytes()
+    cases = [failing(path, number) for path, number in zip(RUN_FILES, ERRORS, strict=False)]
+    for case, answer in zip(cases, answers("start", run_dir, cases, environment(cache) | preload), strict=True):
+        assert answer["error"] == "UnreadableError", (case, answer)
+        assert f"{case['FAIL_PATH']}` cannot be read: {os.strerror(int(case['FAIL_ERRNO']))};" in answer["value"]
+    assert sorted(os.listdir(directory.checkpoints_path)) == names
+    assert directory.metrics_path.read_bytes() == metrics
+    assert run(run_dir, "gru", cache=cache).returncode == 0
+    assert_same_run(run_dir, uninterrupted("gru"))
+
+
+def test_a_read_error_ends_the_real_script_with_1_and_in_one_line(run_dir, preload, cache):  # noqa: F811
+    variables = preload | failing("/ocdbt.process_0/d/", errno.EIO, call="read")
+    done = run(run_dir, "gru", cache=cache, variables=variables)
+    assert done.returncode == 1
+    assert re.fullmatch(
+        r"`.*/ocdbt\.process_0/d/\w+` cannot be read: Input/output error; start again .*\n", done.stderr
+    )
+    assert not list(RunDirectory(run_dir).checkpoints_path.glob("*corrupt*"))
+
+
+def test_a_read_error_that_passes_costs_nothing(run_dir, preload, uninterrupted, cache):  # noqa: F811
+    variables = preload | failing("/manifest.json", errno.ESTALE, times=2)
+    done = run(run_dir, "gru", cache=cache, variables=variables)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("Stale file handle; trying again") == 2
+    assert_same_run(run_dir, uninterrupted("gru"))
+
+
+@pytest.mark.parametrize("what", ["folder", "content", "all corrupt"])
+def test_a_run_whose_checkpoints_are_gone_begins_again_on_purpose_only(what, run_dir, uninterrupted, cache):
+    directory = RunDirectory(run_dir)
+    step, metrics = newest_step(run_dir), directory.metrics_path.read_bytes()
+    if what == "all corrupt":
+        for manifest in directory.checkpoints_path.glob("*/manifest.json"):
+            manifest.write_text("{}")
+    else:
+        shutil.rmtree(directory.checkpoints_path)
+    if what == "content":
+        directory.checkpoints_path.mkdir()
+    for answer in answers("start", run_dir, 2 * [failing("", 0)], environment(cache)):
+        assert answer["error"] == "RuntimeError", answer
+        assert re.search(
+            rf"no valid checkpoint, but .* step {step}: .* begin again at step 0 instead, remove .*/run\.jsonl$",
+            answer["value"],
+        )
+    assert directory.metrics_path.read_bytes() == metrics
+    directory.ledger_path.unlink()
+    assert answers("start", run_dir, [failing("", 0)], environment(cache))[0]["value"] == "0"
+    assert_same_run(run_dir, uninterrupted("gru"))
+
+
+@pytest.mark.parametrize("lost", ["all", "the end"])
+def test_lost_metrics_are_said_and_written_down(lost, run_dir, cache):
+    directory = RunDirectory(run_dir)
+    lines = directory.metrics_path.read_bytes().splitlines(keepends=True)
+    directory.metrics_path.write_bytes(b"".join(lines[:1]))
+    if lost == "all":
+        directory.metrics_path.unlink()
+    last, step = 0 if lost == "all" else 5, newest_step(run_dir)
+    done = run(run_dir, "gru", cache=cache)
+    assert done.returncode == 0, done.stderr
+    assert f"metrics.jsonl had no lines after step {last}, though the checkpoint is of step {step}" in done.stdout
+    (resume,) = [event for event in read_ledger(directory.ledger_path) if event.kind == EventKind.RESUME]
+    assert resume.reason == f"metrics.jsonl had no lines after step {last}, though the checkpoint is of step {step}"
+    assert read_json_lines(directory.metrics_path)[-1]["step"] == 30
