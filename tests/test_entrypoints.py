@@ -20,7 +20,7 @@ TINY = (
     "training.log_every=4",
 )
 TINY_VALIDATION = ("validation.every=6", "validation.batch_size=8", "validation.num_batches=2")
-FINAL = re.compile(r"final loss (\d+\.\d+) nats, optimum (\d+\.\d+), excess (-?\d+\.\d+) nats = (-?\d+\.\d+) %")
+FINAL = re.compile(r"final loss (\d+\.\d+) nats = optimum (\d+\.\d+) \+ (?:KL|excess) (-?\d+\.\d+) \((-?\d+\.\d+) %\)$")
 
 
 def launch(folder: Path, script: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess:
@@ -71,7 +71,7 @@ def test_run_leaves_everything_in_its_directory_and_prints_the_final_loss_last(s
     assert environment["devices"]
     completion = RunDirectory(run_dir).read_completion()
     assert completion is not None
-    assert completion.loss_nats == pytest.approx(float(last[1]), abs=1e-6)
+    assert completion.loss_nats == pytest.approx(float(last[1]), abs=1e-5)
     lines = read_json_lines(run_dir / "metrics.jsonl")
     assert lines[-1]["step"] == 12
     assert lines[-1]["validation_loss" if script == EXPERIMENT else "loss"] == completion.loss_nats
@@ -86,7 +86,7 @@ def test_default_experiment_reaches_the_optimum_within_two_minutes(tmp_path):
     assert done.returncode == 0, done.stderr
     last = FINAL.match(done.stdout.splitlines()[-1])
     assert last is not None, done.stdout
-    assert -0.2 < float(last[4]) < 1.0
+    assert 0 < float(last[4]) < 0.2
     # Of one core, so that it is true on two however much else they do.
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 120
     # At most one plain line per five seconds, but for the first and the last.

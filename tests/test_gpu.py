@@ -83,7 +83,7 @@ def test_the_default_experiment_ends_near_its_optimum(cache, tmp_path):
         env=environment(cache) | ON_GPU, capture_output=True, text=True, timeout=300,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    (excess_percent,) = re.findall(r"nats = (\S+) %", done.stdout.splitlines()[-1])
+    (excess_percent,) = re.findall(r"\((\S+) %\)$", done.stdout.splitlines()[-1])
     assert float(excess_percent) < 1
     (record,) = read_environments(RunDirectory(tmp_path / "run").environment_path)
     assert record["devices"][0].startswith("gpu:0 NVIDIA")

@@ -10,27 +10,27 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from simplexity.generative_processes import LossOptimum
+from simplexity.runs import optimum_text
+
 _TRAINING, _VALIDATION, _OPTIMUM = "#9ecae1", "#08519c", "#d94801"
 
 
-def draw_loss_curve(
-    lines: Sequence[dict[str, Any]], optimum_per_position: Float[np.ndarray, " sequence_len"], path: Path
-) -> None:
+def draw_loss_curve(lines: Sequence[dict[str, Any]], optimum: LossOptimum, path: Path) -> None:
     """Draws loss over steps, excess over steps, and, if the run was validated, loss over positions.
 
     Args:
         lines: The logged lines of a run, in order.
-        optimum_per_position: The best possible loss at each position, in nats.
+        optimum: The best possible loss of the validation, or of training without one.
         path: The PNG to write.
     """
     # Not by pyplot, which would choose a backend and keep the figure alive.
     figure = Figure(figsize=(12, 3.6), layout="constrained")
     FigureCanvasAgg(figure)
     loss, excess, positions = figure.subplots(1, 3)
-    optimum_nats = float(optimum_per_position.mean())
-    _draw_loss(loss, lines, optimum_nats)
+    _draw_loss(loss, lines, optimum)
     _draw_excess(excess, lines)
-    _draw_positions(positions, lines, optimum_per_position)
+    _draw_positions(positions, lines, optimum.per_position)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120)
 
@@ -41,10 +41,11 @@ def _series(lines: Sequence[dict[str, Any]], name: str) -> tuple[list[int], list
     return [step for step, _ in points], [value for _, value in points]
 
 
-def _draw_loss(axes: Axes, lines: Sequence[dict[str, Any]], optimum_nats: float) -> None:
+def _draw_loss(axes: Axes, lines: Sequence[dict[str, Any]], optimum: LossOptimum) -> None:
     axes.plot(*_series(lines, "loss"), color=_TRAINING, label="training")
     axes.plot(*_series(lines, "validation_loss"), color=_VALIDATION, marker=".", label="validation")
-    axes.axhline(optimum_nats, color=_OPTIMUM, linestyle="--", label=f"optimum {optimum_nats:.4f}")
+    label = f"optimum {optimum_text(optimum.nats, optimum.error_nats, digits=4)}"
+    axes.axhline(optimum.nats, color=_OPTIMUM, linestyle="--", label=label)
     axes.set(xlabel="step", ylabel="loss (nats per token)", title="Loss")
     axes.legend(frameon=False)
 

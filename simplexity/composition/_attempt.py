@@ -3,12 +3,12 @@
 import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import Any
 
 from omegaconf import DictConfig
 
 from simplexity.cluster import PreemptionGuard
-from simplexity.generative_processes import LossOptimum, loss_optimum
+from simplexity.generative_processes import loss_optimum
 from simplexity.loggers import CompositeLogger, Logger, RunFacts
 from simplexity.runs import (
     EventKind,
@@ -21,7 +21,7 @@ from simplexity.runs import (
     record_environment,
     retry_read,
 )
-from simplexity.training import RunMetrics, TrainResult, TrainState, train
+from simplexity.training import Optima, RunMetrics, TrainResult, TrainState, train
 
 from ._attempt_logger import AttemptLogger
 from ._build import Experiment, build
@@ -34,17 +34,6 @@ from ._outcome import RunResult, describe_final_loss, leave
 from ._weights import with_weights
 
 _log = logging.getLogger("simplexity")
-
-
-class _Optima(NamedTuple):
-    """The best possible losses."""
-
-    training: LossOptimum
-    validation: LossOptimum
-
-    @property
-    def nats(self) -> tuple[float, float]:
-        return self.training.nats, self.validation.nats
 
 
 def attempt(
@@ -104,7 +93,7 @@ def attempt(
                 metrics=RunMetrics(
                     experiment.settings,
                     experiment.optimizer.learning_rate,
-                    lambda: optima.result().nats,
+                    optima.result,
                     elapsed_s=_elapsed_s(lines, int(state.step)),
                 ),
                 validation=programs.validation,
@@ -125,12 +114,13 @@ def attempt(
     return _complete(directory, ledger, result, optima.result())
 
 
-def _optima(experiment: Experiment) -> _Optima:
-    length = experiment.settings.sequence_len
-    training = loss_optimum(experiment.generator, length)
-    if experiment.validation_generator is experiment.generator:
-        return _Optima(training, training)
-    return _Optima(training, loss_optimum(experiment.validation_generator, length))
+def _optima(experiment: Experiment) -> Optima:
+    length, carry_state = experiment.settings.sequence_len, experiment.settings.carry_state
+    training = loss_optimum(experiment.generator, length, carry_state=carry_state)
+    # Validation always begins at the initial state.
+    if experiment.validation_generator is experiment.generator and not carry_state:
+        return Optima(training, training)
+    return Optima(training, loss_optimum(experiment.validation_generator, length))
 
 
 def _elapsed_s(lines: Sequence[dict[str, Any]], step: int) -> float:
@@ -157,19 +147,19 @@ def _facts(experiment: Experiment, state: TrainState) -> RunFacts:
     return RunFacts(settings.num_train_steps, int(state.step), settings.tokens_per_step)
 
 
-def _draw(directory: RunDirectory, optima: _Optima) -> None:
+def _draw(directory: RunDirectory, optima: Optima) -> None:
     # Importing matplotlib takes longer than drawing.
     from simplexity.analysis import draw_loss_curve
 
     lines = read_json_lines(directory.metrics_path)
-    draw_loss_curve(lines, optima.validation.per_position, directory.figures_path / "loss.png")
+    draw_loss_curve(lines, optima.validation, directory.figures_path / "loss.png")
 
 
-def _complete(directory: RunDirectory, ledger: Ledger, result: TrainResult, optima: _Optima) -> RunResult:
+def _complete(directory: RunDirectory, ledger: Ledger, result: TrainResult, optima: Optima) -> RunResult:
     validated = "validation_loss" in result.metrics
     loss = float(result.metrics["validation_loss" if validated else "loss"])  # pyright: ignore[reportArgumentType]
-    optimum = (optima.validation if validated else optima.training).nats
-    directory.mark_complete(result.step, loss, optimum, loss - optimum)
+    optimum = optima.validation if validated else optima.training
+    directory.mark_complete(result.step, loss, optimum.nats, loss - optimum.nats, optimum.error_nats)
     ledger.append(EventKind.COMPLETE, result.step)
-    _log.info("%s", describe_final_loss(loss, optimum, result.metrics.get("validation_kl")))  # pyright: ignore
+    _log.info("%s", describe_final_loss(loss, optimum.nats, optimum.error_nats, validated))
     return RunResult(ExitCode.COMPLETE, loss)

@@ -1,13 +1,14 @@
 """How an attempt at a run ended, and the lines that tell people."""
 
 import logging
+import math
 import os
 import sys
 import time
 from typing import NamedTuple, NoReturn
 
 from simplexity.cluster import PreemptionGuard
-from simplexity.runs import EventKind, ExitCode, Ledger
+from simplexity.runs import EventKind, ExitCode, Ledger, nats_text, optimum_text
 
 _log = logging.getLogger("simplexity")
 
@@ -31,19 +32,22 @@ def leave_process(exit_code: int, guard: PreemptionGuard) -> NoReturn:
     sys.exit(exit_code)
 
 
-def describe_final_loss(loss_nats: float, optimum_nats: float, kl_nats: float | None) -> str:
-    """The program's last line: the loss, the best possible one, and what lies between them.
+def describe_final_loss(loss_nats: float, optimum_nats: float, error_nats: float, validated: bool) -> str:
+    """The program's last line, of at most 80 columns: the loss as a sum of the best possible one and the rest.
 
     Args:
         loss_nats: Of the last validation, or of the last logging window without validation.
         optimum_nats: The best possible one for this config.
-        kl_nats: The excess measured without label noise, if the run was validated.
+        error_nats: What the optimum may be off by.
+        validated: Whether the rest is a KL divergence, or has the noise of sampled tokens.
     """
     excess = loss_nats - optimum_nats
-    # A deterministic process has an optimum of 0, of which nothing is a percentage.
-    percent = f" = {100 * excess / optimum_nats:.2f} %" if optimum_nats > 0 else ""
-    kl = "" if kl_nats is None else f" (KL divergence from the process {kl_nats:.6f} nats)"
-    return f"final loss {loss_nats:.6f} nats, optimum {optimum_nats:.6f}, excess {excess:.6f} nats{percent}{kl}"
+    percent = 100 * excess / optimum_nats if optimum_nats > 0 else math.inf
+    # Nothing is a percentage of a deterministic process's optimum, 0, and a large multiple is none that people read.
+    share = f" ({percent:.2f} %)" if abs(percent) < 1000 else ""
+    name = "KL" if validated else "excess"
+    optimum = optimum_text(optimum_nats, error_nats)
+    return f"final loss {nats_text(loss_nats)} nats = optimum {optimum} + {name} {nats_text(excess)}{share}"
 
 
 def leave(ledger: Ledger, guard: PreemptionGuard, step: int) -> RunResult:

@@ -42,14 +42,16 @@ class ValidationSettings:
 class ValidationMetrics(NamedTuple):
     """Means over all sequences of one validation, in nats where a loss.
 
-    `kl` is the mean divergence from the process's true next-token distribution to the model's: the excess over the
-    optimum, free of label noise.
+    `kl` is the mean divergence from the process's true next-token distribution to the model's. Given what precedes a
+    token, its expected loss is the entropy of its true distribution plus this divergence. The mean of the first over
+    all sequences is known exactly: it is the optimum. So the loss is the optimum plus `kl`, where only `kl` has the
+    noise of the sequences, and none of it the noise of the sampled tokens. `sampled_loss` is the cross entropy of the
+    sampled tokens, which has both.
     """
 
-    loss: float
+    sampled_loss: float
     accuracy: float
     kl: float
-    loss_per_position: Float[np.ndarray, " sequence_len"]
     accuracy_per_position: Float[np.ndarray, " sequence_len"]
     kl_per_position: Float[np.ndarray, " sequence_len"]
 
@@ -85,7 +87,7 @@ class Validation:
                 return None
             total += np.asarray(self._score(model, jax.random.fold_in(self._key, batch)), dtype=np.float64)
         loss, correct, kl = total / self.settings.num_batches
-        return ValidationMetrics(float(loss.mean()), float(correct.mean()), float(kl.mean()), loss, correct, kl)
+        return ValidationMetrics(float(loss.mean()), float(correct.mean()), float(kl.mean()), correct, kl)
 
     def _scores(self, model: PredictiveModel, key: PRNGKeyArray) -> Float[Array, "3 sequence_len"]:
         start_key, sample_key = jax.random.split(key)
@@ -101,6 +103,6 @@ def score_positions(
     targets: Int[Array, "batch sequence_len"],
     truth: Float[Array, "batch sequence_len vocab"],
 ) -> Float[Array, "3 sequence_len"]:
-    """Loss, accuracy and KL divergence at each position, averaged over the batch."""
+    """Sampled loss, accuracy and KL divergence at each position, averaged over the batch."""
     scores = (cross_entropy(logits, targets), accuracy(logits, targets), kl_divergence(truth, logits))
     return jnp.stack([score.mean(axis=0) for score in scores])

@@ -6,7 +6,11 @@ import numpy as np
 from jaxtyping import Float
 
 from ._data_generator import DataGenerator
+from ._generative_process import GenerativeProcess
+from ._matrices import long_run_state
 from ._myopic_entropy import bounded_myopic_entropies
+
+_NEVER_VISITED = 1e-14
 
 
 class LossOptimum(NamedTuple):
@@ -24,8 +28,8 @@ class LossOptimum(NamedTuple):
     """The same for each target; their mean is `nats`."""
 
 
-def loss_optimum(generator: DataGenerator, sequence_len: int) -> LossOptimum:
-    """The best possible loss on rows of `sequence_len` inputs and as many targets, each begun at the initial state.
+def loss_optimum(generator: DataGenerator, sequence_len: int, *, carry_state: bool = False) -> LossOptimum:
+    """The best possible loss on rows of `sequence_len` inputs and as many targets.
 
     A row is `[BOS] + process tokens + [EOS]`, of the length `sequence_len + 1`, and its targets are all tokens but the
     first. Behind BOS every process token is a target; without it the first one is only context. EOS stands where it
@@ -34,6 +38,8 @@ def loss_optimum(generator: DataGenerator, sequence_len: int) -> LossOptimum:
     Args:
         generator: The process and the special tokens.
         sequence_len: The number of targets.
+        carry_state: Whether a row begins where the last one ended, which the model does not know; else each begins at
+            the initial state. The optimum is then that of a row from far within such a sequence of rows.
 
     Raises:
         ValueError: If `sequence_len` is below one.
@@ -41,7 +47,9 @@ def loss_optimum(generator: DataGenerator, sequence_len: int) -> LossOptimum:
     if sequence_len < 1:
         raise ValueError(f"`sequence_len` must be at least 1, got {sequence_len}")
     has_bos, has_eos = generator.bos_token is not None, generator.eos_token is not None
-    entropies = bounded_myopic_entropies(generator.process, sequence_len + 1 - has_bos - has_eos)
+    num_drawn = sequence_len + 1 - has_bos - has_eos
+    start = _carried_state(generator.process, num_drawn) if carry_state else None
+    entropies = bounded_myopic_entropies(generator.process, num_drawn, state=start)
     costs = entropies.values if has_bos else entropies.values[1:]
     per_position = np.append(costs, 0.0) if has_eos else costs
     return LossOptimum(
@@ -49,3 +57,15 @@ def loss_optimum(generator: DataGenerator, sequence_len: int) -> LossOptimum:
         error_nats=entropies.total_error / sequence_len,
         per_position=per_position,
     )
+
+
+def _carried_state(process: GenerativeProcess, num_drawn: int) -> Float[np.ndarray, " num_states"]:
+    """The state in which a row begins, on average over all rows that continue each other.
+
+    That is the stationary state, but for a process whose period has a common divisor with a row's length: there the
+    rows begin at some of its phases only.
+    """
+    summed = process.transition_matrices.sum(axis=0)
+    state = long_run_state(np.linalg.matrix_power(summed, num_drawn), process.initial_state)
+    # Rounding leaves 1e-17 of either sign where a state is never visited.
+    return np.where(np.abs(state) < _NEVER_VISITED, 0.0, state)

@@ -3,6 +3,8 @@
 import datetime
 from collections import deque
 
+from simplexity.runs import optimum_text
+
 from ._logger import Metrics, RunFacts
 
 _RATE_WINDOW_S = 20.0
@@ -59,8 +61,11 @@ class ProgressReport:
         """`step 1,200/20,000 | loss 0.57120 | optimum 0.56310 | 1,532 steps/s | 98.0k tokens/s | 0:00:12 left`."""
         facts = self.facts
         parts = [f"step {self.step:,}/{facts.num_train_steps:,}"]
-        losses = {"loss": "loss", "validation_loss": "validation", "optimum": "optimum"}
+        losses = {"loss": "loss", "validation_loss": "validation"}
         parts += [f"{word} {self._metrics[name]:.5f}" for name, word in losses.items() if name in self._metrics]
+        optimum, error = self._metrics.get("optimum"), self._metrics.get("optimum_error", 0.0)
+        if isinstance(optimum, float) and isinstance(error, float):
+            parts.append(f"optimum {optimum_text(optimum, error)}")
         rate = self._rate.per_second()
         if rate is not None and rate > 0:
             left = datetime.timedelta(seconds=round((facts.num_train_steps - self.step) / rate))

@@ -27,6 +27,8 @@ from ._ledger import Ledger as Ledger
 from ._ledger import read_ledger as read_ledger
 from ._lock import RunLock as RunLock
 from ._lock_files import read_holder as read_holder
+from ._nats import nats_text as nats_text
+from ._nats import optimum_text as optimum_text
 from ._owner import Liveness as Liveness
 from ._owner import Owner as Owner
 from ._owner import liveness as liveness

@@ -17,6 +17,7 @@ class Completion(NamedTuple):
         optimum_nats: The best possible loss; None if it is not known.
         excess_nats: Loss minus optimum; None if that is not known.
         time: Unix time.
+        optimum_error_nats: What the optimum may be off by; None if that is not known, as of runs of earlier versions.
     """
 
     step: int
@@ -24,6 +25,7 @@ class Completion(NamedTuple):
     optimum_nats: float | None
     excess_nats: float | None
     time: float
+    optimum_error_nats: float | None = None
 
 
 @dataclass(frozen=True)
@@ -92,10 +94,15 @@ class RunDirectory:
         return self.path / "lock"
 
     def mark_complete(
-        self, step: int, loss_nats: float, optimum_nats: float | None = None, excess_nats: float | None = None
+        self,
+        step: int,
+        loss_nats: float,
+        optimum_nats: float | None = None,
+        excess_nats: float | None = None,
+        optimum_error_nats: float | None = None,
     ) -> Completion:
         """Writes COMPLETE: from now on a start of this run does nothing."""
-        completion = Completion(step, loss_nats, optimum_nats, excess_nats, round(time.time(), 3))
+        completion = Completion(step, loss_nats, optimum_nats, excess_nats, round(time.time(), 3), optimum_error_nats)
         write_durably(self.complete_path, json.dumps(completion._asdict()) + "\n")
         return completion
 

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from simplexity.runs import optimum_text
+
 from ._directory import SweepDirectory
 from ._run_status import RunState, RunStatus
 from ._sweep_status import SweepStatus
@@ -79,7 +81,7 @@ def results_text(rows: Sequence[dict[str, Cell]], *, width: int | None = None) -
         if name in ("run", "state", "loss", "optimum", "excess", "reason") or _is_override(rows, name)
     ]
     shown = [name for name in varied if name != "reason" or any(row["reason"] for row in rows)]
-    cells = [[_text(row[name]) for name in shown] for row in rows]
+    cells = [[_optimum(row) if name == "optimum" else _text(row[name]) for name in shown] for row in rows]
     ends = [_last_part(name) for name in shown]
     short = [name if width is None or ends.count(end) > 1 else end for name, end in zip(shown, ends, strict=True)]
     return "\n".join(table(short, cells, width, flexible=len(shown) - 1))
@@ -91,8 +93,11 @@ def _row(sweep: SweepDirectory, status: RunStatus, overrides: dict[str, str | No
     logged: dict[str, Any] = next(iter(last_records(directory.metrics_path, 1)), {})
     row: dict[str, Cell] = {"run": status.run.index, "state": status.state.value, **overrides, "step": status.step}
     row |= {"loss": status.loss_nats, "optimum": logged.get("optimum"), "excess": status.excess_nats}
+    error: Cell = logged.get("optimum_error")
     if completion is not None:
-        row["optimum"] = completion.optimum_nats
+        row["optimum"], error = completion.optimum_nats, completion.optimum_error_nats
+    if error is not None:
+        row["optimum_error"] = error
     # A training loss stands for itself beside a validation's.
     renamed = {
         f"training_{name}" if name in row else name: value for name, value in logged.items() if name not in _NO_RESULTS
@@ -126,6 +131,13 @@ def _order(value: Cell) -> tuple[int, float, str] | None:
     except ValueError:
         return (1, 0.0, str(value))
     return None if math.isnan(number) else (0, number, "")
+
+
+def _optimum(row: dict[str, Cell]) -> str:
+    optimum, error = row["optimum"], row.get("optimum_error")
+    if not isinstance(optimum, int | float):
+        return ""
+    return optimum_text(optimum, error if isinstance(error, int | float) else None)
 
 
 def _text(value: Cell) -> str:

@@ -6,6 +6,7 @@ from ._cpu_devices import share_among_cpu_devices as share_among_cpu_devices
 from ._data_parallel import DataParallel as DataParallel
 from ._loop import TrainResult as TrainResult
 from ._loop import train as train
+from ._metrics import Optima as Optima
 from ._metrics import RunMetrics as RunMetrics
 from ._optimizer import make_optimizer as make_optimizer
 from ._protocols import Checkpointer as Checkpointer

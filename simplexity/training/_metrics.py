@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -11,10 +12,18 @@ import optax
 from jaxtyping import Array, Float
 
 from simplexity.evaluation import ValidationMetrics
+from simplexity.generative_processes import LossOptimum
 
 from ._protocols import Metrics
 from ._settings import TrainingSettings
 from ._state import TrainState
+
+
+class Optima(NamedTuple):
+    """The best possible losses of a run."""
+
+    training: LossOptimum
+    validation: LossOptimum
 
 
 class RunMetrics:
@@ -23,7 +32,7 @@ class RunMetrics:
     Args:
         settings: Tokens per step.
         learning_rate: The learning rate at each step.
-        optima_nats: Gives the best possible training and validation loss; first asked when the first line is due.
+        optima: Gives the best possible training and validation loss; first asked when the first line is due.
         elapsed_s: Seconds that earlier attempts at this run had spent when its last line was logged.
         clock: Seconds that never run backwards.
     """
@@ -32,13 +41,13 @@ class RunMetrics:
         self,
         settings: TrainingSettings,
         learning_rate: Callable[[int], float],
-        optima_nats: Callable[[], tuple[float, float]],
+        optima: Callable[[], Optima],
         elapsed_s: float,
         clock: Callable[[], float] = time.monotonic,
     ):
         self._tokens_per_step = settings.tokens_per_step
         self._learning_rate = learning_rate
-        self._optima_nats = optima_nats
+        self._optima = optima
         self._clock = clock
         self._started_s = clock() - elapsed_s
 
@@ -46,20 +55,22 @@ class RunMetrics:
         """The metrics after `state.step` steps, and the validation's if there was one.
 
         Loss and accuracy are means over the state's window, the gradient's and update's norms those of its last step.
-        Losses, the optimum and excesses are in nats per token, `time_s` is seconds since the run began, less those
-        in which it waited to be resumed, and `timestamp` is Unix time.
+        Losses, the optimum and excesses are in nats per token. The validation's loss is its optimum plus its KL
+        divergence (`ValidationMetrics`). `time_s` is seconds since the run began, less those in which it waited to be
+        resumed, and `timestamp` is Unix time.
         """
         window, step = state.window, int(state.step)
         num_steps = int(window.num_steps)
         loss = float(window.loss) / num_steps
         parameter_norm, distance = _norms(state)
-        optimum, validation_optimum = self._optima_nats()
+        optima = self._optima()
         line = {
             "loss": loss,
             "accuracy": float(window.accuracy) / num_steps,
             "perplexity": math.exp(min(loss, 700.0)),  # exp(710) is past the largest double
-            "optimum": optimum,
-            "excess": loss - optimum,
+            "optimum": optima.training.nats,
+            "optimum_error": optima.training.error_nats,
+            "excess": loss - optima.training.nats,
             # The rate that the last update used; steps count from 0.
             "learning_rate": float(self._learning_rate(step - 1)),
             "gradient_norm": float(window.gradient_norm),
@@ -69,12 +80,13 @@ class RunMetrics:
             "tokens_seen": step * self._tokens_per_step,
         }
         if validation is not None:
+            loss_per_position = optima.validation.per_position + validation.kl_per_position
             line |= {
-                "validation_loss": validation.loss,
+                "validation_loss": optima.validation.nats + validation.kl,
+                "validation_sampled_loss": validation.sampled_loss,
                 "validation_accuracy": validation.accuracy,
                 "validation_kl": validation.kl,
-                "validation_excess": validation.loss - validation_optimum,
-                "validation_loss_per_position": validation.loss_per_position.tolist(),
+                "validation_loss_per_position": loss_per_position.tolist(),
                 "validation_accuracy_per_position": validation.accuracy_per_position.tolist(),
                 "validation_kl_per_position": validation.kl_per_position.tolist(),
             }

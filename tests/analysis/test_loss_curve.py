@@ -3,8 +3,9 @@ import pytest
 from matplotlib.image import imread
 
 from simplexity.analysis import draw_loss_curve
+from simplexity.generative_processes import LossOptimum
 
-OPTIMUM = np.array([0.9, 0.8, 0.79])
+OPTIMUM = LossOptimum(0.83, 0.001, np.array([0.9, 0.8, 0.79]))
 TRAINED = [{"step": step, "loss": 0.83 + 1 / step, "excess": 1 / step} for step in range(10, 100, 10)]
 VALIDATED = [line | {"validation_loss": line["loss"], "validation_kl": 0.01} for line in TRAINED]
 BY_POSITION = [*VALIDATED[:-1], VALIDATED[-1] | {"validation_loss_per_position": [1.0, 0.9, None]}]

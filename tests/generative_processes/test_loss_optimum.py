@@ -57,6 +57,33 @@ def test_the_default_experiment_s_optimum_is_known_to_a_millionth():
     assert optimum.per_position[-1] == pytest.approx(entropy_rate(gp.mess3(0.05, 0.85)).value, abs=1e-5)
 
 
+# A period of three, known at the start of each sequence; and a start that is forgotten within a few tokens.
+PERIODIC = HMM(gp.zero_one_random(0.3).transition_matrices, np.array([1.0, 0.0, 0.0]))
+FORGETFUL = HMM(gp.mess3(0.2, 0.8).transition_matrices, np.array([1.0, 0.0, 0.0]))
+
+
+@pytest.mark.parametrize("process", [PERIODIC, FORGETFUL, gp.tom_quantum(1.0, 3.0)])
+@pytest.mark.parametrize(("sequence_len", "eos"), [(4, None), (5, None), (5, "auto")])
+def test_rows_that_continue_each_other(process, sequence_len, eos):
+    generator = DataGenerator(process, None, eos)
+    num_drawn = generator.num_drawn(sequence_len)
+    summed = process.transition_matrices.sum(axis=0)
+    # The mean over the first row, the one after it and so on, of the words in a row.
+    state, states = process.initial_state, []
+    for _ in range(3000):
+        states.append(state)
+        state = state @ np.linalg.matrix_power(summed, num_drawn)
+    entropies = oracles.myopic_entropies(
+        process.transition_matrices, np.mean(states[1500:], axis=0), process.normalizer, num_drawn
+    )[1:]
+    optimum = loss_optimum(generator, sequence_len, carry_state=True)
+    assert optimum.nats == pytest.approx(entropies.sum() / sequence_len, abs=1e-9)
+    if process is PERIODIC:
+        # Rows of six tokens all begin at the same phase.
+        begun_at_the_start = loss_optimum(generator, sequence_len).nats
+        assert (optimum.nats > begun_at_the_start + 0.01) == (num_drawn != 6)
+
+
 def test_a_single_target():
     assert loss_optimum(DataGenerator(gp.coin(0.5), None, None), 1).nats == pytest.approx(np.log(2))
     assert loss_optimum(DataGenerator(gp.coin(0.5), "auto", "auto"), 1).nats == 0

@@ -35,6 +35,12 @@ def test_line_says_how_far_how_good_how_fast_how_long():
     )
 
 
+def test_an_optimum_that_is_not_exact_says_so():
+    report = ProgressReport(RunFacts(num_train_steps=10, start_step=0, tokens_per_step=1))
+    report.log(5, {"loss": 1.4, "optimum": 1.29695, "optimum_error": 5.3e-5})
+    assert report.line() == "step 5/10 | loss 1.40000 | optimum 1.29695 ± 0.00006"
+
+
 @pytest.mark.parametrize(
     ("rate", "tokens_per_step", "words"),
     [

@@ -64,7 +64,7 @@ def test_completion_is_read_back_and_taken_back(tmp_path):
     run = RunDirectory.create(tmp_path)
     assert run.read_completion() is None
     before = time.time()
-    completion = run.mark_complete(1000, 0.51, 0.5, 0.01)
+    completion = run.mark_complete(1000, 0.51, 0.5, 0.01, optimum_error_nats=1e-5)
     assert completion[:4] == (1000, 0.51, 0.5, 0.01)
     assert before - 1 <= completion.time <= time.time() + 1
     assert run.read_completion() == completion
@@ -73,6 +73,14 @@ def test_completion_is_read_back_and_taken_back(tmp_path):
     run.unmark_complete()
     assert run.read_completion() is None
     run.unmark_complete()
+
+
+def test_a_completion_without_the_optimum_s_error_is_of_an_earlier_version(tmp_path):
+    run = RunDirectory.create(tmp_path)
+    run.complete_path.write_text('{"step": 5, "loss_nats": 0.6, "optimum_nats": 0.5, "excess_nats": 0.1, "time": 7.0}')
+    completion = run.read_completion()
+    assert completion is not None
+    assert completion.optimum_error_nats is None
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"step": 3}', "17"])

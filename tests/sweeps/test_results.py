@@ -26,6 +26,20 @@ def test_the_table_shows_what_varies(rows):
     assert "the loss is not finite" in lines[2]
 
 
+def test_an_optimum_s_error_stands_beside_it(make_sweep):
+    sweep = make_sweep({"steps": 2}, {"steps": 2}, {"steps": 2})
+    exact, estimated, _ = (sweep.run_directory(run) for run in sweep.read_manifest().runs)
+    for directory in (exact, estimated):
+        directory.path.mkdir(parents=True, exist_ok=True)
+    exact.mark_complete(2, 1.3, 1.2, 0.1, 1e-7)
+    estimated.mark_complete(2, 1.3, 1.2, 0.1, 5.3e-5)
+    rows = results_rows(sweep, read_status(sweep))
+    assert [row["optimum_error"] for row in rows] == [1e-7, 5.3e-5, None]
+    table = results_text(rows)
+    assert " 1.20000 ± 0.00006 " in table
+    assert table.count("±") == 1
+
+
 @pytest.mark.parametrize(
     ("key", "descending", "expected"),
     [("loss", False, [2, 0, 1]), ("seed", True, [2, 1, 0]), ("optimum", True, [0, 2, 1]), ("state", False, [0, 2, 1])],

@@ -4,14 +4,18 @@ from contextlib import nullcontext
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from simplexity.evaluation import Validation, ValidationSettings
-from simplexity.training import RunMetrics, run_keys, train
+from simplexity.generative_processes import LossOptimum
+from simplexity.training import Optima, RunMetrics, run_keys, train
 
 from .conftest import make_run
 
 VALIDATION = ValidationSettings(every=20, batch_size=4, num_batches=2)
+# The run's sequences have six targets.
+OPTIMA = Optima(LossOptimum(0.8, 1e-4, np.full(6, 0.8)), LossOptimum(0.75, 0.0, np.full(6, 0.75)))
 WALL_CLOCK = ("time_s", "timestamp")
 
 
@@ -67,7 +71,7 @@ def validation(run):
 
 
 def go(run, validation, recorder, state=None):
-    metrics = RunMetrics(run.settings, lambda step: 0.01, lambda: (0.8, 0.8), elapsed_s=0.0)
+    metrics = RunMetrics(run.settings, lambda step: 0.01, lambda: OPTIMA, elapsed_s=0.0)
     return train(
         run.fresh() if state is None else state,
         run.advance,
@@ -90,7 +94,12 @@ def test_lines_validations_and_saves_come_at_their_steps(run, validation):
     assert [step for step, line in recorder.lines.items() if "validation_loss" in line] == [20, 40]
     assert list(recorder.saved) == [15, 30, 40]
     assert recorder.lines[40]["tokens_seen"] == 40 * run.settings.tokens_per_step
-    assert recorder.lines[40]["excess"] == pytest.approx(recorder.lines[40]["loss"] - 0.8)
+    last = recorder.lines[40]
+    assert last["excess"] == pytest.approx(last["loss"] - 0.8)
+    assert last["optimum_error"] == 1e-4
+    assert last["validation_loss"] == pytest.approx(OPTIMA.validation.nats + last["validation_kl"])
+    assert last["validation_loss"] == pytest.approx(np.mean(last["validation_loss_per_position"]))
+    assert last["validation_sampled_loss"] != last["validation_loss"]
 
 
 @pytest.mark.parametrize("stop_after", [1, 10, 13, 20, 39, 40])
