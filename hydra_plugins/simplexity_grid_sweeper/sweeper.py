@@ -51,8 +51,11 @@ class GridSweeper(Sweeper):
         parser = OverridesParser.create(config_loader=self._loader)
         overrides = parser.parse_overrides([*lines, *arguments])
         returns: list[JobReturn] = []
+        launched = 0
         for batch in BasicSweeper.split_arguments(overrides, self._max_batch_size):
-            returns += self._launcher.launch(batch, initial_job_idx=len(returns))
+            # A launcher that does not wait returns nothing.
+            returns += self._launcher.launch(batch, initial_job_idx=launched)
+            launched += len(batch)
         failed: Any = next((one for one in returns if one.status == JobStatus.FAILED), None)
         if failed is not None:
             _ = failed.return_value  # raises

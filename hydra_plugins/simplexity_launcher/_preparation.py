@@ -8,7 +8,6 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -164,13 +163,6 @@ def _write_sweep(
         list(writers.map(lambda one: _write(sweep.run_directory(one.run), one.files), new))
     sweep.write_manifest(manifest)
     return manifest
-
-
-def discard_if_empty(sweep_path: Path) -> None:
-    """Removes the folder that was made for a sweep that writes nothing, and those of its date and the like."""
-    with suppress(OSError):
-        for folder in (sweep_path, *sweep_path.parents[:2]):
-            folder.rmdir()
 
 
 def _extended(manifest: Manifest, runs: Sequence[SweepRun]) -> Manifest:

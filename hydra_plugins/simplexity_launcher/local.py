@@ -37,17 +37,11 @@ class LocalLauncher(Launcher):
             ConfigError: If a number is less than 1.
         """
         # Hydra imports this module at every start to find its plugins: what it needs for a sweep comes with the sweep.
-        from simplexity.composition import ConfigError, blaming
+        from simplexity.composition import blaming
         from simplexity.sweeps import LocalLaunch
 
-        from ._preparation import discard_if_empty
-
-        try:
-            with blaming("hydra.launcher"):
-                self._launch = LocalLaunch(max_parallel=self._max_parallel, cores_per_run=self._cores_per_run)
-        except ConfigError:
-            discard_if_empty(Path(config.hydra.sweep.dir).absolute())
-            raise
+        with blaming("hydra.launcher"):
+            self._launch = LocalLaunch(max_parallel=self._max_parallel, cores_per_run=self._cores_per_run)
         self._config = config
         self._loader: ConfigLoaderImpl = hydra_context.config_loader  # pyright: ignore[reportAttributeAccessIssue]
 
@@ -66,21 +60,16 @@ class LocalLauncher(Launcher):
             SystemExit: If this process was asked to stop; the runs have saved.
         """
         from simplexity.cluster import PreemptionGuard
-        from simplexity.composition import ConfigError
         from simplexity.runs import ExitCode
         from simplexity.sweeps import RunState, SweepDirectory, conclude, display_path, drive
 
-        from ._preparation import discard_if_empty, prepare, register
+        from ._preparation import prepare, register
         from ._returns import job_returns
 
         sweep = SweepDirectory(Path(self._config.hydra.sweep.dir).absolute())
         path = display_path(sweep.path)
         with PreemptionGuard(resume_command=f"simplexity retry {shlex.quote(path)}") as guard:
-            try:
-                prepared = prepare(self._loader, self._config, job_overrides, initial_job_idx, guard.requested)
-            except (ConfigError, SystemExit):
-                discard_if_empty(sweep.path)
-                raise
+            prepared = prepare(self._loader, self._config, job_overrides, initial_job_idx, guard.requested)
             with sweep.lock():
                 manifest = register(sweep, self._config, self._launch, prepared)
                 _log.info("%d runs in %s; elsewhere: simplexity status %s", len(prepared), path, shlex.quote(path))

@@ -52,30 +52,25 @@ class SlurmLauncher(Launcher):
         from simplexity.sweeps import SlurmLaunch, require_slurm, worker_command
 
         from ._cluster import checked_image_digest, cluster_profile
-        from ._preparation import discard_if_empty
 
         self._config = config
         self._loader: ConfigLoaderImpl = hydra_context.config_loader  # pyright: ignore[reportAttributeAccessIssue]
         self._sweep_path = Path(config.hydra.sweep.dir).absolute()
-        try:
-            if self._searches() and not self._wait:
-                message = "must be true for a search, which goes on from the losses of each batch"
-                raise ConfigError([Problem("hydra.launcher.wait", message)])
-            if not self._dry_run:
-                require_slurm()
-            profile = cluster_profile(self._cluster, self._timeout_min)
-            with blaming("hydra.launcher"):
-                self._launch = SlurmLaunch(
-                    job_name=self._name,
-                    profile=profile,
-                    array_parallelism=self._array_parallelism,
-                    image_digest=checked_image_digest(profile),
-                )
-            with blaming("hydra.sweep.dir"):
-                worker_command(profile, Path(config.hydra.runtime.cwd), self._sweep_path)
-        except BaseException:
-            discard_if_empty(self._sweep_path)
-            raise
+        if self._searches() and not self._wait:
+            message = "must be true for a search, which goes on from the losses of each batch"
+            raise ConfigError([Problem("hydra.launcher.wait", message)])
+        if not self._dry_run:
+            require_slurm()
+        profile = cluster_profile(self._cluster, self._timeout_min)
+        with blaming("hydra.launcher"):
+            self._launch = SlurmLaunch(
+                job_name=self._name,
+                profile=profile,
+                array_parallelism=self._array_parallelism,
+                image_digest=checked_image_digest(profile),
+            )
+        with blaming("hydra.sweep.dir"):
+            worker_command(profile, Path(config.hydra.runtime.cwd), self._sweep_path)
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Submits a batch, and follows it if it is to wait.
@@ -93,26 +88,19 @@ class SlurmLauncher(Launcher):
             SystemExit: After a dry run, and if somebody has left the sweep to itself.
         """
         from simplexity.cluster import PreemptionGuard
-        from simplexity.composition import ConfigError
         from simplexity.sweeps import SweepDirectory
 
-        from ._preparation import discard_if_empty, prepare, register
+        from ._preparation import prepare, register
         from ._submission import become_watcher, follow, show, submit_batch
 
         sweep = SweepDirectory(self._sweep_path)
         # Ctrl-C between the first and the last sbatch would leave jobs that no file tells of.
         with PreemptionGuard() as guard:
-            try:
-                processes = self._launch.profile.nodes * self._launch.profile.tasks_per_node
-                prepared = prepare(
-                    self._loader, self._config, job_overrides, initial_job_idx, guard.requested, processes
-                )
-                if self._dry_run:
-                    show(sweep, self._config, self._launch, prepared)
-                    raise SystemExit(0)
-            except (ConfigError, SystemExit):
-                discard_if_empty(sweep.path)
-                raise
+            processes = self._launch.profile.nodes * self._launch.profile.tasks_per_node
+            prepared = prepare(self._loader, self._config, job_overrides, initial_job_idx, guard.requested, processes)
+            if self._dry_run:
+                show(sweep, self._config, self._launch, prepared)
+                raise SystemExit(0)
             with sweep.lock():
                 manifest = register(sweep, self._config, self._launch, prepared)
                 submit_batch(sweep, manifest, prepared)

@@ -28,6 +28,7 @@ from ._outcome import leave_process
 from ._overrides import rewrite
 from ._problems import ConfigError, Problem, say_error
 from ._processes import in_all_tasks
+from ._start import remove_empty_folders
 
 _FULL_ERROR = "HYDRA_FULL_ERROR"
 _EXPECTED = (ConfigError, RuntimeError, OSError)
@@ -80,6 +81,8 @@ def run(config_name: str, arguments: Sequence[str], guard: PreemptionGuard) -> i
         return _report(_diagnosis(error, parsed.config_name or config_name, parsed), full_errors)
     except Exception as error:
         return _report(error, full_errors)
+    finally:
+        remove_empty_folders()
     return 0
 
 

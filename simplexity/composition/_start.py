@@ -7,6 +7,7 @@ become warnings; leaving the process from one does leave it.
 import itertools
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
@@ -21,6 +22,8 @@ from ._frozen import load_frozen, refuse_changes
 from ._overrides import rewrite_keys
 from ._problems import ConfigError, Problem, say_error
 from ._sweep_check import check_sweep
+
+_made_folders: list[Path] = []
 
 
 class StartCheck(Callback):
@@ -71,6 +74,13 @@ def refuse(error: Exception, code: ExitCode = ExitCode.BAD_CONFIG) -> NoReturn:
     raise SystemExit(code)
 
 
+def remove_empty_folders() -> None:
+    """Removes the folders that this command made and wrote nothing into. Empty folders that were there before stay."""
+    while _made_folders:
+        with suppress(OSError):
+            _made_folders.pop().rmdir()
+
+
 def _raise(problems: Sequence[Problem]) -> None:
     if problems:
         raise ConfigError(problems)
@@ -91,7 +101,8 @@ def _run_directory(config: DictConfig, kind: Literal["run", "sweep"]) -> Path:
     """
     section = config.hydra[kind]
     template = OmegaConf.to_container(section, resolve=False)["dir"]  # pyright: ignore
-    directory = Path(section.dir)
+    directory = Path(section.dir).absolute()
+    _made_folders.extend(folder for folder in reversed([directory, *directory.parents]) if not folder.exists())
     try:
         if "${now:" in str(template):
             directory = _make_new(directory)
@@ -107,5 +118,6 @@ def _make_new(wanted: Path) -> Path:
             directory.mkdir(parents=True)
         except FileExistsError:
             continue
+        _made_folders.append(directory)
         return directory
     raise AssertionError("an endless count ended")

@@ -123,6 +123,15 @@ def test_nothing_starts_and_nothing_is_written_with_a_mistake(start, tmp_path, c
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("mistake", ["training.batch_size=0", "predictive_model.instance.num_layers=0"])
+def test_an_empty_folder_of_the_users_own_survives_a_mistake(start, tmp_path, monkeypatch, mistake):
+    (tmp_path / "mine/inner").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "mine/inner")
+    for folder in (".", "new/sub"):
+        assert start("seed=1,2", mistake, f"hydra.sweep.dir={folder}") == 2
+    assert list((tmp_path / "mine").rglob("*")) == [tmp_path / "mine/inner"]
+
+
 def test_the_same_command_in_the_same_folder_goes_on(start, tmp_path, capfd):
     assert start("seed=1,2", "hydra.sweep.dir=here") == 0
     frozen = tmp_path / "here/0/config.yaml"

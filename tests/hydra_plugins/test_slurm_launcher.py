@@ -6,9 +6,10 @@ import sys
 
 import pytest
 
+from simplexity import sweeps
 from simplexity.cluster import PreemptionGuard
 from simplexity.composition._entrypoint import run
-from simplexity.sweeps import _slurm_submission
+from simplexity.sweeps import SweepDirectory, _slurm_submission
 from tests.images import sif_header
 
 
@@ -46,6 +47,20 @@ def test_a_dry_run_of_a_large_sweep_has_several_arrays(start, capfd):
     assert "#SBATCH --array=0-1000%5\n" in shown
     assert "#SBATCH --array=0-1%5\n" in shown
     assert "INDEX=$((1001 + SLURM_ARRAY_TASK_ID))" in shown
+
+
+def test_batches_that_nobody_waits_for_are_numbered_on(start, tmp_path, monkeypatch):
+    from hydra_plugins.simplexity_launcher import _submission
+
+    batches = []
+    monkeypatch.setattr(sweeps, "require_slurm", lambda: None)
+    monkeypatch.setattr(
+        _submission, "submit_runs", lambda sweep, manifest, indices: batches.append(indices) or [str(len(batches))]
+    )
+    arguments = ("hydra.launcher.wait=false", "hydra.sweeper.max_batch_size=2", "hydra.sweep.dir=here")
+    assert start("cluster=dev", "seed=0,1,2,3,4", *arguments) == 0
+    assert batches == [[0, 1], [2, 3], [4]]
+    assert len(SweepDirectory.open(tmp_path / "here").read_manifest().runs) == 5
 
 
 def test_without_sbatch_one_line_says_what_to_do(start, tmp_path, capfd):
