@@ -16,6 +16,7 @@ from simplexity.composition import (
     in_all_tasks,
     leave_process,
     load_frozen,
+    restore_surroundings,
     say_error,
 )
 from simplexity.runs import ExitCode
@@ -40,6 +41,11 @@ def resume(run_dir: Path, guard: PreemptionGuard, log_name: str | None) -> NoRet
 
 def run_frozen(run_dir: Path, guard: PreemptionGuard, log_name: str | None) -> int:
     """The same without ending the process; returns the exit code. JAX must not have been used in it."""
+    try:
+        restore_surroundings(run_dir)
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return ExitCode.BAD_CONFIG
     settle_accelerator()
     return in_all_tasks(lambda: _exit_code(run_dir, guard, log_name), guard)
 

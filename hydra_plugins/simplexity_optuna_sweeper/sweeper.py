@@ -2,6 +2,7 @@
 
 import logging
 import math
+import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -10,30 +11,32 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
+from hydra.errors import HydraException
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 if TYPE_CHECKING:
-    from optuna import Study
-    from optuna.storages import BaseStorage
-    from optuna.trial import Trial
+    pass
 
 _log = logging.getLogger(__name__)
 RESULTS_NAME = "optimization_results.yaml"
+# Under which a trial keeps its `TrialFacts`.
+FACTS_KEY = "simplexity"
 
 
 class OptunaSweeper(Sweeper):
     """Searches with Optuna's tree-structured Parzen estimator.
 
     Args:
-        n_trials: Runs in all.
+        n_trials: Trials in this folder, in all. One whose config was run before takes the loss of that run.
         n_jobs: Runs that the launcher is given at a time. More of them use more machines and know less of each other.
         direction: Whether the final loss is minimized or maximized.
         seed: Seed of the search; None for a different one each time.
         storage: Where the study is kept: None for memory, a file for Optuna's journal, or a URL of a database.
-        study_name: Name of the study; a stored one goes on.
+        study_name: Name of the study; a stored one goes on, with what every search of it has found.
         params: Keys and what to search over, in Hydra's sweep syntax; a null takes its key out of the search.
 
     Raises:
@@ -83,28 +86,35 @@ class OptunaSweeper(Sweeper):
             What the results file holds.
 
         Raises:
-            ValueError: If there is nothing to search over, or a sweep has no counterpart in Optuna.
-            RuntimeError: If every run failed.
+            ConfigError: If there is nothing to search over, a sweep has no counterpart in Optuna, or the storage holds
+                another study.
+            RuntimeError: If every run failed, or another search has the folder.
         """
         # Optuna takes most of a second to import, and Hydra imports this module at every start to find its plugins.
+        from simplexity.composition import ConfigError, Problem
+        from simplexity.runs import RunLock
+
         from ._search_space import search_space
+        from ._study import LOCK_NAME, close_dead_trials, open_study
 
         overrides = self._overrides(arguments)
-        space = search_space(overrides)
+        try:
+            space = search_space(overrides)
+        except ValueError as error:
+            raise ConfigError([Problem("hydra.sweeper.params", str(error))]) from error
         if not space:
-            raise ValueError("`hydra.sweeper.params`: there is nothing to search over; give a key=interval(low, high)")
-        fixed = [str(override.input_line) for override in overrides if not override.is_sweep_override()]
-        sweep_dir = Path(self._config.hydra.sweep.dir)
-        sweep_dir.mkdir(parents=True, exist_ok=True)
-        OmegaConf.save(self._config, sweep_dir / "multirun.yaml")
-        study = self._make_study()
-        runs: dict[int, int] = {}
-        while len(runs) < self._n_trials:
-            trials = [study.ask(space) for _ in range(min(self._n_jobs, self._n_trials - len(runs)))]
-            first = len(runs)
-            self._run(study, trials, fixed, first)
-            runs |= {trial.number: first + index for index, trial in enumerate(trials)}
-        return self._report(study, runs, sweep_dir)
+            message = "there is nothing to search over; give a key=interval(low, high)"
+            raise ConfigError([Problem("hydra.sweeper.params", message)])
+        self._space = space
+        self._fixed = [str(override.input_line) for override in overrides if not override.is_sweep_override()]
+        self._folder = Path(self._config.hydra.sweep.dir).absolute()
+        self._study = open_study(self._storage, self._study_name, self._direction, self._seed, space)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with RunLock(self._folder / LOCK_NAME):
+            OmegaConf.save(self._config, self._folder / "multirun.yaml")
+            close_dead_trials(self._study, self._folder)
+            self._search()
+        return self._report()
 
     def _overrides(self, arguments: Sequence[str]) -> list[Override]:
         parser = OverridesParser.create(config_loader=self._config_loader)
@@ -112,67 +122,108 @@ class OptunaSweeper(Sweeper):
         latest = {override.get_key_element(): override for override in parser.parse_overrides([*lines, *arguments])}
         return list(latest.values())
 
-    def _make_study(self) -> "Study":
-        import optuna
-
-        # Its messages name trials, not runs; ours say what matters.
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
-        return optuna.create_study(
-            storage=_storage(self._storage),
-            sampler=optuna.samplers.TPESampler(seed=self._seed),
-            study_name=self._study_name,
-            direction=self._direction,
-            load_if_exists=self._study_name is not None,
-        )
-
-    def _run(self, study: "Study", trials: Sequence["Trial"], fixed: Sequence[str], first: int) -> None:
-        """Launches one batch and tells the study what came of it."""
+    def _search(self) -> None:
+        """Continues the trials that an earlier search in this folder has left, and then proposes new ones."""
         from optuna.trial import TrialState
 
+        from ._study import trials_of
+
+        trials = [trial for trial in trials_of(self._study, self._folder) if trial.state == TrialState.RUNNING]
+        while trials or (missing := self._n_trials - len(trials_of(self._study, self._folder))) > 0:
+            self._run(trials or self._propose(min(self._n_jobs, missing)))
+            trials = []
+
+    def _propose(self, size: int) -> "list[FrozenTrial]":
+        """New trials, with a run for each config that no earlier one has: an equal run would have the same loss."""
+        from ._study import TrialFacts, facts_of, known_loss, trials_of
+
+        runs = [facts_of(trial).run for trial in trials_of(self._study, self._folder)]
+        next_run = max((run for run in runs if run is not None), default=-1) + 1
+        numbers: list[int] = []
+        planned: set[str | None] = set()
+        for _ in range(size):
+            trial = self._study.ask(self._space)
+            config = self._config_hash(trial.params)
+            repeats = config is not None and (config in planned or known_loss(self._study, config) is not None)
+            facts = TrialFacts(str(self._folder), socket.gethostname(), None if repeats else next_run, config)
+            trial.set_user_attr(FACTS_KEY, facts._asdict())
+            next_run += not repeats
+            planned.add(config)
+            numbers.append(trial.number)
+        return [trial for trial in trials_of(self._study, self._folder) if trial.number in numbers]
+
+    def _run(self, trials: "Sequence[FrozenTrial]") -> None:
+        """Launches the runs of a batch, and tells the study what came of each trial."""
+        from ._study import facts_of, known_loss
+
+        launched = [trial for trial in trials if facts_of(trial).run is not None]
+        if launched:
+            batch = [self._run_overrides(trial.params) for trial in launched]
+            self.validate_batch_is_legal(batch)
+            results = self._launcher.launch(batch, initial_job_idx=facts_of(launched[0]).run or 0)
+            for trial, result in zip(launched, results, strict=True):
+                self._tell(trial, _final_loss(result), f"run {facts_of(trial).run}", _reason(result))
+        for trial in trials:
+            if trial not in launched:
+                loss = known_loss(self._study, facts_of(trial).config)
+                self._tell(trial, loss, "the config of an earlier run", "that run failed")
+
+    def _tell(self, trial: "FrozenTrial", loss: float | None, what: str, reason: str) -> None:
+        from optuna.trial import TrialState
+
+        from ._study import trials_of
+
+        numbers = [one.number for one in trials_of(self._study, self._folder)]
+        heading = f"trial {numbers.index(trial.number) + 1} of {max(self._n_trials, len(numbers))}, {what}"
+        if loss is None:
+            self._study.tell(trial.number, state=TrialState.FAIL)
+            _log.warning("%s: failed: %s", heading, reason)
+        else:
+            self._study.tell(trial.number, loss)
+            _log.info("%s: final loss %.6f, best so far %.6f", heading, loss, self._study.best_value)
+
+    def _run_overrides(self, params: Mapping[str, Any]) -> list[str]:
         from ._search_space import as_override
 
-        batch = [[*fixed, *(as_override(key, value) for key, value in trial.params.items())] for trial in trials]
-        self.validate_batch_is_legal(batch)
-        results = self._launcher.launch(batch, initial_job_idx=first)
-        for index, (trial, result) in enumerate(zip(trials, results, strict=True), start=first):
-            loss = _final_loss(result)
-            if loss is None:
-                study.tell(trial, state=TrialState.FAIL)
-                _log.warning("run %d failed: %s", index, _reason(result))
-            else:
-                study.tell(trial, loss)
-                _log.info("run %d: final loss %.6f, best so far %.6f", index, loss, study.best_value)
+        return [*self._fixed, *(as_override(key, value) for key, value in params.items())]
 
-    def _report(self, study: "Study", runs: Mapping[int, int], sweep_dir: Path) -> dict[str, Any]:
+    def _config_hash(self, params: Mapping[str, Any]) -> str | None:
+        """What tells a run's config from others; None if it depends on the run's number or cannot be composed."""
+        from simplexity.composition import config_hash
+
+        try:
+            return config_hash(self._config_loader.load_sweep_config(self._config, self._run_overrides(params)))
+        except (HydraException, OmegaConfBaseException, ValueError):
+            return None
+
+    def _report(self) -> dict[str, Any]:
         from optuna.trial import TrialState
 
-        trials = [trial for trial in study.get_trials(deepcopy=False) if trial.number in runs]
-        failed = [runs[trial.number] for trial in trials if trial.state != TrialState.COMPLETE]
-        if len(failed) == len(trials):
-            raise RuntimeError(f"all {len(trials)} runs of the search failed; see the logs in {sweep_dir}")
-        best = study.best_trial
+        from ._study import facts_of, trials_of
+
+        trials = trials_of(self._study, self._folder)
+        runs = [trial for trial in trials if facts_of(trial).run is not None]
+        failed = [facts_of(trial).run for trial in runs if trial.state != TrialState.COMPLETE]
+        if not any(trial.state == TrialState.COMPLETE for trial in trials):
+            raise RuntimeError(f"all {len(runs)} runs of the search failed; see the logs in {self._folder}")
+        # The first of equals, and so a run: those that reuse its loss come later.
+        best = self._study.best_trial
+        facts = facts_of(best)
         results = {
             "best_loss": best.value,
-            # None: the best of a stored study may be a run of an earlier search.
-            "best_run": runs.get(best.number),
+            # None: the best of a stored study may be a run of another search.
+            "best_run": facts.run if facts.sweep == str(self._folder) else None,
             "best_params": _numbers(best.params),
-            "num_runs": len(trials),
+            "num_runs": len(runs),
             "failed_runs": failed,
+            "num_reused": len(trials) - len(runs),
         }
-        OmegaConf.save(OmegaConf.create(results), sweep_dir / RESULTS_NAME)
+        OmegaConf.save(OmegaConf.create(results), self._folder / RESULTS_NAME)
         chosen = " ".join(f"{key}={value}" for key, value in best.params.items())
-        where = f" in {sweep_dir / str(results['best_run'])}" if results["best_run"] is not None else ""
-        _log.info("best of %d runs%s: final loss %.6f with %s", len(trials), where, best.value, chosen)
+        where = "" if facts.run is None else f", in {Path(str(facts.sweep), str(facts.run))}"
+        reused = f" ({len(trials) - len(runs)} reused the loss of an equal run)" if len(runs) < len(trials) else ""
+        _log.info("best of %d trials%s%s: final loss %.6f with %s", len(trials), reused, where, best.value, chosen)
         return results
-
-
-def _storage(storage: str | None) -> "BaseStorage | str | None":
-    if storage is None or "://" in storage:
-        return storage
-    from optuna.storages import JournalStorage
-    from optuna.storages.journal import JournalFileBackend
-
-    return JournalStorage(JournalFileBackend(storage))
 
 
 def _final_loss(result: JobReturn) -> float | None:

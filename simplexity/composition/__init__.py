@@ -4,6 +4,7 @@ from ._check import check as check
 from ._cluster_plan import ClusterPlan as ClusterPlan
 from ._cluster_plan import plan_for_cluster as plan_for_cluster
 from ._cluster_plan import read_profile as read_profile
+from ._compose import CONFIG_MODULE as CONFIG_MODULE
 from ._compose import compose as compose
 from ._entrypoint import entrypoint as entrypoint
 from ._execute import execute as execute
@@ -24,4 +25,6 @@ from ._problems import Problem as Problem
 from ._problems import blaming as blaming
 from ._problems import say_error as say_error
 from ._processes import in_all_tasks as in_all_tasks
+from ._site import restore_surroundings as restore_surroundings
+from ._site import site_folder as site_folder
 from ._start import StartCheck as StartCheck

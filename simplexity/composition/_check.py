@@ -7,13 +7,15 @@ from typing import Any
 from omegaconf import DictConfig
 
 from ._instantiate import instantiate
-from ._problems import Problem, blame, choices
+from ._problems import Problem, blame, choices, raised_in
 from ._rules import broken_rule
 from ._sections import CONFIG, GENERATOR_GROUP, GENERATORS, Section, Target
 from ._signature import Parameter, Signature, resolve, signature_of
 from ._types import ABSENT, describe, fits, say
 from ._values import plain_values
 
+# What our own constructors never mean a value to cause.
+_BUGS = (AssertionError, AttributeError, LookupError, NameError)
 _OF_HYDRA = ("_target_", "_partial_", "_args_", "_convert_", "_recursive_")
 
 
@@ -144,6 +146,8 @@ class _Checker:
         try:
             return build()
         except Exception as error:  # whatever a constructor raises, the config made it raise
+            if isinstance(error, _BUGS) and raised_in(error, "simplexity"):
+                raise
             self.problems.append(blame(path, error))
         return ABSENT
 

@@ -1,6 +1,5 @@
 """Composes configs as the entrypoints do, without running anything."""
 
-import os
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,12 +15,10 @@ from yaml import YAMLError
 
 from ._complaints import Culprit, explain, find_culprit
 from ._overrides import rewrite
-from ._problems import ConfigError, Problem
+from ._problems import ConfigError, Problem, raised_in
+from ._site import make_importable
 
 CONFIG_MODULE = "simplexity.configs"
-SITE_VARIABLE = "SIMPLEXITY_CONFIGS"
-COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException, YAMLError, ValueError)
-"""What Hydra raises for a mistake in a config; its defaults list raises ValueError, and a torn file a YAMLError."""
 
 
 def compose(config_name: str, overrides: Sequence[str] = ()) -> DictConfig:
@@ -61,7 +58,7 @@ def compose_leniently(
     """
     remaining = rewrite(overrides)
     if config_dir is not None:
-        remaining.append(f"hydra.searchpath=[file://{site_folder()},'file://{Path(config_dir).absolute()}']")
+        remaining.append(f"hydra.searchpath=['file://{Path(config_dir).absolute()}']")
     culprits: list[Culprit] = []
     with composing():
         while True:
@@ -70,13 +67,16 @@ def compose_leniently(
                     remaining = [first_value(override) for override in remaining]
                 config = hydra.compose(config_name, remaining, return_hydra_config=True)
                 break
-            except COMPOSITION_ERRORS as error:
+            except Exception as error:
+                if not is_mistake(error):
+                    raise
                 culprit = find_culprit(error, remaining)
                 if culprit is None:
                     raise ConfigError([explain(Culprit(config_name, error), None)]) from error
                 culprits.append(culprit)
                 remaining.remove(culprit.override)
         problems = [explain(culprit, config) for culprit in culprits]
+    make_importable(config.hydra)
     return config, _without_consequences(problems, culprits)
 
 
@@ -84,29 +84,24 @@ def compose_leniently(
 def composing() -> Iterator[None]:
     """Hydra initialised on the packaged configs, its state before put back afterwards."""
     with warnings.catch_warnings():
-        ignore_expected_warnings()
+        ignore_equal_names()
         with hydra.initialize_config_module(CONFIG_MODULE, version_base="1.3"):
             yield
 
 
-def ignore_expected_warnings() -> None:
-    """Lets the site's folder of configs be absent, and our launchers have the names of hydra-submitit-launcher's."""
-    warnings.filterwarnings("ignore", message=r"provider=hydra.searchpath in main, path=.* is not available")
+def ignore_equal_names() -> None:
+    """Lets our launchers have the names of hydra-submitit-launcher's."""
     warnings.filterwarnings("ignore", message=r"\s*'hydra/launcher/submitit_\w+' is validated against ConfigStore")
 
 
-def site_folder() -> Path:
-    """The site's folder of configs.
+def is_mistake(error: Exception) -> bool:
+    """Whether Hydra says with this error that a config is wrong.
 
-    Raises:
-        ConfigError: If the environment names one that does not exist.
+    Its defaults list has no error of its own, and raises ValueError; a ValueError of other code is a bug.
     """
-    named = os.environ.get(SITE_VARIABLE)
-    if named is not None and not Path(named).is_dir():
-        raise ConfigError(
-            [Problem(SITE_VARIABLE, f"must name a folder of configs, got '{named}'; create it, or unset it")]
-        )
-    return Path(named or "configs").absolute()
+    if isinstance(error, HydraException | OmegaConfBaseException | YAMLError):
+        return True
+    return isinstance(error, ValueError) and raised_in(error, "hydra", "omegaconf")
 
 
 def first_value(override: str) -> str:

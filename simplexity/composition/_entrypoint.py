@@ -22,7 +22,7 @@ from simplexity.runs import ExitCode
 
 from ._check import check
 from ._complaints import Culprit, explain
-from ._compose import COMPOSITION_ERRORS, CONFIG_MODULE, compose_leniently, ignore_expected_warnings, site_folder
+from ._compose import CONFIG_MODULE, compose_leniently, ignore_equal_names, is_mistake
 from ._frozen import freeze
 from ._outcome import leave_process
 from ._overrides import rewrite
@@ -67,19 +67,18 @@ def run(config_name: str, arguments: Sequence[str], guard: PreemptionGuard) -> i
         return _run_one(config, guard, full_errors)
 
     try:
-        site_folder()
         parsed, arguments = _parse(arguments)
         if parsed.multirun and step_tasks() is not None:
             raise ConfigError([Problem("command line", _NO_SWEEP)])
         with _hydra_raises(), warnings.catch_warnings():
-            ignore_expected_warnings()
+            ignore_equal_names()
             sys.argv[1:] = arguments
             hydra.main(config_path=f"pkg://{CONFIG_MODULE}", config_name=config_name, version_base="1.3")(task)()
     except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
-    except COMPOSITION_ERRORS as error:
-        return _report(_diagnosis(error, parsed.config_name or config_name, parsed), full_errors)
     except Exception as error:
+        if is_mistake(error):
+            error = _diagnosis(error, parsed.config_name or config_name, parsed)
         return _report(error, full_errors)
     finally:
         remove_empty_folders()
@@ -119,13 +118,13 @@ def _report(error: Exception, full_errors: bool) -> int:
     return ExitCode.BAD_CONFIG if isinstance(error, ConfigError) else ExitCode.FAILED
 
 
-def _diagnosis(error: Exception, config_name: str, arguments: argparse.Namespace) -> ConfigError:
-    """Everything that is wrong with a command at which Hydra stopped, when it stops at the first mistake."""
+def _diagnosis(error: Exception, config_name: str, arguments: argparse.Namespace) -> Exception:
+    """A ConfigError with all mistakes in a command, of which Hydra names the first; another error if that is a bug."""
     try:
         config, problems = compose_leniently(
             config_name, arguments.overrides, config_dir=arguments.config_dir, sweeping=arguments.multirun
         )
-    except ConfigError as worse:
+    except Exception as worse:
         return worse
     problems += check(config)
     diagnosis = ConfigError(problems or [explain(Culprit(config_name, error), None)])

@@ -20,6 +20,7 @@ from ._frozen import load_frozen
 from ._lead import taken_over
 from ._messages import Leader
 from ._problems import ConfigError, one_line
+from ._site import restore_surroundings
 
 
 class _Work(NamedTuple):
@@ -61,6 +62,7 @@ def _prepare(leader: Leader) -> _Work | None:
 
 
 def _compile(run_dir: Path, leader: Leader) -> _Work | None:
+    restore_surroundings(run_dir, environment=False)
     config = load_frozen(run_dir)
     with compilation_cache():
         experiment = build(config)

@@ -72,6 +72,15 @@ def blame(path: str, error: Exception) -> Problem:
     return Problem(f"{path}.{match[1]}", match[2])
 
 
+def raised_in(error: Exception, *packages: str) -> bool:
+    """Whether the code that raised an error is of one of these packages."""
+    traceback = error.__traceback__
+    while traceback is not None and traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    module = "" if traceback is None else traceback.tb_frame.f_globals.get("__name__", "")
+    return module.partition(".")[0] in packages
+
+
 @contextmanager
 def blaming(path: str) -> Iterator[None]:
     """Turns the ValueError or TypeError of a constructor called inside into a `ConfigError` about `path`."""

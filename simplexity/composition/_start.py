@@ -6,21 +6,24 @@ become warnings; leaving the process from one does leave it.
 
 import itertools
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal
 
 from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
+from simplexity.cluster import step_tasks
 from simplexity.runs import ExitCode, RunDirectory
 
 from ._check import check
 from ._frozen import load_frozen, refuse_changes
 from ._overrides import rewrite_keys
 from ._problems import ConfigError, Problem, say_error
+from ._site import make_importable, set_environment
 from ._sweep_check import check_sweep
 
 _made_folders: list[Path] = []
@@ -30,13 +33,15 @@ class StartCheck(Callback):
     """Refuses a config with mistakes before anything is written."""
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
-        # All import jax, which mistakes that Hydra finds need not wait for.
-        from ._build import build
-        from ._devices import share_among_devices, start_jax
-        from ._weights import require_weights
-
-        try:
+        with _refusing():
+            make_importable(config.hydra)
+            _set_environment(config)
             _raise(check(config))
+            # All import jax, which mistakes that need no jax to find do not wait for, and which reads the environment.
+            from ._build import build
+            from ._devices import share_among_devices, start_jax
+            from ._weights import require_weights
+
             directory = RunDirectory(Path(config.hydra.run.dir))
             start_jax(config, directory)
             experiment = build(config)
@@ -46,20 +51,15 @@ class StartCheck(Callback):
             run_dir = _run_directory(config, "run")
             if RunDirectory(run_dir).config_path.is_file():
                 refuse_changes(load_frozen(run_dir), config)
-        except ConfigError as error:
-            refuse(error)
-        except (RuntimeError, OSError) as error:
-            refuse(error, ExitCode.FAILED)
         with read_write(config), open_dict(config):
             config.hydra.run.dir = str(run_dir)
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        try:
+        with _refusing():
+            make_importable(config.hydra)
             _rename_parameters(config)
             _raise(check_sweep(config))
             sweep_dir = _run_directory(config, "sweep")
-        except ConfigError as error:
-            refuse(error)
         with read_write(config), open_dict(config):
             if str(sweep_dir) != config.hydra.sweep.dir:
                 config.hydra.sweep.dir = str(sweep_dir)
@@ -68,10 +68,23 @@ class StartCheck(Callback):
                 config.hydra.overrides.hydra.append(f"hydra.sweep.dir={quoted}")
 
 
-def refuse(error: Exception, code: ExitCode = ExitCode.BAD_CONFIG) -> NoReturn:
-    """Shows the mistakes and leaves."""
-    sys.stderr.write(f"{say_error(error)}\n")
-    raise SystemExit(code)
+@contextmanager
+def _refusing() -> Iterator[None]:
+    """Leaves the process with what is raised inside: Hydra would warn of it, and go on to run what was refused."""
+    try:
+        yield
+    except Exception as error:
+        if not isinstance(error, ConfigError | RuntimeError | OSError):
+            traceback.print_exception(error)
+        sys.stderr.write(f"{say_error(error)}\n")
+        raise SystemExit(ExitCode.BAD_CONFIG if isinstance(error, ConfigError) else ExitCode.FAILED) from error
+
+
+def _set_environment(config: DictConfig) -> None:
+    if config.hydra.job.env_set and step_tasks() is not None:
+        message = "comes too late for the tasks of a job step: export the variables in the batch script, or use a sweep"
+        raise ConfigError([Problem("hydra.job.env_set", message)])
+    set_environment(config.hydra)
 
 
 def remove_empty_folders() -> None:

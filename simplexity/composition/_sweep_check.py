@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from ._check import check, check_plugin
 from ._complaints import Culprit, explain, find_culprit
+from ._overrides import as_typed
 from ._problems import Problem
 
 
@@ -37,6 +38,9 @@ def check_sweep(config: DictConfig) -> list[Problem]:
         axes, fixed = _axes(config, loader)
     except HydraException as error:
         return [explain(Culprit("hydra.sweeper.params", error), None)]
+    problems = _unsweepable(axes)
+    if problems:
+        return problems
     base, problems = _compose(config, loader, fixed + [axis.overrides[0] for axis in axes])
     if base is None:
         return problems
@@ -50,6 +54,13 @@ def check_sweep(config: DictConfig) -> list[Problem]:
         if _is_scalar(base, axis.key):
             _set(base, loader, axis.overrides[0])
     return list(dict.fromkeys(problems))
+
+
+def _unsweepable(axes: list[_Axis]) -> list[Problem]:
+    """The axes that would make a sweep of no runs, or of equal ones."""
+    problems = [Problem(as_typed(axis.key), "has no values to sweep over") for axis in axes if not axis.overrides]
+    message = "cannot be swept over, because a sweep has one cluster: start a sweep for each"
+    return problems + [Problem("cluster", message) for axis in axes if as_typed(axis.key) == "cluster"]
 
 
 def _check_value(
@@ -91,9 +102,7 @@ def _axes(config: DictConfig, loader: ConfigLoader) -> tuple[list[_Axis], list[s
         if not override.is_sweep_override():
             fixed.append(str(override.input_line))
             continue
-        values = tuple(f"{key}={value}" for value in _values(override))
-        if values:
-            axes.append(_Axis(key, values))
+        axes.append(_Axis(key, tuple(f"{key}={value}" for value in _values(override))))
     return axes, fixed
 
 

@@ -2,6 +2,7 @@
 
 from ._cancel import cancel as cancel
 from ._directory import SweepDirectory as SweepDirectory
+from ._directory import is_alive as is_alive
 from ._doctor import examine as examine
 from ._finding_text import FindingPrinter as FindingPrinter
 from ._finding_text import finding_line as finding_line

@@ -69,7 +69,7 @@ def test_all_of_them_are_reported_but_not_their_consequences(site):
 
 
 def test_a_site_that_does_not_exist(site, monkeypatch):
-    from simplexity.composition._compose import site_folder
+    from simplexity.composition import site_folder
 
     monkeypatch.setenv("SIMPLEXITY_CONFIGS", "nowhere")
     with pytest.raises(ConfigError, match="must name a folder of configs, got 'nowhere'"):

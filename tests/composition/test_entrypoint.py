@@ -68,6 +68,9 @@ def test_other_libraries_are_heard_from_warnings_on(start, body, site, launcher,
         ["--multirun", "seed=1,2", "training.carry_state=3"],
         ["--multirun", "hydra/sweeper=optuna", "hydra.sweeper.n_trials=0"],
         ["hydra.run.dir=/proc/nowhere"],
+        ["--multirun", "training_data_generator=glob(no*such)"],
+        ["--multirun", "seed=range(3,3)"],
+        ["--multirun", "hydra/launcher=slurm", "cluster=dev,gpu"],
     ],
 )
 def test_a_mistake_is_one_line_and_nothing_is_written(start, body, site, arguments, capfd):
@@ -108,6 +111,71 @@ def test_our_own_mistakes_show_where_they_are(start, body, capfd):
     body.fail = lambda config: config["no_such_key"]
     assert start() == 1
     assert "Traceback" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [[], ["--multirun", "hydra/launcher=basic", "seed=1,2"]])
+@pytest.mark.parametrize("name", ["check", "check_sweep", "_run_directory"])
+def test_our_own_mistakes_while_composing_are_not_taken_for_the_users(start, body, capfd, monkeypatch, name, arguments):
+    from simplexity.composition import _start
+
+    def fail(*arguments):
+        raise ValueError("of our own")
+
+    monkeypatch.setattr(_start, name, fail)
+    expected = 0 if (name, bool(arguments)) in {("check", True), ("check_sweep", False)} else 1
+    assert start(*arguments) == expected
+    assert ("Traceback" in capfd.readouterr().err) == (expected == 1)
+    assert bool(body.run_dirs) == (expected == 0)
+
+
+def test_a_sweep_over_a_pattern_has_the_sites_own_configs(start, body):
+    arguments = ["training_data_generator=glob([*coin, rrxor])", "training_data_generator.bos_token=null"]
+    assert start("--multirun", "hydra/launcher=basic", *arguments) == 0
+    assert {path.name for path in body.run_dirs} == {"0", "1", "2"}
+
+
+def test_environment_variables_of_the_config_are_set_and_remembered(start, body, monkeypatch):
+    from simplexity.composition import restore_surroundings
+
+    monkeypatch.setenv("SIMPLEXITY_TEST", "before")
+    seen = []
+    body.fail = lambda config: seen.append(os.environ["SIMPLEXITY_TEST"])
+    for arguments in ([], ["--multirun", "hydra/launcher=basic"]):
+        assert start("+hydra.job.env_set.SIMPLEXITY_TEST=a b", *arguments) == 0
+        monkeypatch.setenv("SIMPLEXITY_TEST", "before")
+        restore_surroundings(body.run_dirs[-1])
+        assert os.environ["SIMPLEXITY_TEST"] == "a b"
+    assert seen == ["a b", "a b"]
+
+
+def test_environment_variables_are_set_before_jax_reads_them(site):
+    program = (
+        "import sys; sys.argv[1:] = ['+hydra.job.env_set.JAX_PLATFORMS=nosuch']\n"
+        f"import runpy; runpy.run_path({str(ROOT / 'simplexity/run_experiment.py')!r}, run_name='__main__')"
+    )
+    done = _python(site, "-c", program)
+    assert done.returncode == 1
+    assert done.stderr.startswith("JAX_PLATFORMS=nosuch, which jax cannot use here")
+
+
+def test_environment_variables_for_the_tasks_of_a_step_are_refused(start, monkeypatch, capfd):
+    from simplexity.composition import _start
+
+    monkeypatch.setattr(_start, "step_tasks", lambda: "several")
+    assert start("+hydra.job.env_set.A=b") == 2
+    assert "`hydra.job.env_set`: comes too late" in capfd.readouterr().err
+
+
+def test_a_module_beside_the_sites_configs_can_be_named_and_is_found_again(start, body, site, monkeypatch):
+    from simplexity.composition import restore_surroundings
+
+    (site.parent / "site/beside_the_configs.py").write_text("def noise(p):\n    return None\n")
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path != str(site.parent / "site")])
+    assert start("logging.instance={_target_: beside_the_configs.noise, p: 3}", "logging=none") == 0
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path != str(site.parent / "site")])
+    monkeypatch.delenv("SIMPLEXITY_CONFIGS")
+    restore_surroundings(body.run_dirs[0])
+    assert sys.path[-1] == str(site.parent / "site")
 
 
 def test_a_run_to_be_started_again_says_so(start, body):

@@ -2,11 +2,15 @@
 
 import sys
 
+import optuna
 import pytest
 from omegaconf import OmegaConf
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
 
 from simplexity.cluster import PreemptionGuard
 from simplexity.composition._entrypoint import run
+from simplexity.runs import RunDirectory, RunLock
 
 RATE = "training.optimizer.instance.learning_rate"
 
@@ -71,13 +75,112 @@ def test_a_search_in_which_all_runs_fail(search, body, site, capfd):
     assert "all 2 runs of the search failed" in capfd.readouterr().err
 
 
-def test_a_stored_study_goes_on(search, site):
-    stored = ["hydra.sweeper.n_trials=1", "hydra.sweeper.study_name=s", f"hydra.sweeper.storage={site / 'study.log'}"]
-    assert search(*stored, "hydra.sweep.dir=multirun/a/1") == 0
-    assert search(*stored, "hydra.sweep.dir=multirun/a/2", "hydra.sweeper.seed=1") == 0
-    first, second = (OmegaConf.load(site / f"multirun/a/{n}/optimization_results.yaml") for n in (1, 2))
-    assert second.best_loss <= first.best_loss
-    assert second.num_runs == 1
+@pytest.fixture
+def stored(site):
+    return ["hydra.sweeper.study_name=s", f"hydra.sweeper.storage={site / 'study.log'}"]
+
+
+def rates(body):
+    return [config.training.optimizer.instance.learning_rate for config in body.configs]
+
+
+def at(site, folder):
+    return OmegaConf.load(site / folder / "optimization_results.yaml")
+
+
+def test_a_stored_study_goes_on_in_another_folder(search, body, site, stored):
+    assert search("hydra.sweeper.n_trials=6", "hydra.sweep.dir=whole") == 0
+    whole = rates(body)
+    body.configs.clear()
+    assert search(*stored, "hydra.sweeper.n_trials=3", "hydra.sweep.dir=a") == 0
+    assert search(*stored, "hydra.sweeper.n_trials=3", "hydra.sweep.dir=b") == 0
+    assert rates(body) == whole
+    assert at(site, "b").best_loss == at(site, "whole").best_loss
+    assert at(site, "b").num_runs == 3
+
+
+def test_an_interrupted_search_goes_on_in_its_folder(search, body, site, stored):
+    def kill(config):
+        if len(body.configs) == 3:
+            raise KeyboardInterrupt
+
+    body.fail = kill
+    with pytest.raises(KeyboardInterrupt):
+        search(*stored, "hydra.sweeper.n_trials=5", "hydra.sweep.dir=a")
+    assert search(*stored, "hydra.sweeper.n_trials=5", "hydra.sweep.dir=a") == 0
+    assert [path.name for path in body.run_dirs] == ["0", "1", "2", "2", "3", "4"]
+    assert rates(body)[2] == rates(body)[3]
+    assert at(site, "a").num_runs == 5
+    assert search(*stored, "hydra.sweeper.n_trials=5", "hydra.sweep.dir=a") == 0
+    assert len(body.run_dirs) == 6
+
+
+def states(site):
+    study = optuna.load_study(
+        study_name="s", storage=JournalStorage(JournalFileBackend(str(site / "study.log"))), sampler=None
+    )
+    return [trial.state.name for trial in study.trials], [trial.value for trial in study.trials]
+
+
+@pytest.mark.parametrize("went_on", [False, True])
+def test_the_trials_of_dead_searches_are_closed_by_the_next(search, body, site, stored, went_on):
+    def kill(config):
+        raise KeyboardInterrupt
+
+    body.fail = kill
+    with pytest.raises(KeyboardInterrupt):
+        search(*stored, "hydra.sweeper.n_trials=1", "hydra.sweep.dir=a")
+    if went_on:
+        RunDirectory(site / "a/0").mark_complete(1, 0.5)
+    body.fail = None
+    with RunLock(site / "a/search"):
+        assert search(*stored, "hydra.sweeper.n_trials=1", "hydra.sweep.dir=b") == 0
+        assert states(site)[0] == ["RUNNING", "COMPLETE"]
+    assert search(*stored, "hydra.sweeper.n_trials=1", "hydra.sweep.dir=c") == 0
+    assert states(site)[0] == ["COMPLETE" if went_on else "FAIL", "COMPLETE", "COMPLETE"]
+    assert states(site)[1][0] == (0.5 if went_on else None)
+
+
+@pytest.mark.parametrize("num_jobs", [1, 4])
+def test_a_config_that_was_run_is_not_run_again(search, body, site, stored, num_jobs):
+    fixed = [f"{RATE}=0.01,0.02", "predictive_model.instance.num_layers=1", "predictive_model.instance.hidden_size=8"]
+    arguments = ["training.batch_size=8", *fixed, f"hydra.sweeper.n_jobs={num_jobs}"]
+    assert search(*stored, *arguments, "hydra.sweeper.n_trials=8", "hydra.sweep.dir=a") == 0
+    assert sorted(rates(body)) == [0.01, 0.02]
+    assert (at(site, "a").num_runs, at(site, "a").num_reused, at(site, "a").best_run) == (2, 6, rates(body).index(0.01))
+    assert search(*stored, *arguments, "hydra.sweeper.n_trials=2", "hydra.sweep.dir=b") == 0
+    assert len(body.configs) == 2
+    assert search(*stored, *arguments, "hydra.sweeper.n_trials=2", "hydra.sweep.dir=c", "seed=5") == 0
+    assert len(body.configs) > 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (
+            ["hydra.sweeper.direction=maximize"],
+            "`hydra.sweeper.direction`: must be minimize, as in the stored study 's'",
+        ),
+        (
+            ["training.batch_size=choice(1, 2)"],
+            "`training.batch_size`: the stored study 's' has searched over choice(32",
+        ),
+        (["hydra.sweeper.storage=no/folder/study.log"], "`hydra.sweeper.storage`: cannot be opened"),
+        (["hydra.sweeper.storage=nosuch://x"], "`hydra.sweeper.storage`: cannot be opened"),
+        ([f"{RATE}=tag(linear, interval(1, 2))"], f"`hydra.sweeper.params`: `{RATE}`: the search over"),
+    ],
+)
+def test_a_search_that_cannot_be_is_refused_before_anything_is_written(
+    search, body, site, stored, capfd, arguments, says
+):
+    assert search(*stored, "hydra.sweeper.n_trials=1", "hydra.sweep.dir=a") == 0
+    capfd.readouterr()
+    assert search(*stored, "hydra.sweep.dir=b", *arguments) == 2
+    said = capfd.readouterr().err
+    assert says in said
+    assert said.count("\n") == 1
+    assert len(body.configs) == 1
+    assert sorted(path.name for path in site.iterdir()) == ["a", "study.log"]
 
 
 def test_a_search_over_nothing(search, body, capfd):

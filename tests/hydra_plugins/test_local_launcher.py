@@ -180,7 +180,9 @@ def command(*arguments):
 def test_real_runs_one_of_which_fails_and_is_retried(tmp_path):
     folder = str(tmp_path / HOSTILE).replace("'", "\\'")
     step = "predictive_model.load_checkpoint_step=null,20"
-    done = subprocess.run(program(folder, step), cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    # A variable that only a run's own process needs, and that it must know again when it is retried.
+    variable = f"+hydra.job.env_set.SIMPLEXITY_CACHE='{tmp_path}/cache'"
+    done = subprocess.run(program(folder, step, variable), cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert done.returncode == 1, done.stderr
     sweep = SweepDirectory.open(tmp_path / HOSTILE)
     assert "1 of 2 runs failed: #1" in done.stderr
@@ -195,6 +197,7 @@ def test_real_runs_one_of_which_fails_and_is_retried(tmp_path):
     assert again.stdout.startswith("again: #1 predictive_model.load_checkpoint_step=20\n")
     assert "1/1 complete: #1" in again.stdout
     assert (sweep.path / "0/run.jsonl").read_bytes() == before
+    assert list((tmp_path / "cache").iterdir())
 
 
 @pytest.mark.slow

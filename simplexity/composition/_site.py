@@ -1,0 +1,85 @@
+"""What a run takes from outside its config: modules beside the site's configs, and `hydra.job.env_set`.
+
+Hydra writes both into `.hydra/hydra.yaml` of the run's folder, so a run that is resumed has them again, wherever it is
+resumed from.
+"""
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from simplexity.cluster import settle_accelerator
+
+from ._problems import ConfigError, Problem
+
+SITE_VARIABLE = "SIMPLEXITY_CONFIGS"
+
+
+def site_folder() -> Path:
+    """The site's folder of configs.
+
+    Raises:
+        ConfigError: If the environment names one that does not exist.
+    """
+    named = os.environ.get(SITE_VARIABLE)
+    if named is not None and not Path(named).is_dir():
+        raise ConfigError(
+            [Problem(SITE_VARIABLE, f"must name a folder of configs, got '{named}'; create it, or unset it")]
+        )
+    return Path(named or "configs").absolute()
+
+
+def make_importable(hydra: DictConfig) -> None:
+    """Lets a `_target_` name modules that lie in a folder of configs: the site's, or another on the search path.
+
+    The folders come last on Python's path: `configs/logging` must not hide the module of that name.
+
+    Args:
+        hydra: Hydra's section of a composed config.
+    """
+    for source in hydra.runtime.config_sources:
+        if source.schema == "file":
+            folder = str(Path(hydra.runtime.cwd, source.path))
+            if folder not in sys.path:
+                sys.path.append(folder)
+
+
+def set_environment(hydra: DictConfig) -> None:
+    """Sets the variables of `hydra.job.env_set`. Call it before jax is imported, which reads some of them then.
+
+    Raises:
+        ConfigError: If a value cannot be resolved.
+    """
+    try:
+        variables: Any = OmegaConf.to_container(hydra.job.env_set, resolve=True)
+    except OmegaConfBaseException as error:
+        raise ConfigError([Problem("hydra.job.env_set", str(error).splitlines()[0])]) from None
+    if variables:
+        os.environ.update({str(name): str(value) for name, value in variables.items()})
+        settle_accelerator()
+
+
+def restore_surroundings(run_dir: Path, *, environment: bool = True) -> None:
+    """Does for a run that was started earlier what `make_importable` and `set_environment` did then.
+
+    Args:
+        run_dir: Its directory.
+        environment: Whether to set the variables too.
+
+    Raises:
+        ConfigError: If what Hydra has written cannot be read.
+    """
+    path = run_dir / ".hydra" / "hydra.yaml"
+    try:
+        hydra: Any = OmegaConf.load(path).hydra
+    except FileNotFoundError:
+        return
+    except Exception as error:  # the YAML parser's errors have no common public base
+        raise ConfigError([Problem(str(path), f"cannot be read: {error}")]) from error
+    make_importable(hydra)
+    if environment:
+        set_environment(hydra)
