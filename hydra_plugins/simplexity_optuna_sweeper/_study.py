@@ -3,7 +3,7 @@
 import socket
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 import optuna
@@ -77,7 +77,11 @@ class NumberedSampler(BaseSampler):
 
 
 def open_study(
-    storage: str | None, name: str | None, direction: str, seed: int | None, space: Mapping[str, BaseDistribution]
+    storage: str | None,
+    name: str | None,
+    direction: Literal["minimize", "maximize"],
+    seed: int | None,
+    space: Mapping[str, BaseDistribution],
 ) -> "Study":
     """The stored study of that name, or a new one.
 
