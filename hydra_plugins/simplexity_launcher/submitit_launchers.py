@@ -56,24 +56,19 @@ class SubmititLauncher(Launcher):
             SystemExit: If this process was asked to stop.
         """
         from simplexity.cluster import PreemptionGuard
-        from simplexity.composition import ConfigError
         from simplexity.runs import ExitCode
         from simplexity.sweeps import SubmititLaunch, SweepDirectory, require_slurm
 
-        from ._preparation import discard_if_empty, prepare, register
+        from ._preparation import prepare, register
         from ._submission import follow, idle_runs
         from ._submitit_jobs import submit_jobs, wait_for_jobs
 
         sweep = SweepDirectory(Path(self._config.hydra.sweep.dir).absolute())
         launch = SubmititLaunch(executor=self.executor)
         with PreemptionGuard() as guard:
-            try:
-                if self.executor == "slurm":
-                    require_slurm()
-                prepared = prepare(self._loader, self._config, job_overrides, initial_job_idx, guard.requested)
-            except (ConfigError, RuntimeError, SystemExit):
-                discard_if_empty(sweep.path)
-                raise
+            if self.executor == "slurm":
+                require_slurm()
+            prepared = prepare(self._loader, self._config, job_overrides, initial_job_idx, guard.requested)
             with sweep.lock():
                 manifest = register(sweep, self._config, launch, prepared)
                 indices = idle_runs(sweep, prepared)
