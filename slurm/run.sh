@@ -27,6 +27,10 @@ fi
 
 # A resubmitted job has another id, and inherits the name.
 export SIMPLEXITY_RUN_NAME=${SIMPLEXITY_RUN_NAME:-$(job_name_for_slurm)}
+export SIMPLEXITY_SUBMISSION=$SIMPLEXITY_RUN_NAME SIMPLEXITY_SIGNAL_LEAD_S=120
+if end=$(field "$(scontrol --oneliner show job "$SLURM_JOB_ID")" EndTime) && end=$(date -d "$end" +%s 2>/dev/null); then
+  export SIMPLEXITY_TIME_LIMIT_S=$((end - SIMPLEXITY_JOB_START))
+fi
 
 # The options of this job that may have come from the command line of sbatch, for a cluster that refuses to requeue.
 options_of_this_job() {
@@ -57,8 +61,9 @@ fi
 command+=("hydra.run.dir=outputs/slurm/$SIMPLEXITY_RUN_NAME")
 if [[ -n ${SLURM_ARRAY_TASK_ID-} ]]; then command+=("seed=$SLURM_ARRAY_TASK_ID"); fi
 
-# srun does not inherit --cpus-per-task from sbatch since SLURM 22.05.
-srun=(srun --mpi=none --cpus-per-task="${SLURM_CPUS_PER_TASK:-1}")
+# srun does not inherit --cpus-per-task from sbatch since SLURM 22.05. A job that was submitted with --export=NONE would
+# hand none of its variables to its steps.
+srun=(srun --mpi=none --export=ALL --cpus-per-task="${SLURM_CPUS_PER_TASK:-1}")
 # A site's KillOnBadExit=1 would kill the process that saves as soon as another left with 85.
 if ((${SLURM_NTASKS:-1} > 1)); then srun+=(--kill-on-bad-exit=0 --wait=300); fi
 run_and_requeue "${srun[@]}" "${command[@]}" "$@"

@@ -16,6 +16,8 @@ LOG_FOLDER = "logs"
 """Folder within a sweep's for what each array task prints: INDEX.log, continued by every restart.
 
 INDEX.jobs beside it has a line for every job that was submitted in place of one that SLURM refused to requeue: its id.
+INDEX.exit has the exit code of the last batch script, if that has ended and is not to come back: it tells of a run that
+failed before its ledger was open, and without it, of a job that SLURM has ended by itself.
 """
 
 # Seconds that the other processes of a run have to end after the first: all save at the same step, but one writes.
@@ -85,6 +87,8 @@ def batch_script(
             f"readonly SWEEP={shlex.quote(str(sweep_folder))}",
             f"readonly INDEX=$(({array.first_index} + SLURM_ARRAY_TASK_ID))",
             f'mkdir -p "$SWEEP/{LOG_FOLDER}" && exec >>"$SWEEP/{LOG_FOLDER}/$INDEX.log" 2>&1 || exit',
+            f'rm -f "$SWEEP/{LOG_FOLDER}/$INDEX.exit"',
+            f"""trap 'echo $? >"$SWEEP/{LOG_FOLDER}/$INDEX.exit"' EXIT""",
             "",
             "resubmit() {",
             "  local job",
@@ -94,6 +98,7 @@ def batch_script(
             "}",
             "",
             f"cd {shlex.quote(str(working_folder))} || exit",
+            f"export SIMPLEXITY_SUBMISSION={shlex.quote(script_path.stem)}",
             *_set_up(profile),
             *_container_set_up(profile, image_digest, script_path.parent / "programs"),
             f'run_and_requeue {shlex.join([*_srun(profile), *task_command])} --sweep "$SWEEP" --index "$INDEX"',
@@ -129,7 +134,12 @@ def _resources(profile: ClusterProfile) -> dict[str, str]:
 
 
 def _set_up(profile: ClusterProfile) -> list[str]:
-    variables = {"PYTHONUNBUFFERED": "1", **profile.environment}
+    variables = {
+        "PYTHONUNBUFFERED": "1",
+        "SIMPLEXITY_TIME_LIMIT_S": str(60 * profile.time_limit_minutes),
+        "SIMPLEXITY_SIGNAL_LEAD_S": str(profile.signal_lead_s),
+        **profile.environment,
+    }
     if profile.cache_folder is not None:
         variables["SIMPLEXITY_CACHE"] = profile.cache_folder
     if profile.scratch_folder is not None:
@@ -164,8 +174,9 @@ def _text(name: str) -> str:
 
 
 def _srun(profile: ClusterProfile) -> list[str]:
-    # srun does not inherit --cpus-per-task from sbatch since SLURM 22.05. JAX needs no MPI.
-    srun = ["srun", "--mpi=none", f"--cpus-per-task={profile.cpus_per_task}"]
+    # srun does not inherit --cpus-per-task from sbatch since SLURM 22.05. JAX needs no MPI. A job that was submitted with
+    # `export: NONE` would hand none of the variables that are set here to its steps.
+    srun = ["srun", "--mpi=none", "--export=ALL", f"--cpus-per-task={profile.cpus_per_task}"]
     if profile.nodes * profile.tasks_per_node > 1:
         # A site's KillOnBadExit=1 would kill the process that saves as soon as another left with 85.
         srun += ["--kill-on-bad-exit=0", f"--wait={_LAST_PROCESS_S}"]

@@ -10,12 +10,13 @@ from ._host import call_image_check
 from ._profile import ClusterProfile, Container
 
 _TIMEOUT_S = 60.0
-# What Apptainer passes on by itself: which job and which of its processes a run is.
+# What Apptainer passes on by itself: which job and which of its processes a run is, and what its script says of it.
 _PASSED = (
     "SLURM_JOB_ID", "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID", "SLURM_RESTART_COUNT", "SLURM_CLUSTER_NAME",
     "SLURMD_NODENAME", "SLURM_STEP_ID", "SLURM_STEP_NODELIST", "SLURM_STEP_NUM_NODES", "SLURM_STEP_NUM_TASKS",
     "SLURM_STEP_TASKS_PER_NODE", "SLURM_LAUNCH_NODE_IPADDR", "SLURM_NODEID", "SLURM_PROCID", "SLURM_LOCALID",
-    "PYTHONUNBUFFERED",
+    "PYTHONUNBUFFERED", "SIMPLEXITY_SUBMISSION", "SIMPLEXITY_JOB_START", "SIMPLEXITY_TIME_LIMIT_S",
+    "SIMPLEXITY_SIGNAL_LEAD_S",
 )  # fmt: skip
 
 

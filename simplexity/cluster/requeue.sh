@@ -3,13 +3,17 @@
 #
 #   run_and_requeue COMMAND...    COMMAND should be `srun ...`: only a job step gets the signal of --signal.
 #
-# COMMAND's exit code 85 says "I was stopped and have saved: bring me back". So does a death of the signals that stop a
-# run, which a container or a Python that is still starting cannot handle yet. Any other is returned: 0 is the end, and
-# the rest makes SLURM show the job as FAILED. The script that uses it defines `resubmit`, which submits this array
-# task or job anew through `submit_from_job`, for clusters that refuse to requeue.
+# COMMAND's exit code 85 says "bring me back": it was stopped and has saved, or could not read a file and tries once
+# more. So does a death by any signal but Ctrl-C's: a stop that a container or a Python that is still starting cannot
+# handle yet, `kill -9`, memory that was used up, a crash. The run counts its starts, and fails after a few in vain. Any
+# other code is returned: 0 is the end, and the rest makes SLURM show the job as FAILED. The script that uses it defines
+# `resubmit`, which submits this array task or job anew through `submit_from_job`, for clusters that refuse to requeue.
+# It also exports what a run knows of its job: see simplexity/runs/_job.py.
 
-readonly REQUEUE_ME=85 KILLED_BY_USR1=138 KILLED_BY_USR2=140 KILLED_BY_TERM=143
+readonly REQUEUE_ME=85 KILLED=128 KILLED_BY_INT=130
 export SLURM_TIME_FORMAT=standard # for the dates of scontrol that are compared below
+SIMPLEXITY_JOB_START=$(date +%s)
+export SIMPLEXITY_JOB_START
 
 say() { echo "$(date +%FT%T) batch script: $*" >&2; }
 
@@ -52,16 +56,22 @@ was_cancelled() {
 
 # Bring this task back, once: requeue it, or resubmit it where SLURM refuses (JobRequeue=0 and the like). Retried while
 # the controller does not answer, which a restart of it explains. Between a refusal and a resubmission the record is read
-# again, so that a requeue whose answer was lost is not followed by a second job for the same run.
+# again, so that a requeue whose answer was lost is not followed by a second job for the same run. A task that comes back
+# has not ended: what the script does at its exit, to note down how it ended, is called off.
 come_back() {
   local me record restarts answer refusal='' pause
   me=$(job_name_for_slurm)
+  if ! command -v scontrol >/dev/null; then
+    say "there is no scontrol on ${HOSTNAME-this node}, so $me cannot be requeued from here: start the run again by hand"
+    return 1
+  fi
   for pause in 0 1 2 4 8 16 32 64 64 64; do
     sleep "$pause"
     if ! record=$(undisturbed scontrol --oneliner show job "$me" 2>&1) || ! restarts=$(field "$record" Restarts); then
       say "no answer from SLURM: $record"
     elif ((restarts > ${SLURM_RESTART_COUNT:-0})); then
       say "SLURM has requeued $me"
+      trap - EXIT
       return 0
     elif was_cancelled "$record"; then
       say "$me was cancelled and is not requeued"
@@ -70,11 +80,13 @@ come_back() {
       say "SLURM refuses to requeue $me ($refusal); submitting it anew"
       if answer=$(resubmit 2>&1); then
         say "submitted $answer in its place"
+        trap - EXIT
         return 0
       fi
       say "sbatch failed: $answer"
     elif answer=$(undisturbed scontrol requeue "$me" 2>&1); then
       say "requeued $me"
+      trap - EXIT
       return 0
     elif [[ -n $answer && $answer != *[Cc]ontact* && $answer != *"imed out"* ]]; then
       refusal=$answer
@@ -106,10 +118,7 @@ run_and_requeue() {
   wait "$payload"
   code=$?
   trap : TERM
-  case $code in
-    "$REQUEUE_ME" | "$KILLED_BY_USR1" | "$KILLED_BY_USR2" | "$KILLED_BY_TERM")
-      if [[ -z $came_back ]]; then come_back; fi
-      ;;
-  esac
+  if ((code > KILLED && code != KILLED_BY_INT)); then say "the run was ended by signal $((code - KILLED))"; fi
+  if ((code == REQUEUE_ME || (code > KILLED && code != KILLED_BY_INT))) && [[ -z $came_back ]]; then come_back; fi
   return "$code"
 }

@@ -13,17 +13,20 @@ from simplexity.cluster import PreemptionGuard
 from simplexity.runs import (
     EventKind,
     ExitCode,
+    Job,
     Ledger,
     RunDirectory,
     RunLock,
     UnreadableError,
     next_start,
     retry_read,
+    this_job,
 )
 
 from ._cache import compilation_cache
 from ._frozen import load_frozen
 from ._outcome import RunResult, leave
+from ._problems import say_error
 
 _log = logging.getLogger("simplexity")
 
@@ -48,9 +51,16 @@ def execute(run_dir: Path, guard: PreemptionGuard) -> RunResult:
     guard.resume_command = f"simplexity resume {shlex.quote(str(run_dir))}"
     with RunLock(directory.lock_path, on_lost=_stop_here) as lock:
         ledger = retry_read(lambda: Ledger(directory.ledger_path), guard.wait)
-        decision = next_start(ledger.events)
+        job = this_job()
+        decision = next_start(ledger.events, job.submission if job is not None else None)
         step = ledger.saved_step
-        ledger.append(EventKind.START, step, previous_alive=lock.previous_alive)
+        ledger.append(
+            EventKind.START,
+            step,
+            previous_alive=lock.previous_alive,
+            submission=job.submission if job is not None else None,
+            time_limit_s=job.time_limit_s if job is not None else None,
+        )
         try:
             if not decision.allowed:
                 raise RuntimeError(f"not started again: {decision.reason}; the next start by hand is not counted")
@@ -61,10 +71,15 @@ def execute(run_dir: Path, guard: PreemptionGuard) -> RunResult:
             if isinstance(error, UnreadableError) and guard.requested():
                 # Only what a start reads raises it: nothing has been computed that could be lost.
                 return leave(ledger, guard, step)
+            comes_back = _comes_back(error, job, ledger)
             with suppress(OSError):  # the disk may be what failed
                 if lock.still_held():
-                    ledger.append(EventKind.FAILED, ledger.saved_step, reason=f"{type(error).__name__}: {error}")
-            raise
+                    reason = f"{type(error).__name__}: {error}"
+                    ledger.append(EventKind.FAILED, ledger.saved_step, reason=reason, comes_back=comes_back or None)
+            if not comes_back:
+                raise
+            _log.error("%s; the run is started once more", say_error(error))
+            return RunResult(ExitCode.REQUEUE, None)
 
 
 def _stop_here() -> None:
@@ -72,6 +87,12 @@ def _stop_here() -> None:
     sys.stderr.write("another process took over this run directory; this one stops here\n")
     sys.stderr.flush()
     os._exit(ExitCode.FAILED)
+
+
+def _comes_back(error: Exception, job: Job | None, ledger: Ledger) -> bool:
+    """Whether a file that could not be read is to be tried again by a new start: once, if somebody is there to start it."""
+    before = [event for event in ledger.events if event.kind in (EventKind.FIRST_STEP, EventKind.FAILED)][-1:]
+    return isinstance(error, UnreadableError) and job is not None and not any(event.comes_back for event in before)
 
 
 def _attempt(

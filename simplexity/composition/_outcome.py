@@ -8,7 +8,7 @@ import time
 from typing import NamedTuple, NoReturn
 
 from simplexity.cluster import PreemptionGuard
-from simplexity.runs import EventKind, ExitCode, Ledger, nats_text, optimum_text
+from simplexity.runs import EventKind, ExitCode, Ledger, nats_text, optimum_text, this_job
 
 _log = logging.getLogger("simplexity")
 
@@ -52,8 +52,15 @@ def describe_final_loss(loss_nats: float, optimum_nats: float, error_nats: float
 
 def leave(ledger: Ledger, guard: PreemptionGuard, step: int) -> RunResult:
     """Ends an attempt that was asked to leave; `step` is where the run will go on."""
-    signalled_s = guard.requested_at_s
+    signalled_s, job = guard.requested_at_s, this_job()
     stopping_s = None if signalled_s is None else round(time.monotonic() - signalled_s, 3)
-    ledger.append(EventKind.PREEMPTED, step, reason=guard.reason, stopping_s=stopping_s)
+    is_over = job is not None and job.is_over(time.time() - (stopping_s or 0.0))
+    ledger.append(
+        EventKind.PREEMPTED,
+        step,
+        reason=guard.reason,
+        stopping_s=stopping_s,
+        time_limit_s=job.time_limit_s if job is not None and is_over else None,
+    )
     _log.info("stopped at step %d by %s; to go on: %s", step, guard.reason, guard.resume_command)
     return RunResult(ExitCode.REQUEUE, None)

@@ -20,6 +20,8 @@ from ._exit_code import ExitCode as ExitCode
 from ._goodput import Goodput as Goodput
 from ._goodput import RunSummary as RunSummary
 from ._goodput import summarize as summarize
+from ._job import Job as Job
+from ._job import this_job as this_job
 from ._json_lines import append_json_line as append_json_line
 from ._json_lines import read_json_lines as read_json_lines
 from ._json_lines import repair_torn_tail as repair_torn_tail

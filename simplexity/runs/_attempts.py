@@ -1,3 +1,5 @@
+"""A ledger's events as attempts, and whether a run that was stopped is started once more."""
+
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
@@ -25,6 +27,12 @@ class Attempt(NamedTuple):
         return max([self.start_step, *(event.step for event in self.events if event.kind in kinds)])
 
     @property
+    def was_preempted(self) -> bool:
+        """Whether it stopped orderly because its machine was wanted, and not because its time limit was over."""
+        last = self.events[-1]
+        return last.kind == EventKind.PREEMPTED and last.time_limit_s is None
+
+    @property
     def reached_step(self) -> int:
         """The last step that its own events tell of, saved or not."""
         return max(
@@ -37,7 +45,7 @@ class StartDecision(NamedTuple):
 
     Attributes:
         allowed: False if it would most likely end as the last starts did.
-        starts_without_progress: How many starts in a row, up to now, saved nothing new.
+        starts_without_progress: How many starts in a row, up to now, saved nothing new; preempted ones do not count.
         reason: One line on why not; empty if allowed.
     """
 
@@ -52,20 +60,26 @@ def split_attempts(events: Sequence[Event]) -> list[Attempt]:
     return [Attempt(tuple(events[a:b])) for a, b in pairwise([*starts, len(events)])]
 
 
-def next_start(events: Sequence[Event], max_retries: int = MAX_RETRIES_WITHOUT_PROGRESS) -> StartDecision:
+def next_start(
+    events: Sequence[Event], submission: str | None = None, max_retries: int = MAX_RETRIES_WITHOUT_PROGRESS
+) -> StartDecision:
     """Decides whether a run that was stopped may be started again by itself.
 
     Retries are unlimited while each start begins at a later step than the one before, and bounded when it does not.
     Starts, not checkpoints, are compared: a run whose checkpoints turn out to be unreadable each time stands still.
-    Only starts since the last completion or failure count, for after one of those a person starts the run.
+    An orderly stop by preemption is the cluster's act and never counts; a crash, a kill and a time limit do. Only
+    starts of the same submission since the last completion or failure count, for after one of those, and with another
+    submission, a person starts the run.
 
     Args:
-        events: The ledger, up to now: before a start, or within an attempt that is about to leave.
+        events: The ledger before a start.
+        submission: What the start belongs to, see `Job`; None if no batch script or sweep starts it.
         max_retries: Retries allowed at one step, beyond the first try.
     """
-    final = (EventKind.COMPLETE, EventKind.FAILED)
-    since = max((i + 1 for i, event in enumerate(events) if event.kind in final), default=0)
-    attempts = split_attempts(events[since:])
+    ends = [i + 1 for i, event in enumerate(events) if _is_final(event)]
+    attempts = split_attempts(events[max(ends, default=0) :])
+    others = [i + 1 for i, attempt in enumerate(attempts) if attempt.events[0].submission != submission]
+    attempts = attempts[max(others, default=0) :]
     if not attempts:
         return StartDecision(True, 0, "")
     steps = [attempt.start_step for attempt in attempts]
@@ -75,9 +89,35 @@ def next_start(events: Sequence[Event], max_retries: int = MAX_RETRIES_WITHOUT_P
     saved = attempts[-1].saved_step
     if saved > max([steps[-1], *(attempt.saved_step for attempt in attempts[-1 - stuck : -1])]):
         return StartDecision(True, 0, "")
-    stuck += 1
-    if stuck <= max_retries:
-        return StartDecision(True, stuck, "")
-    causes = [attempt.events[-1].reason or f"ended after {attempt.events[-1].kind}" for attempt in attempts[-stuck:]]
-    reason = f"{stuck} starts in a row saved nothing after step {steps[-1]} ({', '.join(dict.fromkeys(causes))})"
-    return StartDecision(False, stuck, reason)
+    in_vain = [attempt for attempt in attempts[-1 - stuck :] if not attempt.was_preempted]
+    if len(in_vain) <= max_retries:
+        return StartDecision(True, len(in_vain), "")
+    reason = f"{len(in_vain)} starts in a row saved nothing after step {steps[-1]} ({_causes(in_vain, events)})"
+    return StartDecision(False, len(in_vain), reason)
+
+
+def _is_final(event: Event) -> bool:
+    return event.kind == EventKind.COMPLETE or (event.kind == EventKind.FAILED and not event.comes_back)
+
+
+def _causes(in_vain: Sequence[Attempt], events: Sequence[Event]) -> str:
+    """Why attempts have saved nothing."""
+    causes = [_cause(attempt) for attempt in in_vain]
+    too_short = [a.events[-1] for a in in_vain if a.events[-1].kind == EventKind.PREEMPTED]
+    if too_short:
+        # Of any attempt that took a step, whenever that was.
+        first_steps = [event.elapsed_s for event in events if event.kind == EventKind.FIRST_STEP]
+        start_s = max(first_steps) if first_steps else max(event.elapsed_s for event in too_short)
+        causes.append(
+            f"a start takes {'' if first_steps else 'more than '}{start_s:.0f} s, and the time limit is "
+            f"{too_short[-1].time_limit_s} s: set a longer `cluster.time_limit_minutes`"
+        )
+    return ", ".join(dict.fromkeys(causes))
+
+
+def _cause(attempt: Attempt) -> str:
+    first, last = attempt.events[0], attempt.events[-1]
+    if last.kind == EventKind.PREEMPTED:
+        return "stopped by the time limit"
+    limit = f" of a job with a time limit of {first.time_limit_s} s" if first.time_limit_s is not None else ""
+    return last.reason or f"ended unexpectedly after {last.kind}{limit}"

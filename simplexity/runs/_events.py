@@ -21,7 +21,7 @@ class EventKind(StrEnum):
     """The process leaves because it was asked to; everything is saved."""
     COMPLETE = "complete"
     FAILED = "failed"
-    """The run ended with an error; only a person starts it again."""
+    """The run ended with an error; only a person starts it again, unless the event says that it `comes_back`."""
 
 
 class Event(NamedTuple):
@@ -42,6 +42,9 @@ class Event(NamedTuple):
         reached_step: Of a resume: the step that the attempt before is known to have reached, saved or not.
         previous_alive: Of a start: unix time of the last sign of life of an attempt that ended without a word.
         stopping_s: Of a preemption: seconds from the signal until everything was saved.
+        submission: Of a start: names the submission that it belongs to, see `Job`.
+        time_limit_s: Of a start: its job's time limit. Of a preemption: the same, if it was the time limit's.
+        comes_back: Of a failure: true if whoever started the process starts it once more by itself.
     """
 
     sequence: int
@@ -57,6 +60,9 @@ class Event(NamedTuple):
     reached_step: int | None = None
     previous_alive: float | None = None
     stopping_s: float | None = None
+    submission: str | None = None
+    time_limit_s: int | None = None
+    comes_back: bool | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The ledger's line: what is None is left out."""

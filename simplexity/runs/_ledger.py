@@ -51,6 +51,9 @@ class Ledger:
         reached_step: int | None = None,
         previous_alive: float | None = None,
         stopping_s: float | None = None,
+        submission: str | None = None,
+        time_limit_s: int | None = None,
+        comes_back: bool | None = None,
     ) -> Event:
         """Records an event; see `Event` for the arguments.
 
@@ -74,6 +77,9 @@ class Ledger:
                 reached_step=reached_step,
                 previous_alive=previous_alive,
                 stopping_s=stopping_s,
+                submission=submission,
+                time_limit_s=time_limit_s,
+                comes_back=comes_back,
             )
             append_json_line(self._path, event.to_json())
             self._events.append(event)

@@ -77,6 +77,10 @@ class SweepDirectory:
         """Ids of the jobs that a run's batch scripts have submitted in their own place, one per line."""
         return self.log_path(index).with_suffix(".jobs")
 
+    def exit_code_path(self, index: int) -> Path:
+        """Exit code of a run's last batch script, if that has ended and is not to come back."""
+        return self.log_path(index).with_suffix(".exit")
+
     def run_directory(self, run: SweepRun) -> RunDirectory:
         """The run directory of one of the sweep's runs."""
         return RunDirectory(self.path / run.directory)

@@ -17,6 +17,7 @@ from ._directory import SweepDirectory
 from ._manifest import SweepRun
 from ._run_status import RunState
 from ._slots import Slot
+from ._submissions import read_submissions
 from ._tail import last_words
 
 _POLL_S = 0.1
@@ -135,7 +136,12 @@ def _start(sweep: SweepDirectory, run: SweepRun, slot: Slot, worker: Sequence[st
         process = subprocess.Popen(
             [*worker, "--sweep", str(sweep.path), "--index", str(run.index)],
             cwd=folder,
-            env={**os.environ, "PYTHONUNBUFFERED": "1", **slot.environment},
+            env={
+                **os.environ,
+                "PYTHONUNBUFFERED": "1",
+                "SIMPLEXITY_SUBMISSION": f"local_{len(read_submissions(sweep))}",
+                **slot.environment,
+            },
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,

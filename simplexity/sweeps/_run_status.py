@@ -2,9 +2,10 @@
 
 import time
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, NamedTuple
 
-from simplexity.runs import Completion, Event, EventKind, RunSummary, read_ledger, summarize
+from simplexity.runs import Completion, Event, EventKind, ExitCode, RunSummary, read_ledger, summarize
 
 from ._directory import SweepDirectory, is_alive
 from ._manifest import SweepRun
@@ -36,6 +37,10 @@ GOING_ON = frozenset({RunState.PENDING, RunState.RUNNING, RunState.WAITING})
 LEFT_BEHIND = frozenset({RunState.STOPPED, RunState.CANCELLED, RunState.LOST, RunState.MISSING})
 """States of runs that are neither complete nor failed, and that nothing will start again."""
 
+# Exit codes above it are those of a process that a signal has ended.
+_KILLED = 128
+# What SLURM calls the end of a job in which its batch script had no part, as when a node comes back that was given up.
+_BY_SLURM = frozenset({"FAILED", "NODE_FAIL", "BOOT_FAIL", "REVOKED"})
 
 class Prospect(NamedTuple):
     """What the one that starts runs, SLURM or a process on its machine, says of a run.
@@ -43,6 +48,7 @@ class Prospect(NamedTuple):
     Attributes:
         coming: Whether it executes the run or is going to; None if it does not answer.
         executing: Whether it says that the run has a machine now.
+        waiting: Whether it says that the run waits for one, whatever has happened before.
         node: That machine; empty if unknown.
         end: SLURM's word for how the last job ended, such as FAILED or CANCELLED; empty if unknown.
         submitted: Unix time of the last submission: an earlier failure has been answered by it.
@@ -50,6 +56,7 @@ class Prospect(NamedTuple):
 
     coming: bool | None
     executing: bool = False
+    waiting: bool = False
     node: str = ""
     end: str = ""
     submitted: float = 0.0
@@ -63,12 +70,14 @@ class RunFiles(NamedTuple):
         summary: What its ledger adds up to.
         metrics: The last two records of metrics.jsonl.
         alive: Whether a process has it now.
+        exit_code: Of the last batch script; None if it runs, was to come back, or was ended by SLURM.
     """
 
     completion: Completion | None
     summary: RunSummary
     metrics: list[dict[str, Any]]
     alive: bool
+    exit_code: int | None = None
 
 
 class RunStatus(NamedTuple):
@@ -105,12 +114,24 @@ def read_run(sweep: SweepDirectory, run: SweepRun) -> RunFiles:
     """Reads a run's files; only the ends of those that grow."""
     directory = sweep.run_directory(run)
     completion = directory.read_completion()
+    if completion is not None:
+        return RunFiles(completion, summarize(read_ledger(directory.ledger_path)), [], alive=False)
     return RunFiles(
-        completion,
+        None,
         summarize(read_ledger(directory.ledger_path)),
-        last_records(directory.metrics_path, 2) if completion is None else [],
-        completion is None and is_alive(directory.lock_path),
+        last_records(directory.metrics_path, 2),
+        is_alive(directory.lock_path),
+        _exit_code(sweep.exit_code_path(run.index)),
     )
+
+
+def _exit_code(path: Path) -> int | None:
+    """What the last batch script has left in its file; on a full disk that is empty."""
+    try:
+        text = path.read_text().strip()
+    except OSError:
+        return None
+    return int(text) if text.isdigit() else ExitCode.FAILED
 
 
 def judge(sweep: SweepDirectory, run: SweepRun, files: RunFiles, prospect: Prospect) -> RunStatus:
@@ -134,7 +155,7 @@ def judge(sweep: SweepDirectory, run: SweepRun, files: RunFiles, prospect: Prosp
         restarts=max(0, files.summary.attempts - 1),
         node=prospect.node or _node(event),
         time_left_s=left_s,
-        reason=_reason(sweep, run, state, event, prospect),
+        reason=_reason(sweep, run, state, files, prospect),
         summary=files.summary,
     )
 
@@ -145,12 +166,16 @@ def _state(files: RunFiles, prospect: Prospect) -> RunState:
         return RunState.COMPLETE
     if files.alive or prospect.executing:
         return RunState.RUNNING
-    failed_at = event.time if event is not None and event.kind == EventKind.FAILED else None
-    if prospect.coming and (failed_at is None or failed_at <= prospect.submitted):
+    failure = event if event is not None and event.kind == EventKind.FAILED else None
+    # What waits in the queue is started, whatever has happened: SLURM requeues a preempted job that has failed, too.
+    answered = failure is None or failure.comes_back or failure.time <= prospect.submitted
+    if prospect.waiting or (prospect.coming and answered):
         return RunState.PENDING if event is None else RunState.WAITING
-    if failed_at is not None:
+    if failure is not None and not (failure.comes_back and prospect.coming is None):
         return RunState.FAILED
-    saved = event is not None and event.kind == EventKind.PREEMPTED
+    if _has_failed(files.exit_code) and prospect.end != "CANCELLED":
+        return RunState.FAILED  # before its ledger was open
+    saved = event is not None and (event.kind == EventKind.PREEMPTED or event.comes_back is True)
     if prospect.coming is None and (saved or event is None):
         return RunState.PENDING if event is None else RunState.WAITING
     if prospect.end == "CANCELLED":
@@ -163,12 +188,20 @@ def _state(files: RunFiles, prospect: Prospect) -> RunState:
     return RunState.STOPPED if saved else RunState.LOST
 
 
-def _reason(sweep: SweepDirectory, run: SweepRun, state: RunState, event: Event | None, prospect: Prospect) -> str:
+def _has_failed(exit_code: int | None) -> bool:
+    """Whether a batch script ended with an error, and not with a run that was stopped or killed."""
+    return exit_code is not None and exit_code not in (ExitCode.COMPLETE, ExitCode.REQUEUE) and exit_code <= _KILLED
+
+
+def _reason(sweep: SweepDirectory, run: SweepRun, state: RunState, files: RunFiles, prospect: Prospect) -> str:
+    event = files.summary.last_event
     if state in GOING_ON or state == RunState.COMPLETE:
         return ""
     if state == RunState.FAILED and event is not None and event.kind == EventKind.FAILED:
         return event.reason or "it left no reason"
     words = last_words(sweep.log_path(run.index))
+    if files.exit_code is None and prospect.end in _BY_SLURM:
+        return f"SLURM ended its job, not the run: {prospect.end}" + (f"; last printed: {words}" if words else "")
     if state in (RunState.STOPPED, RunState.CANCELLED) and event is not None:
         words = f"saved at step {event.step}" + (f" after {event.reason}" if event.reason else "")
     said = prospect.end if prospect.end not in ("", "CANCELLED", "COMPLETED") else ""

@@ -13,6 +13,7 @@ _ENDED = frozenset(
     {"COMPLETED", "CANCELLED", "FAILED", "TIMEOUT", "NODE_FAIL", "PREEMPTED", "BOOT_FAIL", "DEADLINE", "OUT_OF_MEMORY",
      "REVOKED", "SPECIAL_EXIT"}
 )  # fmt: skip
+_WAITING = frozenset({"PENDING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD"})
 _EXECUTING = frozenset({"RUNNING", "CONFIGURING"})
 
 
@@ -45,7 +46,8 @@ def slurm_prospects(
         if alive:
             executing = alive[-1].state in _EXECUTING
             node = alive[-1].nodes if executing else ""
-            prospects[index] = Prospect(True, executing, node, submitted=submitted.get(index, 0.0))
+            waiting = alive[-1].state in _WAITING
+            prospects[index] = Prospect(True, executing, waiting, node, submitted=submitted.get(index, 0.0))
         elif known and known[-1] is not None:
             prospects[index] = Prospect(False, end=known[-1].state, submitted=submitted.get(index, 0.0))
         else:

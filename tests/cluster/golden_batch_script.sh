@@ -22,6 +22,8 @@
 readonly SWEEP='/data/it'"'"'s mine/sweep'
 readonly INDEX=$((1001 + SLURM_ARRAY_TASK_ID))
 mkdir -p "$SWEEP/logs" && exec >>"$SWEEP/logs/$INDEX.log" 2>&1 || exit
+rm -f "$SWEEP/logs/$INDEX.exit"
+trap 'echo $? >"$SWEEP/logs/$INDEX.exit"' EXIT
 
 resubmit() {
   local job
@@ -31,11 +33,14 @@ resubmit() {
 }
 
 cd '/home/me/$x' || exit
+export SIMPLEXITY_SUBMISSION=array_1001
 export PYTHONUNBUFFERED=1
+export SIMPLEXITY_TIME_LIMIT_S=14400
+export SIMPLEXITY_SIGNAL_LEAD_S=120
 export JAX_PLATFORMS=cuda
 export ODD='it'"'"'s $HOME'
 export SIMPLEXITY_CACHE='/shared/a cache'
 export TMPDIR=/scratch/me
 mkdir -p "$TMPDIR" || exit
 module load cuda
-run_and_requeue srun --mpi=none --cpus-per-task=4 --kill-on-bad-exit=0 --wait=300 python -m simplexity.execute_run --sweep "$SWEEP" --index "$INDEX"
+run_and_requeue srun --mpi=none --export=ALL --cpus-per-task=4 --kill-on-bad-exit=0 --wait=300 python -m simplexity.execute_run --sweep "$SWEEP" --index "$INDEX"

@@ -43,7 +43,7 @@ def test_it_is_bash():
 
 def test_a_single_process_takes_no_options_for_several():
     text = script(profile=ClusterProfile(**{**PROFILE, "nodes": 1, "tasks_per_node": 1}))
-    assert "srun --mpi=none --cpus-per-task=4 python" in text
+    assert "srun --mpi=none --export=ALL --cpus-per-task=4 python" in text
 
 
 def test_what_is_not_asked_for_is_left_to_the_cluster():

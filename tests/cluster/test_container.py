@@ -165,6 +165,7 @@ def on_node(tmp_path, monkeypatch):
         "head",
         "mkdir",
         "od",
+        "rm",
         "sed",
         "sha256sum",
         "stat",

@@ -104,22 +104,45 @@ def test_a_failed_run_is_shown_and_retried_alone(dev_cluster, submit):
     assert [len(events(sweep, "start", index)) for index in (0, 1)] == [1, 2]
 
 
-def test_after_three_restarts_in_vain_a_run_fails_with_the_reason(dev_cluster, submit):
+def test_a_run_that_is_killed_comes_back_and_fails_after_three_restarts_in_vain(dev_cluster, submit):
     cluster = dev_cluster(*REQUEUES)
     sweep, done = submit("training.num_train_steps=200", "hydra.launcher.wait=false")
     (job,) = re.findall("submitted 1 runs as job ([0-9]+), ", done.stdout)
-    for number in range(1, 5):
+
+    def wait_for_start(number):
         # Still importing: nothing is saved.
-        cluster.wait_until(lambda number=number: len(events(sweep, "start")) == number)
-        cluster.slurm("scontrol", "requeue", f"{job}_0")
+        cluster.wait_until(lambda: len(events(sweep, "start")) == number)
+        return events(sweep, "start")[-1].pid
+
+    # SLURM waits some seconds by itself before it starts a requeued job: one that is hurried, as by StartTime=now, may
+    # meet a credential of its predecessor on the node, for which SLURM fails it.
+    os.kill(wait_for_start(1), signal.SIGKILL)
+    wait_for_start(2)
+    # A preemption does not count, however often it comes.
+    cluster.slurm("scontrol", "requeue", f"{job}_0")
+    for number in (3, 4, 5):
+        os.kill(wait_for_start(number), signal.SIGKILL)
         cluster.wait_until(lambda: states(sweep) == [RunState.WAITING])
-        cluster.slurm("scontrol", "update", f"JobId={job}_0", "StartTime=now")
     cluster.wait_until(lambda: states(sweep) == [RunState.FAILED])
     cluster.wait_until(lambda: queued_tasks([job])[f"{job}_0"].state == "FAILED")
     said = command("status", str(sweep.path)).stdout
     assert "run 0 failed: RuntimeError: not started again: 4 starts in a row saved nothing after step 0 (" in said
     assert command("retry", str(sweep.path)).returncode == 0
     cluster.wait_until(lambda: states(sweep) == [RunState.COMPLETE])
+
+
+def test_a_restart_that_fails_before_the_run_begins_is_shown_with_its_cause(dev_cluster, submit, tmp_path):
+    cluster = dev_cluster(*REQUEUES)
+    gone = tmp_path / "gone"
+    setup = f"cluster.setup=['[[ ! -e {gone} ]] || {{ echo the image is gone; exit 2; }}']"
+    sweep, done = submit("training.num_train_steps=100000000", "hydra.launcher.wait=false", setup)
+    assert done.returncode == 0, done.stderr
+    (job,) = re.findall("submitted 1 runs as job ([0-9]+), ", done.stdout)
+    cluster.wait_until(lambda: events(sweep, "first_step"))
+    gone.touch()
+    cluster.slurm("scontrol", "requeue", f"{job}_0")
+    cluster.wait_until(lambda: states(sweep) == [RunState.FAILED])
+    assert "run 0 failed: FAILED: the image is gone" in command("status", str(sweep.path)).stdout
 
 
 def test_a_run_that_was_cut_off_with_its_node_ends_before_its_successor_begins(dev_cluster, submit):

@@ -74,6 +74,8 @@ def submitted(make_sweep, slurm_launch, slurm):
         ({"7_0": queued("CANCELLED")}, (START, SAVED, PREEMPTED), RunState.CANCELLED),
         ({"7": queued("CANCELLED")}, (), RunState.CANCELLED),
         ({"7_0": queued("NODE_FAIL")}, (START,), RunState.LOST),
+        # SLURM requeues what it has preempted, whatever its exit code.
+        ({"7_0": queued("PENDING")}, (START, FAILED), RunState.WAITING),
         ({}, (), RunState.MISSING),
         ({}, (START, SAVED, PREEMPTED), RunState.STOPPED),
         ({}, (START, SAVED), RunState.LOST),
@@ -85,6 +87,49 @@ def submitted(make_sweep, slurm_launch, slurm):
 )
 def test_states(submitted, queue, kinds, expected):
     assert submitted(queue, *kinds).state == expected
+
+
+@pytest.mark.parametrize(
+    ("queue", "code", "kinds", "expected"),
+    [
+        # The disk was full, or the image gone, at the restart: the ledger does not know.
+        ({"7_0": queued("FAILED")}, "1\n", (START, SAVED, PREEMPTED), RunState.FAILED),
+        ({}, "2\n", (START, SAVED, PREEMPTED), RunState.FAILED),
+        (None, "2\n", (), RunState.FAILED),
+        ({}, "", (START,), RunState.FAILED),
+        ({"7_0": queued("FAILED")}, "85\n", (START, SAVED, PREEMPTED), RunState.STOPPED),
+        ({}, "137\n", (START, SAVED), RunState.LOST),
+        ({"7_0": queued("CANCELLED")}, "1\n", (START, SAVED, PREEMPTED), RunState.CANCELLED),
+        ({"7_0": queued("PENDING")}, "1\n", (START, SAVED, PREEMPTED), RunState.WAITING),
+    ],
+)
+def test_what_failed_before_its_ledger_was_open(make_sweep, slurm_launch, slurm, queue, code, kinds, expected):
+    sweep = make_sweep({}, launch=slurm_launch())
+    record_submission(sweep, [0], "7")
+    record(sweep, 0, *kinds)
+    sweep.log_path(0).parent.mkdir()
+    sweep.log_path(0).write_text("stopped at step 2 by SIGUSR2\nthere is no image a.sif on n1\n")
+    sweep.exit_code_path(0).write_text(code)
+    slurm["queue"] = queue
+    (run,) = read_status(sweep).runs
+    assert run.state == expected
+    assert ("there is no image a.sif on n1" in run.reason) is (expected in (RunState.FAILED, RunState.LOST))
+
+
+def test_what_slurm_itself_has_ended_is_said(submitted):
+    run = submitted({"7_0": queued("FAILED")}, START, SAVED, PREEMPTED)
+    assert (run.state, run.reason) == (RunState.STOPPED, "SLURM ended its job, not the run: FAILED")
+
+
+def test_a_run_that_tries_once_more_has_not_failed(make_sweep, slurm_launch, slurm):
+    sweep = make_sweep({}, launch=slurm_launch())
+    record_submission(sweep, [0], "7")
+    ledger = Ledger(sweep.run_directory(sweep.read_manifest().run(0)).ledger_path)
+    ledger.append(START, 0)
+    ledger.append(FAILED, 0, reason="OSError: stale", comes_back=True)
+    for queue, state in (({"7_0": queued("COMPLETING")}, RunState.WAITING), ({}, RunState.FAILED)):
+        slurm["queue"] = queue
+        assert read_status(sweep).runs[0].state == state
 
 
 def test_the_accounting_tells_what_the_queue_has_forgotten(submitted):

@@ -1,0 +1,89 @@
+"""What a batch script does with the end of its run, by programs that stand in for srun, scontrol and sbatch."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from simplexity.cluster import ArraySlice, batch_script
+from tests.slurm.conftest import dev_profile
+
+RECORD = "JobId=7 Restarts=0 JobState=RUNNING Reason=None PreemptTime=None Partition=low EndTime=Unknown"
+
+
+@pytest.fixture
+def run_script(tmp_path):
+    """Executes a batch script whose run is a line of shell -> its exit code and log."""
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for name in ("bash", "date", "mkdir", "rm", "sleep", "env"):
+        (programs / name).symlink_to(Path("/bin") / name)
+
+    def put(name: str, text: str) -> None:
+        (programs / name).write_text(f"#!/bin/bash\n{text}\n")
+        (programs / name).chmod(0o755)
+
+    def run(work: str, *, without: str = "", setup: tuple[str, ...] = ()) -> tuple[int, str]:
+        put("srun", f'echo "$*" >>{tmp_path}/srun\n{work}')
+        put("scontrol", f'echo "$*" >>{tmp_path}/scontrol\n[[ $1 == requeue ]] || echo "{RECORD}"')
+        if without:
+            (programs / without).unlink()
+        script = batch_script(
+            job_name="x", task_command=["run"], sweep_folder=tmp_path / "sweep", script_path=tmp_path / "array_3.sh",
+            working_folder=tmp_path, array=ArraySlice(0, (0,)), parallelism=None,
+            profile=dev_profile(setup=list(setup), sbatch_options={"export": "NONE"}),
+        )  # fmt: skip
+        job = {"SLURM_JOB_ID": "7", "SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "0", "PATH": str(programs)}
+        done = subprocess.run(["/bin/bash", "-c", script], env=job, cwd=tmp_path, timeout=60)
+        return done.returncode, (tmp_path / "sweep/logs/0.log").read_text()
+
+    return run
+
+
+def asked(tmp_path) -> str:
+    return (tmp_path / "scontrol").read_text() if (tmp_path / "scontrol").exists() else ""
+
+
+@pytest.mark.parametrize(
+    ("work", "comes_back"),
+    [
+        ("exit 85", True),
+        ("kill -KILL $$", True),
+        ("kill -SEGV $$", True),
+        ("exit 137", True),
+        ("kill -USR2 $$", True),
+        ("exit 130", False),
+        ("exit 1", False),
+        ("exit 2", False),
+        ("exit 0", False),
+    ],
+)
+def test_what_is_stopped_or_killed_comes_back(run_script, tmp_path, work, comes_back):
+    code, log = run_script(work)
+    assert ("requeue 7_0" in asked(tmp_path)) is comes_back
+    assert ("requeued 7_0" in log) is comes_back
+    left = tmp_path / "sweep/logs/0.exit"
+    assert (left.read_text() if left.exists() else None) == (None if comes_back else f"{code}\n")
+
+
+def test_a_node_without_scontrol_is_no_controller_that_is_down(run_script):
+    code, log = run_script("exit 85", without="scontrol")
+    assert code == 85
+    assert "there is no scontrol on " in log
+    assert "no answer from SLURM" not in log
+
+
+def test_a_step_gets_the_jobs_variables_whatever_sbatch_was_told(run_script, tmp_path):
+    run_script('env >"$PWD/step"')
+    assert " --export=ALL " in (tmp_path / "srun").read_text()
+    step = (tmp_path / "step").read_text().splitlines()
+    for line in ("SIMPLEXITY_SUBMISSION=array_3", "SIMPLEXITY_TIME_LIMIT_S=600", "SIMPLEXITY_SIGNAL_LEAD_S=60"):
+        assert line in step
+
+
+def test_what_fails_before_the_run_leaves_its_exit_code(run_script, tmp_path):
+    (tmp_path / "sweep/logs").mkdir(parents=True)
+    (tmp_path / "sweep/logs/0.exit").write_text("85\n")
+    assert run_script("exit 0", setup=('[[ ! -e "$SWEEP/logs/0.exit" ]] || exit 9', "exit 3"))[0] == 3
+    assert (tmp_path / "sweep/logs/0.exit").read_text() == "3\n"
+    assert not (tmp_path / "srun").exists()
