@@ -174,8 +174,8 @@ def _text(name: str) -> str:
 
 
 def _srun(profile: ClusterProfile) -> list[str]:
-    # srun does not inherit --cpus-per-task from sbatch since SLURM 22.05. JAX needs no MPI. A job that was submitted with
-    # `export: NONE` would hand none of the variables that are set here to its steps.
+    # srun does not inherit --cpus-per-task from sbatch since SLURM 22.05. JAX needs no MPI. A job that was submitted
+    # with `export: NONE` would hand none of the variables that are set here to its steps.
     srun = ["srun", "--mpi=none", "--export=ALL", f"--cpus-per-task={profile.cpus_per_task}"]
     if profile.nodes * profile.tasks_per_node > 1:
         # A site's KillOnBadExit=1 would kill the process that saves as soon as another left with 85.

@@ -1,5 +1,6 @@
 """Hydra's errors, put in one line that names the key, the rule, the value and the remedy."""
 
+import os
 import re
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -13,6 +14,8 @@ from ._overrides import as_typed
 from ._problems import Problem, choices
 from ._types import say
 
+# The default of `cluster`: see configs/hydra/launcher/slurm.yaml.
+_CLUSTER = "SIMPLEXITY_CLUSTER"
 _QUOTED = re.compile(r"'([^']+)'|^Error merging override (\S+)|^Override (\S+) looks")
 _NAMED = re.compile(r"`([^`]+)`:?\s+(.*)")
 
@@ -70,7 +73,9 @@ def explain(culprit: Culprit, config: DictConfig | None) -> Problem:
             culprit.override, f"is not of the form KEY=VALUE: {reason}; quote a value with special characters"
         )
     if isinstance(error, MissingConfigException):
-        name = (error.missing_cfg_file or "").rpartition("/")[2]
+        group, _, name = (error.missing_cfg_file or "").rpartition("/")
+        if group == "cluster" and key != group and name == os.environ.get(_CLUSTER):
+            key = f"{_CLUSTER} (environment)"
         return Problem(key, f"there is no '{name}'; {choices(name, error.options or ())}")
     if "Config group override must be a string" in text:
         group = culprit.override.partition("=")[0].partition("@")[0]

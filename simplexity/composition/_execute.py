@@ -90,7 +90,7 @@ def _stop_here() -> None:
 
 
 def _comes_back(error: Exception, job: Job | None, ledger: Ledger) -> bool:
-    """Whether a file that could not be read is to be tried again by a new start: once, if somebody is there to start it."""
+    """Whether a new start is to try again to read a file: once, and only if somebody is there to start it."""
     before = [event for event in ledger.events if event.kind in (EventKind.FIRST_STEP, EventKind.FAILED)][-1:]
     return isinstance(error, UnreadableError) and job is not None and not any(event.comes_back for event in before)
 

@@ -42,6 +42,7 @@ _KILLED = 128
 # What SLURM calls the end of a job in which its batch script had no part, as when a node comes back that was given up.
 _BY_SLURM = frozenset({"FAILED", "NODE_FAIL", "BOOT_FAIL", "REVOKED"})
 
+
 class Prospect(NamedTuple):
     """What the one that starts runs, SLURM or a process on its machine, says of a run.
 

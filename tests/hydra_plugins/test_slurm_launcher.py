@@ -18,6 +18,7 @@ def start(tmp_path, monkeypatch):
     """Runs train_model with --multirun hydra/launcher=slurm in an empty current folder, where there is no sbatch."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("SIMPLEXITY_CONFIGS", raising=False)
+    monkeypatch.delenv("SIMPLEXITY_CLUSTER", raising=False)
     monkeypatch.setattr(sys, "argv", ["train_model.py"])
     monkeypatch.setattr(_slurm_submission, "slurm_is_installed", lambda: False)
     return lambda *arguments: run("train_model", ["--multirun", "hydra/launcher=slurm", *arguments], PreemptionGuard())
@@ -39,6 +40,20 @@ def test_a_dry_run_shows_script_and_manifest_and_writes_nothing(start, tmp_path,
     assert [one["overrides"] for one in read["runs"]] == [["seed=1"], ["seed=2"]]
     assert read["launch"]["profile"]["time_limit_minutes"] == 77
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_environment_names_the_default_cluster(start, monkeypatch, capfd):
+    """As `slurm/dev-cluster up` does: its nodes have no GPUs, which the packaged profile asks for."""
+    assert start(DRY) == 0
+    assert "#SBATCH --gpus-per-node=1\n" in capfd.readouterr().out
+    monkeypatch.setenv("SIMPLEXITY_CLUSTER", "dev")
+    assert start(DRY) == 0
+    shown = capfd.readouterr().out
+    assert "#SBATCH --partition=low\n" in shown
+    assert "gpus-per-node" not in shown
+    monkeypatch.setenv("SIMPLEXITY_CLUSTER", "nope")
+    assert start(DRY) == 2
+    assert "`SIMPLEXITY_CLUSTER (environment)`: there is no 'nope'; valid: dev, gpu" in capfd.readouterr().err
 
 
 def test_a_dry_run_of_a_large_sweep_has_several_arrays(start, capfd):

@@ -99,8 +99,8 @@ def test_the_refusal_names_step_and_causes():
 def test_a_time_limit_that_is_too_short_for_the_start_is_named():
     stops = ledger("start:0 preempted:0:limit " * 4)
     assert next_start(stops).reason == (
-        "4 starts in a row saved nothing after step 0 (stopped by the time limit, a start takes more than 41 s, and the "
-        "time limit is 60 s: set a longer `cluster.time_limit_minutes`)"
+        "4 starts in a row saved nothing after step 0 (stopped by the time limit, a start takes more than 41 s, and "
+        "the time limit is 60 s: set a longer `cluster.time_limit_minutes`)"
     )
     began = [event("start", 0), event("first_step", 1, elapsed_s=75.0), event("failed", 1), *stops]
     assert "a start takes 75 s, and the time limit is 60 s" in next_start(began).reason

@@ -52,6 +52,7 @@ class TestWithSlurm:
             assert first.returncode == 0, first.stderr
             assert first.stdout.splitlines() == [
                 f"export SLURM_CONF={folder}/slurm.conf",
+                "export SIMPLEXITY_CLUSTER=dev",
                 f"export SIMPLEXITY_DEV_CLUSTER={folder}",
             ]
             assert call("status", folder).returncode == 0
