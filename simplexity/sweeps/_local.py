@@ -15,7 +15,7 @@ from simplexity.runs import EventKind, ExitCode, Ledger, RunDirectory, RunLock, 
 
 from ._directory import SweepDirectory
 from ._manifest import SweepRun
-from ._run_status import RunState
+from ._run_status import RunState, read_run
 from ._slots import Slot
 from ._submissions import read_submissions
 from ._tail import last_words
@@ -95,7 +95,7 @@ def execute_locally(
         while workers or (queue and not guard.requested()):
             while queue and free and not guard.requested():
                 run = queue.popleft()
-                outcome = _complete(sweep, run)
+                outcome = _ended_before(sweep, run)
                 if outcome is None:
                     workers.append(_start(sweep, run, free.popleft(), worker, working_folder))
                     progress.started(run)
@@ -168,6 +168,12 @@ def _wait_for_any(workers: Sequence[_Worker]) -> None:
         return
 
 
+def _ended_before(sweep: SweepDirectory, run: SweepRun) -> Outcome | None:
+    """How a run ended that needs no process; None if it needs one."""
+    unreadable = read_run(sweep, run).unreadable
+    return Outcome(run, RunState.UNREADABLE, reason=unreadable) if unreadable else _complete(sweep, run)
+
+
 def _complete(sweep: SweepDirectory, run: SweepRun) -> Outcome | None:
     completion = sweep.run_directory(run).read_completion()
     if completion is None or completion.step < run.num_train_steps:
@@ -182,6 +188,8 @@ def _outcome(sweep: SweepDirectory, worker: _Worker, *, stopping: bool) -> Outco
         return Outcome(worker.run, RunState.STOPPED)
     if code == ExitCode.REQUEUE:
         return None
+    if unreadable := read_run(sweep, worker.run).unreadable:
+        return Outcome(worker.run, RunState.UNREADABLE, reason=unreadable)
     outcome = _complete(sweep, worker.run)
     if code == ExitCode.COMPLETE and outcome is not None:
         return outcome

@@ -92,7 +92,7 @@ class LiveProgress:
     def ended(self, outcome: Outcome) -> None:
         self._running.pop(outcome.run.index, None)
         self._complete += outcome.state == RunState.COMPLETE
-        self._failed += outcome.state == RunState.FAILED
+        self._failed += outcome.state in (RunState.FAILED, RunState.UNREADABLE)
         self._console.print(outcome_text(outcome, self._common), soft_wrap=True)
 
     def stopping(self) -> None:

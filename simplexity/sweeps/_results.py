@@ -9,7 +9,7 @@ from typing import Any
 from simplexity.runs import optimum_text
 
 from ._directory import SweepDirectory
-from ._run_status import RunState, RunStatus
+from ._run_status import RunState, RunStatus, reading_failure
 from ._sweep_status import SweepStatus
 from ._tail import last_records
 from ._text import table
@@ -88,22 +88,28 @@ def results_text(rows: Sequence[dict[str, Cell]], *, width: int | None = None) -
 
 
 def _row(sweep: SweepDirectory, status: RunStatus, overrides: dict[str, str | None]) -> dict[str, Cell]:
-    directory = sweep.run_directory(status.run)
-    completion = directory.read_completion()
-    logged: dict[str, Any] = next(iter(last_records(directory.metrics_path, 1)), {})
+    logged, reason = _last_logged(sweep, status)
     row: dict[str, Cell] = {"run": status.run.index, "state": status.state.value, **overrides, "step": status.step}
-    row |= {"loss": status.loss_nats, "optimum": logged.get("optimum"), "excess": status.excess_nats}
-    error: Cell = logged.get("optimum_error")
-    if completion is not None:
-        row["optimum"], error = completion.optimum_nats, completion.optimum_error_nats
-    if error is not None:
-        row["optimum_error"] = error
+    row |= {"loss": status.loss_nats, "optimum": status.optimum_nats, "excess": status.excess_nats}
+    if status.optimum_error_nats is not None:
+        row["optimum_error"] = status.optimum_error_nats
     # A training loss stands for itself beside a validation's.
     renamed = {
         f"training_{name}" if name in row else name: value for name, value in logged.items() if name not in _NO_RESULTS
     }
     row |= {name: value for name, value in renamed.items() if isinstance(value, int | float)}
-    return row | {"reason": status.reason if status.state != RunState.COMPLETE else ""}
+    return row | {"reason": reason}
+
+
+def _last_logged(sweep: SweepDirectory, status: RunStatus) -> tuple[dict[str, Any], str]:
+    """The last line of a run's metrics, and why it is not going on, or has no line that can be read."""
+    if status.state == RunState.UNREADABLE:
+        return {}, status.reason
+    try:
+        lines = last_records(sweep.run_directory(status.run).metrics_path, 1)
+    except OSError as error:
+        return {}, status.reason or reading_failure(error)
+    return (lines[0] if lines else {}), status.reason
 
 
 def _is_override(rows: Sequence[dict[str, Cell]], name: str) -> bool:

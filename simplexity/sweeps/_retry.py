@@ -19,6 +19,7 @@ from ._slurm_submission import require_slurm, submit_runs
 from ._status_text import describe
 from ._submissions import record_submission
 from ._sweep_status import read_status, select_for_retry
+from ._text import printable
 from ._watch import display_path
 
 
@@ -50,6 +51,9 @@ def retry(
         status = read_status(sweep, locked=True)
         if status.remark:
             raise RuntimeError(f"{status.remark}: it is not known which runs are going to go on")
+        for run in status.runs:
+            if run.state == RunState.UNREADABLE:
+                print(f"left out: #{run.run.index} is unreadable: {printable(run.reason)}")
         runs = select_for_retry(status, failed=failed, missing=missing)
         for run in runs:
             print(f"again: #{run.index} {describe(run.overrides, common_overrides(manifest.runs))}")
@@ -103,8 +107,8 @@ def conclude(sweep: SweepDirectory, outcomes: list[Outcome]) -> ExitCode:
 
 
 def failures_text(outcomes: list[Outcome]) -> str:
-    """The failed runs in one line; empty if there are none."""
-    failed = [outcome for outcome in outcomes if outcome.state == RunState.FAILED]
+    """The runs that failed, or cannot be read, in one line; empty if there are none."""
+    failed = [outcome for outcome in outcomes if outcome.state in (RunState.FAILED, RunState.UNREADABLE)]
     if not failed:
         return ""
     names = ", ".join(f"#{outcome.run.index}" for outcome in failed[:20]) + (", ..." if len(failed) > 20 else "")

@@ -30,6 +30,8 @@ class RunState(StrEnum):
     """Its process ended without a word, and nothing will start it again by itself."""
     MISSING = "missing"
     """It never began, and nothing will start it by itself."""
+    UNREADABLE = "unreadable"
+    """Its files cannot be read, so that nothing more is known of it; a person mends them."""
 
 
 GOING_ON = frozenset({RunState.PENDING, RunState.RUNNING, RunState.WAITING})
@@ -72,13 +74,15 @@ class RunFiles(NamedTuple):
         metrics: The last two records of metrics.jsonl.
         alive: Whether a process has it now.
         exit_code: Of the last batch script; None if it runs, was to come back, or was ended by SLURM.
+        unreadable: One line on what cannot be read; empty if all can. Then the other fields say nothing.
     """
 
-    completion: Completion | None
-    summary: RunSummary
-    metrics: list[dict[str, Any]]
-    alive: bool
+    completion: Completion | None = None
+    summary: RunSummary = summarize([])
+    metrics: list[dict[str, Any]] = []  # noqa: RUF012  of a tuple
+    alive: bool = False
     exit_code: int | None = None
+    unreadable: str = ""
 
 
 class RunStatus(NamedTuple):
@@ -90,6 +94,8 @@ class RunStatus(NamedTuple):
         step: The last step that is known.
         steps_per_s: How fast it goes; None unless it is running.
         loss_nats: Of a complete run the final one, of another the last that was logged.
+        optimum_nats: The best possible loss.
+        optimum_error_nats: How far it may be from that; None if it is exact, or unknown.
         excess_nats: Loss minus optimum.
         restarts: Starts after the first.
         node: Where it runs, or ran last.
@@ -103,6 +109,8 @@ class RunStatus(NamedTuple):
     step: int
     steps_per_s: float | None
     loss_nats: float | None
+    optimum_nats: float | None
+    optimum_error_nats: float | None
     excess_nats: float | None
     restarts: int
     node: str
@@ -112,17 +120,41 @@ class RunStatus(NamedTuple):
 
 
 def read_run(sweep: SweepDirectory, run: SweepRun) -> RunFiles:
-    """Reads a run's files; only the ends of those that grow."""
+    """Reads a run's files; only the ends of those that grow. A run that cannot be read is no end of the others."""
     directory = sweep.run_directory(run)
-    completion = directory.read_completion()
-    if completion is not None:
-        return RunFiles(completion, summarize(read_ledger(directory.ledger_path)), [], alive=False)
-    return RunFiles(
-        None,
-        summarize(read_ledger(directory.ledger_path)),
-        last_records(directory.metrics_path, 2),
-        is_alive(directory.lock_path),
-        _exit_code(sweep.exit_code_path(run.index)),
+    try:
+        completion = directory.read_completion()
+        if completion is not None:
+            return RunFiles(completion, summarize(read_ledger(directory.ledger_path)))
+        metrics = last_records(directory.metrics_path, 2)
+        if not all(map(_is_metrics, metrics)):
+            raise RuntimeError(f"the last lines of {directory.metrics_path} were not written by a run")
+        return RunFiles(
+            None,
+            summarize(read_ledger(directory.ledger_path)),
+            metrics,
+            is_alive(directory.lock_path),
+            _exit_code(sweep.exit_code_path(run.index)),
+        )
+    except (RuntimeError, ValueError, OSError) as error:
+        return RunFiles(unreadable=reading_failure(error))
+
+
+def reading_failure(error: Exception) -> str:
+    """Why a run's file cannot be read, in one line that names the file."""
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return str(error) or type(error).__name__
+
+
+def _is_metrics(record: dict[str, Any]) -> bool:
+    # A loss that is not finite is written as null.
+    losses = (record.get(name) for name in ("loss", "optimum", "optimum_error", "excess"))
+    clocks = (record.get(name, 0.0) for name in ("time_s", "timestamp"))
+    return (
+        isinstance(record.get("step"), int)
+        and all(isinstance(loss, int | float | None) for loss in losses)
+        and all(isinstance(clock, int | float) for clock in clocks)
     )
 
 
@@ -140,8 +172,8 @@ def judge(sweep: SweepDirectory, run: SweepRun, files: RunFiles, prospect: Prosp
     state = _state(files, prospect)
     event = files.summary.last_event
     rate = _steps_per_s(files) if state == RunState.RUNNING else None
-    step = max([files.summary.last_step, *(record.get("step", 0) for record in files.metrics[-1:])])
-    loss, excess = _loss(files)
+    step = max([files.summary.last_step, *(record["step"] for record in files.metrics[-1:])])
+    loss, optimum, error, excess = _losses(files)
     left_s = None
     if rate and files.metrics:
         since = max(0.0, time.time() - files.metrics[-1].get("timestamp", time.time()))
@@ -152,17 +184,21 @@ def judge(sweep: SweepDirectory, run: SweepRun, files: RunFiles, prospect: Prosp
         step=step,
         steps_per_s=rate,
         loss_nats=loss,
+        optimum_nats=optimum,
+        optimum_error_nats=error,
         excess_nats=excess,
         restarts=max(0, files.summary.attempts - 1),
         node=prospect.node or _node(event),
         time_left_s=left_s,
-        reason=_reason(sweep, run, state, files, prospect),
+        reason=files.unreadable or _reason(sweep, run, state, files, prospect),
         summary=files.summary,
     )
 
 
 def _state(files: RunFiles, prospect: Prospect) -> RunState:
     event = files.summary.last_event
+    if files.unreadable:
+        return RunState.UNREADABLE
     if files.completion is not None:
         return RunState.COMPLETE
     if files.alive or prospect.executing:
@@ -220,11 +256,13 @@ def _steps_per_s(files: RunFiles) -> float | None:
     return steps / seconds if seconds > 0 and steps > 0 else None
 
 
-def _loss(files: RunFiles) -> tuple[float | None, float | None]:
-    if files.completion is not None:
-        return files.completion.loss_nats, files.completion.excess_nats
+def _losses(files: RunFiles) -> tuple[float | None, float | None, float | None, float | None]:
+    """The loss, the optimum, the optimum's error, and the excess."""
+    end = files.completion
+    if end is not None:
+        return end.loss_nats, end.optimum_nats, end.optimum_error_nats, end.excess_nats
     last = files.metrics[-1] if files.metrics else {}
-    return last.get("loss"), last.get("excess")
+    return last.get("loss"), last.get("optimum"), last.get("optimum_error"), last.get("excess")
 
 
 def _node(event: Event | None) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from simplexity.runs import Goodput
 
 from ._manifest import common_overrides
-from ._run_status import GOING_ON, RunState, RunStatus
+from ._run_status import GOING_ON, LEFT_BEHIND, RunState, RunStatus
 from ._sweep_status import SweepStatus
 from ._text import duration, number, printable, table
 
@@ -76,6 +76,8 @@ def next_commands(sweep_path: str, status: SweepStatus) -> list[str]:
         return []
     if status.counts[RunState.COMPLETE] == len(status.runs):
         return [f"all runs are complete: simplexity results {path}"]
+    if not any(status.counts[state] for state in {RunState.FAILED} | LEFT_BEHIND):
+        return []
     return [f"to start the others again: simplexity retry {path}"]
 
 

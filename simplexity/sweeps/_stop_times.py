@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from simplexity.cluster import ClusterProfile, Finding, PreemptionRules, advice, ok, problem
-from simplexity.runs import RunDirectory, read_ledger
+from simplexity.runs import Event, RunDirectory, read_ledger
 
 from ._watch import display_path
 
@@ -25,18 +25,22 @@ class Stop(NamedTuple):
 
 
 def read_stops(folders: Sequence[Path]) -> list[Stop]:
-    """The stops that the ledgers beneath the folders record.
-
-    Raises:
-        RuntimeError: If a ledger cannot be read.
-    """
+    """The stops that the ledgers beneath the folders record; a ledger that cannot be read records none."""
     return [
         Stop(event.stopping_s, display_path(path.parent))
         for folder in folders
         for path in _ledgers(folder)
-        for event in read_ledger(path)
+        for event in _events(path)
         if event.stopping_s is not None
     ]
+
+
+def _events(path: Path) -> list[Event]:
+    try:
+        return read_ledger(path)
+    except (RuntimeError, OSError):
+        # What doctor measures is a sample. `simplexity status` says what is wrong with this run.
+        return []
 
 
 def _ledgers(folder: Path) -> Iterator[Path]:

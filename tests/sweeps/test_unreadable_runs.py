@@ -1,0 +1,73 @@
+"""One run whose files cannot be read must not keep the commands from the others."""
+
+import pytest
+
+from simplexity.cluster import PreemptionGuard
+from simplexity.runs import EventKind, Ledger
+from simplexity.sweeps import RunState, cancel, read_status, results_rows, retry, status_text
+
+DAMAGES = {
+    "a line of the ledger is no JSON": ("run.jsonl", "not json\n{}\n", "line 1 of"),
+    "a later version wrote the ledger": ("run.jsonl", '{"kind": "teleported"}\n', "another version"),
+    "the ledger is not UTF-8": ("run.jsonl", b'\xff\xfe\n{"kind": "start"}\n', "run.jsonl"),
+    "COMPLETE is no JSON": ("COMPLETE", "yes\n", "COMPLETE was not written by a run"),
+    "COMPLETE lacks its fields": ("COMPLETE", "{}\n", "COMPLETE was not written by a run"),
+    "COMPLETE is not UTF-8": ("COMPLETE", b"\xff\xfe\n", "COMPLETE was not written by a run"),
+    "the ledger is a folder": ("run.jsonl", None, "run.jsonl: Is a directory"),
+    "COMPLETE is a folder": ("COMPLETE", None, "COMPLETE: Is a directory"),
+    "the metrics are a folder": ("metrics.jsonl", None, "metrics.jsonl: Is a directory"),
+    "the metrics hold words": ("metrics.jsonl", '{"step": "ten", "loss": "low", "time_s": "late"}\n', "metrics.jsonl"),
+}
+
+
+@pytest.fixture(params=DAMAGES.values(), ids=DAMAGES)
+def sweep_and_reason(request, make_sweep):
+    """Three runs: one complete, one damaged, one that never began."""
+    sweep = make_sweep({}, {}, {})
+    complete, damaged, _ = map(sweep.run_directory, sweep.read_manifest().runs)
+    Ledger(complete.ledger_path).append(EventKind.START, 0)
+    complete.mark_complete(4, 0.5, 0.25, 0.25)
+    name, content, reason = request.param
+    path = damaged.path / name
+    if content is None:
+        path.mkdir()
+    else:
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return sweep, reason
+
+
+def test_the_other_runs_are_served(sweep_and_reason, capfd):
+    sweep, reason = sweep_and_reason
+    status = read_status(sweep)
+    assert [run.state for run in status.runs] == [RunState.COMPLETE, RunState.UNREADABLE, RunState.MISSING]
+    assert reason in status.runs[1].reason
+    assert status.has_ended
+    text = status_text("s", status)
+    assert "1 unreadable" in text
+    assert reason in text
+    rows = results_rows(sweep, status)
+    assert [(row["state"], row["loss"]) for row in rows[::2]] == [("complete", 0.5), ("missing", None)]
+    assert reason in rows[1]["reason"]
+    assert cancel(sweep) == "nothing was going on"
+
+
+def test_retry_leaves_it_out_and_says_so(sweep_and_reason, monkeypatch, capfd):
+    sweep, reason = sweep_and_reason
+    started = []
+    monkeypatch.setattr(
+        "simplexity.sweeps._retry.drive", lambda sweep, manifest, launch, runs, guard: started.extend(runs) or []
+    )
+    with PreemptionGuard() as guard:
+        retry(sweep, guard, failed=True, missing=True, changed_image=False)
+    assert [run.index for run in started] == [2]
+    assert reason in capfd.readouterr().out
+
+
+def test_it_ends_as_failed_when_the_sweep_is_executed(make_sweep, execute):
+    sweep = make_sweep({}, {}, {})
+    (sweep.path / "1" / "COMPLETE").write_text("yes\n")
+    (sweep.path / "2" / "run.jsonl").write_text("no\n{}\n")
+    outcomes, _ = execute(sweep)
+    assert [outcome.state for outcome in outcomes] == [RunState.COMPLETE, RunState.UNREADABLE, RunState.UNREADABLE]
+    assert "COMPLETE was not written by a run" in outcomes[1].reason
+    assert "line 1 of" in outcomes[2].reason
