@@ -9,6 +9,8 @@ from ._generative_process import GenerativeProcess
 from ._mixed_states import Generator, as_generator
 from ._word_check import check_words
 
+# Less than this is what rounding leaves of zero.
+_NO_ENTRY = 1e-15
 # A component of less probability than this is one that only rounding chooses.
 _NEVER_CHOSEN = 1e-14
 
@@ -36,7 +38,7 @@ def components(process: GenerativeProcess, state: Float[np.ndarray, " num_states
         is one) is one component.
     """
     matrices, normalizer = process.transition_matrices, process.normalizer
-    connected = (matrices != 0).any(axis=0)
+    connected = (np.abs(matrices) > _NO_ENTRY).any(axis=0)
     if as_generator(matrices, normalizer, state)[0].is_hmm:
         visited = _reached(connected, state * normalizer > _NEVER_CHOSEN)
         connected &= visited[:, None] & visited
@@ -92,3 +94,8 @@ def _blocks(connected: Bool[np.ndarray, "n n"]) -> list[Bool[np.ndarray, " n"]]:
         if (further == reachable).all():
             return list(np.unique(reachable, axis=0))
         reachable = further
+
+
+def is_ergodic(process: GenerativeProcess) -> bool:
+    """Whether a sequence that goes on for ever shows all of the process, and not one of its components only."""
+    return len(components(process, process.stationary_state)) == 1

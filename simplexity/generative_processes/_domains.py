@@ -2,6 +2,9 @@
 
 from collections.abc import Mapping
 
+LEAST_RATE = 1e-12
+"""The least probability of something that a process must do: well above the rounding of one."""
+
 
 def check_interval(
     low: float, high: float, *, low_open: bool = False, high_open: bool = False, **parameters: float

@@ -3,11 +3,15 @@
 import numpy as np
 from jaxtyping import Float
 
+from ._markov import long_run_distribution, recurrent_classes
+
 # Rows typed with six digits and float32 files pass; a forgotten transition does not.
 ROW_SUM_TOLERANCE = 1e-6
-# Singular values of T - 1 below this count as the eigenvalue 1. It is well above rounding (1e-15) and well below the
-# slowest relaxation that an experiment could notice.
-_FIXED_TOLERANCE = 1e-10
+# Singular values of T - 1 below the first are rounding, and stand for the eigenvalue 1; those above the second do not.
+# Between them they could be either.
+_ROUNDING, _RELAXATION = 1e-12, 1e-10
+# A state that changes by less than this in a step, relative to its entries, is fixed.
+_FIXED = 1e-14
 
 
 def check_shape(transition_matrices: Float[np.ndarray, "..."]) -> None:
@@ -36,10 +40,26 @@ def check_state_length(initial_state: Float[np.ndarray, " num_states"], num_stat
         raise ValueError(f"`initial_state` must be finite, got {initial_state.tolist()}")
 
 
+def is_markov_chain(matrix: Float[np.ndarray, "n n"]) -> bool:
+    """Whether the entries are probabilities to go from state to state."""
+    return bool((matrix >= 0).all() and (np.abs(matrix.sum(axis=1) - 1) <= ROW_SUM_TOLERANCE).all())
+
+
 def left_fixed_vectors(matrix: Float[np.ndarray, "n n"]) -> Float[np.ndarray, "k n"]:
-    """An orthonormal basis of the row vectors `v` with `v @ matrix == v`."""
+    """An orthonormal basis of the row vectors `v` with `v @ matrix == v`.
+
+    Raises:
+        ValueError: If the matrix is so near to having another one that rounding decides whether it has.
+    """
     _, singular_values, right = np.linalg.svd(matrix.T - np.eye(len(matrix)))
-    return right[singular_values < _FIXED_TOLERANCE * max(1.0, singular_values[0])]
+    relative = singular_values / max(1.0, singular_values[0])
+    doubtful = relative[(relative > _ROUNDING) & (relative < _RELAXATION)]
+    if len(doubtful):
+        raise ValueError(
+            "`transition_matrices` of a GHMM, summed over tokens, must forget the past at a rate of at least "
+            f"{_RELAXATION:g} per token or not at all, got about {doubtful[-1]:.1g}"
+        )
+    return right[relative <= _ROUNDING]
 
 
 def unique_stationary_state(matrix: Float[np.ndarray, "n n"]) -> Float[np.ndarray, " n"]:
@@ -48,13 +68,14 @@ def unique_stationary_state(matrix: Float[np.ndarray, "n n"]) -> Float[np.ndarra
     Raises:
         ValueError: If there is more than one: the process is non-ergodic, and only an initial state tells what it does.
     """
-    fixed = left_fixed_vectors(matrix)
+    is_chain = is_markov_chain(matrix)
+    fixed = recurrent_classes(matrix) if is_chain else left_fixed_vectors(matrix)
     if len(fixed) != 1:
         raise ValueError(
             "`initial_state` must be given: the stationary state is not unique "
             f"(the summed `transition_matrices` have {len(fixed)} independent ones)"
         )
-    return fixed[0]
+    return long_run_distribution(matrix, np.full(len(matrix), 1 / len(matrix))) if is_chain else fixed[0]
 
 
 def long_run_state(matrix: Float[np.ndarray, "n n"], state: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
@@ -62,7 +83,14 @@ def long_run_state(matrix: Float[np.ndarray, "n n"], state: Float[np.ndarray, " 
 
     It is the projection of `state` along the eigenspaces of all other eigenvalues, `state R (L R)^-1 L` with `L` and
     `R` the left and right fixed vectors. It exists for periodic and for non-ergodic processes too.
+
+    Raises:
+        ValueError: If rounding would decide what it is: see `left_fixed_vectors`.
     """
+    if is_markov_chain(matrix) and (state >= 0).all():
+        return long_run_distribution(matrix, state)
+    if np.abs(state @ matrix - state).max() <= _FIXED * np.abs(state).max():
+        return state
     left = left_fixed_vectors(matrix)
     right = left_fixed_vectors(matrix.T).T
     return state @ right @ np.linalg.solve(left @ right, left)

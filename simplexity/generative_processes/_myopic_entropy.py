@@ -20,8 +20,9 @@ from ._stationary_walk import stationary_walk
 _LONG = 128
 # About five seconds.
 _WORK = 30_000_000
-# A state that differs by less than this from what the next step makes of it, entries added up, is stationary.
-_SAME_STATE = 1e-10
+# A state that differs by less than this from what the next step makes of it, entries added up, is stationary; one
+# that differs by less than the second from the stationary one is taken for it, and the difference is accounted for.
+_SAME_STATE, _NEAR = 1e-12, 1e-10
 # The exact part of a mixture's walk ends with more vectors than this, or with more entries.
 _MIXTURE_VECTORS, _MIXTURE_ENTRIES = 20_000, 400_000
 
@@ -157,7 +158,7 @@ def _until_the_limit(component: Component, length: int) -> MyopicEntropies:
         walked = MyopicEntropies(values, errors, float(total[-1]))
     else:
         num_steps = 0
-        while (distance := float(np.abs(state - stationary).sum()) / 2) > _SAME_STATE and num_steps < length:
+        while (distance := float(np.abs(state - stationary).sum()) / 2) > _NEAR and num_steps < length:
             state, num_steps = state @ summed, num_steps + 1
         num_walked = min(length, num_steps + len(limit.entropies))
         walked = _walked(generator, component.state, num_walked, None)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ._domains import check_interval
+from ._domains import LEAST_RATE, check_interval
 from ._hmm import HMM
 
 
@@ -45,8 +45,8 @@ def sns(p: float, q: float) -> HMM:
     `pi_B q` times the entropy of the number of zeros between ones.
 
     Args:
-        p: The probability to leave A, in (0, 1].
-        q: The probability to leave B, in (0, 1].
+        p: The probability to leave A, in [1e-12, 1].
+        q: The probability to leave B, in [1e-12, 1].
 
     Raises:
         ValueError: If a parameter lies outside its domain.
@@ -55,5 +55,5 @@ def sns(p: float, q: float) -> HMM:
         Marzen and Crutchfield, Informational and causal architecture of discrete-time renewal processes, Entropy 17
         (2015) 4891, arXiv:1408.6876: the parametrised simple nonunifilar source; also arXiv:1702.08565, Figure 2.
     """
-    check_interval(0.0, 1.0, low_open=True, p=p, q=q)
+    check_interval(LEAST_RATE, 1.0, p=p, q=q)
     return HMM(np.array([[[1 - p, p], [0, 1 - q]], [[0, 0], [q, 0]]]))

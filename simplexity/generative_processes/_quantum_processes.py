@@ -73,7 +73,13 @@ def post_quantum(log_alpha: float, beta: float) -> GHMM:
     reset = np.outer([1.0, 1, 0], [1, -1, -1])
     multiply = [np.array([[math.exp(log_v), 0, 0], [0, 1, 0], [0, log_v, 1]]) for log_v in (log_alpha, math.log(beta))]
     matrices = np.stack([reset, *multiply])
-    return GHMM(matrices / dominant_eigenvalue(matrices.sum(axis=0)).real)
+    try:
+        return GHMM(matrices / dominant_eigenvalue(matrices.sum(axis=0)).real)
+    except ValueError:
+        raise ValueError(
+            "`log_alpha` and `beta` must not be so near to 0 and 1 that rounding hides what they do, "
+            f"got {log_alpha} and {beta}"
+        ) from None
 
 
 def tom_quantum(alpha: float, beta: float) -> GHMM:
@@ -101,6 +107,9 @@ def tom_quantum(alpha: float, beta: float) -> GHMM:
     check_interval(-math.inf, math.inf, low_open=True, high_open=True, alpha=alpha, beta=beta)
     if beta == 0:
         raise ValueError("`beta` must not be 0: nothing would be measured")
+    # Only their ratio matters, and a square might overflow.
+    greatest = max(abs(alpha), abs(beta))
+    alpha, beta = alpha / greatest, beta / greatest
     scale = 1 / (4 * (alpha**2 + beta**2))
     keep, kick = (alpha**2 - beta**2) * scale, 2 * alpha * beta * scale
     matrices = np.zeros((4, 3, 3))
@@ -108,4 +117,6 @@ def tom_quantum(alpha: float, beta: float) -> GHMM:
         np.fill_diagonal(matrices[token], keep)
         matrices[token][[0, axis], [0, axis]] = 1 / 4
         matrices[token][[0, axis], [axis, 0]] = sign * kick
-    return GHMM(matrices)
+    # Given, because a measurement that is too weak for rounding leaves every qubit as it is.
+    mixed = np.array([1.0, 0.0, 0.0])
+    return GHMM(matrices, initial_state=mixed, normalizer=mixed)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ._domains import check_interval, check_sum_at_most_one
+from ._domains import LEAST_RATE, check_interval, check_sum_at_most_one
 from ._hmm import HMM
 
 
@@ -48,7 +48,7 @@ def mr_name(p: float, q: float) -> HMM:
 
     Args:
         p: The probability to change the filler, in [0, 1].
-        q: The probability that a name comes next, in (0, 1]; `p + q` is at most 1.
+        q: The probability that a name comes next, in [1e-12, 1]; `p + q` is at most 1.
 
     Raises:
         ValueError: If a parameter lies outside its domain.
@@ -57,7 +57,7 @@ def mr_name(p: float, q: float) -> HMM:
         A toy language of this project.
     """
     check_interval(0.0, 1.0, p=p)
-    check_interval(0.0, 1.0, low_open=True, q=q)
+    check_interval(LEAST_RATE, 1.0, q=q)
     check_sum_at_most_one({"p": p, "q": q})
     mister, something, blah, name = range(4)
     chain = np.zeros((4, 4))

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
-from simplexity.generative_processes import DataGenerator
+from simplexity.generative_processes import DataGenerator, is_ergodic
 from simplexity.predictive_models import PredictiveModel
 
 from ._settings import TrainingSettings
@@ -71,11 +71,16 @@ def check_sequences(generator: DataGenerator, settings: TrainingSettings) -> Non
 
     Raises:
         ValueError: If they are too short for the special tokens, or if batches are to continue each other although each
-            has a BOS token.
+            has a BOS token or the process has several components.
     """
     generator.num_drawn(settings.sequence_len)
     if settings.carry_state and generator.bos_token is not None:
         raise ValueError("`carry_state` must be false with a `bos_token`: a continued sequence has no beginning")
+    if settings.carry_state and not is_ergodic(generator.process):
+        raise ValueError(
+            "`carry_state` must be false with a process of several components, such as a mixture: "
+            "each row would keep the component that it got at the start of training"
+        )
 
 
 def initial_train_state(
