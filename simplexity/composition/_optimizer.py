@@ -44,14 +44,18 @@ def build_optimizer(config: DictConfig) -> Optimizer:
         ConfigError: If a constructor objects.
     """
     section = config.training
+    rate = section.optimizer.instance.get("learning_rate", 1.0)
+    with blaming("training.optimizer.instance.learning_rate"):
+        base = optax.constant_schedule(rate) if isinstance(rate, int | float) else instantiate(rate)
+        _check_schedule(base)
     with blaming("training.optimizer.instance"):
-        instantiate(section.optimizer.instance)
+        _check_optimizer(instantiate(section.optimizer.instance))
         numbers, make = _separated(section.optimizer.instance, _update)
     with blaming("training.schedule"):
         schedule = instantiate(section.schedule)
+        if schedule is not None:
+            _check_schedule(schedule)
         schedule_numbers, make_schedule = _separated(section.schedule, lambda schedule: schedule(jnp.zeros((), int)))
-    rate = section.optimizer.instance.get("learning_rate", 1.0)
-    base = optax.constant_schedule(rate) if isinstance(rate, int | float) else instantiate(rate)
 
     def learning_rate(step: int) -> float:
         return float(jnp.asarray(base(step) * (1.0 if schedule is None else schedule(step))))
@@ -62,6 +66,30 @@ def build_optimizer(config: DictConfig) -> Optimizer:
     norm = section.gradient_clip_norm
     hyperparameters = Hyperparameters(numbers, schedule_numbers, None if norm is None else jnp.asarray(float(norm)))
     return Optimizer(hyperparameters, make_with, learning_rate)
+
+
+def _check_schedule(schedule: Any) -> None:
+    """Raises ValueError unless it is a function from a step to a number."""
+    try:
+        is_number = jax.eval_shape(lambda step: jnp.asarray(schedule(step)), jnp.zeros((), jnp.int32)).shape == ()
+    except Exception:  # whatever comes of calling something that is no schedule
+        is_number = False
+    if not is_number:
+        raise ValueError(
+            "must make a function from the step to a number, as optax.cosine_decay_schedule does, "
+            f"got {type(schedule).__name__}"
+        )
+
+
+def _check_optimizer(optimizer: Any) -> None:
+    """Raises ValueError unless gradients and parameters are all that it needs for an update."""
+    try:
+        jax.eval_shape(lambda: _update(optimizer))
+    except Exception as error:  # whatever comes of using something that is no such optimizer
+        raise ValueError(
+            "must make an optimizer that needs no more than gradients and parameters, as optax.adam does, "
+            f"got {type(optimizer).__name__}: {error}"
+        ) from None
 
 
 def _separated(

@@ -38,7 +38,7 @@ def components(process: GenerativeProcess, state: Float[np.ndarray, " num_states
         is one) is one component.
     """
     matrices, normalizer = process.transition_matrices, process.normalizer
-    connected = (np.abs(matrices) > _NO_ENTRY).any(axis=0)
+    connected = np.abs(matrices).max(axis=0) > _NO_ENTRY
     if as_generator(matrices, normalizer, state)[0].is_hmm:
         visited = _reached(connected, state * normalizer > _NEVER_CHOSEN)
         connected &= visited[:, None] & visited

@@ -42,7 +42,7 @@ def check_state_length(initial_state: Float[np.ndarray, " num_states"], num_stat
 
 def is_markov_chain(matrix: Float[np.ndarray, "n n"]) -> bool:
     """Whether the entries are probabilities to go from state to state."""
-    return bool((matrix >= 0).all() and (np.abs(matrix.sum(axis=1) - 1) <= ROW_SUM_TOLERANCE).all())
+    return bool((matrix >= 0).all() and (np.abs(matrix.sum(axis=1) - 1) <= _ROUNDING).all())
 
 
 def left_fixed_vectors(matrix: Float[np.ndarray, "n n"]) -> Float[np.ndarray, "k n"]:

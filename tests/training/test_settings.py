@@ -1,6 +1,6 @@
 import pytest
 
-from simplexity.generative_processes import DataGenerator, mess3
+from simplexity.generative_processes import DataGenerator, coin, mess3, nonergodic
 from simplexity.training import TrainingSettings, check_sequences
 
 VALID = {
@@ -33,6 +33,14 @@ def test_continued_batches_are_refused_with_a_beginning():
     generator = DataGenerator(mess3(0.05, 0.85), "auto", None)
     with pytest.raises(ValueError, match="`carry_state` must be false"):
         check_sequences(generator, TrainingSettings(**(VALID | {"carry_state": True})))
+
+
+def test_continued_batches_are_refused_with_a_mixture():
+    mixture = nonergodic([coin(0.1), coin(0.4)], [0.5, 0.5], [[0, 1], [0, 1]])
+    settings = TrainingSettings(**(VALID | {"carry_state": True}))
+    with pytest.raises(ValueError, match="`carry_state` must be false with a process of several components"):
+        check_sequences(DataGenerator(mixture, None, None), settings)
+    check_sequences(DataGenerator(coin(0.1), None, None), settings)
 
 
 def test_rows_without_a_token_to_predict_are_refused():
