@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -146,6 +147,28 @@ def test_run_whose_cache_breaks_is_stopped_and_saved_as_ever(tmp_path):
     assert done.stdout.count("compiled programs are no longer kept") == 1
     assert done.stderr.count("\n") <= 1
     assert not list(cache.rglob("jit_*"))
+
+
+URI = "logging.instance.loggers.mlflow.tracking_uri"
+
+
+def test_mlflow_server_that_hangs_holds_up_neither_training_nor_a_stop(stopped, cache):
+    (stopped / "mlflow_run_id").write_text("0" * 32)  # it answered when the run began
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        uri = f"{URI}=http://127.0.0.1:{server.getsockname()[1]}"
+        stop = ("first_step", "SIGUSR1", 1)
+        more = "training.num_train_steps=300"
+        done = run(stopped, "gru", "logging=mlflow", uri, more, cache=cache, stop_at=stop)
+    assert done.returncode == 85
+    assert "does not have all metrics of this run (it does not answer)" in done.stdout
+    kinds = [event.kind for event in read_ledger(RunDirectory(stopped).ledger_path)]
+    assert kinds[-1] == EventKind.PREEMPTED
+
+
+def test_mlflow_server_that_refuses_ends_a_new_run_in_one_line(cache, tmp_path):
+    done = run(tmp_path / "run", "gru", "logging=mlflow", f"{URI}=http://127.0.0.1:9", cache=cache)
+    assert done.returncode == 1
+    assert re.fullmatch(r"MLflow's store `http://.*` cannot be used: Connection refused; .*\n", done.stderr)
 
 
 def test_read_only_folder_is_told_before_anything_happens(cache, tmp_path):

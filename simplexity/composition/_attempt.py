@@ -102,15 +102,16 @@ def attempt(
                 preemption=lead,
                 timed=ledger.phases.measure,
             )
+            # A figure takes seconds, and no work is lost: whoever goes on with the run draws it.
+            is_stopped = not result.finished or (config.figures and lead.requested())
+            if config.figures and not is_stopped:
+                _draw(directory, optima.result())
         finally:
             logger.close()
     finally:
         checkpoints.close()
-    # A figure takes seconds, and no work is lost: whoever goes on with the run draws it.
-    if not result.finished or (config.figures and lead.requested()):
+    if is_stopped:
         return leave(ledger, guard, result.step)
-    if config.figures:
-        _draw(directory, optima.result())
     return _complete(directory, ledger, result, optima.result())
 
 

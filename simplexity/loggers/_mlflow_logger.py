@@ -1,38 +1,55 @@
+"""Metrics to MLflow, by a thread of its own: training never waits for a server."""
+
 import importlib.util
+import json
 import logging
 import os
-import time
-from collections.abc import Callable, Iterator, Mapping
+import threading
 from pathlib import Path
 from typing import Any
 
-from simplexity.runs import RunDirectory, write_durably
+from simplexity.runs import RunDirectory
 
 from ._logger import Logger, Metrics, RunFacts
+from ._mlflow_run import MLflowRun, default_store, id_path
 
 _log = logging.getLogger(__name__)
 
 _SECONDS_BETWEEN_BATCHES = 1.0
-# Limits of one request: https://mlflow.org/docs/latest/api_reference/rest-api.html
-_METRICS_PER_BATCH = 1000
-_PARAMS_PER_BATCH = 100
-_PARAM_LENGTH = 6000
+_LONGEST_PAUSE_S = 60.0
+# It takes seconds to make a database, more where other runs wait for it too.
+_OPENING_S = 60.0
+# A run that is stopped has little time.
+_CLOSING_S = 5.0
+# A line has a few numbers for every position of a sequence: some kilobytes.
+_READ_BYTES = 4 * 2**20
+_DEFAULTS = {
+    # Importing MLflow would report the user's environment to its makers.
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    # It tells of every table that it makes.
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    # By default it tries for minutes, and prints a line each time. Here a later batch is the next try.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+}
 
 
 class MLflowLogger(Logger):
-    """Logs every number of a logged line to MLflow, and the run's config as parameters.
+    """Sends the lines of the run's metrics.jsonl to MLflow, with the config as parameters, and the figures at the end.
 
-    Lists, such as losses per position, are left to metrics.jsonl. A resumed run goes on with the same MLflow run,
-    whose id is kept in the run directory, and sends only what that one lacks: a resumed run repeats itself exactly,
-    so what a killed process had sent past its checkpoint is right as it is.
+    Every number of a line is sent; lists, such as losses per position, are left to metrics.jsonl. That file is what
+    is sent from: a `FileLogger` has to stand before this logger. A resumed run goes on with the same MLflow run, whose
+    id is kept in the run directory, and sends what that one lacks.
 
-    A tracking server that fails while a run trains does not stop the run: there is one warning, and nothing more is
-    sent.
+    A thread of its own sends, so that training does not wait. A fresh run is refused if the store cannot be used. After
+    that no fault of the store stops a run: there is one warning, and what could not be sent is tried again, also when
+    the run is resumed. Closing waits a few seconds at most.
 
     Args:
         run_directory: The run's directory; supplied by the program.
         experiment_name: MLflow's name for the runs that belong together.
-        tracking_uri: A tracking server or store; None for a store of files in the run directory, `mlruns`.
+        tracking_uri: A tracking server or a database; None for $MLFLOW_TRACKING_URI or, without it, `mlflow.db` in the
+            folder above the run's, which the runs of a sweep share. `mlflow ui`, called in that folder, shows it.
 
     Raises:
         RuntimeError: If MLflow is not installed.
@@ -43,134 +60,137 @@ class MLflowLogger(Logger):
             raise RuntimeError("logging to MLflow needs a package more: pip install 'simplexity[mlflow]'")
         self._run_directory = Path(run_directory).absolute()
         self._experiment_name = experiment_name
-        self._tracking_uri = tracking_uri or (self._run_directory / "mlruns").as_uri()
-        self._client: Any = None
-        self._run_id = ""
-        self._last_steps: dict[str, int] = {}
-        self._unsent: list[Any] = []
-        self._sent_s = time.monotonic()
+        self._tracking_uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
+        self._lines = _NewLines(RunDirectory(self._run_directory).metrics_path)
+        self._thread: threading.Thread | None = None
+        self._closing, self._tried = threading.Event(), threading.Event()
+        self._error: Exception | None = None
+        self._has_warned = False
         self._step, self._num_train_steps = 0, 0
 
     def start(self, facts: RunFacts) -> None:
-        # Before the first import, which takes two seconds and would report the user's environment to MLflow's makers.
-        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-        # MLflow discourages its store of files, but any other local store needs a database driver.
-        os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")
-        from mlflow.tracking import MlflowClient
-
+        for name, value in _DEFAULTS.items():
+            os.environ.setdefault(name, value)
+        if not RunDirectory(self._run_directory).metrics_path.exists():
+            raise RuntimeError("MLflow is sent what is in metrics.jsonl: put a `FileLogger` before the `MLflowLogger`")
         self._num_train_steps = facts.num_train_steps
-        try:
-            self._client = MlflowClient(tracking_uri=self._tracking_uri)
-            self._run_id = self._continued_run() or self._new_run()
-        except Exception as error:
-            raise RuntimeError(
-                f"MLflow's store `{self._tracking_uri}` cannot be used: {_one_line(error)}; check `tracking_uri`"
-            ) from error
+        is_new = not id_path(self._run_directory).exists()
+        # A daemon, because a process that ends does not wait for a server that hangs.
+        self._thread = threading.Thread(target=self._work, args=(is_new,), daemon=True)
+        self._thread.start()
+        if is_new:
+            self._tried.wait(_OPENING_S)
+            if self._error is not None or not self._tried.is_set():
+                self._closing.set()
+                self._thread = None
+                raise RuntimeError(
+                    f"MLflow's store `{self._store}` cannot be used: {self._reason()}; check `tracking_uri`"
+                ) from self._error
 
     def log(self, step: int, metrics: Metrics) -> None:
-        if self._client is None:
-            return
-        from mlflow.entities import Metric
-
+        """Notes how far the run is; the line itself is read from metrics.jsonl."""
         self._step = step
-        timestamp_ms = int(1000 * time.time())
-        for name, value in metrics.items():
-            if not isinstance(value, list) and step > self._last_step_of(name):
-                self._unsent.append(Metric(name, float(value), timestamp_ms, step))
-                self._last_steps[name] = step
 
     def progress(self, step: int) -> None:
-        if time.monotonic() - self._sent_s >= _SECONDS_BETWEEN_BATCHES:
-            self.flush()
+        """Does nothing: the thread looks for new lines by itself."""
 
     def flush(self) -> None:
-        unsent, self._unsent, self._sent_s = self._unsent, [], time.monotonic()
-        for first in range(0, len(unsent), _METRICS_PER_BATCH):
-            batch = unsent[first : first + _METRICS_PER_BATCH]
-            self._attempt(lambda batch=batch: self._client.log_batch(self._run_id, metrics=batch))
+        """Does nothing: metrics.jsonl is durable, and what a kill leaves unsent is sent by the resumed run."""
 
     def close(self) -> None:
-        self.flush()
-        # What was stopped may go on one day; MLflow has no better word for it.
-        status = "FINISHED" if self._step >= self._num_train_steps else "KILLED"
-        self._attempt(lambda: self._client.set_terminated(self._run_id, status))
-        self._client = None
-
-    def _continued_run(self) -> str | None:
-        """The run of an earlier process, set to running again; None if there is none, or it is in another store."""
-        from mlflow.exceptions import MlflowException
-
-        try:
-            run_id = self._id_path.read_text().strip()
-            self._client.update_run(run_id, status="RUNNING")
-        except FileNotFoundError:
-            return None
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-                raise
-            return None
-        return run_id
-
-    def _new_run(self) -> str:
-        from mlflow.entities import Param
-
-        name = "/".join(self._run_directory.parts[-2:])
-        run_id = self._client.create_run(self._experiment_id(), run_name=name).info.run_id
-        params = [Param(key, value[:_PARAM_LENGTH]) for key, value in self._config()]
-        for first in range(0, len(params), _PARAMS_PER_BATCH):
-            self._client.log_batch(run_id, params=params[first : first + _PARAMS_PER_BATCH])
-        write_durably(self._id_path, f"{run_id}\n")
-        return run_id
-
-    def _experiment_id(self) -> str:
-        from mlflow.exceptions import MlflowException
-
-        found = self._client.get_experiment_by_name(self._experiment_name)
-        try:
-            return found.experiment_id if found else self._client.create_experiment(self._experiment_name)
-        except MlflowException:
-            # Another run of the same sweep was quicker.
-            found = self._client.get_experiment_by_name(self._experiment_name)
-            if found is None:
-                raise
-            return found.experiment_id
-
-    def _config(self) -> Iterator[tuple[str, str]]:
-        import yaml  # a dependency of MLflow
-
-        path = RunDirectory(self._run_directory).config_path
-        if path.exists():
-            yield from _flatten(yaml.safe_load(path.read_text()), "")
-
-    def _last_step_of(self, name: str) -> int:
-        """The last step at which the MLflow run has this metric; -1 if it has none."""
-        if name not in self._last_steps:
-            history = self._attempt(lambda: self._client.get_metric_history(self._run_id, name)) or []
-            self._last_steps[name] = max((metric.step for metric in history), default=-1)
-        return self._last_steps[name]
-
-    def _attempt(self, request: Callable[[], Any]) -> Any:
-        if self._client is None:
-            return None
-        try:
-            return request()
-        except Exception as error:
-            _log.warning("MLflow's store `%s` gets no more metrics: %s", self._tracking_uri, _one_line(error))
-            self._client = None
-            return None
+        """Waits until everything is sent, for a few seconds at most, and warns if it was not."""
+        thread, self._thread = self._thread, None
+        if thread is None:
+            return
+        self._closing.set()
+        thread.join(_CLOSING_S)
+        if thread.is_alive() or self._error is not None:
+            _log.warning(
+                "MLflow's store `%s` does not have all metrics of this run (%s); metrics.jsonl has, and a resumed run "
+                "sends the rest",
+                self._store,
+                self._reason(),
+            )
 
     @property
-    def _id_path(self) -> Path:
-        return self._run_directory / "mlflow_run_id"
+    def _store(self) -> str:
+        return self._tracking_uri or default_store(self._run_directory)
+
+    def _reason(self) -> str:
+        return "it does not answer" if self._error is None else _one_line(self._error)
+
+    def _work(self, is_new: bool) -> None:
+        """Sends until the run ends, after a failure more and more rarely; a new run ends with the first failure."""
+        run: MLflowRun | None = None
+        pause_s = _SECONDS_BETWEEN_BATCHES
+        is_last = False
+        while not is_last:
+            is_last = self._closing.is_set()
+            try:
+                if run is None:
+                    run = MLflowRun(self._run_directory, self._experiment_name, self._tracking_uri)
+                    self._tried.set()
+                self._send_new_lines(run)
+                if is_last:
+                    # What was stopped may go on one day; MLflow has no better word for it.
+                    run.end("FINISHED" if self._step >= self._num_train_steps else "KILLED")
+                self._error, pause_s = None, _SECONDS_BETWEEN_BATCHES
+            except Exception as error:  # whatever MLflow and the libraries below it raise
+                is_refused = is_new and run is None
+                if not (self._has_warned or is_refused or self._closing.is_set()):
+                    _log.warning("MLflow's store `%s` fails: %s; it is tried again", self._store, _one_line(error))
+                    self._has_warned = True
+                self._error, pause_s = error, min(2 * pause_s, _LONGEST_PAUSE_S)
+                is_last = is_last or is_refused
+                self._tried.set()
+            if not is_last:
+                self._closing.wait(pause_s)
+
+    def _send_new_lines(self, run: MLflowRun) -> None:
+        while lines := self._lines.read():
+            run.send(lines)
+            self._lines.advance()
 
 
-def _flatten(node: Any, path: str) -> Iterator[tuple[str, str]]:
-    if isinstance(node, Mapping) and node:
-        for key, value in node.items():
-            yield from _flatten(value, f"{path}.{key}" if path else str(key))
-    else:
-        yield path, str(node)
+class _NewLines:
+    """The lines of a growing metrics.jsonl that were not sent yet, some megabytes at a time.
+
+    The last line may give way to another of the same step; so reading begins at that line again.
+    """
+
+    def __init__(self, path: Path):
+        self._path = path
+        self._sent_step, self._position = -1, 0
+        self._next_step, self._next_position = -1, 0
+
+    def read(self) -> list[dict[str, Any]]:
+        """What is new; the same again until `advance` is called."""
+        with open(self._path, "rb") as file:
+            file.seek(self._position)
+            block = file.read(_READ_BYTES)
+        lines = block[: block.rfind(b"\n") + 1].splitlines(keepends=True)
+        try:
+            records = [json.loads(line) for line in lines]
+        except ValueError:
+            records = []
+        if not records:
+            self._position = 0  # the file was cut, or has nothing yet
+            return []
+        self._next_step = records[-1]["step"]
+        self._next_position = self._position + sum(map(len, lines[:-1]))
+        return [record for record in records if record["step"] > self._sent_step]
+
+    def advance(self) -> None:
+        """Counts what was read as sent."""
+        self._sent_step, self._position = self._next_step, self._next_position
 
 
-def _one_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+def _one_line(error: BaseException) -> str:
+    """What the operating system said, which MLflow and the libraries below it wrap up; else the first line."""
+    text = (str(error).splitlines() or [type(error).__name__])[0][:200]
+    cause: BaseException | None = error
+    while cause is not None:
+        if type(cause).__module__ == "builtins" and isinstance(cause, OSError):
+            text = cause.strerror or str(cause)
+        cause = cause.__cause__ or cause.__context__
+    return text
