@@ -56,4 +56,5 @@ from ._submission_findings import array_finding as array_finding
 from ._submission_findings import partition_findings as partition_findings
 from ._submission_findings import partition_names as partition_names
 from ._submission_findings import refusal_finding as refusal_finding
+from ._submission_findings import refused_keys as refused_keys
 from ._submission_findings import wants_gpu as wants_gpu

@@ -11,7 +11,7 @@ from ._problems import Problem, blame, choices, raised_in
 from ._rules import broken_rule
 from ._sections import CONFIG, GENERATOR_GROUP, GENERATORS, Section, Target
 from ._signature import Parameter, Signature, resolve, signature_of
-from ._types import ABSENT, describe, fits, say
+from ._types import ABSENT, describe, fits, say, wrong_entries
 from ._values import plain_values
 
 # What our own constructors never mean a value to cause.
@@ -101,6 +101,11 @@ class _Checker:
         if value is ABSENT:
             return
         if not fits(value, annotation):
+            entries, item = wrong_entries(value, annotation)
+            for name, entry in entries.items():
+                self._argument(entry, item, schema, f"{path}.{name}")
+            if entries:
+                return
             self.problems.append(Problem(path, f"must be {describe(annotation)}, got {say(value)}"))
             return
         rule = broken_rule(path, value)

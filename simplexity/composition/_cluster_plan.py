@@ -63,8 +63,15 @@ def read_profile(section: Mapping[str, Any], timeout_min: int | None = None) -> 
         raise ConfigError([Problem(key, str(error).splitlines()[0])]) from None
     if timeout_min is not None:
         values["time_limit_minutes"] = timeout_min
-    if values.get("container") is not None:
-        values["container"] = {"_target_": "simplexity.cluster.Container", **values["container"]}
+    for name in ("sbatch_options", "environment"):
+        values[name] = _as_text(values.get(name))
+    if isinstance(values.get("container"), Mapping):
+        container = {"binds": [], "env": {}, **values["container"]}
+        values["container"] = {
+            "_target_": "simplexity.cluster.Container",
+            **container,
+            "env": _as_text(container["env"]),
+        }
     config = OmegaConf.create(values)
     problems = check_plugin(config, "cluster")
     missing = sorted({field.name for field in fields(ClusterProfile)} - set(section))
@@ -76,6 +83,16 @@ def read_profile(section: Mapping[str, Any], timeout_min: int | None = None) -> 
     if problems:
         raise ConfigError(problems)
     return instantiate(config, _convert_="all")
+
+
+def _as_text(section: Any) -> Any:
+    """A section of texts, with numbers as they are written: `{nice: 10}` means {"nice": "10"}."""
+    if not isinstance(section, Mapping):
+        return section
+    return {
+        name: str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+        for name, value in section.items()
+    }
 
 
 def plan_for_cluster(overrides: Sequence[str]) -> ClusterPlan:

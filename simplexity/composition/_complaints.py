@@ -17,6 +17,9 @@ from ._types import say
 # The default of `cluster`: see configs/hydra/launcher/slurm.yaml.
 _CLUSTER = "SIMPLEXITY_CLUSTER"
 _QUOTED = re.compile(r"'([^']+)'|^Error merging override (\S+)|^Override (\S+) looks")
+_SWEEP_OF_HYDRA = "Sweeping over Hydra's configuration is not supported : "
+# Sections of a cluster's profile that take any key.
+_OPEN = ("cluster.sbatch_options", "cluster.environment", "cluster.container.env")
 _NAMED = re.compile(r"`([^`]+)`:?\s+(.*)")
 
 
@@ -44,6 +47,9 @@ def find_culprit(error: Exception, overrides: Sequence[str]) -> Culprit | None:
             if key.partition("@")[0] == group and value.strip("'\"") == name:
                 return Culprit(override, error, section=(key.partition("@")[2] or group).replace("/", "."))
         return None
+    if str(error).startswith(_SWEEP_OF_HYDRA):
+        named = str(error).removeprefix(_SWEEP_OF_HYDRA).strip("'")
+        return next((Culprit(override, error) for override in overrides if override == named), None)
     if "Config group override must be a string" in str(error):
         wrong = [override for override in overrides if _chooses(override) and not _names_member(override)]
         return Culprit(wrong[0], error) if wrong else None
@@ -70,13 +76,20 @@ def explain(culprit: Culprit, config: DictConfig | None) -> Problem:
     if isinstance(error, OverrideParseException):
         reason = text.splitlines()[-2 if "Error parsing" in text else 0]
         return Problem(
-            culprit.override, f"is not of the form KEY=VALUE: {reason}; quote a value with special characters"
+            as_typed(culprit.override), f"is not of the form KEY=VALUE: {reason}; quote a value with special characters"
         )
     if isinstance(error, MissingConfigException):
         group, _, name = (error.missing_cfg_file or "").rpartition("/")
         if group == "cluster" and key != group and name == os.environ.get(_CLUSTER):
             key = f"{_CLUSTER} (environment)"
         return Problem(key, f"there is no '{name}'; {choices(name, error.options or ())}")
+    if text.startswith(_SWEEP_OF_HYDRA):
+        key, _, value = text.removeprefix(_SWEEP_OF_HYDRA).strip("'").partition("=")
+        plus, key = key[: len(key) - len(key.lstrip("+~"))], as_typed(key.lstrip("+~"))
+        quoted = f"\"{plus}{key}='{value}'\""
+        return Problem(
+            key, f"got several values, and no sweep takes it; to give one with a comma in it, write {quoted}"
+        )
     if "Config group override must be a string" in text:
         group = culprit.override.partition("=")[0].partition("@")[0]
         value = culprit.override.partition("=")[2] or "nothing"
@@ -102,6 +115,8 @@ def _unknown_key(key: str, config: DictConfig) -> Problem:
         known = [as_typed(name) for name in config.hydra.runtime.choices if not name.startswith("hydra")]
         return Problem(key, f"there is no such group to choose from; {choices(key, known)}")
     node, parts = config, key.split(".")
+    if parts[0] == "cluster" and "cluster" in config.hydra.launcher:
+        node = config.hydra.launcher
     for depth, part in enumerate(parts):
         parent = ".".join(parts[:depth])
         if node is None:
@@ -114,12 +129,15 @@ def _unknown_key(key: str, config: DictConfig) -> Problem:
                 key,
                 f"cannot be set, `{parent}` is {say(OmegaConf.to_object(node) if OmegaConf.is_config(node) else node)}",
             )
+        if part not in node and parent in _OPEN:
+            return Problem(key, f"is not there yet; to add it, write +{key}=...")
         if part not in node:
             return Problem(key, f"unknown key; {choices(part, [str(name) for name in node if name != 'hydra'])}")
         node = OmegaConf.select(node, part)
     names = ", ".join(map(str, node)) if isinstance(node, DictConfig) else ""
-    rule = f"is merged into the section that is there, which has only {names}"
-    return Problem(key, f"{rule}; to replace that, write ~{key} +{key}=...")
+    rule = f"is merged into the section that is there, which {f'has only {names}' if names else 'is empty'}"
+    remedy = f"to add to it, write +{key}=...; " if key in _OPEN else ""
+    return Problem(key, f"{rule}; {remedy}to replace that, write ~{key} +{key}=...")
 
 
 def _chooses(override: str) -> bool:

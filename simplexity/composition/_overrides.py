@@ -33,7 +33,8 @@ def rewrite_keys(parameters: Mapping[str, str]) -> dict[str, str]:
 
 def as_typed(key: str) -> str:
     """The short form of a key that `rewrite` made long."""
-    return key.removeprefix(f"{GENERATOR_GROUP}@").removesuffix(f"@{_CLUSTER_SECTION}")
+    short = key.removeprefix(f"{GENERATOR_GROUP}@").removesuffix(f"@{_CLUSTER_SECTION}")
+    return short.removeprefix("hydra.launcher.") if short.startswith(f"{_CLUSTER_SECTION}.") else short
 
 
 def _rewrite(argument: str) -> str:

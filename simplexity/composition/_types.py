@@ -67,6 +67,15 @@ def fits(value: Any, annotation: Any) -> bool:
     return _fits_object(value, origin or annotation, arguments)
 
 
+def wrong_entries(value: Any, annotation: Any) -> tuple[dict[str, Any], Any]:
+    """The entries of a section that a mapping's annotation does not accept, and what it accepts."""
+    annotation = _unwrap(annotation)
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if not isinstance(value, Mapping) or not inspect.isclass(origin) or not issubclass(origin, Mapping):
+        return {}, Any
+    return {str(name): entry for name, entry in value.items() if not fits(entry, arguments[1])}, arguments[1]
+
+
 def describe(annotation: Any) -> str:
     """The annotation as a person would say it: "an integer or null"."""
     annotation = _unwrap(annotation)

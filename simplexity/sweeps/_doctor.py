@@ -140,7 +140,7 @@ def _request_finding(rehearsal: Rehearsal) -> Finding:
         try:
             answer = try_submission(script)
         except SlurmError as error:
-            return refusal_finding(str(error))
+            return refusal_finding(str(error), rehearsal.profile)
     return ok("request", f"sbatch would take a job of this profile{_start(answer)}", "The resources exist.")
 
 

@@ -55,17 +55,21 @@ def retry(
             if run.state == RunState.UNREADABLE:
                 print(f"left out: #{run.run.index} is unreadable: {printable(run.reason)}")
         runs = select_for_retry(status, failed=failed, missing=missing)
-        for run in runs:
-            print(f"again: #{run.index} {describe(run.overrides, common_overrides(manifest.runs))}")
         if not runs:
             print("there is nothing to start again")
             return ExitCode.COMPLETE
+        again = "".join(
+            f"again: #{run.index} {describe(run.overrides, common_overrides(manifest.runs))}\n" for run in runs
+        )
         if isinstance(manifest.launch, LocalLaunch):
+            print(again, end="", flush=True)
             return conclude(sweep, drive(sweep, manifest, manifest.launch, runs, guard))
         if changed_image:
             manifest = _with_present_image(manifest)
             sweep.write_manifest(manifest)
         job_ids = submit_runs(sweep, manifest, [run.index for run in runs])
+    # Not before: SLURM may refuse.
+    print(again, end="")
     print(f"submitted as {', '.join(job_ids)}; to follow: simplexity status {display_path(sweep.path)} --watch")
     return ExitCode.COMPLETE
 

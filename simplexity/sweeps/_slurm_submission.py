@@ -5,6 +5,7 @@ checkout breaks a waiting job; ends a failed run with SLURM's COMPLETED, because
 a preemption of a short job as a time-out; and wants its driver alive. What is kept are the names of its settings.
 """
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -17,6 +18,7 @@ from simplexity.cluster import (
     cluster_configuration,
     container_command,
     inspect_container,
+    refused_keys,
     slurm_is_installed,
     split_into_arrays,
     submit,
@@ -28,6 +30,7 @@ from ._launch_settings import SlurmLaunch
 from ._local import WORKER
 from ._manifest import Manifest
 from ._submissions import read_submissions, record_submission
+from ._watch import display_path
 
 _DEFAULT_MAX_ARRAY_SIZE = 1001
 
@@ -124,11 +127,22 @@ def submit_runs(sweep: SweepDirectory, manifest: Manifest, indices: Sequence[int
     _check_image(launch_of(sweep, manifest))
     size = int(cluster_configuration().get("MaxArraySize", _DEFAULT_MAX_ARRAY_SIZE))
     number = len(read_submissions(sweep))
-    job_ids = []
+    job_ids: list[str] = []
+    num_submitted = 0
     for job in plan_arrays(sweep, manifest, indices, max_array_size=size, first_number=number):
         write_durably(job.script_path, job.script)
-        job_ids.append(submit(job.script_path))
+        try:
+            job_ids.append(submit(job.script_path))
+        except SlurmError as error:
+            parts = [str(error), refused_keys(str(error), launch_of(sweep, manifest).profile)]
+            if job_ids:
+                parts.append(
+                    f"{num_submitted} of {len(indices)} runs were submitted before that, as {', '.join(job_ids)}; for "
+                    f"the others: simplexity retry {shlex.quote(display_path(sweep.path))} --missing"
+                )
+            raise SlurmError("; ".join(part for part in parts if part)) from None
         record_submission(sweep, job.indices, job_ids[-1], job.array.first_index)
+        num_submitted += len(job.indices)
     return job_ids
 
 

@@ -135,7 +135,7 @@ class TestJob:
                 self._sweep.write_manifest(manifest)
                 (job_id,) = submit_runs(self._sweep, manifest, [0])
         except SlurmError as error:
-            raise TestJobError(refusal_finding(str(error))) from None
+            raise TestJobError(refusal_finding(str(error), brief)) from None
         self._task_id = f"{job_id}_0"
 
     def _wait_for(self, kind: EventKind, after: Event | None = None) -> Event:

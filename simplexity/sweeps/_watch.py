@@ -10,8 +10,10 @@ from pathlib import Path
 from types import FrameType
 
 from ._directory import SweepDirectory
+from ._run_status import GOING_ON
 from ._status_text import next_commands, status_text, totals
 from ._sweep_status import SweepStatus, read_status
+from ._text import printable
 
 # Waits for that many seconds; True if somebody wants to leave.
 _Sleep = Callable[[float], bool]
@@ -67,12 +69,22 @@ def _departure() -> Iterator[_Sleep]:
             signal.signal(number, handler)
 
 
+def _read_again(sweep: SweepDirectory, earlier: SweepStatus | None) -> SweepStatus:
+    """The status now. While SLURM does not answer, a run that had ended is not taken for one that waits."""
+    status = read_status(sweep)
+    if earlier is None or not status.remark:
+        return status
+    known = {run.run.index: run for run in earlier.runs if run.state not in GOING_ON}
+    return status._replace(runs=[known.get(run.run.index, run) for run in status.runs])
+
+
 def _watch_plainly(sweep: SweepDirectory, shown_path: str, sleep: _Sleep) -> SweepStatus:
-    last = None
+    status = None
     while True:
-        status = read_status(sweep)
-        if status.counts != last:
-            last = status.counts
+        earlier, status = status, _read_again(sweep, status)
+        if status.remark and (earlier is None or earlier.remark != status.remark):
+            print(f"{printable(status.remark)}: from the runs' files alone", flush=True)
+        if earlier is None or status.counts != earlier.counts:
             print(totals(status), flush=True)
         if status.has_ended or sleep(_pause_s(status)):
             break
@@ -85,9 +97,10 @@ def _watch_on_terminal(sweep: SweepDirectory, shown_path: str, sleep: _Sleep) ->
     from rich.text import Text
 
     # On the alternate screen a terminal that is resized, and the ^C that it echoes, leave nothing behind.
+    status = None
     with Live(auto_refresh=False, screen=True) as live:
         while True:
-            status = read_status(sweep)
+            status = _read_again(sweep, status)
             columns, lines = shutil.get_terminal_size()
             text = status_text(shown_path, status, width=columns, height=lines)
             live.update(Text(text, no_wrap=True), refresh=True)

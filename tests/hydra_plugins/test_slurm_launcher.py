@@ -56,6 +56,16 @@ def test_the_environment_names_the_default_cluster(start, monkeypatch, capfd):
     assert "`SIMPLEXITY_CLUSTER (environment)`: there is no 'nope'; valid: dev, gpu" in capfd.readouterr().err
 
 
+def test_options_of_the_profile_on_the_command_line(start, capfd):
+    """As docs/clusters.md writes them."""
+    typed = ["cluster.partition='low,high'", "+cluster.sbatch_options.nice=10", "+cluster.environment.THREADS=4"]
+    assert start("cluster=dev", DRY, *typed, "+cluster.sbatch_options={exclude: n7, exclusive: ''}") == 0
+    shown = capfd.readouterr().out
+    for line in ("partition=low,high", "nice=10", "exclude=n7", "exclusive"):
+        assert f"#SBATCH --{line}\n" in shown
+    assert "export THREADS=4\n" in shown
+
+
 def test_a_dry_run_of_a_large_sweep_has_several_arrays(start, capfd):
     assert start("cluster=dev", DRY, "seed=range(0, 1003)", "hydra.launcher.array_parallelism=5") == 0
     shown = capfd.readouterr().out
@@ -94,6 +104,26 @@ def test_without_sbatch_one_line_says_what_to_do(start, tmp_path, capfd):
         (["cluster=dev", "cluster.memory=lots"], "`cluster.memory`: must be a number with K, M, G or T"),
         (["cluster=dev", "cluster.signal_lead_s=x", "cluster.nodes=y"], "the config has 2 mistakes"),
         (["cluster=dev", "+cluster.container={image: a}"], "`cluster.container.runtime`: is missing"),
+        (
+            ["cluster=dev", "cluster.sbatch_options={exclude: n1}"],
+            "`cluster.sbatch_options`: is merged into the section that is there, which is empty; to add to it, write "
+            "+cluster.sbatch_options=...;",
+        ),
+        (
+            ["cluster=dev", "cluster.sbatch_options.exclude=n7"],
+            "`cluster.sbatch_options.exclude`: is not there yet; to add it, write +cluster.sbatch_options.exclude=...",
+        ),
+        (["cluster=dev", "+cluster.environment.X=true"], "`cluster.environment.X`: must be a string, got true"),
+        (["cluster=dev", "cluster.memori=1"], "`cluster.memori`: unknown key; did you mean `memory`? valid: account,"),
+        (
+            ["cluster=dev", "cluster.partition=low,high"],
+            "`cluster.partition`: got several values, and no sweep takes it; one with a comma in it is "
+            "\"cluster.partition='low,high'\"",
+        ),
+        (
+            ["cluster=dev", "+cluster.sbatch_options.exclude=n7,n8"],
+            "one with a comma in it is \"+cluster.sbatch_options.exclude='n7,n8'\"",
+        ),
         (
             ["cluster=dev", "hydra.launcher.array_parallelism=0"],
             "`hydra.launcher.array_parallelism`: must be at least 1",

@@ -2,7 +2,10 @@ import sys
 
 import pytest
 
+from simplexity.cluster import QueuedTask, SlurmError
 from simplexity.runs import EventKind, Ledger, RunLock
+from simplexity.sweeps import _slurm_prospects, _watch, watch
+from simplexity.sweeps._submissions import record_submission
 from tests.terminal import on_terminal
 
 KEY = "training.optimizer.instance.learning_rate"
@@ -28,3 +31,29 @@ def test_a_sweep_on_a_terminal_until_ctrl_c(make_sweep, columns):
     assert max(map(len, last)) <= columns
     assert "\x1b[?1049h" in terminal.written
     assert terminal.written.rindex("\x1b[?1049l") < terminal.written.rindex("run  ")
+
+
+def test_in_a_pipe_it_says_that_slurm_does_not_answer_and_a_cancelled_run_stays_so(
+    make_sweep, slurm_launch, monkeypatch, capfd
+):
+    sweep = make_sweep({}, {}, launch=slurm_launch())
+    record_submission(sweep, [0, 1], "7")
+    for run in sweep.read_manifest().runs:
+        Ledger(sweep.run_directory(run).ledger_path).append(EventKind.PREEMPTED, 0, reason="SIGUSR2")
+    ended, going = QueuedTask("CANCELLED", "None", "", None), QueuedTask("PENDING", "None", "", None)
+    answers = [{"7_0": ended, "7_1": going}, None, None, {"7_0": ended, "7_1": going}, {"7_0": ended, "7_1": ended}]
+
+    def queue(jobs):
+        if (answer := answers.pop(0)) is None:
+            raise SlurmError("`squeue` failed: Unable to contact slurm controller")
+        return answer
+
+    monkeypatch.setattr(_slurm_prospects, "queued_tasks", queue)
+    monkeypatch.setattr(_watch, "_REFRESH_S", 0.0)
+    assert watch(sweep).has_ended
+    lines = [line.partition(";")[0] for line in capfd.readouterr().out.splitlines()]
+    assert lines[:3] == [
+        "2 runs: 1 waiting, 1 cancelled",
+        "`squeue` failed: Unable to contact slurm controller: from the runs' files alone",
+        "2 runs: 2 cancelled",
+    ]
