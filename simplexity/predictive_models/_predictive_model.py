@@ -1,11 +1,13 @@
 """What every model of token sequences can do."""
 
 from abc import abstractmethod
+from collections import OrderedDict
 
 import equinox as eqx
 from jaxtyping import Array, Float, Int
 
-Activations = dict[str, Float[Array, "batch length _"]]
+Activations = OrderedDict[str, Float[Array, "batch length _"]]
+"""By name, in the order of computation: JAX sorts the keys of a plain dict that comes out of a compiled function."""
 
 
 class PredictiveModel(eqx.Module):
@@ -29,7 +31,7 @@ class PredictiveModel(eqx.Module):
         logits, _ = self.forward(tokens[None])
         return logits[0]
 
-    def activations(self, tokens: Int[Array, "length"]) -> dict[str, Float[Array, "length _"]]:
+    def activations(self, tokens: Int[Array, "length"]) -> OrderedDict[str, Float[Array, "length _"]]:
         """The activations of every layer at every position of one sequence, by name, in the order of computation."""
         _, activations = self.forward(tokens[None])
-        return {name: values[0] for name, values in activations.items()}
+        return OrderedDict((name, values[0]) for name, values in activations.items())

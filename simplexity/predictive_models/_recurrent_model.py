@@ -28,7 +28,7 @@ class RecurrentModel(PredictiveModel):
         """The logits, and the outputs of the layers as layer_0, layer_1, ..."""
         vocab_size = self.layers[0].input_weight.shape[0]
         hidden = jax.nn.one_hot(tokens.T, vocab_size)
-        activations = {}
+        activations = Activations()
         for index, weights in enumerate(self.layers):
             hidden = recurrence(self.cell, weights, hidden)
             activations[f"layer_{index}"] = jnp.swapaxes(hidden, 0, 1)

@@ -176,7 +176,7 @@ class Transformer(PredictiveModel):
                     f"learned `positions` end at `sequence_len` = {longest}, got a sequence of {length} tokens"
                 )
             x = x + self.positions[:length]
-        activations = {"embedding": x}
+        activations = Activations(embedding=x)
         for index, block in enumerate(self.blocks):
             name = f"layer_{index}"
             activations[f"{name}.attention"] = block.attention(block.attention_norm(x))

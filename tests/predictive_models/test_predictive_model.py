@@ -54,6 +54,8 @@ def test_a_batch_is_its_sequences(model: PredictiveModel, tokens: jax.Array) -> 
     np.testing.assert_allclose(eqx.filter_jit(lambda model: jax.vmap(model)(tokens))(model), logits, atol=1e-5)
     for index, row in enumerate(tokens):
         row_logits, row_activations = _one(model, row)
+        # In the order of computation, also from a compiled function.
+        assert list(row_activations) == list(activations) == list(jax.eval_shape(model.forward, tokens)[1])
         np.testing.assert_allclose(row_logits, logits[index], atol=1e-5)
         for name, values in row_activations.items():
             np.testing.assert_allclose(values, activations[name][index], atol=1e-5, err_msg=name)
