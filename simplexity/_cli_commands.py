@@ -79,6 +79,7 @@ def _retry(arguments: argparse.Namespace, guard: PreemptionGuard) -> int:
         failed=arguments.failed or both,
         missing=arguments.missing or both,
         changed_image=arguments.changed_image,
+        repeat_failures=arguments.failed,
     )
 
 
@@ -164,7 +165,7 @@ def _parser() -> argparse.ArgumentParser:
     results.add_argument("--sort", metavar="KEY", help="sort by a column, such as loss or seed")
     results.add_argument("--descending", action="store_true", help="the largest first")
     again = add_for_sweep("retry", _retry, "Start again what failed or is missing, as it was launched.")
-    again.add_argument("--failed", action="store_true", help="only runs that failed")
+    again.add_argument("--failed", action="store_true", help="only runs that failed, also by a loss that is not finite")
     again.add_argument("--missing", action="store_true", help="only runs that were stopped, lost, or never began")
     again.add_argument("--changed-image", action="store_true", help="go on with the container image as it now is")
     add_for_sweep("cancel", _cancel, "Stop all runs of a sweep; what is running saves first.")

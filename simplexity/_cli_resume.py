@@ -57,6 +57,7 @@ def _exit_code(run_dir: Path, guard: PreemptionGuard, log_name: str | None) -> i
         problems = check(config)
         if problems:
             raise ConfigError(problems)
+        logging.getLogger("simplexity").info("starting: JAX is being loaded")
         return execute(run_dir, guard).exit_code
     except Exception as error:
         is_ours = not isinstance(error, ConfigError | RuntimeError | OSError)

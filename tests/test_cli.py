@@ -74,8 +74,24 @@ def test_show_tells_every_attempt(sweep, capfd):
 def test_nothing_is_going_on(sweep, capfd):
     assert main(["cancel", str(sweep.path)]) == 0
     assert capfd.readouterr().out == "nothing was going on\n"
+    (sweep.path / "1/run.jsonl").unlink()
+    RunDirectory(sweep.path / "1").mark_complete(5, 0.6)
     assert main(["retry", str(sweep.path), "--missing"]) == 0
     assert capfd.readouterr().out == "there is nothing to start again\n"
+
+
+def test_a_retry_that_selects_nothing_says_what_would(sweep, capfd):
+    directory = RunDirectory(sweep.path / "1")
+    Ledger(directory.ledger_path).append(EventKind.FAILED, 5, reason="RuntimeError: the loss is not finite at step 6")
+    assert main(["retry", str(sweep.path)]) == 0
+    told = capfd.readouterr().out
+    assert told.startswith("left out: #1: a run whose loss is not finite repeats that")
+    assert "--failed starts it all the same\n" in told
+    directory.ledger_path.unlink()
+    assert main(["retry", str(sweep.path), "--failed"]) == 0
+    told = capfd.readouterr().out
+    assert told.startswith("no run is failed, but there are 1 missing; to start them again: simplexity retry ")
+    assert told.endswith(" --missing\n")
 
 
 @pytest.mark.parametrize(

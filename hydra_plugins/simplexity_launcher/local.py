@@ -61,7 +61,15 @@ class LocalLauncher(Launcher):
         """
         from simplexity.cluster import PreemptionGuard
         from simplexity.runs import ExitCode
-        from simplexity.sweeps import RunState, SweepDirectory, conclude, display_path, drive
+        from simplexity.sweeps import (
+            RunState,
+            SweepDirectory,
+            conclude,
+            display_path,
+            drive,
+            read_status,
+            summary_lines,
+        )
 
         from ._preparation import prepare, register
         from ._returns import job_returns
@@ -72,9 +80,16 @@ class LocalLauncher(Launcher):
             prepared = prepare(self._loader, self._config, job_overrides, initial_job_idx, guard.requested)
             with sweep.lock():
                 manifest = register(sweep, self._config, self._launch, prepared)
-                _log.info("%d runs in %s; elsewhere: simplexity status %s", len(prepared), path, shlex.quote(path))
+                # A search launches a batch after the other.
+                searches = "optuna" in self._config.hydra.sweeper._target_
+                if initial_job_idx == 0:
+                    what = "the search" if searches else f"{len(prepared)} run{'s' * (len(prepared) != 1)}"
+                    _log.info("%s in %s; from another terminal: simplexity status %s", what, path, shlex.quote(path))
                 outcomes = drive(sweep, manifest, self._launch, [one.run for one in prepared], guard)
         if any(outcome.state == RunState.STOPPED for outcome in outcomes):
             conclude(sweep, outcomes)
             raise SystemExit(ExitCode.REQUEUE)
+        if not searches:
+            for line in summary_lines(path, read_status(sweep)):
+                _log.info("%s", line)
         return job_returns(sweep, manifest.program, outcomes)

@@ -2,6 +2,7 @@
 
 import logging
 import math
+import shlex
 import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -199,6 +200,8 @@ class OptunaSweeper(Sweeper):
     def _report(self) -> dict[str, Any]:
         from optuna.trial import TrialState
 
+        from simplexity.sweeps import display_path
+
         from ._study import facts_of, trials_of
 
         trials = trials_of(self._study, self._folder)
@@ -223,6 +226,7 @@ class OptunaSweeper(Sweeper):
         where = "" if facts.run is None else f", in {Path(str(facts.sweep), str(facts.run))}"
         reused = f" ({len(trials) - len(runs)} reused the loss of an equal run)" if len(runs) < len(trials) else ""
         _log.info("best of %d trials%s%s: final loss %.6f with %s", len(trials), reused, where, best.value, chosen)
+        _log.info("to see all results: simplexity results %s", shlex.quote(display_path(self._folder)))
         return results
 
 

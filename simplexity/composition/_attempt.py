@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
@@ -23,6 +24,7 @@ from simplexity.runs import (
 )
 from simplexity.training import Optima, RunMetrics, TrainResult, TrainState, train
 
+from ._announcements import announce_end, announce_start
 from ._attempt_logger import AttemptLogger
 from ._build import Experiment, build
 from ._checkpoints import open_checkpoints, restore
@@ -58,6 +60,7 @@ def attempt(
         state = experiment.initial_state()
         compilation = BackgroundCompilation(experiment, state, parallel)
     # All that follows happens while the compiler works.
+    announce_start(directory, config, state.model, parallel)
     record_environment(directory.environment_path, environment_record(device_names()))
     checkpoints = open_checkpoints(directory, config, ledger)
     try:
@@ -104,14 +107,14 @@ def attempt(
             )
             # A figure takes seconds, and no work is lost: whoever goes on with the run draws it.
             is_stopped = not result.finished or (config.figures and lead.requested())
-            if config.figures and not is_stopped:
-                _draw(directory, optima.result())
+            picture = _draw(directory, optima.result()) if config.figures and not is_stopped else None
         finally:
             logger.close()
     finally:
         checkpoints.close()
     if is_stopped:
         return leave(ledger, guard, result.step)
+    announce_end(directory, picture)
     return _complete(directory, ledger, result, optima.result())
 
 
@@ -148,12 +151,14 @@ def _facts(experiment: Experiment, state: TrainState) -> RunFacts:
     return RunFacts(settings.num_train_steps, int(state.step), settings.tokens_per_step)
 
 
-def _draw(directory: RunDirectory, optima: Optima) -> None:
+def _draw(directory: RunDirectory, optima: Optima) -> Path:
     # Importing matplotlib takes longer than drawing.
     from simplexity.analysis import draw_loss_curve
 
     lines = read_json_lines(directory.metrics_path)
-    draw_loss_curve(lines, optima.validation, directory.figures_path / "loss.png")
+    path = directory.figures_path / "loss.png"
+    draw_loss_curve(lines, optima.validation, path)
+    return path
 
 
 def _complete(directory: RunDirectory, ledger: Ledger, result: TrainResult, optima: Optima) -> RunResult:

@@ -5,6 +5,7 @@ become warnings; leaving the process from one does leave it.
 """
 
 import itertools
+import logging
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
@@ -26,6 +27,7 @@ from ._problems import ConfigError, Problem, say_error
 from ._site import make_importable, set_environment
 from ._sweep_check import check_sweep
 
+_log = logging.getLogger(__name__)
 _made_folders: list[Path] = []
 
 
@@ -37,6 +39,7 @@ class StartCheck(Callback):
             make_importable(config.hydra)
             _set_environment(config)
             _raise(check(config))
+            _log.info("starting: JAX is being loaded")
             # All import jax, which mistakes that need no jax to find do not wait for, and which reads the environment.
             from ._build import build
             from ._devices import share_among_devices, start_jax

@@ -37,6 +37,7 @@ from ._slurm_submission import submit_runs as submit_runs
 from ._slurm_submission import worker_command as worker_command
 from ._status_text import describe as describe
 from ._status_text import status_text as status_text
+from ._status_text import summary_lines as summary_lines
 from ._stop_times import Stop as Stop
 from ._stop_times import lead_finding as lead_finding
 from ._stop_times import notice_finding as notice_finding

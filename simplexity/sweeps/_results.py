@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from simplexity.runs import optimum_text
+from simplexity.runs import nats_text, optimum_text
 
 from ._directory import SweepDirectory
 from ._run_status import RunState, RunStatus, reading_failure
@@ -147,4 +147,4 @@ def _optimum(row: dict[str, Cell]) -> str:
 
 
 def _text(value: Cell) -> str:
-    return f"{value:.5f}" if isinstance(value, float) else "" if value is None else str(value)
+    return nats_text(value) if isinstance(value, float) else "" if value is None else str(value)

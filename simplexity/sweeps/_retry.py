@@ -1,6 +1,8 @@
 """Starting runs of a sweep again, in the way they were launched."""
 
+import shlex
 import sys
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,15 +18,21 @@ from ._manifest import Manifest, SweepRun, common_overrides
 from ._run_status import RunState
 from ._slots import divide_machine
 from ._slurm_submission import require_slurm, submit_runs
-from ._status_text import describe
+from ._status_text import REPEATED_FAILURE, describe, repeats_its_failure, summary_lines
 from ._submissions import record_submission
-from ._sweep_status import read_status, select_for_retry
+from ._sweep_status import SweepStatus, read_status, select_for_retry
 from ._text import printable
 from ._watch import display_path
 
 
 def retry(
-    sweep: SweepDirectory, guard: PreemptionGuard, *, failed: bool, missing: bool, changed_image: bool
+    sweep: SweepDirectory,
+    guard: PreemptionGuard,
+    *,
+    failed: bool,
+    missing: bool,
+    changed_image: bool,
+    repeat_failures: bool = False,
 ) -> ExitCode:
     """Starts again what has ended without completing.
 
@@ -34,6 +42,7 @@ def retry(
         failed: Whether those that failed.
         missing: Whether those that were stopped, cancelled, lost or never begun.
         changed_image: Whether the image of the sweep's container may have changed: from now on it is this one.
+        repeat_failures: Whether also those that failed by their numbers alone, as when the code has changed since.
 
     Raises:
         RuntimeError: If another process has the sweep, or SLURM refuses or does not answer.
@@ -55,8 +64,13 @@ def retry(
             if run.state == RunState.UNREADABLE:
                 print(f"left out: #{run.run.index} is unreadable: {printable(run.reason)}")
         runs = select_for_retry(status, failed=failed, missing=missing)
+        repeated = [] if repeat_failures else [run.run for run in status.runs if repeats_its_failure(run)]
+        for run in runs:
+            if run in repeated:
+                print(f"left out: #{run.index}: {REPEATED_FAILURE}; --failed starts it all the same")
+        runs = [run for run in runs if run not in repeated]
         if not runs:
-            print("there is nothing to start again")
+            print(_nothing_to_start(sweep, status, failed=failed, missing=missing))
             return ExitCode.COMPLETE
         again = "".join(
             f"again: #{run.index} {describe(run.overrides, common_overrides(manifest.runs))}\n" for run in runs
@@ -72,6 +86,18 @@ def retry(
     print(again, end="")
     print(f"submitted as {', '.join(job_ids)}; to follow: simplexity status {display_path(sweep.path)} --watch")
     return ExitCode.COMPLETE
+
+
+def _nothing_to_start(sweep: SweepDirectory, status: SweepStatus, *, failed: bool, missing: bool) -> str:
+    """Why no run is started, and with which option some would be."""
+    others = {run.index for run in select_for_retry(status, failed=not failed, missing=not missing)}
+    if not others:
+        return "there is nothing to start again"
+    counts = Counter(run.state for run in status.runs if run.run.index in others)
+    found = ", ".join(f"{counts[state]} {state}" for state in RunState if counts[state])
+    option = "--missing" if failed else "--failed"
+    command = f"simplexity retry {shlex.quote(display_path(sweep.path))} {option}"
+    return f"no run is {'failed' if failed else 'missing'}, but there are {found}; to start them again: {command}"
 
 
 def _with_present_image(manifest: Manifest) -> Manifest:
@@ -104,6 +130,8 @@ def conclude(sweep: SweepDirectory, outcomes: list[Outcome]) -> ExitCode:
         output.write(f"stopped with {complete} of {len(outcomes)} runs complete; to go on: simplexity retry {path}\n")
         output.flush()
         return ExitCode.REQUEUE
+    for line in summary_lines(path, read_status(sweep)):
+        print(line, flush=True)
     if failures:
         print(f"{failures}; to start them again: simplexity retry {path}", file=sys.stderr, flush=True)
         return ExitCode.FAILED

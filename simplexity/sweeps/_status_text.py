@@ -3,6 +3,7 @@
 import shlex
 import textwrap
 from collections.abc import Sequence
+from pathlib import PurePath
 
 from simplexity.runs import Goodput
 
@@ -12,6 +13,8 @@ from ._sweep_status import SweepStatus
 from ._text import duration, number, printable, table
 
 _HEADER = ("run", "overrides", "state", "step", "steps/s", "loss", "excess", "restarts", "node", "left")
+# Of a terminal so low that the runs matter more than what there is to type.
+_FEW_LINES = 20
 # What a narrow terminal does without, in this order.
 _LEAST = tuple(_HEADER.index(name) for name in ("node", "restarts", "steps/s", "left"))
 
@@ -28,7 +31,10 @@ def status_text(sweep_path: str, status: SweepStatus, *, width: int | None = Non
     told = [totals(status), *_reasons(status.runs, 4 if height is not None else len(status.runs))]
     told += [printable(status.remark) + ": from the runs' files alone"] if status.remark else []
     # Commands stay whole, to be copied.
-    below = [*_wrapped(told, width), *next_commands(sweep_path, status)]
+    commands = next_commands(sweep_path, status)
+    if height is not None and height < _FEW_LINES:
+        commands = commands[-1:]
+    below = [*_wrapped(told, width), *commands]
     shown, left_out = list(status.runs), ""
     if height is not None and len(shown) > (room := max(1, height - len(below) - 4)):
         # Those that change, then the ended ones that need somebody, then the rest.
@@ -69,16 +75,57 @@ def goodput_text(goodput: Goodput) -> str:
     )
 
 
+def best_run(status: SweepStatus) -> RunStatus | None:
+    """The complete run with the smallest final loss; None if there is none."""
+    complete = [run for run in status.runs if run.state == RunState.COMPLETE and run.loss_nats is not None]
+    return min(complete, key=lambda run: run.loss_nats or 0.0, default=None)
+
+
+def summary_lines(sweep_path: str, status: SweepStatus) -> list[str]:
+    """What came of a sweep: how many runs are complete, which is the best, and what to type to look further."""
+    return [
+        f"{status.counts[RunState.COMPLETE]} of {_plural(len(status.runs), 'run')} complete",
+        *_best(sweep_path, status),
+    ]
+
+
 def next_commands(sweep_path: str, status: SweepStatus) -> list[str]:
-    """What there is to type for a sweep that needs somebody."""
-    path = shlex.quote(sweep_path)
+    """Of a sweep that has ended: the best run, and what there is to type."""
     if not status.has_ended:
         return []
-    if status.counts[RunState.COMPLETE] == len(status.runs):
-        return [f"all runs are complete: simplexity results {path}"]
-    if not any(status.counts[state] for state in {RunState.FAILED} | LEFT_BEHIND):
+    lines = _best(sweep_path, status)
+    to_start = {RunState.FAILED} | LEFT_BEHIND
+    ended = [run for run in status.runs if run.state in to_start]
+    if ended and all(repeats_its_failure(run) for run in ended):
+        lines.append(REPEATED_FAILURE)
+    elif ended:
+        lines.append(f"to start the others again: simplexity retry {shlex.quote(sweep_path)}")
+    return lines
+
+
+REPEATED_FAILURE = (
+    "a run whose loss is not finite repeats that when it is started again: start a new run with other settings"
+)
+
+
+def repeats_its_failure(run: RunStatus) -> bool:
+    """Whether a run failed by its numbers alone, which are the same at every start."""
+    return run.state == RunState.FAILED and "the loss is not finite" in run.reason
+
+
+def _best(sweep_path: str, status: SweepStatus) -> list[str]:
+    best = best_run(status)
+    if best is None:
         return []
-    return [f"to start the others again: simplexity retry {path}"]
+    common = common_overrides([run.run for run in status.runs])
+    excess = "" if best.excess_nats is None else f", excess {number(best.excess_nats)}"
+    described = f"{best.run.index} ({describe(best.run.overrides, common, short=True)})"
+    folder = str(PurePath(sweep_path, best.run.directory))
+    return [
+        f"best run: {described}: final loss {number(best.loss_nats)} nats{excess}",
+        f"to look at it: simplexity show {shlex.quote(folder)}",
+        f"to see all results: simplexity results {shlex.quote(sweep_path)}",
+    ]
 
 
 def describe(overrides: Sequence[str], common: frozenset[str] = frozenset(), *, short: bool = False) -> str:

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 from rich.cells import cell_len, set_cell_size
 
+from simplexity.runs import nats_text
+
 _GAP = "  "
 
 
@@ -25,9 +27,9 @@ def duration(seconds: float | int) -> str:
     return f"{large} {names[0]}" + (f" {small} {names[1]}" if small else "")
 
 
-def number(value: float | int | None, digits: int = 5) -> str:
-    """A number with this many digits behind the point; empty for None."""
-    return "" if value is None else f"{value:.{digits}f}"
+def number(value: float | int | None) -> str:
+    """A loss as people read it; empty for None."""
+    return "" if value is None else nats_text(value)
 
 
 def table(

@@ -40,6 +40,8 @@ def start(tmp_path, monkeypatch):
             outcomes = []
             for one in runs:
                 state, loss, reason = ends(one.index)
+                if state == RunState.COMPLETE:
+                    sweep.run_directory(one).mark_complete(one.num_train_steps, loss)
                 outcomes.append(Outcome(one, state, loss, None, reason))
                 progress.ended(outcomes[-1])
             return outcomes
@@ -90,6 +92,8 @@ def test_a_failed_run_is_named_in_one_line_at_the_end(start, capfd):
     assert told.err == "1 of 3 runs failed: #1; to start them again: simplexity retry here\n"
     assert "1/3 complete: #1 seed=1: failed: out of memory\n" in told.out
     assert "2/3 complete: #2 seed=2: final loss 2.00000 nats\n" in told.out
+    assert "\n2 of 3 runs complete\nbest run: 0 (seed=0): final loss 0.00000 nats\n" in told.out
+    assert told.out.endswith("to look at it: simplexity show here/0\nto see all results: simplexity results here\n")
 
 
 def test_a_failed_run_keeps_no_later_batch_from_starting(start):

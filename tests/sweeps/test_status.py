@@ -214,12 +214,14 @@ def test_what_a_retry_selects(make_sweep, execute):
 
 
 def test_the_table_says_it_all(make_sweep, execute):
-    sweep = make_sweep({}, {"raises_at": 2}, {"leaves_at": [1]})
+    sweep = make_sweep({}, {"silent": True}, {"leaves_at": [1]})
     execute(sweep)
     text = status_text("my sweep", read_status(sweep))
     assert re.search(r"^  0     seed=0  complete +4/4 +0\.25000  0\.12500", text, re.MULTILINE)
     assert "3 runs: 2 complete, 1 failed; 1 restart; " in text
-    assert "run 1 failed: RuntimeError: the loss is not finite" in text
+    assert "run 1 failed: its process left with exit code 1: cannot even begin" in text
+    assert "\nbest run: 0 (seed=0): final loss 0.25000 nats, excess 0.12500\n" in text
+    assert "\nto look at it: simplexity show 'my sweep/0'\nto see all results: simplexity results 'my sweep'\n" in text
     assert text.endswith("to start the others again: simplexity retry 'my sweep'")
 
 
@@ -237,3 +239,11 @@ def test_a_low_terminal_shows_what_matters(make_sweep, execute):
     assert max(map(len, text.splitlines()[:4])) <= 60
     assert "seed=6  failed" in text
     assert "more runs" in text
+
+
+def test_no_advice_repeats_a_loss_that_is_not_finite(make_sweep, execute):
+    sweep = make_sweep({}, {"raises_at": 2})
+    execute(sweep)
+    text = status_text("s", read_status(sweep))
+    assert "simplexity retry" not in text
+    assert text.endswith("start a new run with other settings")

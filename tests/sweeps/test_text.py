@@ -18,7 +18,7 @@ def test_durations(seconds, text):
 
 
 def test_numbers():
-    assert [number(None), number(1.0), number(0.123456)] == ["", "1.00000", "0.12346"]
+    assert [number(None), number(1.0), number(0.123456), number(2.9e30)] == ["", "1.00000", "0.12346", "2.9e+30"]
 
 
 @pytest.mark.parametrize("width", [None, 40, 30])
