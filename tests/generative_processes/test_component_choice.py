@@ -80,7 +80,7 @@ def test_blocks_that_are_no_processes_by_themselves():
 def test_optima_against_words_drawn_by_an_oracle(components):
     tables = [(part.transition_matrices, part.initial_state, part.normalizer) for part in components]
     first, last, standard_error = oracles.choice_entropies(
-        tables, [0.5, 0.5], LENGTH + 1, 100_000, np.random.default_rng(0)
+        tables, [0.5, 0.5], LENGTH + 1, 50_000, np.random.default_rng(0)
     )
     own = [bounded_myopic_entropies(part, LENGTH + 1) for part in components]
     expected = (np.mean([part.values[1:].sum() for part in own]) + first - last) / LENGTH
