@@ -18,8 +18,9 @@ from simplexity.composition import (
     load_frozen,
     restore_surroundings,
     say_error,
+    with_kept_files,
 )
-from simplexity.runs import ExitCode
+from simplexity.runs import ExitCode, RunDirectory
 
 _failures = logging.getLogger("simplexity.failures")
 # Until the run's log is open: without any handler, Python would print what is printed below once more.
@@ -43,16 +44,16 @@ def run_frozen(run_dir: Path, guard: PreemptionGuard, log_name: str | None) -> i
     """The same without ending the process; returns the exit code. JAX must not have been used in it."""
     try:
         restore_surroundings(run_dir)
-    except ConfigError as error:
+    except (ConfigError, RuntimeError) as error:
         print(error, file=sys.stderr)
-        return ExitCode.BAD_CONFIG
+        return ExitCode.BAD_CONFIG if isinstance(error, ConfigError) else ExitCode.FAILED
     settle_accelerator()
     return in_all_tasks(lambda: _exit_code(run_dir, guard, log_name), guard)
 
 
 def _exit_code(run_dir: Path, guard: PreemptionGuard, log_name: str | None) -> int:
     try:
-        config = load_frozen(run_dir)
+        config = with_kept_files(load_frozen(run_dir), RunDirectory(run_dir))
         _log_to(run_dir / (log_name or next((path.name for path in sorted(run_dir.glob("*.log"))), "resume.log")))
         problems = check(config)
         if problems:

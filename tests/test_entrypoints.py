@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from simplexity.runs import RunDirectory, read_json_lines, read_ledger
+from simplexity.runs import RunDirectory, read_json_lines, read_ledger, read_origin
 
 ROOT = Path(__file__).parent.parent
 EXPERIMENT, TRAIN_MODEL = "simplexity/run_experiment.py", "simplexity/train_model.py"
@@ -165,11 +165,15 @@ def test_weights_of_another_run_start_a_fresh_one(tmp_path):
     first = launch(tmp_path, TRAIN_MODEL, *tiny(TRAIN_MODEL), "hydra.run.dir=first")
     assert first.returncode == 0, first.stderr
     source = ("predictive_model.load_checkpoint_from=first", "predictive_model.load_checkpoint_step=12")
-    second = launch(tmp_path, TRAIN_MODEL, *tiny(TRAIN_MODEL), *source, "hydra.run.dir=second", "seed=5")
+    # Without a step, the newest.
+    second = launch(tmp_path, TRAIN_MODEL, *tiny(TRAIN_MODEL), *source[:1], "hydra.run.dir=second", "seed=5")
     assert second.returncode == 0, second.stderr
     before, after = (read_json_lines(tmp_path / name / "metrics.jsonl") for name in ("first", "second"))
     assert after[0]["loss"] < before[0]["loss"]
     assert after[0]["step"] == 4
+    weights = read_origin(tmp_path / "second" / "origin.json").weights
+    assert weights is not None
+    assert (weights.directory, weights.step) == (str(tmp_path / "first" / "checkpoints"), 12)
 
     wrong_step = launch(
         tmp_path, TRAIN_MODEL, *tiny(TRAIN_MODEL), *source[:1], "predictive_model.load_checkpoint_step=7"
@@ -193,6 +197,7 @@ def test_weights_of_another_run_start_a_fresh_one(tmp_path):
         (("training_data_generator.bos_token=1",), ("bos_token", "1", "3")),
         (("hydra.run.dir=/proc/nowhere",), ("/proc/nowhere",)),
         (("predictive_model.load_checkpoint_from=nowhere", "predictive_model.load_checkpoint_step=3"), ("step 3",)),
+        (("predictive_model.load_checkpoint_from=nowhere",), ("load_checkpoint_from", "no checkpoint in")),
         (("predictive_model.load_checkpoint_step=3",), ("load_checkpoint_from", "step 3")),
         (
             ("training.sequence_len=1", *(f"training_data_generator.{which}_token=auto" for which in ("bos", "eos"))),
@@ -218,7 +223,10 @@ def test_loss_that_is_not_finite_ends_the_run_with_its_step(tmp_path):
         "hydra.run.dir=run",
     )
     assert done.returncode == 1
-    assert re.fullmatch(r"the loss is not finite at step \d+; .*", done.stderr.strip())
+    assert re.fullmatch(
+        r"the loss is not finite at step \d+, .* `predictive_model\.load_checkpoint_from=.*/run` it begins with .* \d+",
+        done.stderr.strip(),
+    )
     assert any(path.name.isdigit() for path in (tmp_path / "run" / "checkpoints").iterdir())
 
 

@@ -4,6 +4,8 @@ import errno
 import os
 import re
 import shutil
+import subprocess
+import sys
 
 import pytest
 
@@ -78,6 +80,15 @@ def test_a_read_error_ends_the_real_script_with_1_and_in_one_line(run_dir, prelo
         r"`.*/ocdbt\.process_0/d/\w+` cannot be read: Input/output error; start again .*\n", done.stderr
     )
     assert not list(RunDirectory(run_dir).checkpoints_path.glob("*corrupt*"))
+
+
+@pytest.mark.parametrize("path", ["/.hydra/hydra.yaml", "/config.yaml"])
+def test_a_config_that_cannot_be_read_is_no_mistake_in_it(path, run_dir, preload, cache):  # noqa: F811
+    words = [sys.executable, "-P", "-m", "simplexity.cli", "resume", str(run_dir)]
+    variables = environment(cache) | preload | failing(path, errno.ESTALE)
+    done = subprocess.run(words, env=variables, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith(f"`{run_dir}{path}` cannot be read: Stale file handle; start again")
 
 
 def test_a_read_error_that_passes_costs_nothing(run_dir, preload, uninterrupted, cache):  # noqa: F811

@@ -30,10 +30,14 @@ class PreemptionGuard:
         signals: Signals that request a stop; SIGINT is watched as well. SIGHUP, which a dropped connection sends, and
             SIGINT stay ignored if they were ignored before.
         resume_command: What Ctrl-C tells the user to type to go on; may be set later.
+
+    Attributes:
+        saves: Whether the program saves before it ends, for what Ctrl-C tells; may be set later.
     """
 
     def __init__(self, signals: Sequence[signal.Signals] = PREEMPTION_SIGNALS, *, resume_command: str = ""):
         self.resume_command = resume_command
+        self.saves = True
         self._signals = tuple(signals)
         self._found: dict[signal.Signals, Any] = {}
         self._pid = os.getpid()
@@ -127,8 +131,10 @@ class PreemptionGuard:
         if self._interrupted_at_s is None:
             self._interrupted_at_s = now_s
             self.request("interrupt")
-            resume = f" To go on later: {self.resume_command}" if self.resume_command else ""
-            _tell(f"\nInterrupted: saving, then leaving. Press Ctrl-C again to leave at once.{resume}\n".encode())
+            again = "To go on later" if self.saves else "To begin again later"
+            resume = f" {again}: {self.resume_command}" if self.resume_command else ""
+            doing = "saving, then leaving" if self.saves else "leaving, nothing is saved"
+            _tell(f"\nInterrupted: {doing}. Press Ctrl-C again to leave at once.{resume}\n".encode())
         elif now_s - self._interrupted_at_s > _SAME_PRESS_S:
             _leave_at_once()
 

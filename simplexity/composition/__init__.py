@@ -6,6 +6,7 @@ from ._cluster_plan import plan_for_cluster as plan_for_cluster
 from ._cluster_plan import read_profile as read_profile
 from ._compose import CONFIG_MODULE as CONFIG_MODULE
 from ._compose import compose as compose
+from ._data_files import with_kept_files as with_kept_files
 from ._entrypoint import entrypoint as entrypoint
 from ._execute import execute as execute
 from ._frozen import Difference as Difference

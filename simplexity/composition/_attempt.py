@@ -17,22 +17,26 @@ from simplexity.runs import (
     Ledger,
     RunDirectory,
     RunLock,
+    environment_changes,
     environment_record,
+    read_environments,
     read_json_lines,
     record_environment,
     retry_read,
 )
-from simplexity.training import Optima, RunMetrics, TrainResult, TrainState, train
+from simplexity.training import NotFiniteError, Optima, RunMetrics, TrainResult, TrainState, train
 
 from ._announcements import announce_end, announce_start
 from ._attempt_logger import AttemptLogger
 from ._build import Experiment, build
 from ._checkpoints import open_checkpoints, restore
 from ._compilation import BackgroundCompilation
-from ._devices import check_accelerator, device_names, share_among_devices, start_jax
+from ._data_files import keep_data_files
+from ._devices import check_accelerator, device_names, keep_cpu_devices, share_among_devices, start_jax
 from ._instantiate import instantiate
 from ._lead import Lead
-from ._outcome import RunResult, describe_final_loss, leave
+from ._outcome import RunResult, describe_final_loss, describe_not_finite, leave
+from ._problems import ConfigError, Problem
 from ._weights import with_weights
 
 _log = logging.getLogger("simplexity")
@@ -52,6 +56,8 @@ def attempt(
         RuntimeError: If the loss is not finite, a file cannot be read or written, or all checkpoints are gone.
     """
     check_accelerator(config, start_jax(config, directory))
+    keep_cpu_devices(directory)
+    config = keep_data_files(config, directory, guard.wait)
     parallel = share_among_devices(config)
     experiment = build(config)
     lead = Lead(guard)
@@ -61,14 +67,14 @@ def attempt(
         compilation = BackgroundCompilation(experiment, state, parallel)
     # All that follows happens while the compiler works.
     announce_start(directory, config, state.model, parallel)
-    record_environment(directory.environment_path, environment_record(device_names()))
+    _record_environment(directory, config, guard)
     checkpoints = open_checkpoints(directory, config, ledger)
     try:
         with ledger.phases.measure("restoring"):
             restored = restore(checkpoints, config, state, directory, ledger, guard.wait)
             lines = retry_read(lambda: read_json_lines(directory.metrics_path), guard.wait)
             if restored is None:
-                state = with_weights(config, experiment, state, directory.path, guard.wait)
+                state = with_weights(config, experiment, state, directory, guard.wait)
             else:
                 state = restored
         with ledger.phases.measure("compiling"):
@@ -76,7 +82,7 @@ def attempt(
             gathered = None if programs is None else lead.gather(state)
         if programs is None or gathered is None:
             # The compiler cannot be interrupted, and there is nothing new to save.
-            return leave(ledger, guard, int(state.step))
+            return leave(ledger, guard, int(state.step), saves=guard.saves)
         # It takes up to seconds, and only lines need it: beside the first steps, not the compiler, which it would slow.
         optima = ThreadPoolExecutor(1).submit(_optima, experiment)
         state = gathered
@@ -105,15 +111,17 @@ def attempt(
                 preemption=lead,
                 timed=ledger.phases.measure,
             )
-            # A figure takes seconds, and no work is lost: whoever goes on with the run draws it.
-            is_stopped = not result.finished or (config.figures and lead.requested())
+            # A figure takes seconds, and no work is lost if all is saved: whoever goes on with the run draws it.
+            is_stopped = not result.finished or (config.figures and guard.saves and lead.requested())
             picture = _draw(directory, optima.result()) if config.figures and not is_stopped else None
+        except NotFiniteError as error:
+            raise RuntimeError(describe_not_finite(directory.path, error.step, saves=guard.saves)) from error
         finally:
             logger.close()
     finally:
         checkpoints.close()
     if is_stopped:
-        return leave(ledger, guard, result.step)
+        return leave(ledger, guard, result.step, saves=guard.saves)
     announce_end(directory, picture)
     return _complete(directory, ledger, result, optima.result())
 
@@ -125,6 +133,22 @@ def _optima(experiment: Experiment) -> Optima:
     if experiment.validation_generator is experiment.generator and not carry_state:
         return Optima(training, training)
     return Optima(training, loss_optimum(experiment.validation_generator, length))
+
+
+def _record_environment(directory: RunDirectory, config: DictConfig, guard: PreemptionGuard) -> None:
+    """Adds this attempt's environment to the others, and says what has changed since the last."""
+    earlier = retry_read(lambda: read_environments(directory.environment_path), guard.wait)
+    record = environment_record(device_names())
+    changes = environment_changes(earlier[-1], record) if earlier else []
+    if changes:
+        changed = ", ".join([*changes[:3], *([f"{len(changes) - 3} more"] if len(changes) > 3 else [])])
+        if config.persistence.resume == "strict":
+            message = f"is strict, and since this run's last start these have changed: {changed}; set auto to go on"
+            raise ConfigError([Problem("persistence.resume", message)])
+        _log.warning(
+            "since this run's last start these have changed: %s; numbers may differ in the last digits", changed
+        )
+    record_environment(directory.environment_path, record)
 
 
 def _elapsed_s(lines: Sequence[dict[str, Any]], step: int) -> float:

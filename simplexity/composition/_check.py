@@ -80,7 +80,14 @@ class _Checker:
         self._arguments(value, signature, schema, path)
         if not schema.cheap or len(self.problems) > start:
             return ABSENT
-        return self._construct(partial(instantiate, value, **schema.supplied), value, path)
+        built = self._construct(partial(instantiate, value, **schema.supplied), value, path)
+        missing = [name for name in schema.methods if built is not ABSENT and not callable(getattr(built, name, None))]
+        if missing:
+            rule = f"must name a class whose objects have the methods {', '.join(schema.methods)}"
+            self.problems.append(
+                Problem(f"{path}._target_", f"{rule}; {value['_target_']} has no {', '.join(missing)}")
+            )
+        return built
 
     def _arguments(self, value: Mapping[str, Any], signature: Signature, schema: Target, path: str) -> None:
         keys = {name: entry for name, entry in value.items() if name not in _OF_HYDRA}
@@ -88,10 +95,13 @@ class _Checker:
         for name in [name for name in keys if name in schema.supplied and name in signature.parameters]:
             self.problems.append(Problem(f"{path}.{name}", "is supplied by the program; remove it"))
             del keys[name]
+        for name in [name for name in schema.takes if name not in signature.parameters]:
+            rule = f"must take the parameter `{name}`, which the program supplies"
+            self.problems.append(Problem(f"{path}._target_", f"{rule}; {value['_target_']} does not"))
         allowed = set(signature.parameters) - set(schema.supplied) - positional
         required = {name for name in allowed if signature.parameters[name].required and not value.get("_partial_")}
         self._names(keys, allowed | (set(keys) if signature.is_open else set()), required, path)
-        unannotated = Parameter(Any, False)
+        unannotated = Parameter(Any, None)
         for name in [name for name in keys if name in allowed or signature.is_open]:
             annotation = signature.parameters.get(name, unannotated).annotation
             self._argument(keys[name], annotation, schema, f"{path}.{name}")

@@ -1,13 +1,14 @@
 """The devices that a run trains on."""
 
 import logging
+from dataclasses import replace
 from itertools import groupby
 
 import jax
 from omegaconf import DictConfig
 
 from simplexity.cluster import jax_has_cuda
-from simplexity.runs import RunDirectory, read_environments, retry_read
+from simplexity.runs import RunDirectory, read_origin, retry_read, write_origin
 from simplexity.training import DataParallel, settle_cpu_devices, share_among_cpu_devices
 
 from ._problems import ConfigError, Problem
@@ -24,12 +25,10 @@ def start_jax(config: DictConfig, directory: RunDirectory) -> str:
         The platform of the devices.
 
     Raises:
-        RuntimeError: If JAX cannot use the platform that it is told to, or the run's environments cannot be read.
+        RuntimeError: If JAX cannot use the platform that it is told to, or origin.json cannot be read.
     """
-    records = retry_read(lambda: read_environments(directory.environment_path))
-    attempts = (record.get("devices", []) for record in records)
-    on_cpu = (len(names) for names in attempts if names and all(name.startswith("cpu:") for name in names))
-    settle_cpu_devices(config.training.batch_size * config.training.sequence_len, next(on_cpu, None))
+    origin = retry_read(lambda: read_origin(directory.origin_path))
+    settle_cpu_devices(config.training.batch_size * config.training.sequence_len, origin.cpu_devices)
     try:
         return jax.default_backend()
     except (RuntimeError, AssertionError) as error:
@@ -40,6 +39,13 @@ def start_jax(config: DictConfig, directory: RunDirectory) -> str:
             f"JAX_PLATFORMS={platforms}, which jax cannot use here ({reason}): "
             "check the driver, install jax with CUDA (extra `cuda12`), or unset it"
         ) from error
+
+
+def keep_cpu_devices(directory: RunDirectory) -> None:
+    """Writes down how many devices the CPU is, if this is the run's first start on one."""
+    origin = retry_read(lambda: read_origin(directory.origin_path))
+    if origin.cpu_devices is None and jax.default_backend() == "cpu":
+        write_origin(directory.origin_path, replace(origin, cpu_devices=jax.device_count()))
 
 
 def device_names() -> list[str]:

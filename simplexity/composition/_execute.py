@@ -49,6 +49,7 @@ def execute(run_dir: Path, guard: PreemptionGuard) -> RunResult:
         _log.info("%s is complete: %d steps. A larger `training.num_train_steps` extends it.", run_dir, completion.step)
         return RunResult(ExitCode.COMPLETE, completion.loss_nats)
     guard.resume_command = f"simplexity resume {shlex.quote(str(run_dir))}"
+    guard.saves = config.persistence.instance is not None
     with RunLock(directory.lock_path, on_lost=_stop_here) as lock:
         ledger = retry_read(lambda: Ledger(directory.ledger_path), guard.wait)
         job = this_job()
@@ -65,12 +66,12 @@ def execute(run_dir: Path, guard: PreemptionGuard) -> RunResult:
             if not decision.allowed:
                 raise RuntimeError(f"not started again: {decision.reason}; the next start by hand is not counted")
             if guard.requested():
-                return leave(ledger, guard, step)
+                return leave(ledger, guard, step, saves=guard.saves)
             return _attempt(directory, config, ledger, lock, guard)
         except Exception as error:
             if isinstance(error, UnreadableError) and guard.requested():
                 # Only what a start reads raises it: nothing has been computed that could be lost.
-                return leave(ledger, guard, step)
+                return leave(ledger, guard, step, saves=guard.saves)
             comes_back = _comes_back(error, job, ledger)
             with suppress(OSError):  # the disk may be what failed
                 if lock.still_held():

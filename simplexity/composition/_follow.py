@@ -9,12 +9,13 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from simplexity.runs import ExitCode
+from simplexity.runs import ExitCode, RunDirectory
 from simplexity.training import Advance, TrainState
 
 from ._build import build
 from ._cache import compilation_cache
 from ._compilation import BackgroundCompilation
+from ._data_files import with_kept_files
 from ._devices import share_among_devices
 from ._frozen import load_frozen
 from ._lead import taken_over
@@ -63,7 +64,7 @@ def _prepare(leader: Leader) -> _Work | None:
 
 def _compile(run_dir: Path, leader: Leader) -> _Work | None:
     restore_surroundings(run_dir, environment=False)
-    config = load_frozen(run_dir)
+    config = with_kept_files(load_frozen(run_dir), RunDirectory(run_dir))
     with compilation_cache():
         experiment = build(config)
         state = experiment.initial_state()

@@ -12,6 +12,8 @@ from omegaconf import DictConfig, OmegaConf
 from simplexity.runs import RunDirectory, UnreadableError, retry_read, write_durably
 
 from ._problems import ConfigError, Problem
+from ._sections import ADDED_KEYS, CONFIG, Section
+from ._signature import signature_of
 from ._types import ABSENT, say
 from ._values import without_hydra
 
@@ -36,7 +38,9 @@ def freeze(config: DictConfig, run_dir: Path) -> Path:
 
 
 def load_frozen(run_dir: Path) -> DictConfig:
-    """Reads what `freeze` wrote.
+    """Reads what `freeze` wrote, also by an earlier version: keys of the root that have been added since are filled in.
+
+    Parameters of constructors need none of this: one that is added has a default in Python.
 
     Raises:
         ConfigError: If the run directory has no frozen config, or one that is no YAML.
@@ -53,6 +57,8 @@ def load_frozen(run_dir: Path) -> DictConfig:
         raise ConfigError([Problem(str(path), f"cannot be read: {error}")]) from error
     if not isinstance(config, DictConfig):
         raise ConfigError([Problem(str(path), "must hold a section, got a list")])
+    for key, value in ADDED_KEYS.items():
+        config.setdefault(key, value)
     return config
 
 
@@ -90,10 +96,27 @@ def refuse_changes(frozen: DictConfig, new: DictConfig) -> None:
             "keep it, or start in another run directory",
         )
         for difference in differences(frozen, new)
-        if not may_change(difference)
+        if not may_change(difference) and not _says_the_default(difference, new)
     ]
     if problems:
         raise ConfigError(problems)
+
+
+def _says_the_default(difference: Difference, new: DictConfig) -> bool:
+    """Whether a parameter that was added since the run began has the value that the run has computed with."""
+    if difference.frozen is not ABSENT:
+        return False
+    parent, _, name = difference.path.rpartition(".")
+    target = (OmegaConf.select(new, parent) or {}).get("_target_") or _constructor(parent)
+    parameter = signature_of(target).parameters.get(name) if target else None
+    return parameter is not None and not parameter.required and _equal(parameter.default, difference.new)
+
+
+def _constructor(path: str) -> str | None:
+    section: Any = CONFIG
+    for name in path.split("."):
+        section = section.keys.get(name) if isinstance(section, Section) else None
+    return section.constructor if isinstance(section, Section) else None
 
 
 def _leaves(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -5,6 +5,7 @@ import math
 import os
 import sys
 import time
+from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 from simplexity.cluster import PreemptionGuard
@@ -50,17 +51,44 @@ def describe_final_loss(loss_nats: float, optimum_nats: float, error_nats: float
     return f"final loss {nats_text(loss_nats)} nats = optimum {optimum} + {name} {nats_text(excess)}{share}"
 
 
-def leave(ledger: Ledger, guard: PreemptionGuard, step: int) -> RunResult:
-    """Ends an attempt that was asked to leave; `step` is where the run will go on."""
+def describe_not_finite(run_dir: Path, step: int, *, saves: bool) -> str:
+    """What to do about a loss that is not finite: the run itself would repeat it, and may not change its config.
+
+    Args:
+        run_dir: The run's directory.
+        step: The last step before it.
+        saves: Whether the run has checkpoints.
+    """
+    weights = ""
+    if saves and step > 0:
+        weights = f"; with `predictive_model.load_checkpoint_from={run_dir}` it begins with the weights of step {step}"
+    return (
+        f"the loss is not finite at step {step + 1}, and would be so again if this run were resumed: start a new run "
+        "with a smaller `training.optimizer.instance.learning_rate` or `training.gradient_clip_norm` in another "
+        f"`hydra.run.dir`{weights}"
+    )
+
+
+def leave(ledger: Ledger, guard: PreemptionGuard, step: int, *, saves: bool) -> RunResult:
+    """Ends an attempt that was asked to leave.
+
+    Args:
+        ledger: The run's.
+        guard: Knows what the request was.
+        step: The last step; where the run will go on, if it saves.
+        saves: Whether the run has checkpoints. One that has none begins again.
+    """
     signalled_s, job = guard.requested_at_s, this_job()
     stopping_s = None if signalled_s is None else round(time.monotonic() - signalled_s, 3)
     is_over = job is not None and job.is_over(time.time() - (stopping_s or 0.0))
+    reason = guard.reason if saves else f"{guard.reason}; nothing is saved, because `persistence.instance` is null"
     ledger.append(
         EventKind.PREEMPTED,
-        step,
-        reason=guard.reason,
+        step if saves else 0,
+        reason=reason,
         stopping_s=stopping_s,
         time_limit_s=job.time_limit_s if job is not None and is_over else None,
     )
-    _log.info("stopped at step %d by %s; to go on: %s", step, guard.reason, guard.resume_command)
+    again = "to go on" if saves else "to begin again at step 0"
+    _log.info("stopped at step %d by %s; %s: %s", step, reason, again, guard.resume_command)
     return RunResult(ExitCode.REQUEUE, None)

@@ -15,11 +15,15 @@ class Target:
             stands for it while the config is checked.
         nullable: Whether null stands for "none".
         cheap: Whether the check may construct it, so that the constructor's own rules are reported with the rest.
+        takes: Those of `supplied` that the constructor must have parameters for.
+        methods: What the program calls: whatever is constructed must have methods of these names.
     """
 
     supplied: Mapping[str, Any] = field(default_factory=dict)
     nullable: bool = False
     cheap: bool = False
+    takes: tuple[str, ...] = ()
+    methods: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -71,16 +75,34 @@ CONFIG = Section(
             },
         ),
         "validation": Section(constructor="simplexity.evaluation.ValidationSettings", nullable=True),
-        "logging": Section(keys={"instance": Target(supplied={"run_directory": Path()}, nullable=True, cheap=True)}),
+        "logging": Section(
+            keys={
+                "instance": Target(
+                    supplied={"run_directory": Path()},
+                    nullable=True,
+                    cheap=True,
+                    methods=("start", "log", "progress", "flush", "close"),
+                )
+            }
+        ),
         "persistence": Section(
             keys={
-                "instance": Target(supplied={"directory": Path(), "on_commit": print}, nullable=True, cheap=True),
-                "resume": Literal["auto", "never", "required"],
+                "instance": Target(
+                    supplied={"directory": Path(), "on_commit": print},
+                    nullable=True,
+                    cheap=True,
+                    takes=("directory", "on_commit"),
+                    methods=("open", "next_due_step", "due", "save", "wait", "steps", "restore", "close"),
+                ),
+                "resume": Literal["auto", "never", "required", "strict"],
             }
         ),
     }
 )
 """The whole config, and the defaults groups that may be set to null on the command line."""
+
+ADDED_KEYS: Mapping[str, Any] = {"figures": False, "require_gpu": False, "all_devices": False}
+"""Keys of the root that configs frozen by earlier versions lack, with the values that mean what those versions did."""
 
 GENERATOR_GROUP = "generative_process"
 GENERATORS = ("training_data_generator", "validation_data_generator")

@@ -11,10 +11,15 @@ from ._problems import choices
 
 
 class Parameter(NamedTuple):
-    """One key: its annotation (`inspect.Parameter.empty` where there is none) and whether it must be given."""
+    """One key: its annotation and its default, each `inspect.Parameter.empty` where there is none."""
 
     annotation: Any
-    required: bool
+    default: Any = inspect.Parameter.empty
+
+    @property
+    def required(self) -> bool:
+        """Whether it must be given."""
+        return self.default is inspect.Parameter.empty
 
 
 class Signature(NamedTuple):
@@ -84,7 +89,7 @@ def signature_of(target: str) -> Signature:
         elif parameter.kind is not parameter.VAR_POSITIONAL:
             if parameter.kind is not parameter.KEYWORD_ONLY:
                 positional.append(name)
-            keys[name] = Parameter(hints.get(name, parameter.annotation), parameter.default is parameter.empty)
+            keys[name] = Parameter(hints.get(name, parameter.annotation), parameter.default)
     return Signature(keys, tuple(positional), is_open)
 
 

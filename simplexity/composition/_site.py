@@ -4,6 +4,7 @@ Hydra writes both into `.hydra/hydra.yaml` of the run's folder, so a run that is
 resumed from.
 """
 
+import io
 import os
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from simplexity.cluster import settle_accelerator
+from simplexity.runs import UnreadableError, retry_read
 
 from ._problems import ConfigError, Problem
 
@@ -71,13 +73,16 @@ def restore_surroundings(run_dir: Path, *, environment: bool = True) -> None:
         environment: Whether to set the variables too.
 
     Raises:
-        ConfigError: If what Hydra has written cannot be read.
+        ConfigError: If what Hydra has written is no YAML.
+        UnreadableError: If it cannot be read.
     """
     path = run_dir / ".hydra" / "hydra.yaml"
     try:
-        hydra: Any = OmegaConf.load(path).hydra
+        hydra: Any = OmegaConf.load(io.BytesIO(retry_read(path.read_bytes))).hydra
     except FileNotFoundError:
         return
+    except UnreadableError:
+        raise
     except Exception as error:  # the YAML parser's errors have no common public base
         raise ConfigError([Problem(str(path), f"cannot be read: {error}")]) from error
     make_importable(hydra)

@@ -35,11 +35,11 @@ def from_matrices(transition_matrices: Sequence[Any], initial_state: Sequence[fl
     return _process(matrices, state)
 
 
-def from_npz(path: str) -> HMM | GHMM:
+def from_npz(path: str | Path) -> HMM | GHMM:
     """The process of a file: the array `transition_matrices` (axes vocab, from, to) and, if any, `initial_state`.
 
     Args:
-        path: An .npz file, as `numpy.savez` writes it; relative to the current folder.
+        path: An .npz file, as `numpy.savez` writes it; relative to the current folder. A run keeps a copy.
 
     Raises:
         ValueError: If the file cannot be read, holds other arrays, or they are no process (see `from_matrices`).
@@ -48,9 +48,9 @@ def from_npz(path: str) -> HMM | GHMM:
     if "transition_matrices" not in arrays or not set(arrays) <= set(_ARRAY_NAMES):
         raise ValueError(
             "`path` must name an .npz file with the array transition_matrices and, optionally, initial_state, "
-            f"got {path!r} with {sorted(arrays)}"
+            f"got {str(path)!r} with {sorted(arrays)}"
         )
-    converted = {name: _array(name, array, f"an array of numbers in {path!r}") for name, array in arrays.items()}
+    converted = {name: _array(name, array, f"an array of numbers in {str(path)!r}") for name, array in arrays.items()}
     return _process(converted["transition_matrices"], converted.get("initial_state"))
 
 

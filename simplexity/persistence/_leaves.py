@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,6 +10,7 @@ from jaxtyping import PyTree, Shaped
 
 from ._manifest import Leaf
 
+_ARRAYS = (jax.Array, np.ndarray, np.generic, jax.ShapeDtypeStruct)
 HostArrays: TypeAlias = dict[str, Shaped[np.ndarray, "..."]]
 
 
@@ -52,16 +52,16 @@ def check_same_leaves(saved: Mapping[str, Leaf], wanted: Mapping[str, Leaf], che
 
 
 def fill(like: PyTree, arrays: HostArrays, prefix: str = "") -> PyTree:
-    """`like` with its array leaves taken from `arrays`; what is not an array stays."""
+    """`like` with its array leaves, or the shapes that stand for them, taken from `arrays`; what is neither stays."""
 
     def filled(path: Any, leaf: Any) -> Any:
-        if not eqx.is_array(leaf):
+        if not isinstance(leaf, _ARRAYS):
             return leaf
         array = arrays[_name(prefix, path)]
         if isinstance(leaf, np.ndarray | np.generic):
             return array if isinstance(leaf, np.ndarray) else array[()]
         if _is_key(leaf):
-            return jax.random.wrap_key_data(jax.device_put(array), impl=jax.random.key_impl(leaf))
+            return jax.random.wrap_key_data(jax.device_put(array), impl=_key_impl(leaf))
         # jnp.array would compile one copy per shape. On a CPU device_put borrows NumPy's memory, and a donated buffer
         # that is borrowed is left alone by XLA.
         return jax.device_put(array)
@@ -71,8 +71,7 @@ def fill(like: PyTree, arrays: HostArrays, prefix: str = "") -> PyTree:
 
 def _named_leaves(tree: PyTree, prefix: str) -> dict[str, Any]:
     leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
-    shaped = (jax.Array, np.ndarray, np.generic, jax.ShapeDtypeStruct)
-    return {_name(prefix, path): leaf for path, leaf in leaves if isinstance(leaf, shaped)}
+    return {_name(prefix, path): leaf for path, leaf in leaves if isinstance(leaf, _ARRAYS)}
 
 
 def _name(prefix: str, path: Any) -> str:
@@ -81,9 +80,16 @@ def _name(prefix: str, path: Any) -> str:
 
 def _describe(leaf: Any) -> Leaf:
     if _is_key(leaf):
-        return Leaf(leaf.shape, "uint32", str(jax.random.key_impl(leaf)))
+        return Leaf(leaf.shape, "uint32", _key_impl(leaf))
     return Leaf(leaf.shape, str(leaf.dtype), None)
 
 
+def _key_impl(leaf: Any) -> str:
+    found = []
+    # A shape has no implementation to ask for, and an array that is traced from it does.
+    jax.eval_shape(lambda key: found.append(jax.random.key_impl(key)), leaf)
+    return str(found[0])
+
+
 def _is_key(leaf: Any) -> bool:
-    return isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    return isinstance(leaf, jax.Array | jax.ShapeDtypeStruct) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)

@@ -76,6 +76,15 @@ def read_manifest(checkpoint: Path) -> Manifest:
     return Manifest(leaves, content["files"])
 
 
+def digest_of_manifest(checkpoint: Path) -> str:
+    """The SHA-256 of the manifest's file.
+
+    Raises:
+        OSError: If it cannot be read.
+    """
+    return _digest_of_file(checkpoint / _FILE_NAME)
+
+
 def verify_files(checkpoint: Path, manifest: Manifest) -> None:
     """That every file is what was written.
 

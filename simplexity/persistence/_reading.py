@@ -17,7 +17,7 @@ from jaxtyping import PyTree
 from simplexity.runs import reason
 
 from ._leaves import HostArrays, check_same_leaves, describe_leaves, fill
-from ._manifest import CorruptCheckpointError, Leaf, Manifest, read_manifest, verify_files
+from ._manifest import CorruptCheckpointError, Leaf, Manifest, digest_of_manifest, read_manifest, verify_files
 from ._step_directories import committed_steps
 
 ModelT = TypeVar("ModelT")
@@ -57,20 +57,22 @@ def restore_named_step(directory: Path, step: int, like: PyTree, prefix: str = "
         return restore_step(directory, step, like, prefix)
 
 
-def restore_weights(directory: Path, like_model: ModelT, step: int) -> ModelT:
+def restore_weights(directory: Path, like_model: ModelT, step: int | None = None) -> ModelT:
     """The `model` of the training state that was saved at `step`, whatever its optimizer was.
 
     Args:
         directory: The checkpoints of this or another run; it is only read.
-        like_model: A model of the same structure, whose arrays are to be replaced.
-        step: A saved step.
+        like_model: A model of the same structure, whose arrays are to be replaced; shapes may stand for them.
+        step: A saved step; None for the newest.
 
     Raises:
         ValueError: If there is no such step (those that exist are listed), or another model saved it.
         RuntimeError: If it is corrupt.
         OSError: If it cannot be read.
     """
-    return restore_named_step(directory, step, like_model, prefix="model")
+    # Orbax refuses relative paths.
+    directory = directory.absolute()
+    return restore_named_step(directory, newest_step(directory) if step is None else step, like_model, prefix="model")
 
 
 def check_weights(directory: Path, like_model: PyTree, step: int) -> None:
@@ -89,6 +91,28 @@ def check_weights(directory: Path, like_model: PyTree, step: int) -> None:
     checkpoint = directory / str(step)
     with _named_step(directory, step):
         _same_leaves(checkpoint, read_manifest(checkpoint), like_model, prefix="model")
+
+
+def checkpoint_digest(directory: Path, step: int) -> str:
+    """The SHA-256 of the manifest of a checkpoint, which has a checksum of each of its files.
+
+    Raises:
+        OSError: If it cannot be read.
+    """
+    return digest_of_manifest(directory / str(step))
+
+
+def newest_step(directory: Path) -> int:
+    """The newest step that was saved.
+
+    Raises:
+        ValueError: If there is none.
+        OSError: If the directory cannot be read.
+    """
+    steps = committed_steps(directory)
+    if not steps:
+        raise ValueError(f"no checkpoint in `{directory}`")
+    return steps[-1]
 
 
 @contextmanager

@@ -5,12 +5,14 @@ Standard library only, and quick to import: the commands that look after sweeps 
 
 from ._attempts import Attempt as Attempt
 from ._attempts import StartDecision as StartDecision
+from ._attempts import known_reached_step as known_reached_step
 from ._attempts import next_start as next_start
 from ._attempts import split_attempts as split_attempts
 from ._directory import Completion as Completion
 from ._directory import RunDirectory as RunDirectory
 from ._durable import reason as reason
 from ._durable import write_durably as write_durably
+from ._environment import environment_changes as environment_changes
 from ._environment import environment_record as environment_record
 from ._environment import read_environments as read_environments
 from ._environment import record_environment as record_environment
@@ -31,6 +33,11 @@ from ._lock import RunLock as RunLock
 from ._lock_files import read_holder as read_holder
 from ._nats import nats_text as nats_text
 from ._nats import optimum_text as optimum_text
+from ._origin import DataFile as DataFile
+from ._origin import LoadedWeights as LoadedWeights
+from ._origin import Origin as Origin
+from ._origin import read_origin as read_origin
+from ._origin import write_origin as write_origin
 from ._owner import Liveness as Liveness
 from ._owner import Owner as Owner
 from ._owner import liveness as liveness

@@ -16,9 +16,16 @@ class Attempt(NamedTuple):
 
     @property
     def start_step(self) -> int:
-        """The step that training began at: the restored one, or where the start meant to go on if it died before."""
+        """The step that training began at: the restored one, 0 without one, or the start's if it died before."""
         resumed = [event.step for event in self.events if event.kind == EventKind.RESUME]
-        return resumed[-1] if resumed else self.events[0].step
+        if resumed:
+            return resumed[-1]
+        return 0 if any(event.kind == EventKind.FIRST_STEP for event in self.events) else self.events[0].step
+
+    @property
+    def has_computed(self) -> bool:
+        """Whether the attempt is known to have trained a step."""
+        return any(event.kind in (EventKind.FIRST_STEP, EventKind.CHECKPOINT) for event in self.events)
 
     @property
     def saved_step(self) -> int:
@@ -58,6 +65,19 @@ def split_attempts(events: Sequence[Event]) -> list[Attempt]:
     """The events, grouped by the start that they follow."""
     starts = [i for i, event in enumerate(events) if i == 0 or event.kind == EventKind.START]
     return [Attempt(tuple(events[a:b])) for a, b in pairwise([*starts, len(events)])]
+
+
+def known_reached_step(attempt: Attempt, later: Sequence[Attempt]) -> int:
+    """The last step of an attempt, also by what the next resume found in the metrics of one that was killed.
+
+    Args:
+        attempt: The attempt.
+        later: Those after it, in order.
+    """
+    if not attempt.has_computed:
+        return attempt.reached_step
+    resumes = (event for other in later for event in other.events if event.kind == EventKind.RESUME)
+    return max(attempt.reached_step, next((event.reached_step or 0 for event in resumes), 0))
 
 
 def next_start(

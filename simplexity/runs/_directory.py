@@ -84,6 +84,11 @@ class RunDirectory:
         return self.path / "environment.json"
 
     @property
+    def origin_path(self) -> Path:
+        """What the run began with beside its config: see `Origin`."""
+        return self.path / "origin.json"
+
+    @property
     def complete_path(self) -> Path:
         """The marker of a finished run: see `read_completion`."""
         return self.path / "COMPLETE"

@@ -6,7 +6,7 @@ import platform
 import re
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,15 @@ def read_environments(path: Path) -> list[dict[str, Any]]:
     except ValueError:
         raise RuntimeError(f"{path} is not a list of environments, one per attempt; move it away") from None
     return records
+
+
+def environment_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """The code and the versions that differ between two records, such as `jax 0.10.0 -> 0.11.2`."""
+    pairs = [("commit", *((record.get("git") or {}).get("commit", "unknown")[:9] for record in (before, after)))]
+    pairs += [("python", *(str(record.get("python")) for record in (before, after)))]
+    old, new = before.get("versions", {}), after.get("versions", {})
+    pairs += [(name, old.get(name, "none"), new.get(name, "none")) for name in sorted({**old, **new})]
+    return [f"{name} {was} -> {now}" for name, was, now in pairs if was != now]
 
 
 def _versions(package: str) -> dict[str, str]:

@@ -1,8 +1,8 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ._attempts import Attempt, split_attempts
-from ._events import Event, EventKind
+from ._attempts import Attempt, known_reached_step, split_attempts
+from ._events import Event
 
 
 class Goodput(NamedTuple):
@@ -72,7 +72,7 @@ def _account(attempt: Attempt, later: Sequence[Attempt]) -> Goodput:
     recorded = attempt.reached_step
     # A checkpoint that turns out to be unreadable throws away more than the last attempt's work.
     kept = max(attempt.start_step, min([recorded, *(a.start_step for a in later)]))
-    steps_lost = _known_to_have_reached(attempt, later) - kept
+    steps_lost = known_reached_step(attempt, later) - kept
 
     # Not always the last line: the batch script and a start that was refused write in processes of their own.
     last = max(attempt.events, key=lambda event: event.elapsed_s)
@@ -99,9 +99,3 @@ def _account(attempt: Attempt, later: Sequence[Attempt]) -> Goodput:
         waiting_s=waiting_s,
         steps_lost=steps_lost,
     )
-
-
-def _known_to_have_reached(attempt: Attempt, later: Sequence[Attempt]) -> int:
-    """The last step of an attempt, also by what the next one found in the metrics of a killed one."""
-    found = [event.reached_step or 0 for event in later[0].events if event.kind == EventKind.RESUME] if later else []
-    return max([attempt.reached_step, *found])

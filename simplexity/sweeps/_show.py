@@ -4,10 +4,11 @@ import shlex
 import time
 from collections.abc import Sequence
 
-from simplexity.runs import Attempt, EventKind, RunDirectory, read_ledger, split_attempts, summarize
+from simplexity.runs import Attempt, EventKind, RunDirectory, known_reached_step, read_ledger, split_attempts, summarize
 
 from ._directory import is_alive
 from ._status_text import goodput_text
+from ._tail import last_records
 from ._text import duration, number, printable, table
 from ._watch import display_path
 
@@ -28,9 +29,15 @@ def run_text(directory: RunDirectory) -> str:
         return "the run has not begun"
     attempts = split_attempts(events)
     alive = is_alive(directory.lock_path)
-    rows = [_row(number_, attempts, alive) for number_ in range(len(attempts))]
+    logged_step = max((record.get("step", 0) for record in last_records(directory.metrics_path, 1)), default=0)
+    rows = [_row(number_, attempts, alive, logged_step) for number_ in range(len(attempts))]
     summary = summarize(events)
-    lines = table(_HEADER, rows)
+    lines = table(_HEADER, rows) + [
+        f"attempt {index}: {printable(event.reason)}"
+        for index, attempt in enumerate(attempts, 1)
+        for event in attempt.events
+        if event.kind == EventKind.RESUME and event.reason
+    ]
     completion = directory.read_completion()
     if completion is not None:
         excess = "" if completion.excess_nats is None else f", excess {number(completion.excess_nats)} nats"
@@ -43,20 +50,23 @@ def run_text(directory: RunDirectory) -> str:
     return "\n".join([*lines, goodput_text(summary.goodput)])
 
 
-def _row(index: int, attempts: Sequence[Attempt], alive: bool) -> tuple[str, ...]:
-    attempt = attempts[index]
+def _row(index: int, attempts: Sequence[Attempt], alive: bool, logged_step: int) -> tuple[str, ...]:
+    attempt, later = attempts[index], attempts[index + 1 :]
     first, last = attempt.events[0], attempt.events[-1]
-    is_last = index == len(attempts) - 1
+    reached = known_reached_step(attempt, later)
+    if not later and attempt.has_computed:
+        # The ledger tells of checkpoints only; the attempt that a kill ended, or that is running, has logged since.
+        reached = max(reached, logged_step)
     where = first.host if first.slurm is None else f"{first.slurm.node or first.host} (job {_job(attempt)})"
     return (
         str(index + 1),
         time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(first.time)),
         where,
         str(attempt.start_step),
-        str(attempt.reached_step),
+        str(reached),
         str(sum(event.kind == EventKind.CHECKPOINT for event in attempt.events)),
         duration(max(event.elapsed_s for event in attempt.events)),
-        _end(last.kind, last.reason, running=is_last and alive),
+        _end(last.kind, last.reason, running=not later and alive),
     )
 
 

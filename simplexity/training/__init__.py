@@ -4,6 +4,7 @@ from ._chunk import ChunkSizer as ChunkSizer
 from ._cpu_devices import settle_cpu_devices as settle_cpu_devices
 from ._cpu_devices import share_among_cpu_devices as share_among_cpu_devices
 from ._data_parallel import DataParallel as DataParallel
+from ._loop import NotFiniteError as NotFiniteError
 from ._loop import TrainResult as TrainResult
 from ._loop import train as train
 from ._metrics import Optima as Optima

@@ -32,6 +32,18 @@ class TrainResult(NamedTuple):
     metrics: Metrics
 
 
+class NotFiniteError(RuntimeError):
+    """The loss was NaN or infinite, and would be so again if the run went on.
+
+    Args:
+        step: The last step before it.
+    """
+
+    def __init__(self, step: int):
+        super().__init__(f"the loss is not finite at step {step + 1}")
+        self.step = step
+
+
 class Boundaries:
     """The steps at which the host has something to do.
 
@@ -89,7 +101,7 @@ def train(
         timed: Context manager that accounts the seconds within it to a phase, "computing" or "saving".
 
     Raises:
-        RuntimeError: If the loss is NaN or infinite, after the state before that step is committed.
+        NotFiniteError: If the loss is NaN or infinite, after the state before that step is committed.
     """
     first_step = step = int(state.step)
     boundaries = Boundaries(settings, None if validation is None else validation.settings)
@@ -111,10 +123,7 @@ def train(
     while True:
         if not bool(state.finite):
             leave(finished=False)
-            raise RuntimeError(
-                f"the loss is not finite at step {step + 1}; the state after step {step} is saved. "
-                "A smaller `training.optimizer.instance.learning_rate` or a `training.gradient_clip_norm` may help"
-            )
+            raise NotFiniteError(step)
         if step == settings.num_train_steps and step > first_step:
             save()  # runs while the model is validated
         if boundaries.logs_at(step) and int(state.window.num_steps) > 0:

@@ -86,6 +86,25 @@ def test_bad_values_are_named_with_rule_and_remedy(site, override, path, words):
 
 
 @pytest.mark.parametrize(
+    ("name", "parameters", "methods", "words"),
+    [
+        ("Mute", "directory", "open", "must take the parameter `on_commit`"),
+        ("Short", "directory, on_commit", "open save wait steps restore close", "has no next_due_step, due"),
+    ],
+)
+def test_a_checkpointer_of_the_sites_own_has_what_the_program_calls(site, name, parameters, methods, words):
+    module = site.parent / "site/site_models.py"
+    lines = [
+        f"    def __init__(self, {parameters}): pass",
+        *(f"    def {method}(self): pass" for method in methods.split()),
+    ]
+    module.write_text(module.read_text() + "\n".join([f"class {name}:", *lines, ""]))
+    (problem,) = problems_of("~persistence.instance", f"+persistence.instance={{_target_: site_models.{name}}}")
+    assert problem.startswith("`persistence.instance._target_`: ")
+    assert words in problem
+
+
+@pytest.mark.parametrize(
     ("schedule", "key", "value"),
     [("warmup_cosine", "warmup_steps", -1), ("warmup_cosine", "peak_value", -0.1), ("cosine", "decay_steps", 0)],
 )

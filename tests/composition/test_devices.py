@@ -6,8 +6,14 @@ import pytest
 from omegaconf import OmegaConf
 
 from simplexity.composition import ConfigError, _devices
-from simplexity.composition._devices import check_accelerator, device_names, share_among_devices, start_jax
-from simplexity.runs import RunDirectory, record_environment
+from simplexity.composition._devices import (
+    check_accelerator,
+    device_names,
+    keep_cpu_devices,
+    share_among_devices,
+    start_jax,
+)
+from simplexity.runs import RunDirectory
 
 
 def config(batch_size=6, all_devices=False):
@@ -47,8 +53,10 @@ def test_the_cpu_is_as_many_devices_as_in_the_first_attempt_on_one(monkeypatch, 
     monkeypatch.setattr(_devices, "settle_cpu_devices", lambda tokens, number: wanted.append((tokens, number)))
     directory = RunDirectory(tmp_path)
     start_jax(config(), directory)
-    for devices in (["gpu:0 H100"], ["cpu:0 cpu", "cpu:1 cpu"], ["cpu:0 cpu"]):
-        record_environment(directory.environment_path, {"devices": devices})
+    for backend, number in (("gpu", 1), ("cpu", 2), ("cpu", 1)):
+        monkeypatch.setattr(jax, "default_backend", lambda name=backend: name)
+        monkeypatch.setattr(jax, "device_count", lambda count=number: count)
+        keep_cpu_devices(directory)
         start_jax(config(), directory)
     assert wanted == [(24, None), (24, None), (24, 2), (24, 2)]
 

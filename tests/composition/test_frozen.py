@@ -1,8 +1,12 @@
+from pathlib import Path
+
 import pytest
 from omegaconf import OmegaConf
 
 from simplexity.composition import (
     ConfigError,
+    check,
+    compose,
     config_hash,
     differences,
     freeze,
@@ -10,6 +14,8 @@ from simplexity.composition import (
     may_change,
     refuse_changes,
 )
+from simplexity.composition._build import build
+from simplexity.composition._sections import ADDED_KEYS, Section
 
 
 def config(**changes):
@@ -22,6 +28,7 @@ def config(**changes):
             "logging": {"instance": None},
             "persistence": {"instance": {"max_to_keep": 3}},
             "weights": [0.5, 0.5],
+            **ADDED_KEYS,
         }
     )
     for key, value in changes.items():
@@ -78,3 +85,40 @@ def test_a_config_that_cannot_be_loaded(tmp_path, text, words):
         (tmp_path / "config.yaml").write_text(text)
     with pytest.raises(ConfigError, match=words):
         load_frozen(tmp_path)
+
+
+@pytest.mark.parametrize("path", sorted((Path(__file__).parent / "frozen").iterdir()), ids=lambda path: path.stem)
+def test_a_config_frozen_by_an_earlier_commit_goes_on_as_the_same_command_of_today(path, tmp_path):
+    (tmp_path / "config.yaml").write_bytes(path.read_bytes())
+    frozen = load_frozen(tmp_path)
+    assert check(frozen) == []
+    refuse_changes(frozen, compose("experiment"))
+    build(frozen)
+
+
+class Process:
+    """A process to which the parameter `later` was added after the run began."""
+
+    def __init__(self, p: float, later: float = 0.5):
+        pass
+
+
+@pytest.mark.parametrize(("later", "refused"), [(0.5, False), (0.25, True)])
+def test_a_parameter_that_was_added_since_is_no_change_at_its_default(later, refused):
+    before = {"_target_": f"{__name__}.Process", "p": 0.1}
+    frozen, new = config(instance=before), config(instance=before | {"later": later})
+    if refused:
+        with pytest.raises(ConfigError, match=r"`instance\.later`"):
+            refuse_changes(frozen, new)
+    else:
+        refuse_changes(frozen, new)
+
+
+def test_a_setting_that_was_added_since_is_no_change_at_its_default(monkeypatch):
+    settings = f"{__name__}.Process"
+    monkeypatch.setattr(
+        "simplexity.composition._frozen.CONFIG", Section(keys={"training": Section(constructor=settings)})
+    )
+    refuse_changes(config(), config(training__later=0.5))
+    with pytest.raises(ConfigError, match=r"`training\.later`"):
+        refuse_changes(config(), config(training__later=0.6))

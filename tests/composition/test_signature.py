@@ -5,7 +5,8 @@ from simplexity.composition._signature import resolve, signature_of
 
 def test_keys_of_a_settings_class():
     signature = signature_of("simplexity.training.TrainingSettings")
-    assert signature.parameters["batch_size"] == (int, True)
+    assert signature.parameters["batch_size"].annotation is int
+    assert signature.parameters["batch_size"].required
     assert signature.parameters["gradient_clip_norm"].annotation == float | None
     assert not signature.is_open
 

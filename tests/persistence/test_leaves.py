@@ -48,6 +48,13 @@ def test_filling_brings_back_every_type():
     assert jax.random.key_impl(filled["key"]) == "rbg"
 
 
+def test_shapes_are_filled_like_arrays():
+    original = {"a": jnp.arange(3.0), "key": jax.random.split(jax.random.key(0, impl="rbg"), 2)}
+    filled = fill(jax.eval_shape(lambda: original), copy_to_host(original))
+    assert bool(eqx.tree_equal(filled, original))
+    assert describe_leaves(jax.eval_shape(lambda: original)) == describe_leaves(original)
+
+
 def test_donating_what_was_filled_leaves_the_copies_alone():
     host = {"['a']": np.arange(4096, dtype=np.float32)}
     filled = fill({"a": jnp.zeros(4096)}, host)

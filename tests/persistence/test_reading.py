@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import equinox as eqx
 import jax
 import pytest
@@ -56,3 +58,15 @@ def test_a_corrupt_one_is_told_and_nothing_is_renamed(directory, make_state):
     with pytest.raises(RuntimeError, match=r"step 20 .* is corrupt \(`manifest\.json` .*\): other saved steps are 10$"):
         restore_weights(directory, make_state().model, 20)
     assert sorted(entry.name for entry in directory.iterdir()) == ["10", "20"]
+
+
+def test_shapes_are_filled_and_a_relative_path_is_found(directory, make_state, same_bits, monkeypatch):
+    monkeypatch.chdir(directory.parent)
+    shapes = eqx.filter_eval_shape(lambda: make_state(1).model)
+    assert same_bits(restore_weights(Path("checkpoints"), shapes, 20), make_state(20).model)
+
+
+def test_without_a_step_the_newest_is_taken(directory, make_state, same_bits):
+    assert same_bits(restore_weights(directory, make_state().model), make_state(20).model)
+    with pytest.raises(ValueError, match=r"no checkpoint in `.*/nowhere`$"):
+        restore_weights(directory.parent / "nowhere", make_state().model)

@@ -7,7 +7,7 @@ from importlib import metadata
 
 import pytest
 
-from simplexity.runs import _environment, environment_record, read_environments, record_environment
+from simplexity.runs import _environment, environment_changes, environment_record, read_environments, record_environment
 
 
 def test_the_record_names_versions_host_and_command(monkeypatch):
@@ -64,6 +64,15 @@ def test_git_that_hangs_does_not_hold_up_the_run(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(_environment, "_GIT_TIMEOUT_S", 0.2)
     assert environment_record()["git"] is None
+
+
+def test_what_changed_between_two_records_is_put_into_words():
+    before = {"git": {"commit": "a" * 40}, "python": "3.11.7", "versions": {"jax": "0.10.0", "numpy": "2.0"}}
+    after = {"git": None, "python": "3.11.7", "versions": {"jax": "0.11.2", "optax": "0.2"}}
+    assert environment_changes(before, before) == []
+    assert environment_changes(before, after) == [
+        "commit aaaaaaaaa -> unknown", "jax 0.10.0 -> 0.11.2", "numpy 2.0 -> none", "optax none -> 0.2"
+    ]  # fmt: skip
 
 
 def test_every_attempt_adds_its_record(tmp_path):
