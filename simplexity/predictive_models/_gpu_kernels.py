@@ -6,6 +6,9 @@ recurrent weight in its registers. The product with one vector is a sum of the w
 want sixteen vectors, and leave most of the GPU idle. It is written in Pallas for its Triton compiler, to which all
 sizes are powers of two: other numbers of units are padded with zeros, which a cell leaves zero.
 
+JAX 0.11 deprecates Pallas's Triton compiler in favour of Mosaic GPU, whose kernels name the threads and the memory of a
+Hopper or Blackwell GPU themselves. Where a JAX no longer has Triton, `recurrence` takes XLA's loops.
+
 References:
     Diamos et al., "Persistent RNNs: Stashing Recurrent Weights On-Chip" (2016).
 """

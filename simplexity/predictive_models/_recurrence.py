@@ -20,7 +20,9 @@ References:
     arXiv:1604.01946, sections 3.1 to 3.3.
 """
 
-from typing import NamedTuple
+import logging
+from functools import cache
+from typing import TYPE_CHECKING, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -29,6 +31,11 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from ._cell import Blocks, Cell, add, join, split
 from ._linear import multiply, rows, uniform
 from ._time_loops import TimeLoops, XLALoops
+
+if TYPE_CHECKING:
+    from ._gpu_kernels import GPUKernels
+
+_log = logging.getLogger("simplexity")
 
 # Measured on a CPU. Up to this many rows, to join the gates and multiply once is quicker than to multiply gate by gate.
 _FEW_ROWS = 128
@@ -108,11 +115,21 @@ def _backward(
 def _loops_for(cell: Cell, hidden_size: int) -> TimeLoops:
     """How such a layer goes through time on the device that JAX computes on."""
     if jax.default_backend() == "gpu":
-        from ._gpu_kernels import GPUKernels  # imports Pallas, which takes a while
-
-        if GPUKernels.can_run(cell, hidden_size):
-            return GPUKernels()
+        kernels = _gpu_kernels()
+        if kernels is not None and kernels.can_run(cell, hidden_size):
+            return kernels
     return XLALoops()
+
+
+@cache
+def _gpu_kernels() -> "GPUKernels | None":
+    """The kernels, where JAX still has the compiler that they are written for."""
+    try:
+        from ._gpu_kernels import GPUKernels  # imports Pallas, which takes a while
+    except ImportError as error:
+        _log.warning("jax %s: recurrent layers take XLA's loops over time, more slowly: %s", jax.__version__, error)
+        return None
+    return GPUKernels()
 
 
 recurrence = jax.custom_vjp(_outputs, nondiff_argnums=(0,))

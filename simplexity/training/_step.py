@@ -1,5 +1,6 @@
 """The compiled program: any number of training steps in one call."""
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +18,8 @@ from ._data_parallel import DataParallel
 from ._micro_batches import mean_over_micro_batches, num_micro_batches
 from ._settings import TrainingSettings
 from ._state import MetricWindow, TrainState
+
+_log = logging.getLogger("simplexity")
 
 Advance = Callable[[TrainState, Int[Array, ""]], TrainState]
 
@@ -110,19 +113,25 @@ def make_advance(
     return jit(advance)
 
 
-def _compiler_options() -> dict[str, bool | int | str]:
-    """What XLA's CPU compiler leaves off by default.
+# What XLA's CPU compiler leaves off by default: sums by its kernel library, wider vectors, and an analysis that spares
+# copies of the loop's state. Together a step takes 0.8 times as long. Narrower processors ignore the largest width.
+_CPU_OPTIONS: dict[str, bool | int | str] = {
+    "xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT,LIBRARY_FUSION_TYPE_REDUCE",
+    "xla_cpu_prefer_vector_width": 512,
+    "xla_cpu_copy_insertion_use_region_analysis": True,
+}
 
-    Sums by its kernel library, wider vectors, and an analysis that spares copies of the loop's state: together a step
-    takes 0.8 times as long. The largest width is a wish that narrower processors ignore.
-    """
+
+def _compiler_options() -> dict[str, bool | int | str]:
+    """The options that this JAX's compiler knows: experimental ones are renamed and removed from version to version."""
     if jax.default_backend() != "cpu":
         return {}
-    return {
-        "xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT,LIBRARY_FUSION_TYPE_REDUCE",
-        "xla_cpu_prefer_vector_width": 512,
-        "xla_cpu_copy_insertion_use_region_analysis": True,
-    }
+    try:
+        jax.jit(lambda: 0.0).lower().compile(compiler_options=dict(_CPU_OPTIONS))
+    except jax.errors.JaxRuntimeError as error:
+        _log.warning("jax %s: %s; training goes on with XLA's default options, more slowly", jax.__version__, error)
+        return {}
+    return _CPU_OPTIONS
 
 
 def _norm(tree: PyTree[Float[Array, "..."]]) -> Float[Array, ""]:

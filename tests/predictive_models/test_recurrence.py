@@ -1,5 +1,6 @@
 """The recurrent models against scalar loops in numpy, and their derivative against plain autodiff."""
 
+import sys
 from collections.abc import Callable
 from functools import partial
 
@@ -9,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from simplexity.predictive_models import GRU, LSTM, RNN, _cell
+from simplexity.predictive_models import GRU, LSTM, RNN, _cell, _recurrence
 from simplexity.predictive_models._cell import _NARROW, Cell
 from simplexity.predictive_models._gpu_kernels import GPUKernels
 from simplexity.predictive_models._gru import _GRUCell
@@ -19,6 +20,9 @@ from simplexity.predictive_models._rnn import _ElmanCell
 from simplexity.predictive_models._time_loops import XLALoops
 
 SIZE = 5
+H100 = jax.sharding.AbstractMesh(
+    (1,), ("x",), abstract_device=jax.sharding.AbstractDevice("NVIDIA H100 80GB HBM3", None, "gpu")
+)
 
 
 def _logistic(x: float) -> float:
@@ -129,10 +133,20 @@ def test_gpu_kernels_are_the_loops_over_time(
         actual = jax.jit(partial(getattr(GPUKernels(interpret=True), name), cell))(*arguments)
         jax.tree.map(partial(np.testing.assert_allclose, atol=2e-6, err_msg=name), actual, expected)
         # No GPU runs it here, but Triton must know every operation in it.
-        program = (
-            jax.jit(partial(getattr(GPUKernels(), name), cell)).trace(*arguments).lower(lowering_platforms=("cuda",))
-        )
+        with jax.sharding.use_abstract_mesh(H100):
+            traced = jax.jit(partial(getattr(GPUKernels(), name), cell)).trace(*arguments)
+            program = traced.lower(lowering_platforms=("cuda",))
         assert "triton" in program.as_text()
+
+
+def test_without_the_compiler_of_the_gpu_kernels_a_layer_takes_xlas_loops(monkeypatch, caplog) -> None:
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    monkeypatch.setitem(sys.modules, "simplexity.predictive_models._gpu_kernels", None)
+    _recurrence._gpu_kernels.cache_clear()
+    for _ in range(2):
+        assert isinstance(_recurrence._loops_for(_GRUCell(), 8), XLALoops)
+    _recurrence._gpu_kernels.cache_clear()
+    assert caplog.text.count("recurrent layers take XLA's loops") == 1
 
 
 def test_the_gradient_of_a_weight_holds_no_copy_per_sequence() -> None:

@@ -76,6 +76,11 @@ with RunLock(pathlib.Path(sys.argv[1])) as lock:
     os.waitpid(child, 0)
     print(lock.still_held())
 """
-    done = subprocess.run([sys.executable, "-c", program, str(folder)], capture_output=True, text=True, timeout=20)
+    done = subprocess.run(
+        [sys.executable, "-Wignore::DeprecationWarning", "-c", program, str(folder)],
+        capture_output=True,
+        text=True,
+        timeout=20,
+    )
     assert (done.stdout, done.stderr) == ("True\n", "")
     assert read_holder(folder) is None
