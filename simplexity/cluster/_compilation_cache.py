@@ -127,8 +127,9 @@ def _make_room_beside(newest: Path, newest_size: int) -> None:
     for entry in os.scandir(newest.parent):
         with suppress(FileNotFoundError):
             status = entry.stat()
-            if entry.name.startswith(_TEMPORARY_PREFIX) and time.time() - status.st_mtime > _ABANDONED_S:
-                os.unlink(entry)
+            if entry.name.startswith(_TEMPORARY_PREFIX):  # its writer is about to rename it, or was killed
+                if time.time() - status.st_mtime > _ABANDONED_S:
+                    os.unlink(entry)
             elif entry.name != newest.name:
                 found.append((status.st_mtime, status.st_size, entry.path))
     total = newest_size

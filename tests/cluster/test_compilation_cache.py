@@ -86,6 +86,17 @@ def test_writers_that_make_room_at_once_raise_nothing(shared, monkeypatch, caplo
     assert len(files(shared)) <= 4 + len(caches)
 
 
+def test_making_room_leaves_what_another_process_is_writing(shared, monkeypatch):
+    monkeypatch.setattr(f"{MODULE}._LARGEST_BYTES", 500)
+    cache = CompilationCache(shared)
+    cache.put("a", b"program")
+    (entry,) = files(shared)
+    being_written = entry.with_name("temporary-of-another")
+    being_written.write_bytes(bytes(1000))
+    cache.put("a", b"program")
+    assert being_written.exists()
+
+
 def test_removed_folder_is_made_again(shared, caplog):
     cache = CompilationCache(shared)
     cache.put("jit_f-0a", b"program")
