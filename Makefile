@@ -1,8 +1,10 @@
 # Everything a person or CI runs. Each target sets up what it needs; a second run of any starts in seconds.
 PYTHON ?= python3
+# constraints-newest.txt with PYTHON=python3.13: the other end of the versions that CI tests.
+CONSTRAINTS ?= constraints.txt
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
-INSTALL := $(PIP) install --quiet --constraint constraints.txt --editable .
+INSTALL := $(PIP) install --quiet --constraint $(CONSTRAINTS) --editable .
 
 .PHONY: run test check format bench bench-gpu bench-optima bench-sweeps soak clean
 
@@ -46,12 +48,12 @@ clean:
 	@$(PYTHON) -m venv .venv || \
 	    { rm -rf .venv; echo "this Python cannot make virtual environments (Debian: apt-get install python3-venv)" >&2; exit 1; }
 	@# Dependency groups need pip 25.1.
-	$(PIP) install --quiet --constraint constraints.txt --upgrade pip
+	$(PIP) install --quiet --constraint $(CONSTRAINTS) --upgrade pip
 
-.venv/run.stamp: pyproject.toml constraints.txt | .venv/bin/python
+.venv/run.stamp: pyproject.toml $(CONSTRAINTS) | .venv/bin/python
 	$(INSTALL)
 	@touch $@
 
-.venv/dev.stamp: pyproject.toml constraints.txt | .venv/bin/python
+.venv/dev.stamp: pyproject.toml $(CONSTRAINTS) | .venv/bin/python
 	$(INSTALL) --group test --group check
 	@touch $@ .venv/run.stamp
