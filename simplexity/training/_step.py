@@ -127,7 +127,7 @@ def _compiler_options() -> dict[str, bool | int | str]:
     if jax.default_backend() != "cpu":
         return {}
     try:
-        jax.jit(lambda: 0.0).lower().compile(compiler_options=dict(_CPU_OPTIONS))
+        jax.jit(lambda: 0.0).lower().compile(dict(_CPU_OPTIONS))  # pyright: ignore[reportArgumentType]
     except jax.errors.JaxRuntimeError as error:
         _log.warning("jax %s: %s; training goes on with XLA's default options, more slowly", jax.__version__, error)
         return {}
