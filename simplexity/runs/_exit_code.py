@@ -11,7 +11,7 @@ class ExitCode(IntEnum):
     COMPLETE = 0
     """The run has finished, now or earlier: its directory holds `COMPLETE`."""
     FAILED = 1
-    """Something failed while running (disk, NaN, no progress); the same start would fail again."""
+    """Something failed (disk, NaN, no progress, a file that cannot be read); nothing starts the run again by itself."""
     BAD_CONFIG = 2
     """The config or the command line is wrong; nothing was trained."""
     REQUEUE = 85

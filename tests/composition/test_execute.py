@@ -1,73 +1,45 @@
-"""How a start ends whose body fails, without a body."""
-
 import errno
 
 import pytest
 
 from simplexity.cluster import PreemptionGuard
-from simplexity.composition import _execute, execute
-from simplexity.runs import EventKind, ExitCode, UnreadableError, read_ledger
+from simplexity.composition import _execute
+from simplexity.runs import EventKind, ExitCode, Ledger, RunDirectory, UnreadableError, read_ledger, retry_read
 
 
 @pytest.fixture
-def start(tmp_path, monkeypatch):
-    """An error -> the exit code of a start that meets it; the error is raised where the start does not come back."""
-    (tmp_path / "config.yaml").write_text("training:\n  num_train_steps: 5\n")
-    monkeypatch.delenv("SIMPLEXITY_SUBMISSION", raising=False)
-
-    def run(error: Exception) -> int:
-        def fail(*arguments):
-            raise error
-
-        monkeypatch.setattr(_execute, "_attempt", fail)
-        return execute(tmp_path, PreemptionGuard()).exit_code
-
-    return run
+def directory(tmp_path):
+    directory = RunDirectory.create(tmp_path / "run")
+    directory.config_path.write_text("training: {num_train_steps: 9}\npersistence: {instance: {max_to_keep: 3}}\n")
+    Ledger(directory.ledger_path).append(EventKind.CHECKPOINT, 5)
+    return directory
 
 
-def last_event(tmp_path):
-    return read_ledger(tmp_path / "run.jsonl")[-1]
+@pytest.fixture
+def unreadable(monkeypatch):
+    """Makes the attempt meet a file that cannot be read."""
+
+    def read():
+        raise OSError(errno.EIO, "Input/output error", "manifest.json")
+
+    monkeypatch.setattr(
+        _execute, "_attempt", lambda directory, config, ledger, lock, guard: retry_read(read, guard.wait)
+    )
 
 
-def unreadable() -> UnreadableError:
-    return UnreadableError("the checkpoint of step 100 cannot be read")
+def test_a_stop_request_while_a_file_cannot_be_read_is_honoured(directory, unreadable, monkeypatch):
+    guard = PreemptionGuard()
+    monkeypatch.setattr(guard, "wait", lambda seconds: guard.request("SIGTERM") is None)
+    assert _execute.execute(directory.path, guard).exit_code == ExitCode.REQUEUE
+    event = read_ledger(directory.ledger_path)[-1]
+    assert (event.kind, event.step, event.reason) == (EventKind.PREEMPTED, 5, "SIGTERM")
 
 
-def test_a_file_that_cannot_be_read_is_tried_once_more_by_the_batch_script(start, tmp_path, monkeypatch):
-    monkeypatch.setenv("SIMPLEXITY_SUBMISSION", "array_0")
-    assert start(unreadable()) == ExitCode.REQUEUE
-    event = last_event(tmp_path)
-    assert (event.kind, event.comes_back) == (EventKind.FAILED, True)
-    assert event.reason == "UnreadableError: the checkpoint of step 100 cannot be read"
-    with pytest.raises(RuntimeError, match="cannot be read"):
-        start(unreadable())
-    assert last_event(tmp_path).comes_back is None
-
-
-def test_nobody_is_there_to_try_again_without_a_batch_script(start, tmp_path):
-    with pytest.raises(RuntimeError, match="cannot be read"):
-        start(unreadable())
-    assert last_event(tmp_path).comes_back is None
-
-
-@pytest.mark.parametrize("error", [RuntimeError("the loss is not finite"), OSError(errno.ENOSPC, "No space left")])
-def test_what_does_not_pass_is_not_tried_again(start, tmp_path, monkeypatch, error):
-    monkeypatch.setenv("SIMPLEXITY_SUBMISSION", "array_0")
-    with pytest.raises(type(error)):
-        start(error)
-    assert last_event(tmp_path).comes_back is None
-
-
-def test_a_retry_by_hand_is_not_counted(start, tmp_path, monkeypatch):
-    monkeypatch.setenv("SIMPLEXITY_SUBMISSION", "array_0")
-    for _ in range(4):  # each killed
-        with pytest.raises(KeyboardInterrupt):
-            start(KeyboardInterrupt())  # pyright: ignore[reportArgumentType]
-    with pytest.raises(RuntimeError, match="4 starts in a row saved nothing after step 0"):
-        start(RuntimeError("never reached"))
-    for _ in range(4):
-        with pytest.raises(KeyboardInterrupt):
-            start(KeyboardInterrupt())  # pyright: ignore[reportArgumentType]
-    monkeypatch.setenv("SIMPLEXITY_SUBMISSION", "array_1")
-    with pytest.raises(RuntimeError, match="reached"):
-        start(RuntimeError("reached"))
+def test_a_run_that_was_complete_stays_so_when_its_extension_cannot_be_read(directory, unreadable, monkeypatch):
+    directory.mark_complete(5, 0.6)
+    guard = PreemptionGuard()
+    monkeypatch.setattr(guard, "wait", lambda seconds: False)
+    with pytest.raises(UnreadableError):
+        _execute.execute(directory.path, guard)
+    assert directory.complete_path.is_file()
+    assert read_ledger(directory.ledger_path)[-1].kind == EventKind.FAILED

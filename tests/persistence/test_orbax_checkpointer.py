@@ -137,6 +137,22 @@ def test_another_model_is_not_corrupt(checkpointer, make_state, tmp_path):
     assert saver.steps() == [7]
 
 
+def test_what_orbax_cannot_read_is_not_corrupt(checkpointer, make_state, monkeypatch):
+    saver = checkpointer()
+    saver.save(7, make_state())
+    saver.wait()
+
+    def refuse(*args, **kwargs):
+        raise ValueError("unknown format\nof another version")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ocp.Checkpointer, "restore", refuse)
+        with pytest.raises(OSError, match=r"Orbax [\d.]+: unknown format: '.*/7'$"):
+            saver.restore(make_state())
+    assert saver.steps() == [7]
+    assert saver.restore(make_state())[0] == 7
+
+
 def test_a_named_step_is_used_or_refused(checkpointer, make_state, tmp_path):
     saver = checkpointer()
     for step in (4, 8):
