@@ -23,7 +23,7 @@ PHASES = {
     "save_before_commit": ("simplexity.persistence._orbax_checkpointer", "commit", "before"),
     "save_after_commit": ("simplexity.persistence._orbax_checkpointer", "commit", "after"),
     "validation": ("simplexity.evaluation._validation", "Validation.__call__", "before"),
-    "trained": ("simplexity.loggers._composite_logger", "CompositeLogger.close", "before"),
+    "trained": ("simplexity.training._loop", "train", "after"),
     "order": ("simplexity.composition._messages", "Leader.next_order", "before"),
     "completion": ("simplexity.runs._directory", "RunDirectory.mark_complete", "before"),
 }
