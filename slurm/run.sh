@@ -7,7 +7,8 @@
 #   sbatch --nodes=2 --ntasks-per-node=4 slurm/run.sh         one run in 8 processes, a share of each batch in every one
 #   SIMPLEXITY_IMAGE=simplexity.sif sbatch slurm/run.sh       in a container
 #
-# The run is in outputs/slurm/JOBID, or JOBID_SEED for an array, and every restart continues it there.
+# The run is in outputs/slurm/JOBID, or JOBID_SEED for an array, with what it prints in slurm.out, and every restart
+# continues it there.
 
 #SBATCH --job-name=simplexity
 #SBATCH --time=04:00:00
@@ -30,6 +31,15 @@ export SIMPLEXITY_RUN_NAME=${SIMPLEXITY_RUN_NAME:-$(job_name_for_slurm)}
 export SIMPLEXITY_SUBMISSION=$SIMPLEXITY_RUN_NAME SIMPLEXITY_SIGNAL_LEAD_S=120
 if end=$(field "$(scontrol --oneliner show job "$SLURM_JOB_ID")" EndTime) && end=$(date -d "$end" +%s 2>/dev/null); then
   export SIMPLEXITY_TIME_LIMIT_S=$((end - SIMPLEXITY_JOB_START))
+fi
+
+# What is printed goes where the run is. SLURM has opened its file before the run had a folder: its own name for it is
+# given up, another that was asked for with --output stays.
+default_log=slurm-$(job_name_for_slurm).out
+if [[ $(readlink "/proc/$$/fd/1") == */"$default_log" ]]; then
+  default_log=$(readlink "/proc/$$/fd/1")
+  mkdir -p "outputs/slurm/$SIMPLEXITY_RUN_NAME" && exec >>"outputs/slurm/$SIMPLEXITY_RUN_NAME/slurm.out" 2>&1 || exit
+  [[ -s $default_log ]] || rm -f "$default_log"
 fi
 
 # The options of this job that may have come from the command line of sbatch, for a cluster that refuses to requeue.

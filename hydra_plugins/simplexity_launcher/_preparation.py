@@ -4,6 +4,7 @@ Nothing is written before all runs are found sound. The compute nodes then read 
 edited between submission and start changes nothing.
 """
 
+import os
 import re
 import time
 from collections.abc import Callable, Sequence
@@ -29,6 +30,7 @@ from ._yaml_text import list_text, yaml_text
 # What Hydra and the launcher need of an override, but nobody else: the group of a data generator, and the cluster.
 _GROUP = re.compile(r"^([+~]*)generative_process@")
 _CLUSTER = re.compile(r"^[+~]*cluster@")
+_PRIVATE = 0o600
 # Not for the processor: on a network file system every file is a wait.
 _WRITERS = 16
 
@@ -152,11 +154,13 @@ def _write_sweep(
     sweep: SweepDirectory, config: DictConfig, launch: Launch, prepared: Sequence[PreparedRun]
 ) -> Manifest:
     runs = [one.run for one in prepared]
+    if sweep.manifest_path.exists():
+        sweep.require_own()
     manifest = _extended(sweep.read_manifest(), runs) if sweep.manifest_path.exists() else None
     known = {run.index for run in sweep.read_manifest().runs} if manifest is not None else set()
     if manifest is None:
         manifest = new_manifest(config, launch, runs)
-        write_durably(sweep.path / "multirun.yaml", OmegaConf.to_yaml(config))
+        write_durably(sweep.path / "multirun.yaml", OmegaConf.to_yaml(config), mode=_PRIVATE)
     new = [one for one in prepared if one.run.index not in known]
     with ThreadPoolExecutor(_WRITERS) as writers:
         # Going through the results raises what a writer raised.
@@ -180,9 +184,15 @@ def _write(directory: RunDirectory, files: dict[str, str]) -> None:
     (directory.path / ".hydra").mkdir(parents=True, exist_ok=True)
     for name, text in files.items():
         if name != directory.config_path.name:
-            (directory.path / name).write_text(text, encoding="utf-8")
+            # Hydra's section has the cluster's profile, and with it the values of variables.
+            with open(directory.path / name, "w", encoding="utf-8", opener=_open_privately) as file:
+                file.write(text)
     # Last: a directory with a frozen config is a run.
     write_durably(directory.config_path, frozen)
+
+
+def _open_privately(path: str, flags: int) -> int:
+    return os.open(path, flags, _PRIVATE)
 
 
 def _of_runs(problem: Problem, names: Sequence[str], num_runs: int) -> Problem:

@@ -94,9 +94,12 @@ check_sandbox_space() { # RUNTIME IMAGE
 # Some clusters (proctrack/linuxproc) signal every process of a step and not only its first. At a preemption that would end
 # the program that mounts a SIF file too, and with it, by a bus error, what runs in the container. So Apptainer is made to
 # find that program through a script that has it ignore those signals.
+# The folder comes first in PATH: whoever may write it could have this user execute anything.
 shield_mount() { # FOLDER, on a disk that all nodes of the job see
   local name found
-  mkdir -p "$1" || return 0
+  mkdir -p "${1%/*}" && { [[ -d $1 ]] || mkdir -m 700 "$1"; } || return 0
+  [[ -O $1 ]] && ((!(0$(stat -L -c %a "$1") & 022))) ||
+    die "others may write $1, whose programs a job executes: remove it, or set SIMPLEXITY_CACHE to a folder of your own"
   for name in squashfuse_ll squashfuse; do
     found=$(type -P "$name") || continue
     [[ $found != "$1/$name" ]] || continue

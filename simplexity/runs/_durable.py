@@ -20,12 +20,13 @@ def reason(error: OSError) -> str:
     return (error.strerror or type(error).__name__) + (f"; {remedy}" if remedy else "")
 
 
-def write_durably(path: Path, content: str | bytes) -> None:
+def write_durably(path: Path, content: str | bytes, mode: int = 0o666) -> None:
     """Replaces `path` in one step, and returns once the content and the name are on disk.
 
     Args:
         path: File to write; what was there stays in place until the new content is on disk.
         content: Text is written as UTF-8.
+        mode: Who may read and write the file, less what the umask takes away.
 
     Raises:
         OSError: If the file cannot be written; what was there is unchanged.
@@ -33,7 +34,7 @@ def write_durably(path: Path, content: str | bytes) -> None:
     # A name of its own for every write, since processes on several machines may write the same file. The rename is
     # atomic only within one file system: hence the same folder.
     temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}.tmp")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
         try:
             with naming(path):

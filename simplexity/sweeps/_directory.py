@@ -1,13 +1,17 @@
+import json
 import os
+import shlex
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from simplexity.cluster import LOG_FOLDER
 from simplexity.runs import Liveness, RunDirectory, RunLock, liveness, read_holder, write_durably
 
+from ._launch_settings import private_values, with_private_values
 from ._manifest import Manifest, SweepRun
 
 # Six heartbeats of a lock, and some seconds by which two clocks may differ.
@@ -47,6 +51,11 @@ class SweepDirectory:
     def manifest_path(self) -> Path:
         """The sweep's runs: see `Manifest`."""
         return self.folder / "manifest.json"
+
+    @property
+    def environment_path(self) -> Path:
+        """The values of the runs' environment variables, which may be tokens: for the sweep's owner alone."""
+        return self.folder / "environment.json"
 
     @property
     def submissions_path(self) -> Path:
@@ -92,13 +101,44 @@ class SweepDirectory:
             RuntimeError: If the manifest is not one.
         """
         try:
-            return Manifest.from_text(self.manifest_path.read_text(encoding="utf-8"))
+            manifest = Manifest.from_text(self.manifest_path.read_text(encoding="utf-8"))
         except ValueError as error:
             raise RuntimeError(f"{self.manifest_path} cannot be read: {error}") from None
+        try:
+            values = json.loads(self.environment_path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):  # of another user, or gone: only who starts runs needs it, see `require_own`
+            return manifest
+        return replace(manifest, launch=with_private_values(manifest.launch, values))
 
     def write_manifest(self, manifest: Manifest) -> None:
         """Replaces the manifest. Only the holder of `lock` may."""
+        if values := private_values(manifest.launch):
+            write_durably(self.environment_path, json.dumps(values) + "\n", mode=0o600)
         write_durably(self.manifest_path, manifest.to_text())
+
+    def require_own(self) -> None:
+        """Checks that nobody else can have changed what starting the sweep's runs executes.
+
+        Raises:
+            RuntimeError: If a file is another user's, or all may write it, or the values of variables are gone.
+        """
+        for path in (self.path, self.folder, self.manifest_path, self.environment_path):
+            try:
+                status = path.stat()
+            except FileNotFoundError:
+                continue
+            if status.st_uid != os.geteuid():
+                raise RuntimeError(
+                    f"{path} belongs to another user (uid {status.st_uid}), and starting a sweep's runs executes what "
+                    "its files say: its owner may do that"
+                )
+            if status.st_mode & stat.S_IWOTH:
+                raise RuntimeError(
+                    f"all users may write {path}, and starting a sweep's runs executes what its files say: look "
+                    f"through them, then chmod o-w {shlex.quote(str(path))}"
+                )
+        if private_values(self.read_manifest().launch) and not self.environment_path.exists():
+            raise RuntimeError(f"{self.environment_path} is gone, which has the values of its runs' variables")
 
     @contextmanager
     def lock(self) -> Iterator[None]:

@@ -1,6 +1,7 @@
 """How a sweep was launched: what starting its runs again needs to know."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar
 
 from simplexity.cluster import ClusterProfile, Container
@@ -93,6 +94,32 @@ def launch_from_json(record: dict[str, Any]) -> Launch:
             profile["container"] = Container(**profile["container"])
         fields["profile"] = ClusterProfile(**profile)
     return cls(**fields)
+
+
+def private_values(launch: Launch) -> dict[str, dict[str, str]]:
+    """The values of a launch's environment variables, which may be tokens; empty if it has none."""
+    if not isinstance(launch, SlurmLaunch):
+        return {}
+    container = launch.profile.container
+    values = {"environment": launch.profile.environment, "container_env": container.env if container else {}}
+    return {name: dict(variables) for name, variables in values.items() if variables}
+
+
+def with_private_values(launch: Launch, values: Mapping[str, Mapping[str, str]]) -> Launch:
+    """The launch with these values of its variables."""
+    if not isinstance(launch, SlurmLaunch):
+        return launch
+    profile = replace(launch.profile, environment={**launch.profile.environment, **values.get("environment", {})})
+    if profile.container is not None:
+        container = replace(profile.container, env={**profile.container.env, **values.get("container_env", {})})
+        profile = replace(profile, container=container)
+    return replace(launch, profile=profile)
+
+
+def without_private_values(launch: Launch) -> Launch:
+    """The launch with the names of its variables alone."""
+    names = {kind: dict.fromkeys(variables, "") for kind, variables in private_values(launch).items()}
+    return with_private_values(launch, names)
 
 
 def _check_count(name: str, value: int | None) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from ._launch_settings import Launch, launch_from_json, launch_to_json
+from ._launch_settings import Launch, launch_from_json, launch_to_json, without_private_values
 
 _FORMAT = 1
 
@@ -87,7 +87,7 @@ class Manifest:
         return replace(self, runs=tuple(sorted(merged.values())))
 
     def to_text(self) -> str:
-        """The manifest's file: JSON with a line for every run."""
+        """The manifest's file: JSON with a line for every run, without the values of environment variables."""
         head = {
             "format": _FORMAT,
             "program": self.program,
@@ -95,7 +95,7 @@ class Manifest:
             "created": self.created,
             "version": self.version,
             "working_folder": self.working_folder,
-            "launch": launch_to_json(self.launch),
+            "launch": launch_to_json(without_private_values(self.launch)),
         }
         runs = ",\n".join(f"  {json.dumps(run._asdict())}" for run in self.runs)
         return f'{json.dumps(head, indent=1)[:-2]},\n "runs": [\n{runs}\n ]\n}}\n'

@@ -47,6 +47,7 @@ def retry(
     Raises:
         RuntimeError: If another process has the sweep, or SLURM refuses or does not answer.
     """
+    sweep.require_own()
     launch = sweep.read_manifest().launch
     if isinstance(launch, SubmititLaunch):
         raise ValueError(

@@ -130,7 +130,7 @@ def submit_runs(sweep: SweepDirectory, manifest: Manifest, indices: Sequence[int
     job_ids: list[str] = []
     num_submitted = 0
     for job in plan_arrays(sweep, manifest, indices, max_array_size=size, first_number=number):
-        write_durably(job.script_path, job.script)
+        write_durably(job.script_path, job.script, mode=0o600)
         try:
             job_ids.append(submit(job.script_path))
         except SlurmError as error:

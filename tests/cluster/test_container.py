@@ -220,3 +220,19 @@ def test_a_node_that_cannot_run_it_says_so_in_one_line(on_node, changes, message
     code, said = on_node(None, **changes)
     assert (code, said.count("\n")) == (2, 1)
     assert re.search(message, said)
+
+
+@pytest.mark.parametrize(("mode", "code"), [(None, 0), (0o700, 0), (0o755, 0), (0o775, 2), (0o777, 2)])
+def test_a_folder_that_others_may_write_never_comes_first_in_path(tmp_path, mode, code):
+    folder = tmp_path / "cache" / "programs"
+    if mode is not None:
+        folder.mkdir(parents=True)
+        folder.chmod(mode)
+    checks = Path(__file__).parents[2] / "simplexity/cluster/image.sh"
+    script = f'die() {{ echo "$*"; exit 2; }}\nset -euo pipefail\nsource {checks}\nshield_mount {folder}\necho "$PATH"'
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (code, "")
+    if code == 0:
+        assert done.stdout.startswith(f"{folder}:")
+    else:
+        assert f"others may write {folder}" in done.stdout

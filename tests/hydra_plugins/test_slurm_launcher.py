@@ -9,7 +9,7 @@ import pytest
 from simplexity import sweeps
 from simplexity.cluster import PreemptionGuard
 from simplexity.composition._entrypoint import run
-from simplexity.sweeps import SweepDirectory, _slurm_submission
+from simplexity.sweeps import SweepDirectory, _slurm_prospects, _slurm_submission
 from tests.images import sif_header
 
 
@@ -96,6 +96,21 @@ def test_without_sbatch_one_line_says_what_to_do(start, tmp_path, capfd):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_value_of_a_variable_is_in_files_of_the_user_alone(start, tmp_path, monkeypatch):
+    monkeypatch.setattr(_slurm_submission, "slurm_is_installed", lambda: True)
+    monkeypatch.setattr(_slurm_submission, "cluster_configuration", dict)
+    monkeypatch.setattr(_slurm_submission, "submit", lambda script: "7")
+    monkeypatch.setattr(_slurm_prospects, "queued_tasks", lambda jobs: {})
+    monkeypatch.setenv("TOKEN", "hidden-value")
+    arguments = ("cluster=dev", "+cluster.environment.TOKEN=${oc.env:TOKEN}", "seed=1,2", "hydra.sweep.dir=s")
+    assert start(*arguments, "hydra.launcher.wait=false") == 0
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    with_value = [path for path in files if b"hidden-value" in path.read_bytes()]
+    assert {path.name for path in with_value} >= {"environment.json", "array_0.sh"}
+    assert {oct(path.stat().st_mode & 0o777) for path in with_value} == {"0o600"}
+    assert b"TOKEN" in (tmp_path / "s/sweep/manifest.json").read_bytes()
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -117,12 +132,12 @@ def test_without_sbatch_one_line_says_what_to_do(start, tmp_path, capfd):
         (["cluster=dev", "cluster.memori=1"], "`cluster.memori`: unknown key; did you mean `memory`? valid: account,"),
         (
             ["cluster=dev", "cluster.partition=low,high"],
-            "`cluster.partition`: got several values, and no sweep takes it; one with a comma in it is "
+            "`cluster.partition`: got several values, and no sweep takes it; to give one with a comma in it, write "
             "\"cluster.partition='low,high'\"",
         ),
         (
             ["cluster=dev", "+cluster.sbatch_options.exclude=n7,n8"],
-            "one with a comma in it is \"+cluster.sbatch_options.exclude='n7,n8'\"",
+            "to give one with a comma in it, write \"+cluster.sbatch_options.exclude='n7,n8'\"",
         ),
         (
             ["cluster=dev", "hydra.launcher.array_parallelism=0"],

@@ -47,6 +47,9 @@ def test_a_preempted_job_goes_on_in_the_same_run_directory(dev_cluster, checkout
     assert lines(run, "starts") == [f"{job} 0", f"{job} 1"]
     assert took_each_step_once(run)
     assert json.loads(lines(run, "arguments")[1]) == [f"hydra.run.dir=outputs/slurm/{job}", "name=two words"]
+    # Not in the checkout, which would then be one with changes to every later run.
+    assert any("requeued" in line for line in lines(run, "slurm.out"))
+    assert not list(checkout.glob("*.out"))
 
 
 def test_an_array_runs_seeds(dev_cluster, checkout, monkeypatch):

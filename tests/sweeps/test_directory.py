@@ -4,8 +4,9 @@ import sys
 
 import pytest
 
+from simplexity.cluster import PreemptionGuard
 from simplexity.runs import RunDirectory
-from simplexity.sweeps import SweepDirectory
+from simplexity.sweeps import SweepDirectory, retry
 
 
 def test_a_folder_that_is_no_sweep(tmp_path):
@@ -38,3 +39,20 @@ def test_a_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(RuntimeError, match="cannot be written"), SweepDirectory(tmp_path / "file" / "x").lock():
         pass
+
+
+@pytest.mark.parametrize("name", [".", "sweep", "sweep/manifest.json"])
+def test_a_sweep_that_all_may_write_is_not_started_again(make_sweep, name):
+    sweep = make_sweep({})
+    (sweep.path / name).chmod(0o777)
+    with PreemptionGuard() as guard, pytest.raises(RuntimeError, match=r"all users may write .* chmod o-w "):
+        retry(sweep, guard, failed=True, missing=True, changed_image=False)
+    (sweep.path / name).chmod(0o770)
+    sweep.require_own()
+
+
+def test_a_sweep_of_another_user_is_not_started_again(make_sweep, monkeypatch):
+    sweep = make_sweep({})
+    monkeypatch.setattr(os, "geteuid", lambda: sweep.path.stat().st_uid + 1)
+    with pytest.raises(RuntimeError, match=r"belongs to another user .*: its owner may do that"):
+        sweep.require_own()

@@ -1,3 +1,4 @@
+import stat
 from dataclasses import replace
 
 import pytest
@@ -23,6 +24,22 @@ def test_any_text_survives(make_sweep, slurm_launch, container):
     manifest = replace(sweep.read_manifest(), runs=(run(0, overrides=[HOSTILE]),), working_folder=HOSTILE)
     sweep.write_manifest(manifest)
     assert sweep.read_manifest() == manifest
+
+
+def test_values_of_variables_are_for_the_sweeps_owner_alone(make_sweep, slurm_launch):
+    container = Container(image="i.sif", runtime="apptainer", binds=[], env={"KEY": "secret1"})
+    launch = slurm_launch(container=container, environment={"TOKEN": "secret2"})
+    sweep = make_sweep({}, launch=launch)
+    assert sweep.read_manifest().launch == launch
+    text = sweep.manifest_path.read_text()
+    assert "TOKEN" in text
+    assert "secret" not in text
+    assert stat.S_IMODE(sweep.environment_path.stat().st_mode) == 0o600
+    # A colleague who may not read them still sees how the sweep stands; without them nothing is started again.
+    sweep.environment_path.unlink()
+    assert sweep.read_manifest().run(0).index == 0
+    with pytest.raises(RuntimeError, match=r"environment\.json is gone"):
+        sweep.require_own()
 
 
 def test_later_runs_join_and_the_same_ones_stay_once(manifest):
