@@ -1,8 +1,25 @@
-"""A run's last line."""
+"""A run's best possible losses, and its last line."""
 
+import numpy as np
 import pytest
 
+from simplexity.composition import compose
+from simplexity.composition._attempt import _optima
+from simplexity.composition._build import build
 from simplexity.composition._outcome import describe_final_loss
+from simplexity.generative_processes import HMM, DataGenerator, loss_optimum, zero_one_random
+
+
+@pytest.mark.parametrize("carry_state", [False, True])
+def test_rows_that_continue_each_other_have_another_optimum_than_the_validation_s(carry_state):
+    started = HMM(zero_one_random(0.3).transition_matrices, np.array([1.0, 0.0, 0.0]))
+    generator = DataGenerator(started, None, None)
+    overrides = ["training.sequence_len=9", f"training.carry_state={carry_state}"]
+    experiment = build(compose("experiment", overrides))
+    optima = _optima(experiment._replace(generator=generator, validation_generator=generator))
+    assert optima.validation.nats == loss_optimum(generator, 9).nats
+    assert optima.training.nats == loss_optimum(generator, 9, carry_state=carry_state).nats
+    assert (optima.training.nats > optima.validation.nats + 0.01) == carry_state
 
 
 @pytest.mark.parametrize(
