@@ -6,40 +6,43 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install --quiet --constraint $(CONSTRAINTS) --editable .
 
-.PHONY: run test check format bench bench-gpu bench-optima bench-sweeps soak clean
+.PHONY: help run test check format bench bench-gpu bench-optima bench-sweeps soak clean
 
-run: .venv/run.stamp
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
+
+run: .venv/run.stamp ## the default experiment
 	$(BIN)/python simplexity/run_experiment.py
 
-test: .venv/dev.stamp
+test: .venv/dev.stamp ## every test that this machine can run; TESTS=tests/training for some
 	$(BIN)/python -m pytest -n auto --dist loadgroup $(TESTS)
 
-check: .venv/dev.stamp
+check: .venv/dev.stamp ## ruff, basedpyright, the import contract
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/basedpyright
 	$(BIN)/lint-imports
 
-format: .venv/dev.stamp
+format: .venv/dev.stamp ## ruff's corrections
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: .venv/run.stamp
+bench: .venv/run.stamp ## the compiled loop against a naive one
 	$(BIN)/python -m benchmarks
 
-bench-gpu:
+bench-gpu: ## the same on a GPU, and the record of it
 	$(or $(wildcard $(BIN)/python),$(PYTHON)) -m benchmarks --gpu
 
-bench-optima: .venv/run.stamp
+bench-optima: .venv/run.stamp ## the optima of long sequences
 	$(BIN)/python -m benchmarks.optima
 
-bench-sweeps: .venv/run.stamp
+bench-sweeps: .venv/run.stamp ## 1,000 runs on a throwaway SLURM
 	$(BIN)/python -m benchmarks.sweeps
 
-soak: .venv/dev.stamp
+soak: .venv/dev.stamp ## a run that is killed 50 times
 	$(BIN)/python -m pytest tests/test_soak.py --kills 50
 
-clean:
+clean: ## removes .venv
 	rm -rf .venv
 
 .venv/bin/python:

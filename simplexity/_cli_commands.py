@@ -1,28 +1,38 @@
 """The commands of `simplexity`. Each reads files first and asks SLURM second."""
 
 import argparse
+import os
 import shlex
 import shutil
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import simplexity
 from simplexity.cluster import PreemptionGuard
-from simplexity.runs import ExitCode, RunDirectory
+from simplexity.runs import ExitCode, RunDirectory, wants_colour
 from simplexity.sweeps import (
     RunState,
     SweepDirectory,
     cancel,
+    copy_log,
     display_path,
+    follow_log,
+    newest_run,
+    newest_sweep,
     read_status,
+    results_json,
     results_rows,
     results_text,
     retry,
+    run_json,
     run_text,
     sort_rows,
+    status_json,
     status_text,
     watch,
     write_csv,
+    write_csv_rows,
 )
 
 _RESUME = (
@@ -39,16 +49,26 @@ def run_command(arguments: Sequence[str] | None, guard: PreemptionGuard) -> int:
         ValueError: If the command names something that is not there.
         RuntimeError: If something fails.
     """
-    parsed = _parser().parse_args(arguments)
+    parser = _parser()
+    if "_ARGCOMPLETE" in os.environ:
+        # The shell asks what may follow.
+        import argcomplete  # pyright: ignore[reportMissingImports]
+
+        argcomplete.autocomplete(parser)
+    parsed = parser.parse_args(arguments)
     command: Command = parsed.command
     return command(parsed, guard)
 
 
 def _status(arguments: argparse.Namespace, guard: PreemptionGuard) -> int:
-    sweep = SweepDirectory.open(arguments.sweep_dir)
+    sweep = _sweep(arguments)
     path = display_path(sweep.path)
+    if arguments.watch and arguments.json:
+        raise ValueError("`--json` prints one moment, and `--watch` follows the sweep: give one of them")
     if not arguments.watch:
-        print(status_text(path, read_status(sweep), width=_terminal_width()))
+        status = read_status(sweep)
+        text = status_json(sweep, status) if arguments.json else None
+        print(text or status_text(path, status, width=_terminal_width(), colour=wants_colour(sys.stdout)))
         return ExitCode.COMPLETE
     status = watch(sweep)
     if not status.has_ended:
@@ -58,15 +78,22 @@ def _status(arguments: argparse.Namespace, guard: PreemptionGuard) -> int:
 
 
 def _results(arguments: argparse.Namespace, guard: PreemptionGuard) -> int:
-    sweep = SweepDirectory.open(arguments.sweep_dir)
+    sweep = _sweep(arguments)
+    if arguments.csv is not None and arguments.json:
+        raise ValueError("give one of `--csv` and `--json`")
     rows = results_rows(sweep, read_status(sweep))
     if arguments.sort is not None:
         rows = sort_rows(rows, arguments.sort, descending=arguments.descending)
-    if arguments.csv is None:
-        print(results_text(rows, width=_terminal_width()))
+    if arguments.json:
+        print(results_json(rows))
+    elif arguments.csv is None:
+        print(results_text(rows, width=_terminal_width(), colour=wants_colour(sys.stdout)))
+    elif str(arguments.csv) == "-":
+        write_csv_rows(sys.stdout, rows)
     else:
         write_csv(arguments.csv, rows)
-        print(f"wrote {len(rows)} runs to {arguments.csv}")
+        # Not on standard output, which the file may be: /dev/stdout.
+        print(f"wrote {len(rows)} runs to {arguments.csv}", file=sys.stderr)
     return ExitCode.COMPLETE
 
 
@@ -91,16 +118,17 @@ def _cancel(arguments: argparse.Namespace, guard: PreemptionGuard) -> int:
 def _logs(arguments: argparse.Namespace, guard: PreemptionGuard) -> int:
     sweep = SweepDirectory.open(arguments.sweep_dir)
     run = sweep.read_manifest().run(arguments.run)
-    try:
-        with open(sweep.log_path(run.index), "rb") as log:
-            shutil.copyfileobj(log, sys.stdout.buffer)
-    except FileNotFoundError:
-        raise RuntimeError(f"run {run.index} has printed nothing yet: it has not begun") from None
+    (follow_log if arguments.follow else copy_log)(sweep, run, sys.stdout.buffer)
     return ExitCode.COMPLETE
 
 
 def _show(arguments: argparse.Namespace, guard: PreemptionGuard) -> int:
-    print(run_text(RunDirectory(arguments.run_dir.absolute())))
+    folder = arguments.run_dir or _named(newest_run(Path.cwd()), "run")
+    directory = RunDirectory(folder.absolute())
+    if arguments.json:
+        print(run_json(directory))
+    else:
+        print(run_text(directory, width=_terminal_width(), colour=wants_colour(sys.stdout)))
     return ExitCode.COMPLETE
 
 
@@ -138,12 +166,22 @@ def _doctor(arguments: argparse.Namespace, guard: PreemptionGuard) -> int:
     )
 
 
+def _sweep(arguments: argparse.Namespace) -> SweepDirectory:
+    return SweepDirectory.open(arguments.sweep_dir or _named(newest_sweep(Path.cwd()), "sweep"))
+
+
+def _named(folder: Path, what: str) -> Path:
+    print(f"the newest {what}: {display_path(folder)}", file=sys.stderr)
+    return folder
+
+
 def _terminal_width() -> int | None:
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="simplexity", description="Looks after runs and sweeps.", allow_abbrev=False)
+    parser.add_argument("--version", action="version", version=f"simplexity {simplexity.__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
     def add(name: str, command: Command, text: str) -> argparse.ArgumentParser:
@@ -151,17 +189,28 @@ def _parser() -> argparse.ArgumentParser:
         added.set_defaults(command=command)
         return added
 
-    def add_for_sweep(name: str, command: Command, text: str) -> argparse.ArgumentParser:
+    def add_for_sweep(name: str, command: Command, text: str, *, by_default: str = "") -> argparse.ArgumentParser:
         added = add(name, command, text)
-        added.add_argument("sweep_dir", metavar="SWEEP_DIR", type=Path, help="the sweep's folder")
+        added.add_argument(
+            "sweep_dir",
+            metavar="SWEEP_DIR",
+            type=Path,
+            nargs="?" if by_default else None,
+            help=f"the sweep's folder{by_default}",
+        )
         return added
 
-    status = add_for_sweep("status", _status, "How each run of a sweep stands, and where the time goes.")
+    newest = " (default: the newest in multirun/)"
+    text = "How each run of a sweep stands, and where the time goes."
+    status = add_for_sweep("status", _status, text, by_default=newest)
     status.add_argument(
         "--watch", action="store_true", help="go on until the sweep ends; exit code 0 if all is complete"
     )
-    results = add_for_sweep("results", _results, "Overrides against final metrics, failed runs included.")
-    results.add_argument("--csv", metavar="FILE", type=Path, help="write all columns to a file")
+    status.add_argument("--json", action="store_true", help="print JSON, an object for every run")
+    text = "Overrides against final metrics, failed runs included."
+    results = add_for_sweep("results", _results, text, by_default=newest)
+    results.add_argument("--csv", metavar="FILE", type=Path, help="write all columns to a file, - for standard output")
+    results.add_argument("--json", action="store_true", help="print all columns as JSON, an object for every run")
     results.add_argument("--sort", metavar="KEY", help="sort by a column, such as loss or seed")
     results.add_argument("--descending", action="store_true", help="the largest first")
     again = add_for_sweep("retry", _retry, "Start again what failed or is missing, as it was launched.")
@@ -171,8 +220,11 @@ def _parser() -> argparse.ArgumentParser:
     add_for_sweep("cancel", _cancel, "Stop all runs of a sweep; what is running saves first.")
     logs = add_for_sweep("logs", _logs, "What a run has printed.")
     logs.add_argument("run", metavar="N", type=int, help="the run's index")
+    logs.add_argument("--follow", action="store_true", help="go on with what it prints until it ends")
     show = add("show", _show, "The attempts at one run, why each ended, and where the time went.")
-    show.add_argument("run_dir", metavar="RUN_DIR", type=Path, help="the run's folder")
+    help_text = "the run's folder (default: the newest in outputs/)"
+    show.add_argument("run_dir", metavar="RUN_DIR", type=Path, nargs="?", help=help_text)
+    show.add_argument("--json", action="store_true", help="print JSON, an object for every attempt")
     resume = add("resume", _resume, _RESUME)
     resume.add_argument("run_dir", metavar="RUN_DIR", type=Path, nargs="?", help="the run's folder")
     resume.add_argument("--sweep", metavar="SWEEP_DIR", type=Path, help="the folder of the sweep that has the run")

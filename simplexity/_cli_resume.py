@@ -20,7 +20,7 @@ from simplexity.composition import (
     say_error,
     with_kept_files,
 )
-from simplexity.runs import ExitCode, RunDirectory
+from simplexity.runs import ExitCode, RunDirectory, error_text
 
 _failures = logging.getLogger("simplexity.failures")
 # Until the run's log is open: without any handler, Python would print what is printed below once more.
@@ -65,7 +65,7 @@ def _exit_code(run_dir: Path, guard: PreemptionGuard, log_name: str | None) -> i
         _failures.error("%s", say_error(error), exc_info=is_ours)
         if is_ours:
             traceback.print_exc()
-        print(say_error(error), file=sys.stderr)
+        print(error_text(say_error(error), sys.stderr), file=sys.stderr)
         return ExitCode.BAD_CONFIG if isinstance(error, ConfigError) else ExitCode.FAILED
 
 

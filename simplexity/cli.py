@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from simplexity.cluster import PreemptionGuard
-from simplexity.runs import ExitCode
+from simplexity.runs import ExitCode, error_text
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -38,7 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _complain(error: Exception, code: ExitCode) -> ExitCode:
-    print(f"simplexity: {' '.join(str(error).split()) or type(error).__name__}", file=sys.stderr)
+    message = " ".join(str(error).split()) or type(error).__name__
+    print(error_text(f"simplexity: {message}", sys.stderr), file=sys.stderr)
     return code
 
 

@@ -1,12 +1,19 @@
+import csv
+import json
 import os
+import shlex
+import shutil
 import subprocess
 import sys
+import threading
 
 import pytest
 
+import simplexity
 from simplexity.cli import main
-from simplexity.runs import EventKind, Ledger, RunDirectory
+from simplexity.runs import EventKind, Ledger, RunDirectory, RunLock
 from simplexity.sweeps import LocalLaunch, Manifest, SweepDirectory, SweepRun
+from tests.terminal import on_terminal
 
 HOSTILE = "a b'c\"d $HOME `id` %a \nü;&#"
 
@@ -128,6 +135,79 @@ def test_a_retry_that_selects_nothing_says_what_would(sweep, capfd):
     told = capfd.readouterr().out
     assert told.startswith("no run is failed, but there are 1 missing; to start them again: simplexity retry ")
     assert told.endswith(" --missing\n")
+
+
+def test_json_has_an_object_for_every_run(sweep, capfd):
+    assert main(["status", str(sweep.path), "--json"]) == 0
+    status = json.loads(capfd.readouterr().out)
+    assert [(run["run"], run["state"], run["loss_nats"]) for run in status["runs"]] == [
+        (0, "complete", 0.6),
+        (1, "failed", None),
+    ]
+    assert status["runs"][1]["reason"] == "RuntimeError: out of\nmemory"
+    assert status["runs"][0]["goodput"].keys() >= {"computing_s", "lost_s"}
+    assert main(["results", str(sweep.path), "--json"]) == 0
+    assert [row["loss"] for row in json.loads(capfd.readouterr().out)] == [0.6, None]
+    assert main(["show", str(sweep.path / "1"), "--json"]) == 0
+    shown = json.loads(capfd.readouterr().out)
+    assert (shown["running"], shown["saved_step"], shown["attempts"][0]["last_event"]) == (False, 5, "failed")
+
+
+def test_csv_on_standard_output_is_nothing_else(sweep, capfd, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["results", str(sweep.path), "--csv", "-"]) == 0
+    told = capfd.readouterr()
+    assert [row["run"] for row in csv.DictReader(told.out.splitlines())][:1] == ["0"]
+    assert (told.err, list(tmp_path.glob("-"))) == ("", [])
+    assert main(["results", str(sweep.path), "--csv", "/dev/stdout"]) == 0
+    assert "wrote" not in capfd.readouterr().out
+
+
+def test_without_a_folder_the_newest_is_meant(sweep, capfd, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for command in ("status", "results", "show"):
+        assert main([command]) == 2
+        assert "here; name the" in capfd.readouterr().err
+    for age, name in enumerate(("12-00-00", "11-00-00")):
+        for kind in ("multirun", "outputs"):
+            folder = tmp_path / kind / "2026-01-01" / name
+            shutil.copytree(sweep.path if kind == "multirun" else sweep.path / "0", folder)
+            mark = folder / ("sweep/manifest.json" if kind == "multirun" else "config.yaml")
+            os.utime(mark, (1000 - age, 1000 - age))
+    for command, folder in (("status", "multirun"), ("results", "multirun"), ("show", "outputs")):
+        assert main([command]) == 0
+        assert capfd.readouterr().err.endswith(f": {folder}/2026-01-01/12-00-00\n")
+
+
+def test_a_log_is_followed_until_the_run_ends(sweep, capfdbinary):
+    directory = RunDirectory(sweep.path / "1")
+    with RunLock(directory.lock_path) as lock:
+        following = threading.Timer(1.0, lambda: (sweep.log_path(1).write_bytes(b"late\n"), lock.release()))
+        following.start()
+        assert main(["logs", str(sweep.path), "1", "--follow"]) == 0
+    assert capfdbinary.readouterr().out == b"late\n"
+
+
+def test_the_version_by_both_names():
+    for words in (["-m", "simplexity", "--version"], ["-m", "simplexity.cli", "--version"]):
+        done = subprocess.run([sys.executable, "-P", *words], capture_output=True, text=True, timeout=60)
+        assert done.stdout == f"simplexity {simplexity.__version__}\n"
+
+
+@pytest.mark.parametrize(("variables", "says"), [({}, "\x1b[1m\x1b[31merror:\x1b[0m"), ({"NO_COLOR": "1"}, "error:")])
+def test_an_error_on_a_terminal_says_that_it_is_one(variables, says):
+    command = ["env", *(f"{name}={value}" for name, value in variables.items()), sys.executable, "-m", "simplexity"]
+    with on_terminal([*command, "show", "/nowhere"], columns=80) as terminal:
+        assert terminal.read_to_end() == 2
+    assert terminal.written.startswith(f"{says} simplexity: /nowhere is not a run directory")
+
+
+def test_the_shell_completes_commands_and_options(tmp_path):
+    line = "simplexity sta"
+    completing = {"_ARGCOMPLETE": "1", "COMP_LINE": line, "COMP_POINT": str(len(line)), "_ARGCOMPLETE_IFS": " "}
+    command = f"{sys.executable} -P -m simplexity.cli 8>{shlex.quote(str(tmp_path / 'said'))}"
+    subprocess.run(["bash", "-c", command], env=os.environ | completing, timeout=60, check=False)
+    assert (tmp_path / "said").read_text().split() == ["status"]
 
 
 @pytest.mark.parametrize(

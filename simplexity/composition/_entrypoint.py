@@ -18,7 +18,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from simplexity.cluster import PreemptionGuard, settle_accelerator, step_tasks
-from simplexity.runs import ExitCode
+from simplexity.runs import ExitCode, error_text
 
 from ._check import check
 from ._complaints import Culprit, explain
@@ -114,7 +114,7 @@ def _report(error: Exception, full_errors: bool) -> int:
     """One line for what the user or the machine did, with a traceback before it for what can only be our mistake."""
     if full_errors or not isinstance(error, _EXPECTED):
         traceback.print_exception(error)
-    sys.stderr.write(f"{say_error(error)}\n")
+    sys.stderr.write(f"{error_text(say_error(error), sys.stderr)}\n")
     return ExitCode.BAD_CONFIG if isinstance(error, ConfigError) else ExitCode.FAILED
 
 

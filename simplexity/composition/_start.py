@@ -18,7 +18,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from simplexity.cluster import step_tasks
-from simplexity.runs import ExitCode, RunDirectory
+from simplexity.runs import ExitCode, RunDirectory, error_text
 
 from ._check import check
 from ._frozen import load_frozen, refuse_changes
@@ -79,7 +79,7 @@ def _refusing() -> Iterator[None]:
     except Exception as error:
         if not isinstance(error, ConfigError | RuntimeError | OSError):
             traceback.print_exception(error)
-        sys.stderr.write(f"{say_error(error)}\n")
+        sys.stderr.write(f"{error_text(say_error(error), sys.stderr)}\n")
         raise SystemExit(ExitCode.BAD_CONFIG if isinstance(error, ConfigError) else ExitCode.FAILED) from error
 
 

@@ -8,6 +8,10 @@ from ._attempts import StartDecision as StartDecision
 from ._attempts import known_reached_step as known_reached_step
 from ._attempts import next_start as next_start
 from ._attempts import split_attempts as split_attempts
+from ._colour import bold as bold
+from ._colour import error_text as error_text
+from ._colour import red as red
+from ._colour import wants_colour as wants_colour
 from ._directory import Completion as Completion
 from ._directory import RunDirectory as RunDirectory
 from ._durable import reason as reason

@@ -4,15 +4,16 @@ import csv
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from simplexity.runs import nats_text, optimum_text
 
 from ._directory import SweepDirectory
 from ._run_status import RunState, RunStatus, reading_failure
+from ._status_text import wrapped
 from ._sweep_status import SweepStatus
 from ._tail import last_records
-from ._text import table
+from ._text import printable, table
 
 # Bookkeeping of the metrics, no results.
 _NO_RESULTS = ("step", "timestamp")
@@ -66,25 +67,41 @@ def write_csv(path: Path, rows: Sequence[dict[str, Cell]]) -> None:
         OSError: If the file cannot be written.
     """
     with open(path, "w", newline="", encoding="utf-8", errors="backslashreplace") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]) if rows else ["run"])
-        writer.writeheader()
-        writer.writerows(rows)
+        write_csv_rows(file, rows)
 
 
-def results_text(rows: Sequence[dict[str, Cell]], *, width: int | None = None) -> str:
-    """The table for people: what varies, the loss beside its optimum, and why runs have failed."""
+def write_csv_rows(file: TextIO, rows: Sequence[dict[str, Cell]]) -> None:
+    """Writes the same to an open file, such as standard output."""
+    writer = csv.DictWriter(file, fieldnames=list(rows[0]) if rows else ["run"], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+
+
+def results_text(rows: Sequence[dict[str, Cell]], *, width: int | None = None, colour: bool = False) -> str:
+    """The table for people: the loss beside its optimum, what varies, and why runs have failed.
+
+    Args:
+        rows: The rows of `results_rows`.
+        width: Columns of the terminal: the reasons then stand below the table, whole. None for no limit.
+        colour: Whether the header is bold, and what has failed red.
+    """
     if not rows:
         return "no runs"
-    varied = [
-        name
-        for name in rows[0]
-        if name in ("run", "state", "loss", "optimum", "excess", "reason") or _is_override(rows, name)
-    ]
-    shown = [name for name in varied if name != "reason" or any(row["reason"] for row in rows)]
+    fixed = ["run", "state", "loss", "excess", "optimum"]
+    varied = [name for name in rows[0] if _is_override(rows, name)]
+    has_reason = width is None and any(row["reason"] for row in rows)
+    shown = [*fixed, *varied, *(["reason"] if has_reason else [])]
     cells = [[_optimum(row) if name == "optimum" else _text(row[name]) for name in shown] for row in rows]
     ends = [_last_part(name) for name in shown]
     short = [name if width is None or ends.count(end) > 1 else end for name, end in zip(shown, ends, strict=True)]
-    return "\n".join(table(short, cells, width, flexible=len(shown) - 1))
+    # Of the overrides, the longest gives way; without any, the state does, which is short enough.
+    sizes = [max(len(row[i]) for row in cells) for i in range(len(fixed), len(fixed) + len(varied))]
+    flexible = len(fixed) + sizes.index(max(sizes)) if sizes else 1
+    lines = table(short, cells, width, flexible, least=[fixed.index("optimum")], colour=colour)
+    if width is not None:
+        reasons = [f"run {row['run']} {row['state']}: {printable(str(row['reason']))}" for row in rows if row["reason"]]
+        lines += ["", *wrapped(reasons, width)] if reasons else []
+    return "\n".join(lines)
 
 
 def _row(sweep: SweepDirectory, status: RunStatus, overrides: dict[str, str | None]) -> dict[str, Cell]:

@@ -1,6 +1,7 @@
 """What is known of one run: its files first, and then whoever is to start it again."""
 
 import time
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -127,17 +128,47 @@ def read_run(sweep: SweepDirectory, run: SweepRun) -> RunFiles:
         if completion is not None:
             return RunFiles(completion, summarize(read_ledger(directory.ledger_path)))
         metrics = last_records(directory.metrics_path, 2)
-        if not all(map(_is_metrics, metrics)):
+        if not all(map(is_metrics, metrics)):
             raise RuntimeError(f"the last lines of {directory.metrics_path} were not written by a run")
         return RunFiles(
             None,
-            summarize(read_ledger(directory.ledger_path)),
+            summarize(with_progress(read_ledger(directory.ledger_path), metrics[-1:])),
             metrics,
             is_alive(directory.lock_path),
             _exit_code(sweep.exit_code_path(run.index)),
         )
     except (RuntimeError, ValueError, OSError) as error:
         return RunFiles(unreadable=reading_failure(error))
+
+
+def with_progress(events: Sequence[Event], metrics: Sequence[dict[str, Any]]) -> list[Event]:
+    """A ledger's events, and behind them what the last logged line tells of the time since the last event.
+
+    Between two saves the ledger stands still. The line is of the same host's clock as the attempt's events.
+
+    Args:
+        events: The ledger.
+        metrics: The last record of metrics.jsonl; nothing if there is none.
+    """
+    training = (EventKind.RESUME, EventKind.FIRST_STEP, EventKind.CHECKPOINT)
+    if not events or not metrics or events[-1].kind not in training:
+        return list(events)
+    last, line = events[-1], metrics[-1]
+    seconds = line.get("timestamp", 0.0) - last.time
+    if seconds <= 0 or line["step"] < last.step:
+        return list(events)
+    spent = last.seconds._replace(computing=last.seconds.computing + seconds)
+    now = last._replace(
+        sequence=last.sequence + 1,
+        kind=EventKind.FIRST_STEP,
+        step=line["step"],
+        time=line["timestamp"],
+        elapsed_s=last.elapsed_s + seconds,
+        seconds=spent,
+        reason=None,
+        stopping_s=None,
+    )
+    return [*events, now]
 
 
 def reading_failure(error: Exception) -> str:
@@ -147,7 +178,8 @@ def reading_failure(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
-def _is_metrics(record: dict[str, Any]) -> bool:
+def is_metrics(record: dict[str, Any]) -> bool:
+    """Whether a line of metrics.jsonl has the numbers that a run writes."""
     # A loss that is not finite is written as null.
     losses = (record.get(name) for name in ("loss", "optimum", "optimum_error", "excess"))
     clocks = (record.get(name, 0.0) for name in ("time_s", "timestamp"))

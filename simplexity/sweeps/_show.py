@@ -7,16 +7,24 @@ from collections.abc import Sequence
 from simplexity.runs import Attempt, EventKind, RunDirectory, known_reached_step, read_ledger, split_attempts, summarize
 
 from ._directory import is_alive
-from ._status_text import goodput_text
+from ._run_status import is_metrics, with_progress
+from ._status_text import REPEATED_FAILURE, goodput_text, is_repeated, wrapped
 from ._tail import last_records
 from ._text import duration, number, printable, table
 from ._watch import display_path
 
 _HEADER = ("attempt", "began", "where", "from step", "to step", "saves", "took", "ended")
+# What a narrow terminal does without, in this order.
+_LEAST = tuple(_HEADER.index(name) for name in ("saves", "from step", "where"))
 
 
-def run_text(directory: RunDirectory) -> str:
+def run_text(directory: RunDirectory, *, width: int | None = None, colour: bool = False) -> str:
     """The attempts at a run, why each ended, and where the time went.
+
+    Args:
+        directory: The run's.
+        width: Columns of the terminal: the reasons then stand below the table, whole. None for no limit.
+        colour: Whether the header is bold.
 
     Raises:
         ValueError: If there is no run.
@@ -27,12 +35,21 @@ def run_text(directory: RunDirectory) -> str:
     events = read_ledger(directory.ledger_path)
     if not events:
         return "the run has not begun"
-    attempts = split_attempts(events)
     alive = is_alive(directory.lock_path)
-    logged_step = max((record.get("step", 0) for record in last_records(directory.metrics_path, 1)), default=0)
-    rows = [_row(number_, attempts, alive, logged_step) for number_ in range(len(attempts))]
+    logged = [record for record in last_records(directory.metrics_path, 1) if is_metrics(record)]
+    events = with_progress(events, logged)
+    attempts = split_attempts(events)
+    logged_step = max((record["step"] for record in logged), default=0)
+    rows = [_row(index, attempts, alive, logged_step) for index in range(len(attempts))]
     summary = summarize(events)
-    lines = table(_HEADER, rows) + [
+    told, commands = [], []
+    if width is None:
+        lines = table(_HEADER, rows, colour=colour)
+    else:
+        kinds = [(*row[:-1], row[-1].partition(":")[0]) for row in rows]
+        lines = table(_HEADER, kinds, width, _HEADER.index("where"), _LEAST, colour)
+        told += [f"attempt {row[0]} {row[-1]}" for row in rows if ":" in row[-1]]
+    told += [
         f"attempt {index}: {printable(event.reason)}"
         for index, attempt in enumerate(attempts, 1)
         for event in attempt.events
@@ -41,13 +58,17 @@ def run_text(directory: RunDirectory) -> str:
     completion = directory.read_completion()
     if completion is not None:
         excess = "" if completion.excess_nats is None else f", excess {number(completion.excess_nats)} nats"
-        lines += ["", f"complete at step {completion.step:,}: final loss {number(completion.loss_nats)} nats{excess}"]
+        told.append(f"complete at step {completion.step:,}: final loss {number(completion.loss_nats)} nats{excess}")
     elif alive:
-        lines += ["", f"running; saved up to step {summary.saved_step:,}"]
+        told.append(f"running; saved up to step {summary.saved_step:,}")
+    elif is_repeated(events[-1].reason):
+        told.append(f"not running; saved up to step {summary.saved_step:,}; {REPEATED_FAILURE}")
     else:
-        command = f"simplexity resume {shlex.quote(display_path(directory.path))}"
-        lines += ["", f"not running; saved up to step {summary.saved_step:,}; to go on: {command}"]
-    return "\n".join([*lines, goodput_text(summary.goodput)])
+        told.append(f"not running; saved up to step {summary.saved_step:,}")
+        commands.append(f"to go on: simplexity resume {shlex.quote(display_path(directory.path))}")
+    told.append(goodput_text(summary.goodput))
+    # Commands stay whole, to be copied.
+    return "\n".join([*lines, "", *wrapped(told, width), *commands])
 
 
 def _row(index: int, attempts: Sequence[Attempt], alive: bool, logged_step: int) -> tuple[str, ...]:
@@ -80,7 +101,7 @@ def _job(attempt: Attempt) -> str:
 
 def _end(kind: EventKind, reason: str | None, *, running: bool) -> str:
     if running:
-        return "going on"
+        return "running"
     if kind not in (EventKind.PREEMPTED, EventKind.COMPLETE, EventKind.FAILED):
-        return "without a word: killed, or the machine went down"
+        return "ended unexpectedly: killed, or the machine crashed"
     return printable(f"{kind}: {reason}" if reason else kind.value)

@@ -19,7 +19,14 @@ _FEW_LINES = 20
 _LEAST = tuple(_HEADER.index(name) for name in ("node", "restarts", "steps/s", "left"))
 
 
-def status_text(sweep_path: str, status: SweepStatus, *, width: int | None = None, height: int | None = None) -> str:
+def status_text(
+    sweep_path: str,
+    status: SweepStatus,
+    *,
+    width: int | None = None,
+    height: int | None = None,
+    colour: bool = False,
+) -> str:
     """The table of runs, the totals, why runs have ended, and what to type next.
 
     Args:
@@ -27,6 +34,7 @@ def status_text(sweep_path: str, status: SweepStatus, *, width: int | None = Non
         status: Its status.
         width: Columns of the terminal; None for no limit.
         height: Lines of the terminal: then the runs in which nothing happens are left out first; None for no limit.
+        colour: Whether the table's header is bold, and what has failed red.
     """
     told = [totals(status), *_reasons(status.runs, 4 if height is not None else len(status.runs))]
     told += [printable(status.remark) + ": from the runs' files alone"] if status.remark else []
@@ -34,7 +42,7 @@ def status_text(sweep_path: str, status: SweepStatus, *, width: int | None = Non
     commands = next_commands(sweep_path, status)
     if height is not None and height < _FEW_LINES:
         commands = commands[-1:]
-    below = [*_wrapped(told, width), *commands]
+    below = [*wrapped(told, width), *commands]
     shown, left_out = list(status.runs), ""
     if height is not None and len(shown) > (room := max(1, height - len(below) - 4)):
         # Those that change, then the ended ones that need somebody, then the rest.
@@ -43,7 +51,7 @@ def status_text(sweep_path: str, status: SweepStatus, *, width: int | None = Non
         shown = sorted(chosen, key=lambda run: run.run.index)
         left_out = f"... and {len(status.runs) - room} more runs"
     common = common_overrides([run.run for run in status.runs])
-    lines = table(_HEADER, [_row(run, common, short=width is not None) for run in shown], width, 1, _LEAST)
+    lines = table(_HEADER, [_row(run, common, short=width is not None) for run in shown], width, 1, _LEAST, colour)
     return "\n".join([*lines, *([left_out] if left_out else []), "", *below])
 
 
@@ -110,7 +118,12 @@ REPEATED_FAILURE = (
 
 def repeats_its_failure(run: RunStatus) -> bool:
     """Whether a run failed by its numbers alone, which are the same at every start."""
-    return run.state == RunState.FAILED and "the loss is not finite" in run.reason
+    return run.state == RunState.FAILED and is_repeated(run.reason)
+
+
+def is_repeated(reason: str | None) -> bool:
+    """Whether a failure is one of the run's numbers."""
+    return "the loss is not finite" in (reason or "")
 
 
 def _best(sweep_path: str, status: SweepStatus) -> list[str]:
@@ -147,7 +160,8 @@ def describe(overrides: Sequence[str], common: frozenset[str] = frozenset(), *, 
     return printable(" ".join(told)) or "(no overrides)"
 
 
-def _wrapped(lines: Sequence[str], width: int | None) -> list[str]:
+def wrapped(lines: Sequence[str], width: int | None) -> list[str]:
+    """The lines, broken between words where the terminal is narrower; None for no limit."""
     if width is None:
         return list(lines)
     return [

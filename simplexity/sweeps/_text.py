@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 from rich.cells import cell_len, set_cell_size
 
-from simplexity.runs import nats_text
+from simplexity.runs import bold, nats_text, red
 
 _GAP = "  "
+_FAILED = frozenset({"failed", "lost", "unreadable"})
 
 
 def printable(text: str) -> str:
@@ -38,6 +39,7 @@ def table(
     width: int | None = None,
     flexible: int = 0,
     least: Sequence[int] = (),
+    colour: bool = False,
 ) -> list[str]:
     """Lines of aligned columns, the names first; what looks like a number stands to the right.
 
@@ -48,6 +50,7 @@ def table(
         flexible: The column that gives way where the terminal is too narrow, when those of `least` are gone; then the
             last columns do.
         least: Columns that a narrow terminal does without, the first to go first.
+        colour: Whether the names are bold, and rows of what has failed red.
     """
     cells = [[printable(cell) for cell in row] for row in [header, *rows]]
     sizes = [max(map(cell_len, column)) for column in zip(*cells, strict=True)]
@@ -62,7 +65,14 @@ def table(
             kept.remove(column)
     sizes[flexible] = max(min(12, sizes[flexible]), sizes[flexible] - max(0, excess()))
     lines = [_GAP.join(_fit(row[i], sizes[i], right[i]) for i in kept).rstrip() for row in cells]
-    return lines if width is None else [set_cell_size(line, width).rstrip() for line in lines]
+    if width is not None:
+        lines = [set_cell_size(line, width).rstrip() for line in lines]
+    if not colour:
+        return lines
+    return [
+        bold(lines[0]),
+        *(red(line) if _FAILED & set(row) else line for row, line in zip(rows, lines[1:], strict=True)),
+    ]
 
 
 def _fit(cell: str, width: int, at_right: bool) -> str:

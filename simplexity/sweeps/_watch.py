@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
+from simplexity.runs import wants_colour
+
 from ._directory import SweepDirectory
 from ._run_status import GOING_ON
 from ._status_text import next_commands, status_text, totals
@@ -34,7 +36,7 @@ def watch(sweep: SweepDirectory) -> SweepStatus:
         The last status.
     """
     shown_path = display_path(sweep.path)
-    with _departure() as sleep:
+    with departure() as sleep:
         return (_watch_on_terminal if sys.stdout.isatty() else _watch_plainly)(sweep, shown_path, sleep)
 
 
@@ -47,7 +49,7 @@ def display_path(path: Path) -> str:
 
 
 @contextmanager
-def _departure() -> Iterator[_Sleep]:
+def departure() -> Iterator[_Sleep]:
     """Ctrl-C and SIGTERM end a sleep and nothing else, for there is nothing to save."""
     told = False
 
@@ -102,8 +104,10 @@ def _watch_on_terminal(sweep: SweepDirectory, shown_path: str, sleep: _Sleep) ->
         while True:
             status = _read_again(sweep, status)
             columns, lines = shutil.get_terminal_size()
-            text = status_text(shown_path, status, width=columns, height=lines)
-            live.update(Text(text, no_wrap=True), refresh=True)
+            colour = wants_colour(sys.stdout)
+            text = status_text(shown_path, status, width=columns, height=lines, colour=colour)
+            shown = Text.from_ansi(text, no_wrap=True)
+            live.update(shown, refresh=True)
             if status.has_ended or sleep(_pause_s(status)):
                 break
     print(text, flush=True)

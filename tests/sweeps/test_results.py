@@ -22,7 +22,7 @@ def test_a_row_for_every_run(rows):
 
 def test_the_table_shows_what_varies(rows):
     lines = results_text(rows).splitlines()
-    assert lines[0].split() == ["run", "state", "seed", "loss", "optimum", "excess", "reason"]
+    assert lines[0].split() == ["run", "state", "loss", "excess", "optimum", "seed", "reason"]
     assert "the loss is not finite" in lines[2]
 
 
@@ -69,3 +69,24 @@ def test_the_file_has_every_column(rows, tmp_path):
         read = list(csv.DictReader(file))
     assert list(read[0]) == list(rows[0])
     assert [row["time_s"] for row in read] == ["2", "2", "4"]
+
+
+def test_eighty_columns_keep_the_loss_and_the_beginning_of_a_reason():
+    reason = "RuntimeError: the disk is full; " + "free some space there and start the run again, " * 3
+    base = {"step": 4, "optimum": 0.25, "excess": 0.25, "reason": ""}
+    keys = {f"predictive_model.instance.size_{i}": "a long value" for i in range(5)}
+    rows = [
+        {"run": i, "state": "failed" if i else "complete"} | {key: f"{value} {i}" for key, value in keys.items()}
+        | {"step": 4, "loss": 0.5 + i} | base | {"reason": reason if i else ""}
+        for i in range(2)
+    ]  # fmt: skip
+    lines = results_text(rows, width=80, colour=True).splitlines()
+    assert lines[0].startswith("\x1b[1mrun  state")
+    assert lines[1].split()[:4] == ["0", "complete", "0.50000", "0.25000"]
+    assert lines[2].startswith("\x1b[31m  1  failed")
+    assert lines[4].startswith("run 1 failed: RuntimeError: the disk is full; ")
+    assert " ".join(line.strip() for line in lines[4:]) == f"run 1 failed: {reason.strip()}"
+    assert (
+        max(len(line.removeprefix("\x1b[31m").removeprefix("\x1b[1m").removesuffix("\x1b[0m")) for line in lines) <= 80
+    )
+    assert "\x1b" not in results_text(rows, width=80)
