@@ -207,3 +207,12 @@ with PreemptionGuard() as guard:
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=20)
     assert (done.stdout, done.stderr) == ("10 False\n", "")
+
+
+def test_an_interrupt_of_what_does_not_save_says_so(capfd):
+    guard = PreemptionGuard(resume_command="simplexity resume run")
+    guard.saves = False
+    guard._on_interrupt(signal.SIGINT, None)
+    told = capfd.readouterr().err
+    assert "Interrupted: leaving, nothing is saved." in told
+    assert "To begin again later: simplexity resume run" in told

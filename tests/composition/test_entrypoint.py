@@ -169,9 +169,10 @@ def test_environment_variables_for_the_tasks_of_a_step_are_refused(start, monkey
 def test_a_module_beside_the_sites_configs_can_be_named_and_is_found_again(start, body, site, monkeypatch):
     from simplexity.composition import restore_surroundings
 
-    (site.parent / "site/beside_the_configs.py").write_text("def noise(p):\n    return None\n")
+    logger = "from simplexity.loggers import PrintLogger\n\ndef logger(p):\n    return PrintLogger(p)\n"
+    (site.parent / "site/beside_the_configs.py").write_text(logger)
     monkeypatch.setattr(sys, "path", [path for path in sys.path if path != str(site.parent / "site")])
-    assert start("logging.instance={_target_: beside_the_configs.noise, p: 3}", "logging=none") == 0
+    assert start("logging.instance={_target_: beside_the_configs.logger, p: 3}", "logging=none") == 0
     monkeypatch.setattr(sys, "path", [path for path in sys.path if path != str(site.parent / "site")])
     monkeypatch.delenv("SIMPLEXITY_CONFIGS")
     restore_surroundings(body.run_dirs[0])
