@@ -137,6 +137,15 @@ def test_a_retry_that_selects_nothing_says_what_would(sweep, capfd):
     assert told.endswith(" --missing\n")
 
 
+def test_a_sweep_of_another_launcher_is_known_for_one(sweep, tmp_path, capfd):
+    for index in range(2):
+        shutil.copytree(sweep.path / "1", tmp_path / "basic" / str(index))
+    assert main(["status", str(tmp_path / "basic")]) == 2
+    told = capfd.readouterr().err
+    assert "another launcher, such as hydra/launcher=basic, made its 2 runs" in told
+    assert told.endswith(f"as in: simplexity show {tmp_path}/basic/0\n")
+
+
 def test_json_has_an_object_for_every_run(sweep, capfd):
     assert main(["status", str(sweep.path), "--json"]) == 0
     status = json.loads(capfd.readouterr().out)

@@ -37,8 +37,15 @@ class SweepDirectory:
         """
         sweep = cls(path.absolute())
         if not sweep.manifest_path.is_file():
-            is_run = RunDirectory(sweep.path).config_path.is_file()
-            remedy = "it is one run: simplexity show" if is_run else "name the folder that a --multirun has printed"
+            runs = sorted(folder for folder in path.glob("*") if RunDirectory(folder).config_path.is_file())
+            remedy = "name the folder that a --multirun has printed"
+            if RunDirectory(sweep.path).config_path.is_file():
+                remedy = "it is one run: simplexity show"
+            elif runs:
+                remedy = (
+                    f"another launcher, such as hydra/launcher=basic, made its {len(runs)} runs; of each there is "
+                    f"`simplexity show`, as in: simplexity show {shlex.quote(str(runs[0]))}"
+                )
             raise ValueError(f"{path} is not a sweep, for it has no sweep/{sweep.manifest_path.name}; {remedy}")
         return sweep
 
