@@ -20,6 +20,8 @@ from ._stationary_walk import stationary_walk
 _LONG = 128
 # About five seconds.
 _WORK = 30_000_000
+# An error per token that a longer walk need not improve on: one that is proven, or one of rounding.
+_GOOD, _EXACT = 5e-5, 1e-9
 # A state that differs by less than this from what the next step makes of it, entries added up, is stationary; one
 # that differs by less than the second from the stationary one is taken for it, and the difference is accounted for.
 _SAME_STATE, _NEAR = 1e-12, 1e-10
@@ -115,7 +117,19 @@ def _mixed(
 
 def _component_entropies(component: Component, length: int, capacity: int | None) -> MyopicEntropies:
     if length > _LONG and capacity is None:
-        return _until_the_limit(component, length)
+        limited, is_hmm = _until_the_limit(component, length), component.generator.is_hmm
+        if limited.total_error < (_GOOD if is_hmm else _EXACT) * length:
+            return limited
+        # A process that forgets slowly may not be at its limit yet, and of a GHMM nothing proves that it is. Both walks
+        # bound the entropies from above, but only the one to the end says how far down they may be.
+        walked = _to_the_end(component, length, capacity)
+        values = np.minimum(limited.values, walked.values)
+        errors = values - (walked.values - walked.errors)
+        return MyopicEntropies(values, errors, walked.total_error - float((walked.values - values).sum()))
+    return _to_the_end(component, length, capacity)
+
+
+def _to_the_end(component: Component, length: int, capacity: int | None) -> MyopicEntropies:
     walked = _walked(component.generator, component.state, length, capacity)
     if not _is_stationary(component):
         return walked

@@ -137,6 +137,16 @@ def test_long_sequences():
     assert total_error / 4096 < 5e-5
 
 
+@pytest.mark.parametrize("process", [gp.mess3(0.0005, 0.5), gp.tom_quantum(1.0, 30.0)])
+def test_a_long_sequence_of_a_process_that_forgets_slowly(process):
+    # The entropies are still falling where a walk to their limit would give up.
+    values, _, total_error = bounded_myopic_entropies(process, 256)
+    walked, _, walked_error = bounded_myopic_entropies(process, 256, capacity=600)
+    assert total_error / 256 < 1e-4
+    assert abs((values - walked).sum()) <= total_error + walked_error
+    assert (np.diff(values) <= 0).all()
+
+
 def test_a_thousand_tokens_of_mess3_take_seconds():
     started = time.thread_time()
     _, _, total_error = bounded_myopic_entropies(gp.mess3(0.05, 0.85), 1024)
