@@ -21,8 +21,10 @@ from simplexity.training import (
 )
 
 from ._instantiate import instantiate
+from ._model_check import check_model
 from ._optimizer import Hyperparameters, Optimizer, build_optimizer
 from ._problems import ConfigError, Problem, blaming
+from ._signature import resolve
 
 
 class Experiment(NamedTuple):
@@ -88,7 +90,8 @@ def build(config: DictConfig) -> Experiment:
         check_sequences(generator, settings)
         validation_generator.num_drawn(settings.sequence_len)
     with blaming("predictive_model.instance"):
-        experiment.model_shapes()
+        constructor = resolve(config.predictive_model.instance["_target_"])
+        check_model(experiment.make_model, constructor, generator.vocab_size, settings.sequence_len)
     return experiment
 
 
