@@ -19,13 +19,14 @@ class GridSweeper(Sweeper):
 
     Args:
         max_batch_size: Runs that the launcher gets at a time; None for all.
-        params: Keys and what to sweep over, in Hydra's syntax; the command line replaces entries of the same key.
+        params: Keys and what to sweep over, in Hydra's syntax; the command line replaces entries of the same key, and
+            null takes one out.
 
     Raises:
         ValueError: If `max_batch_size` is less than 1.
     """
 
-    def __init__(self, max_batch_size: int | None, params: Mapping[str, str] | None):
+    def __init__(self, max_batch_size: int | None, params: Mapping[str, str | None] | None):
         if max_batch_size is not None and max_batch_size < 1:
             raise ValueError(f"`max_batch_size` must be at least 1, or null, got {max_batch_size}")
         self._max_batch_size = max_batch_size
@@ -47,7 +48,7 @@ class GridSweeper(Sweeper):
         Raises:
             RuntimeError: If a run failed, after all have ended.
         """
-        lines = [f"{key}={value}" for key, value in self._params.items()]
+        lines = [f"{key}={value}" for key, value in self._params.items() if value is not None]
         parser = OverridesParser.create(config_loader=self._loader)
         overrides = parser.parse_overrides([*lines, *arguments])
         returns: list[JobReturn] = []

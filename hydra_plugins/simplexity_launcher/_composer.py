@@ -73,7 +73,9 @@ class RunComposer:
         self._is_numbered = subdir == _NUMBERED
         # The search path, with the site's folder in it, is known only to the repository that a composition makes.
         _, self._repository = loader._parse_overrides_and_create_caching_repo(
-            config.hydra.job.config_name, list(config.hydra.overrides.hydra)
+            config.hydra.job.config_name,
+            # As typed: `hydra.sweep.subdir=run_${hydra.job.num}` has no value before there is a run.
+            OmegaConf.to_container(config.hydra.overrides.hydra, resolve=False),  # pyright: ignore[reportArgumentType]
         )
 
     def compose(self, overrides: Sequence[str], index: int) -> ComposedRun:

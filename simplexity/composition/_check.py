@@ -52,6 +52,10 @@ class _Checker:
         if not isinstance(value, Mapping):
             return self._not_a_section(value, path)
         settings = _settings_of(schema)
+        if "_target_" in value and "instance" in schema.keys and "instance" not in value:
+            names = ", ".join(name for name in value if name not in settings and name not in schema.keys)
+            self.problems.append(Problem(path, f"needs an `instance`: {names} belong under it"))
+            return ABSENT
         expected = {name: parameter.annotation for name, parameter in settings.items()} | dict(schema.keys)
         required = {name for name, parameter in settings.items() if parameter.required} | set(schema.keys)
         self._names(value, set(expected), required, path)
@@ -139,9 +143,21 @@ class _Checker:
 
     def _names(self, keys: Mapping[str, Any], allowed: set[str], required: set[str], path: str) -> None:
         for name in [name for name in keys if name not in allowed]:
-            self.problems.append(Problem(_join(path, name), f"unknown key; {choices(name, allowed)}"))
+            home = self._home_of(name, keys)
+            remedy = f"belongs under `{path}.instance`" if home else choices(name, allowed)
+            self.problems.append(Problem(_join(path, name), f"unknown key; {remedy}"))
         for name in sorted(required - set(keys)):
             self.problems.append(Problem(_join(path, name), "is missing; it has no default"))
+
+    def _home_of(self, name: str, keys: Mapping[str, Any]) -> bool:
+        """Whether a key is one of the section's `instance`, beside which it stands."""
+        instance = keys.get("instance")
+        if not isinstance(instance, Mapping) or not isinstance(instance.get("_target_"), str):
+            return False
+        try:
+            return name in signature_of(instance["_target_"]).parameters
+        except ValueError:
+            return False
 
     def _not_a_section(self, value: Any, path: str) -> Any:
         remedy = ""

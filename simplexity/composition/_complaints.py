@@ -2,16 +2,20 @@
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from hydra.core.global_hydra import GlobalHydra
-from hydra.errors import InstantiationException, MissingConfigException, OverrideParseException
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException, InstantiationException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from yaml import MarkedYAMLError
 
 from ._overrides import as_typed
 from ._problems import Problem, choices
+from ._sections import GENERATOR_GROUP, GENERATORS
+from ._signature import signature_of
+from ._site import SITE_VARIABLE, site_folder
 from ._types import say
 
 # The default of `cluster`: see configs/hydra/launcher/slurm.yaml.
@@ -74,15 +78,12 @@ def explain(culprit: Culprit, config: DictConfig | None) -> Problem:
         place = f"line {error.problem_mark.line + 1}, column {error.problem_mark.column + 1}"
         return Problem(error.problem_mark.name, f"is not YAML: {error.problem or error.context} in {place}")
     if isinstance(error, OverrideParseException):
-        reason = text.splitlines()[-2 if "Error parsing" in text else 0]
-        return Problem(
-            as_typed(culprit.override), f"is not of the form KEY=VALUE: {reason}; quote a value with special characters"
-        )
+        return Problem(as_typed(culprit.override), _form(as_typed(culprit.override), text))
     if isinstance(error, MissingConfigException):
         group, _, name = (error.missing_cfg_file or "").rpartition("/")
         if group == "cluster" and key != group and name == os.environ.get(_CLUSTER):
             key = f"{_CLUSTER} (environment)"
-        return Problem(key, f"there is no '{name}'; {choices(name, error.options or ())}")
+        return Problem(key, f"there is no '{name}'; {choices(name, error.options or ())}{_absent_site()}")
     if text.startswith(_SWEEP_OF_HYDRA):
         key, _, value = text.removeprefix(_SWEEP_OF_HYDRA).strip("'").partition("=")
         plus, key = key[: len(key) - len(key.lstrip("+~"))], as_typed(key.lstrip("+~"))
@@ -94,6 +95,10 @@ def explain(culprit: Culprit, config: DictConfig | None) -> Problem:
         group = culprit.override.partition("=")[0].partition("@")[0]
         value = culprit.override.partition("=")[2] or "nothing"
         return Problem(key, f"must name a member of its group, got {value}; {choices(value, _options(group))}")
+    if text.startswith(_SWEPT_HYDRA):
+        value = culprit.override.partition("=")[2]
+        remedy = f"""to give one value with commas in it, write "{key}='{value}'\""""
+        return Problem(key, f"cannot be swept over, because it is the same for all runs; {remedy}")
     if "Ambiguous value" in text or "requires --multirun" in text:
         return Problem(key, "got several values; to run each, add --multirun, to give a list, write [a,b]")
     if text.startswith("Could not append"):
@@ -111,6 +116,9 @@ def _unknown_key(key: str, config: DictConfig) -> Problem:
     """Walks down `key` to the section where it ends."""
     if key == "cluster":
         return Problem(key, "is for hydra/launcher=slurm; add that, or leave the cluster out")
+    if key == GENERATOR_GROUP:
+        names = " and ".join(f"{name}=NAME" for name in GENERATORS)
+        return Problem(key, f"is the group of two keys; choose from it with {names}")
     if "/" in key or "@" in key:
         known = [as_typed(name) for name in config.hydra.runtime.choices if not name.startswith("hydra")]
         return Problem(key, f"there is no such group to choose from; {choices(key, known)}")
@@ -132,12 +140,57 @@ def _unknown_key(key: str, config: DictConfig) -> Problem:
         if part not in node and parent in _OPEN:
             return Problem(key, f"is not there yet; to add it, write +{key}=...")
         if part not in node:
+            if depth == len(parts) - 1 and (home := _home(node, part)) is not None:
+                return Problem(key, home.format(parent=parent, name=part))
             return Problem(key, f"unknown key; {choices(part, [str(name) for name in node if name != 'hydra'])}")
         node = OmegaConf.select(node, part)
-    names = ", ".join(map(str, node)) if isinstance(node, DictConfig) else ""
+    if not isinstance(node, DictConfig):
+        return Problem(key, "is no key of what this command chooses elsewhere")
+    names = ", ".join(map(str, node))
     rule = f"is merged into the section that is there, which {f'has only {names}' if names else 'is empty'}"
     remedy = f"to add to it, write +{key}=...; " if key in _OPEN else ""
     return Problem(key, f"{rule}; {remedy}to replace that, write ~{key} +{key}=...")
+
+
+def _form(override: str, text: str) -> str:
+    """Why an override is not one, and how to write it."""
+    key, equals, value = override.partition("=")
+    if not equals and re.fullmatch(r"[\w.@/]+", override):
+        return f"has no value; write {override}=VALUE, or ~{override} to take the key out"
+    reason = f"is not of the form KEY=VALUE: {text.splitlines()[-2 if 'Error parsing' in text else 0]}"
+    if value.startswith(("[", "{")):
+        return f"{reason}; quote what has special characters"
+    quoted = "{}='{}'".format(key, value.replace("'", "\\'"))
+    try:
+        OverridesParser.create().parse_override(quoted)
+    except HydraException:
+        return reason
+    return f'has a character that Hydra\'s grammar uses; quote the value, for the shell too: "{quoted}"'
+
+
+def _absent_site() -> str:
+    folder = site_folder()
+    if folder.is_dir():
+        return ""
+    remedy = f"change the current folder, or set {SITE_VARIABLE}"
+    return f"; configs of your own would be in {folder}, which does not exist: {remedy}"
+
+
+def _home(section: DictConfig, name: str) -> str | None:
+    """Where a key that a section lacks would be: in its constructor's signature, or in that of its `instance`."""
+    if name in _parameters(section):
+        return "is not in the config, but may be added: write +{parent}.{name}=VALUE"
+    instance = section.get("instance")
+    if isinstance(instance, DictConfig) and name in _parameters(instance):
+        return "belongs to `instance`: write {parent}.instance.{name}=VALUE"
+    return None
+
+
+def _parameters(section: DictConfig) -> Collection[str]:
+    try:
+        return signature_of(section["_target_"]).parameters if "_target_" in section else ()
+    except ValueError:
+        return ()
 
 
 def _chooses(override: str) -> bool:

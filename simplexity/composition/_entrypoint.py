@@ -1,15 +1,18 @@
 """The program behind both scripts: arguments in, a run, an exit code out."""
 
 import argparse
+import io
+import itertools
 import logging
 import os
+import re
 import sys
 import traceback
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import hydra
 from hydra._internal.utils import get_args_parser
@@ -28,6 +31,7 @@ from ._outcome import leave_process
 from ._overrides import rewrite
 from ._problems import ConfigError, Problem, say_error
 from ._processes import in_all_tasks
+from ._sections import GENERATOR_GROUP, GENERATORS
 from ._start import remove_empty_folders
 
 _FULL_ERROR = "HYDRA_FULL_ERROR"
@@ -73,7 +77,11 @@ def run(config_name: str, arguments: Sequence[str], guard: PreemptionGuard) -> i
         with _hydra_raises(), warnings.catch_warnings():
             ignore_equal_names()
             sys.argv[1:] = arguments
-            hydra.main(config_path=f"pkg://{CONFIG_MODULE}", config_name=config_name, version_base="1.3")(task)()
+            decorate = hydra.main(config_path=f"pkg://{CONFIG_MODULE}", config_name=config_name, version_base="1.3")
+            if parsed.help:
+                _print_help(decorate(task))
+            else:
+                decorate(task)()
     except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
     except Exception as error:
@@ -83,6 +91,14 @@ def run(config_name: str, arguments: Sequence[str], guard: PreemptionGuard) -> i
     finally:
         remove_empty_folders()
     return 0
+
+
+def _print_help(program: Callable[[], Any]) -> None:
+    """Hydra's help, with the groups that are chosen by other names under the names that people type."""
+    with redirect_stdout(io.StringIO()) as printed, suppress(SystemExit):
+        program()
+    text = re.sub(rf"^{GENERATOR_GROUP}:", f"{', '.join(GENERATORS)}:", printed.getvalue(), flags=re.MULTILINE)
+    sys.stdout.write(re.sub(r"^cluster:", "cluster (of hydra/launcher=slurm):", text, flags=re.MULTILINE))
 
 
 def _run_one(config: DictConfig, guard: PreemptionGuard, full_errors: bool) -> float | None:
@@ -137,6 +153,10 @@ def _parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     parser = get_args_parser()
 
     def refuse(message: str) -> NoReturn:
+        unknown = re.fullmatch(r"unrecognized arguments: --([\w.]+)(?:=(\S+))?.*", message)
+        if unknown is not None:
+            following = dict(itertools.pairwise(arguments)).get(f"--{unknown[1]}")
+            message += f"; keys of the config have no dashes: {unknown[1]}={unknown[2] or following or 'VALUE'}"
         raise ConfigError([Problem("command line", message)])
 
     parser.error = refuse

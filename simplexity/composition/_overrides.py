@@ -26,7 +26,7 @@ def rewrite(arguments: Iterable[str]) -> list[str]:
     return [_rewrite(argument) for argument in arguments]
 
 
-def rewrite_keys(parameters: Mapping[str, str]) -> dict[str, str]:
+def rewrite_keys(parameters: Mapping[str, str | None]) -> dict[str, str | None]:
     """The same for a sweeper's `params`, which map keys to sweeps."""
     return {rewrite([f"{key}={value}"])[0].partition("=")[0]: value for key, value in parameters.items()}
 

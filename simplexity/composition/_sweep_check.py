@@ -5,14 +5,14 @@ first values of the others. What only a combination can break is found when that
 """
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep, Override
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from ._check import check, check_plugin
 from ._complaints import Culprit, explain, find_culprit
@@ -43,7 +43,7 @@ def check_sweep(config: DictConfig) -> list[Problem]:
         return problems
     base, problems = _compose(config, loader, fixed + [axis.overrides[0] for axis in axes])
     if base is None:
-        return problems
+        return [_with_origin(problem, config) for problem in problems]
     problems = check(base)
     if str(config.hydra.sweeper._target_).startswith("hydra_plugins.simplexity"):
         problems += check_plugin(config.hydra.sweeper, "hydra.sweeper")
@@ -53,7 +53,7 @@ def check_sweep(config: DictConfig) -> list[Problem]:
             problems += _check_value(config, loader, base, others, override)
         if _is_scalar(base, axis.key):
             _set(base, loader, axis.overrides[0])
-    return list(dict.fromkeys(problems))
+    return [_with_origin(problem, config) for problem in dict.fromkeys(problems)]
 
 
 def _unsweepable(axes: list[_Axis]) -> list[Problem]:
@@ -61,6 +61,17 @@ def _unsweepable(axes: list[_Axis]) -> list[Problem]:
     problems = [Problem(as_typed(axis.key), "has no values to sweep over") for axis in axes if not axis.overrides]
     message = "cannot be swept over, because a sweep has one cluster: start a sweep for each"
     return problems + [Problem("cluster", message) for axis in axes if as_typed(axis.key) == "cluster"]
+
+
+def _with_origin(problem: Problem, config: DictConfig) -> Problem:
+    """Says of a key that nobody typed where it comes from, and how to take it out."""
+    task: Any = OmegaConf.to_container(config.hydra.overrides.task, resolve=False)
+    typed = {as_typed(line.partition("=")[0].lstrip("+~")) for line in task}
+    searched = {as_typed(str(key)) for key in OmegaConf.select(config, "hydra.sweeper.params") or {}}
+    if problem.path not in searched - typed:
+        return problem
+    remedy = f"`hydra.sweeper.params` names it; to take it out: '++hydra.sweeper.params={{{problem.path}: null}}'"
+    return Problem(problem.path, f"{problem.message}; {remedy}")
 
 
 def _check_value(
@@ -86,7 +97,10 @@ def _set(base: DictConfig, loader: ConfigLoader, override: str) -> None:
 
 def _compose(config: DictConfig, loader: ConfigLoader, overrides: list[str]) -> tuple[DictConfig | None, list[Problem]]:
     try:
-        return loader.load_sweep_config(config, overrides), []
+        composed = loader.load_sweep_config(config, overrides)
+        with read_write(composed), open_dict(composed):
+            composed.hydra.job.update(num=0, id="0")
+        return composed, []
     except Exception as error:  # Hydra's and OmegaConf's errors have no common base
         culprit = find_culprit(error, overrides) or Culprit(str(config.hydra.job.config_name), error)
         return None, [explain(culprit, config)]
@@ -94,7 +108,9 @@ def _compose(config: DictConfig, loader: ConfigLoader, overrides: list[str]) -> 
 
 def _axes(config: DictConfig, loader: ConfigLoader) -> tuple[list[_Axis], list[str]]:
     parameters = OmegaConf.select(config, "hydra.sweeper.params") or {}
-    lines = [f"{key}={value}" for key, value in parameters.items()] + list(config.hydra.overrides.task)
+    task: Any = OmegaConf.to_container(config.hydra.overrides.task, resolve=False)
+    # Null takes a key out, as the sweepers know.
+    lines = [f"{key}={value}" for key, value in parameters.items() if value is not None] + task
     # The command line comes last, and replaces a parameter of the same key.
     latest = {override.get_key_element(): override for override in _parse(lines, loader)}
     axes, fixed = [], []

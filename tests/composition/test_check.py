@@ -69,6 +69,7 @@ def test_good_configs_have_no_problems(site, overrides):
         ("persistence.instance.max_to_keep=1", "persistence.instance.max_to_keep", "must be at least 2, got 1"),
         ("persistence.instance.save_every_minutes=0", "persistence.instance.save_every_minutes", "must be positive"),
         (f"{CONSOLE}.seconds_between_lines=-1", f"{CONSOLE}.seconds_between_lines", "must be at least 0"),
+        ("+training_data_generator.x=0.1", "training_data_generator.x", f"belongs under `{INSTANCE}`"),
         (f"{INSTANCE}={{p: 0.2}}", INSTANCE, f"write ~{INSTANCE} +{INSTANCE}="),
     ],
 )
@@ -138,6 +139,14 @@ def test_matrices_that_are_no_process(site):
     matrices = f"+{INSTANCE}={{_target_: {PROCESSES}.from_matrices, transition_matrices: [[[0.5, 0.6]]]}}"
     (problem,) = problems_of("~training_data_generator.instance", matrices)
     assert problem.startswith(f"`{INSTANCE}.transition_matrices`: ")
+
+
+def test_matrices_that_stand_outside_instance(site):
+    (site.parent / "site/generative_process/flat.yaml").write_text(
+        f"_target_: {PROCESSES}.from_matrices\ntransition_matrices: [[[1.0]]]\ninitial_state: null\nbos_token: null\n"
+    )
+    (problem,) = problems_of("training_data_generator=flat")
+    assert problem.startswith("`training_data_generator`: needs an `instance`: _target_, transition_matrices")
 
 
 def test_one_section_alone(site):

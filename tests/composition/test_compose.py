@@ -48,7 +48,15 @@ def test_a_validation_generator_of_its_own_and_back(site):
         ("validation_data_generator.instance.x=3", "validation_data_generator.instance.x", "add validation_data_gen"),
         ("training.batch_size=1,2", "training.batch_size", "add --multirun"),
         ("training.batch_size=range(1,3)", "training.batch_size", "add --multirun"),
-        ("training.batch_size", "training.batch_size", "KEY=VALUE"),
+        ("training.batch_size", "training.batch_size", "has no value; write training.batch_size=VALUE"),
+        ("x=ü", "x=ü", """quote the value, for the shell too: "x='ü'\""""),
+        ("training_data_generator.x=0.1", "training_data_generator.x", "training_data_generator.instance.x=VALUE"),
+        ("generative_process=mess3", "generative_process", "choose from it with training_data_generator=NAME"),
+        (
+            "training.optimizer.instance.eps=1e-5",
+            "training.optimizer.instance.eps",
+            "write +training.optimizer.instance.eps=VALUE",
+        ),
         ("seed=[1", "seed=[1", "KEY=VALUE"),
         ("+seed=3", "seed", "without the +"),
         ("~training.foo", "training.foo", "does not exist"),
@@ -79,7 +87,7 @@ def test_a_site_that_does_not_exist(site, monkeypatch):
 def test_no_site_at_all_is_no_warning(site, monkeypatch):
     # Warnings are errors in the tests; the message is about what only the site has.
     monkeypatch.delenv("SIMPLEXITY_CONFIGS")
-    with pytest.raises(ConfigError, match="there is no 'site_coin'"):
+    with pytest.raises(ConfigError, match=r"there is no 'site_coin'.*/configs, which does not exist"):
         compose("experiment", ["training_data_generator=site_coin"])
 
 

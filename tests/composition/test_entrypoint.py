@@ -82,6 +82,12 @@ def test_a_mistake_is_one_line_and_nothing_is_written(start, body, site, argumen
     assert list(site.iterdir()) == []
 
 
+@pytest.mark.parametrize("arguments", [["--seed", "3"], ["--seed=3"]])
+def test_a_key_with_dashes_is_shown_without(start, capfd, arguments):
+    assert start(*arguments) == 2
+    assert capfd.readouterr().err.endswith("keys of the config have no dashes: seed=3\n")
+
+
 def test_a_torn_yaml_file_is_named(start, body, site, capfd):
     (site.parent / "site/generative_process/torn.yaml").write_text("instance:\n  p: [0.5\n")
     assert start("training_data_generator=torn") == 2
@@ -217,7 +223,10 @@ def test_hydras_own_flags_work(start, site, capsys):
     assert start("--cfg", "job", "training_data_generator=site_coin") == 0
     assert OmegaConf.create(capsys.readouterr().out).training_data_generator.instance.p == 0.5
     assert start("--help") == 0
-    assert "generative_process: " in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "\ntraining_data_generator, validation_data_generator: coin, " in shown
+    assert "site_coin" in shown
+    assert "generative_process:" not in shown
     assert list(site.iterdir()) == []
 
 

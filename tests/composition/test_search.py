@@ -1,5 +1,6 @@
 """The Optuna sweeper, from the command line to its results file."""
 
+import re
 import sys
 
 import optuna
@@ -181,6 +182,23 @@ def test_a_search_that_cannot_be_is_refused_before_anything_is_written(
     assert said.count("\n") == 1
     assert len(body.configs) == 1
     assert sorted(path.name for path in site.iterdir()) == ["a", "study.log"]
+
+
+@pytest.mark.parametrize(
+    ("model", "width"), [("gru", "hidden_size"), ("transformer", "model_size"), ("attention_only", "model_size")]
+)
+def test_the_packaged_search_space_follows_the_model(search, site, model, width):
+    assert search(f"predictive_model={model}", "hydra.sweeper.n_trials=1") == 0
+    assert f"predictive_model.instance.{width}" in results_of(site).best_params
+
+
+def test_a_key_that_one_of_the_models_lacks_can_be_taken_out(search, body, site, capfd):
+    models = "predictive_model=lstm,transformer"
+    assert search(models, "hydra.sweeper.n_trials=3") == 2
+    (remedy,) = re.findall(r"to take it out: '(.*)'$", capfd.readouterr().err)
+    assert search(models, "hydra.sweeper.n_trials=3", remedy) == 0
+    assert "predictive_model.instance.hidden_size" not in results_of(site).best_params
+    assert len(body.configs) == 3
 
 
 def test_a_search_over_nothing(search, body, capfd):
