@@ -95,10 +95,6 @@ def explain(culprit: Culprit, config: DictConfig | None) -> Problem:
         group = culprit.override.partition("=")[0].partition("@")[0]
         value = culprit.override.partition("=")[2] or "nothing"
         return Problem(key, f"must name a member of its group, got {value}; {choices(value, _options(group))}")
-    if text.startswith(_SWEPT_HYDRA):
-        value = culprit.override.partition("=")[2]
-        remedy = f"""to give one value with commas in it, write "{key}='{value}'\""""
-        return Problem(key, f"cannot be swept over, because it is the same for all runs; {remedy}")
     if "Ambiguous value" in text or "requires --multirun" in text:
         return Problem(key, "got several values; to run each, add --multirun, to give a list, write [a,b]")
     if text.startswith("Could not append"):
