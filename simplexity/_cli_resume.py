@@ -73,20 +73,23 @@ def _log_to(path: Path) -> None:
     """Plain messages on standard output, and the same with time and origin in the run's log, as Hydra sets it up."""
     full = "[%(asctime)s][%(name)s][%(levelname)s] %(message)s"
     file = {"()": LogFile, "formatter": "full", "filename": str(path), "encoding": "utf-8"}
-    logging.config.dictConfig(
-        {
-            "version": 1,
-            "formatters": {"plain": {"format": "%(message)s"}, "full": {"format": full}},
-            "handlers": {
-                "console": {"class": "logging.StreamHandler", "formatter": "plain", "stream": "ext://sys.stdout"},
-                "file": file,
-            },
-            # Other libraries tell of what is no concern of a run; failures are a line on stderr instead.
-            "root": {"level": "WARNING", "handlers": ["console", "file"]},
-            "loggers": {
-                "simplexity": {"level": "INFO"},
-                "simplexity.failures": {"handlers": ["file"], "propagate": False},
-            },
-            "disable_existing_loggers": False,
-        }
-    )
+    settings = {
+        "version": 1,
+        "formatters": {"plain": {"format": "%(message)s"}, "full": {"format": full}},
+        "handlers": {
+            "console": {"class": "logging.StreamHandler", "formatter": "plain", "stream": "ext://sys.stdout"},
+            "file": file,
+        },
+        # Other libraries tell of what is no concern of a run; failures are a line on stderr instead.
+        "root": {"level": "WARNING", "handlers": ["console", "file"]},
+        "loggers": {
+            "simplexity": {"level": "INFO"},
+            "simplexity.failures": {"handlers": ["file"], "propagate": False},
+        },
+        "disable_existing_loggers": False,
+    }
+    try:
+        logging.config.dictConfig(settings)
+    except ValueError as error:
+        # Of a file that cannot be opened, such as another user's.
+        raise error.__cause__ if isinstance(error.__cause__, OSError) else error from None

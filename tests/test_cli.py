@@ -11,6 +11,7 @@ import pytest
 
 import simplexity
 from simplexity.cli import main
+from simplexity.cluster import PreemptionGuard
 from simplexity.runs import EventKind, Ledger, RunDirectory, RunLock
 from simplexity.sweeps import LocalLaunch, Manifest, SweepDirectory, SweepRun
 from tests.terminal import on_terminal
@@ -260,3 +261,16 @@ def test_a_reader_that_goes_away(sweep):
     environment = {**os.environ, "SWEEP": str(sweep.path)}
     done = subprocess.run(["bash", "-c", command], env=environment, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_log_that_cannot_be_written_is_one_line(tmp_path, capfd):
+    """As of a run of another user's: its log is not this user's to write."""
+    from simplexity._cli_resume import run_frozen
+
+    (tmp_path / "config.yaml").write_text("seed: 0\n")
+    (tmp_path / "run_experiment.log").mkdir()
+    with PreemptionGuard() as guard:
+        assert run_frozen(tmp_path, guard, None) == 1
+    said = capfd.readouterr().err
+    assert said.count("\n") == 1
+    assert "run_experiment.log" in said
