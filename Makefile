@@ -6,7 +6,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install --quiet --constraint $(CONSTRAINTS) --editable .
 
-.PHONY: help run test check format bench bench-gpu bench-optima bench-sweeps soak clean
+.PHONY: help run test test-quick check format bench bench-gpu bench-optima bench-sweeps soak clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
@@ -16,6 +16,9 @@ run: .venv/run.stamp ## the default experiment
 
 test: .venv/dev.stamp ## every test that this machine can run; TESTS=tests/training for some
 	$(BIN)/python -m pytest -n auto --dist loadgroup $(TESTS)
+
+test-quick: .venv/dev.stamp ## the tests that start no whole programs, SLURM or containers
+	$(BIN)/python -m pytest -n auto --dist loadgroup -m "not slow and not slurm and not container and not gpu" $(TESTS)
 
 check: .venv/dev.stamp ## ruff, basedpyright, the import contract
 	$(BIN)/ruff check .

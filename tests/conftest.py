@@ -1,5 +1,6 @@
 """Every test runs with the shapes and types of the annotations checked at run time."""
 
+import fcntl
 import os
 import sys
 from pathlib import Path
@@ -25,8 +26,41 @@ install_import_hook("simplexity", f"{type_checks.__name__}.checked")
 absl_logging.get_absl_handler().python_handler.stream = sys.__stderr__
 
 
+class NamesFailures:
+    """Writes a failing test's name when it fails; pytest's own list comes at the end of the run."""
+
+    def __init__(self, reporter: pytest.TerminalReporter):
+        self._reporter = reporter
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed and self._reporter.verbosity < 1:
+            crash = getattr(report.longrepr, "reprcrash", None)
+            reason = str(crash.message).partition("\n")[0] if crash else report.when
+            self._reporter.write(f"\nFAILED {report.nodeid} - {reason}\n", flush=True, red=True)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config: pytest.Config) -> None:
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is not None:  # xdist's workers have none
+        config.pluginmanager.register(NamesFailures(reporter))
+
+
+def pytest_keyboard_interrupt() -> None:
+    from xdist.workermanage import NodeManager
+
+    # What they still do is to clean up; after these seconds they are killed.
+    NodeManager.EXIT_TIMEOUT = 5
+
+
+# Before xdist's own, which makes the groups.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
+        # These start whole programs.
+        if "cache" in item.fixturenames:
+            item.add_marker(pytest.mark.slow)
         # One worker has the SLURM: two clusters on one machine would each count on all of it.
         if item.get_closest_marker("slurm"):
             item.add_marker(pytest.mark.xdist_group("slurm"))
@@ -47,17 +81,19 @@ def cache(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def uninterrupted(tmp_path_factory, cache):
-    """Run directories of runs that nobody stopped, by model."""
+def uninterrupted(cache):
+    """Run directories of runs that nobody stopped, by model; whichever worker comes first runs them."""
     from tests.small_runs import run
 
-    finished: dict[str, Path] = {}
+    folder = cache.parent / "uninterrupted"
 
     def of(model: str) -> Path:
-        if model not in finished:
-            finished[model] = tmp_path_factory.mktemp("uninterrupted") / model
-            done = run(finished[model], model, cache=cache)
-            assert done.returncode == 0, done.stderr
-        return finished[model]
+        folder.mkdir(exist_ok=True)
+        with open(folder / f"{model}.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not (folder / model / "COMPLETE").exists():
+                done = run(folder / model, model, cache=cache)
+                assert done.returncode == 0, done.stderr
+        return folder / model
 
     return of

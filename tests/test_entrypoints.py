@@ -12,6 +12,7 @@ import pytest
 
 from simplexity.runs import RunDirectory, read_json_lines, read_ledger, read_origin
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parent.parent
 EXPERIMENT, TRAIN_MODEL = "simplexity/run_experiment.py", "simplexity/train_model.py"
 TINY = (
@@ -85,7 +86,6 @@ def test_run_leaves_everything_in_its_directory_and_prints_the_final_loss_last(s
     assert [line["step"] for line in lines] == ([4, 6, 8, 12] if script == EXPERIMENT else [4, 8, 12])
 
 
-@pytest.mark.slow
 def test_default_experiment_reaches_the_optimum_within_two_minutes(tmp_path):
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = launch(tmp_path, EXPERIMENT)

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import pytest
 
 from simplexity.cluster import ClusterProfile, QueuedTask, batch_script, queued_tasks, split_into_arrays, submit
+from tests.slurm.guard import guarded
 from tests.slurm.witness import wait_for_death
 
 DEV_CLUSTER = Path(__file__).parents[2] / "slurm" / "dev-cluster"
@@ -159,13 +160,15 @@ def clusters(tmp_path_factory):
         if "--accounting" in options and shutil.which("slurmdbd", path=DAEMON_FOLDERS) is None:
             pytest.skip("slurmdbd is not installed; `slurm/dev-cluster up --accounting` says how to install it")
         if options not in running:
-            running[options] = DevCluster(tmp_path_factory.mktemp("slurm"), options)
-            running[options].up()
+            cluster = DevCluster(tmp_path_factory.mktemp("slurm"), options)
+            guards.enter_context(guarded(cluster.folder))
+            cluster.up()
+            guards.callback(cluster.call, "down")
+            running[options] = cluster
         return running[options]
 
-    yield get
-    for cluster in running.values():
-        cluster.call("down")
+    with contextlib.ExitStack() as guards:
+        yield get
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from simplexity.cluster import accounted_tasks, cluster_configuration, partitions, queued_tasks
+from tests.slurm.guard import guarded
 from tests.slurm.witness import wait_for_death
 
 DEV_CLUSTER = Path(__file__).parents[2] / "slurm" / "dev-cluster"
@@ -41,9 +42,11 @@ def test_without_slurm_it_names_the_packages_and_writes_nothing(tmp_path):
 @pytest.mark.slurm
 class TestWithSlurm:
     @pytest.fixture(autouse=True)
-    def _needs_slurm(self):
-        if shutil.which("sbatch") is None:
+    def _needs_slurm(self, tmp_path):
+        if shutil.which("sbatch") is None or shutil.which("munge") is None:
             pytest.skip("SLURM is not installed; `slurm/dev-cluster up` says how to install it")
+        with guarded(tmp_path / "cluster"):
+            yield
 
     def test_up_prints_exports_only_and_down_leaves_nothing(self, tmp_path, monkeypatch):
         folder = tmp_path / "cluster"

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,9 @@ def checkout(tmp_path, monkeypatch):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, folder / name)
     shutil.copy(Path(__file__).with_name("payload.py"), folder / "simplexity" / "run_experiment.py")
+    # PATH need not have a `python`: Debian has none.
+    (folder / ".venv" / "bin").mkdir(parents=True)
+    (folder / ".venv" / "bin" / "python").symlink_to(sys.executable)
     monkeypatch.chdir(folder)
     monkeypatch.setenv("PAYLOAD", json.dumps({"starts": 2}))
     return folder
