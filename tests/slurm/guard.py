@@ -29,7 +29,9 @@ def processes_of(folder: Path) -> list[int]:
 @contextmanager
 def guarded(folder: Path) -> Iterator[None]:
     """No process of the cluster in `folder` outlives the block, even if this process is killed in it."""
-    guard = Popen([sys.executable, __file__, folder], stdin=PIPE, stdout=DEVNULL, stderr=DEVNULL, start_new_session=True)
+    guard = Popen(
+        [sys.executable, __file__, folder], stdin=PIPE, stdout=DEVNULL, stderr=DEVNULL, start_new_session=True
+    )
     try:
         yield
     finally:
