@@ -1,5 +1,6 @@
 import csv
 import json
+import logging
 import os
 import shlex
 import shutil
@@ -263,14 +264,17 @@ def test_a_reader_that_goes_away(sweep):
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_a_log_that_cannot_be_written_is_one_line(tmp_path, capfd):
+def test_a_log_that_cannot_be_written_is_one_line(tmp_path, capfd, monkeypatch):
     """As of a run of another user's: its log is not this user's to write."""
-    from simplexity._cli_resume import run_frozen
+    from simplexity import _cli_resume
 
+    # Hydra may have configured the real one, in a test before this.
+    monkeypatch.setattr(_cli_resume, "_failures", logging.Logger("of this test"))
+    _cli_resume._failures.addHandler(logging.NullHandler())
     (tmp_path / "config.yaml").write_text("seed: 0\n")
     (tmp_path / "run_experiment.log").mkdir()
     with PreemptionGuard() as guard:
-        assert run_frozen(tmp_path, guard, None) == 1
+        assert _cli_resume.run_frozen(tmp_path, guard, None) == 1
     said = capfd.readouterr().err
     assert said.count("\n") == 1
     assert "run_experiment.log" in said
