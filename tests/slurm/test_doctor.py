@@ -73,7 +73,7 @@ def test_what_a_sweep_would_stumble_over_is_told(dev_cluster, doctor, tmp_path):
     failed = doctor("cluster.setup=['echo no module cuda >&2; exit 3']", code=1)["test job"][0]
     assert failed.startswith("problem: ")
     assert "no module cuda" in failed
-    assert [path.name for path in tmp_path.glob("multirun/doctor-*/logs/*")] == ["0.log"]
+    assert {path.name for path in tmp_path.glob("multirun/doctor-*/logs/*")} == {"0.log", "0.exit"}
     refused = doctor("cluster.memory=900G", code=1)
     assert "Requested node configuration is not available" in refused["request"][0]
     assert "test job" not in refused
