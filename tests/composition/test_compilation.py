@@ -83,3 +83,22 @@ def test_a_schedule_as_learning_rate_is_none_of_the_numbers():
     optimizer = build_optimizer(compose("experiment", [f"{RATE}={schedule.replace(': ', ':')}"]))
     assert sorted(optimizer.hyperparameters.optimizer) == ["b1", "b2"]
     assert optimizer.learning_rate(5) == pytest.approx(0.05)
+
+
+def test_without_a_place_for_programs_there_is_one_warning(monkeypatch, caplog):
+    monkeypatch.setenv("SIMPLEXITY_CACHE", "/proc/nowhere")
+    with compilation_cache():
+        pass
+    (record,) = caplog.records
+    assert record.getMessage().endswith(
+        "/proc/nowhere/programs cannot be used (No such file or directory); set SIMPLEXITY_CACHE"
+    )
+
+
+def test_a_jax_that_takes_no_cache_of_ours_is_warned_of(programs, monkeypatch, caplog):
+    monkeypatch.delattr("jax._src.compilation_cache._cache")
+    with compilation_cache():
+        pass
+    (record,) = caplog.records
+    assert "takes no cache of ours" in record.getMessage()
+    assert programs() == []
