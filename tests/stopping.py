@@ -26,6 +26,7 @@ PHASES = {
     "trained": ("simplexity.training._loop", "train", "after"),
     "order": ("simplexity.composition._messages", "Leader.next_order", "before"),
     "completion": ("simplexity.runs._directory", "RunDirectory.mark_complete", "before"),
+    "lock_asked": ("simplexity.runs._lock", "RunLock.require_held", "after"),
 }
 
 
@@ -61,12 +62,12 @@ class PatchAfterImport(MetaPathFinder, Loader):
 
         def exec_module(module):
             execute(module)
-            self._patch(module)
+            self.apply(module)
 
         spec.loader.exec_module = exec_module
         return spec
 
-    def _patch(self, module) -> None:
+    def apply(self, module) -> None:
         *owners, name = self._name.split(".")
         owner = module
         for part in owners:
@@ -99,7 +100,12 @@ def main() -> None:
     if phase == "import":
         sys.meta_path.insert(0, SignalAtImport("jax", send))
     else:
-        sys.meta_path.insert(0, PatchAfterImport(*PHASES[phase], send))
+        patch = PatchAfterImport(*PHASES[phase], send)
+        imported = sys.modules.get(PHASES[phase][0])
+        if imported is None:
+            sys.meta_path.insert(0, patch)
+        else:
+            patch.apply(imported)
     sys.path[0] = str(Path(script).parent)
     sys.argv[:] = [script, *sys.argv[5:]]
     runpy.run_path(script, run_name="__main__")

@@ -92,8 +92,10 @@ def test_second_process_in_a_run_directory_is_refused(cache, tmp_path):
         while not any(event.kind == EventKind.FIRST_STEP for event in read_ledger(ledger)):
             assert time.monotonic() < deadline
             time.sleep(0.1)
-        second = run(run_dir, "gru", endless, cache=cache)
+        frozen = RunDirectory(run_dir).config_path.read_bytes()
+        second = run(run_dir, "gru", endless, "persistence.instance.max_to_keep=7", cache=cache)
         assert second.returncode == 1
+        assert RunDirectory(run_dir).config_path.read_bytes() == frozen
         assert len(second.stderr.strip().splitlines()) == 1
         assert str(first.pid) in second.stderr
     finally:
@@ -186,7 +188,7 @@ def test_read_only_folder_is_told_before_anything_happens(cache, tmp_path):
 
 def test_slow_disk_delays_a_run_and_changes_nothing(uninterrupted, cache, tmp_path):
     run_dir = tmp_path / "run"
-    slow = slow_disk(tmp_path, seconds_per_file=0.2)
+    slow = slow_disk(tmp_path, seconds_per_file=0.05)
     stopped = run(run_dir, "gru", cache=cache, stop_at=("save_before_commit", "SIGTERM", 2), variables=slow)
     assert stopped.returncode == 85, stopped.stderr
     events = read_ledger(RunDirectory(run_dir).ledger_path)

@@ -67,8 +67,8 @@ def attempt(
         compilation = BackgroundCompilation(experiment, state, parallel)
     # All that follows happens while the compiler works.
     announce_start(directory, config, state.model, parallel)
-    _record_environment(directory, config, guard)
-    checkpoints = open_checkpoints(directory, config, ledger)
+    _record_environment(directory, config, lock, guard)
+    checkpoints = open_checkpoints(directory, config, ledger, lock.require_held)
     try:
         with ledger.phases.measure("restoring"):
             restored = restore(checkpoints, config, state, directory, ledger, guard.wait)
@@ -86,10 +86,12 @@ def attempt(
         # It takes up to seconds, and only lines need it: beside the first steps, not the compiler, which it would slow.
         optima = ThreadPoolExecutor(1).submit(_optima, experiment)
         state = gathered
-        directory.unmark_complete()
-        loggers: dict[str, Logger] = {"attempt": AttemptLogger(ledger, lock)}
+        directory.unmark_complete(lock.require_held)
+        loggers: dict[str, Logger] = {"attempt": AttemptLogger(ledger)}
         if config.logging.instance is not None:
-            loggers["run"] = instantiate(config.logging.instance, run_directory=directory.path)
+            loggers["run"] = instantiate(
+                config.logging.instance, run_directory=directory.path, require_held=lock.require_held
+            )
         logger = CompositeLogger(loggers)
         try:
             logger.start(_facts(experiment, state))
@@ -123,7 +125,7 @@ def attempt(
     if is_stopped:
         return leave(ledger, guard, result.step, saves=guard.saves)
     announce_end(directory, picture)
-    return _complete(directory, ledger, result, optima.result())
+    return _complete(directory, ledger, lock, result, optima.result())
 
 
 def _optima(experiment: Experiment) -> Optima:
@@ -135,7 +137,7 @@ def _optima(experiment: Experiment) -> Optima:
     return Optima(training, loss_optimum(experiment.validation_generator, length))
 
 
-def _record_environment(directory: RunDirectory, config: DictConfig, guard: PreemptionGuard) -> None:
+def _record_environment(directory: RunDirectory, config: DictConfig, lock: RunLock, guard: PreemptionGuard) -> None:
     """Adds this attempt's environment to the others, and says what has changed since the last."""
     earlier = retry_read(lambda: read_environments(directory.environment_path), guard.wait)
     record = environment_record(device_names())
@@ -148,7 +150,7 @@ def _record_environment(directory: RunDirectory, config: DictConfig, guard: Pree
         _log.warning(
             "since this run's last start these have changed: %s; numbers may differ in the last digits", changed
         )
-    record_environment(directory.environment_path, record)
+    record_environment(directory.environment_path, record, lock.require_held)
 
 
 def _elapsed_s(lines: Sequence[dict[str, Any]], step: int) -> float:
@@ -185,11 +187,13 @@ def _draw(directory: RunDirectory, optima: Optima) -> Path:
     return path
 
 
-def _complete(directory: RunDirectory, ledger: Ledger, result: TrainResult, optima: Optima) -> RunResult:
+def _complete(directory: RunDirectory, ledger: Ledger, lock: RunLock, result: TrainResult, optima: Optima) -> RunResult:
     validated = "validation_loss" in result.metrics
     loss = float(result.metrics["validation_loss" if validated else "loss"])  # pyright: ignore[reportArgumentType]
     optimum = optima.validation if validated else optima.training
-    directory.mark_complete(result.step, loss, optimum.nats, loss - optimum.nats, optimum.error_nats)
+    directory.mark_complete(
+        result.step, loss, optimum.nats, loss - optimum.nats, optimum.error_nats, require_held=lock.require_held
+    )
     ledger.append(EventKind.COMPLETE, result.step)
     _log.info("%s", describe_final_loss(loss, optimum.nats, optimum.error_nats, validated))
     return RunResult(ExitCode.COMPLETE, loss)

@@ -1,20 +1,18 @@
-"""What the run directory itself wants to know of training."""
+"""What the ledger wants to know of training."""
 
 from simplexity.loggers import Logger, Metrics, RunFacts
-from simplexity.runs import EventKind, Ledger, RunLock
+from simplexity.runs import EventKind, Ledger
 
 
 class AttemptLogger(Logger):
-    """Records an attempt's first new step, and stops an attempt that no longer holds its run directory.
+    """Records an attempt's first new step.
 
     Args:
         ledger: The run's ledger.
-        lock: The run directory's lock, which another process may take over while this one is frozen.
     """
 
-    def __init__(self, ledger: Ledger, lock: RunLock):
+    def __init__(self, ledger: Ledger):
         self._ledger = ledger
-        self._lock = lock
         self._recorded = False
 
     def start(self, facts: RunFacts) -> None:
@@ -29,13 +27,7 @@ class AttemptLogger(Logger):
             self._recorded = True
 
     def flush(self) -> None:
-        """Called before a checkpoint is saved.
-
-        Raises:
-            RuntimeError: If the lock was lost: nothing more may be written.
-        """
-        if not self._lock.still_held():
-            raise RuntimeError("another process took over this run directory while this one was frozen; it stops here")
+        """Does nothing: each event is on disk at once."""
 
     def close(self) -> None:
         """Does nothing."""

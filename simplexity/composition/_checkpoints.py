@@ -68,7 +68,9 @@ class NoCheckpoints:
         """Does nothing."""
 
 
-def open_checkpoints(directory: RunDirectory, config: DictConfig, ledger: Ledger) -> Checkpoints:
+def open_checkpoints(
+    directory: RunDirectory, config: DictConfig, ledger: Ledger, require_held: Callable[[], int]
+) -> Checkpoints:
     """The checkpoints of a run directory, each of which is recorded in the ledger when it is committed.
 
     Raises:
@@ -80,7 +82,12 @@ def open_checkpoints(directory: RunDirectory, config: DictConfig, ledger: Ledger
     def record(step: int) -> None:
         ledger.append(EventKind.CHECKPOINT, step)
 
-    checkpointer = instantiate(config.persistence.instance, directory=directory.checkpoints_path, on_commit=record)
+    checkpointer = instantiate(
+        config.persistence.instance,
+        directory=directory.checkpoints_path,
+        on_commit=record,
+        require_held=require_held,
+    )
     checkpointer.open()
     return checkpointer
 

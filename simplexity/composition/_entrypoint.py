@@ -26,7 +26,6 @@ from simplexity.runs import ExitCode, error_text
 from ._check import check
 from ._complaints import Culprit, explain
 from ._compose import CONFIG_MODULE, compose_leniently, ignore_equal_names, is_mistake
-from ._frozen import freeze
 from ._outcome import leave_process
 from ._overrides import rewrite
 from ._problems import ConfigError, Problem, say_error
@@ -109,10 +108,9 @@ def _run_one(config: DictConfig, guard: PreemptionGuard, full_errors: bool) -> f
         problems = check(config)
         if problems:
             raise ConfigError(problems)
-        freeze(config, run_dir)
         from ._execute import execute  # the body, and with it jax: nothing that finding mistakes needs
 
-        result = execute(run_dir, guard)
+        result = execute(run_dir, guard, config)
     except Exception as error:
         is_ours = not isinstance(error, _EXPECTED)
         _failures.error("%s", say_error(error), exc_info=is_ours)

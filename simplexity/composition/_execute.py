@@ -24,26 +24,28 @@ from simplexity.runs import (
 )
 
 from ._cache import compilation_cache
-from ._frozen import load_frozen
+from ._frozen import freeze, load_frozen
 from ._outcome import RunResult, leave
 from ._problems import say_error
 
 _log = logging.getLogger("simplexity")
 
 
-def execute(run_dir: Path, guard: PreemptionGuard) -> RunResult:
+def execute(run_dir: Path, guard: PreemptionGuard, new_config: DictConfig | None = None) -> RunResult:
     """Starts the run of `run_dir`, or goes on with it; does nothing if it is complete.
 
     Args:
-        run_dir: A directory with a frozen config that `check` found no mistake in.
+        run_dir: Its directory.
         guard: Installed; asked whether to leave.
+        new_config: What to start it with, or to go on with, in which `check` found no mistake; it is frozen once no
+            other process has the run. None for the frozen config.
 
     Raises:
         ConfigError: If the config cannot be built, or the checkpoints are not of this config.
         RuntimeError: If the run fails, a file cannot be read, or another process has the directory.
     """
     directory = RunDirectory.create(run_dir)
-    config = load_frozen(run_dir)
+    config = load_frozen(run_dir) if new_config is None else new_config
     completion = retry_read(directory.read_completion, guard.wait)
     if completion is not None and completion.step >= config.training.num_train_steps:
         _log.info("%s is complete: %d steps. A larger `training.num_train_steps` extends it.", run_dir, completion.step)
@@ -51,7 +53,9 @@ def execute(run_dir: Path, guard: PreemptionGuard) -> RunResult:
     guard.resume_command = f"simplexity resume {shlex.quote(str(run_dir))}"
     guard.saves = config.persistence.instance is not None
     with RunLock(directory.lock_path, on_lost=_stop_here) as lock:
-        ledger = retry_read(lambda: Ledger(directory.ledger_path), guard.wait)
+        if new_config is not None:
+            config = load_frozen(freeze(new_config, run_dir, lock.require_held).parent)
+        ledger = retry_read(lambda: Ledger(directory.ledger_path, lock.require_held), guard.wait)
         job = this_job()
         decision = next_start(ledger.events, job.submission if job is not None else None)
         step = ledger.saved_step

@@ -3,7 +3,7 @@
 import hashlib
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,14 +26,24 @@ class Difference(NamedTuple):
     new: Any
 
 
-def freeze(config: DictConfig, run_dir: Path) -> Path:
-    """Writes the resolved config into `run_dir`, whole or not at all.
+def freeze(config: DictConfig, run_dir: Path, require_held: Callable[[], object] = lambda: None) -> Path:
+    """Writes the resolved config into `run_dir`, whole or not at all, if the run there may go on with it.
+
+    Args:
+        config: What the run is started with.
+        run_dir: Its directory, whose lock this process holds.
+        require_held: As in `write_durably`.
 
     Returns:
         The file that `load_frozen` reads.
+
+    Raises:
+        ConfigError: With every difference from the config that is there which matters.
     """
     path = RunDirectory(run_dir).config_path
-    write_durably(path, OmegaConf.to_yaml(OmegaConf.create(without_hydra(config))))
+    if path.is_file():
+        refuse_changes(load_frozen(run_dir), config)
+    write_durably(path, OmegaConf.to_yaml(OmegaConf.create(without_hydra(config))), require_held)
     return path
 
 

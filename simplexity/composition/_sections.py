@@ -78,7 +78,7 @@ CONFIG = Section(
         "logging": Section(
             keys={
                 "instance": Target(
-                    supplied={"run_directory": Path()},
+                    supplied={"run_directory": Path(), "require_held": int},
                     nullable=True,
                     cheap=True,
                     methods=("start", "log", "progress", "flush", "close"),
@@ -88,7 +88,7 @@ CONFIG = Section(
         "persistence": Section(
             keys={
                 "instance": Target(
-                    supplied={"directory": Path(), "on_commit": print},
+                    supplied={"directory": Path(), "on_commit": print, "require_held": int},
                     nullable=True,
                     cheap=True,
                     takes=("directory", "on_commit"),

@@ -1,10 +1,11 @@
 import json
 import math
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from simplexity.runs import RunDirectory, read_json_lines, reason, repair_torn_tail
+from simplexity.runs import RunDirectory, open_to_append, reason, renew_json_lines
 
 from ._logger import Logger, Metrics, RunFacts
 
@@ -20,26 +21,29 @@ class FileLogger(Logger):
 
     Args:
         run_directory: The run's directory; supplied by the program.
+        require_held: The lock's (`RunLock.require_held`), to raise if another process has taken over the run; supplied
+            by the program.
     """
 
-    def __init__(self, run_directory: Path) -> None:
+    def __init__(self, run_directory: Path, require_held: Callable[[], object] = lambda: None) -> None:
         self._path = RunDirectory(Path(run_directory)).metrics_path
+        self._require_held = require_held
         self._file: BinaryIO | None = None
         # Of the last line: its step, and where it begins.
         self._last_step, self._last_start = -1, 0
 
     def start(self, facts: RunFacts) -> None:
         try:
-            repair_torn_tail(self._path)
-            steps = [record["step"] for record in read_json_lines(self._path)]
-            num_kept = next((i for i, step in enumerate(steps) if step > facts.start_step), len(steps))
-            kept = self._path.read_bytes().splitlines(keepends=True)[:num_kept] if num_kept else []
-            self._file = open(self._path, "ab")  # noqa: SIM115  closed by close()
-            self._file.truncate(sum(map(len, kept)))
+            kept = renew_json_lines(
+                self._path, keep=lambda record: record["step"] <= facts.start_step, require_held=self._require_held
+            )
+            self._file = os.fdopen(open_to_append(self._path), "ab")
         except OSError as error:
             raise self._cannot_write(error) from error
+        # After opening: what is open now is what the next holder of the run renews.
+        self._require_held()
         if kept:
-            self._last_step, self._last_start = steps[num_kept - 1], sum(map(len, kept[:-1]))
+            self._last_step, self._last_start = json.loads(kept[-1])["step"], sum(map(len, kept[:-1]))
 
     def log(self, step: int, metrics: Metrics) -> None:
         """Appends a line; the line of the same step, which a resumed run may log again, gives way.

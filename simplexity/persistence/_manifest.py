@@ -8,7 +8,6 @@ Orbax reads anything.
 
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -50,10 +49,9 @@ def write_manifest(checkpoint: Path, leaves: dict[str, Leaf]) -> None:
         if path.is_file()
     }
     content = {"leaves": {name: list(leaf) for name, leaf in leaves.items()}, "files": files}
-    with open(checkpoint / _FILE_NAME, "w", encoding="utf-8") as file:
-        json.dump(content | {"sha256": _digest_of_content(content)}, file, indent=1)
-        file.flush()
-        os.fsync(file.fileno())
+    text = json.dumps(content | {"sha256": _digest_of_content(content)}, indent=1)
+    # On disk with all else when the checkpoint is committed.
+    (checkpoint / _FILE_NAME).write_text(text, encoding="utf-8")
 
 
 def read_manifest(checkpoint: Path) -> Manifest:

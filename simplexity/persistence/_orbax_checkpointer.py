@@ -21,7 +21,7 @@ from ._step_directories import (
     commit,
     committed_steps,
     delete,
-    delete_remains,
+    delete_leftovers,
     quarantine,
     require_space,
     uncommitted,
@@ -47,6 +47,8 @@ class OrbaxCheckpointer:
         save_every_steps: A checkpoint is due at each multiple of this; None for none by steps.
         save_every_minutes: A checkpoint is due when the last is this old; None for none by time.
         on_commit: Called with each step that is committed, by the background thread; supplied by the program.
+        require_held: The run's lock (`RunLock.require_held`), supplied by the program: the number of this process among
+            its holders. It is called before anything is committed or deleted, to raise if another has taken over.
 
     Raises:
         ValueError: If a number is out of its range.
@@ -60,19 +62,21 @@ class OrbaxCheckpointer:
         save_every_steps: int | None,
         save_every_minutes: float | None,
         on_commit: Callable[[int], object] = lambda step: None,
+        require_held: Callable[[], int] = lambda: 0,
     ) -> None:
         self._retention = Retention(max_to_keep, keep_every_steps)
         self._cadence = SaveCadence(save_every_steps, save_every_minutes)
         # Orbax refuses relative paths, and the current directory may change.
         self._directory = Path(directory).absolute()
         self._on_commit = on_commit
+        self._require_held = require_held
+        self._holder = 0
         self._writer = futures.ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
         self._pending: futures.Future[None] | None = None
-        self._remains_deleted = False
         self._mark_saved(0)
 
     def open(self) -> None:
-        """Makes the directory, if need be.
+        """Makes the directory, if need be, and deletes what others left in it that is no checkpoint.
 
         Raises:
             RuntimeError: If it cannot be created or written.
@@ -88,6 +92,9 @@ class OrbaxCheckpointer:
             raise RuntimeError(
                 f"checkpoint directory `{self._directory}` cannot be written: make it writable or choose another"
             )
+        self._holder = self._require_held()
+        # Before the steps are listed: from now on, a former holder that wakes up commits nothing more.
+        delete_leftovers(self._directory, self._holder)
 
     def next_due_step(self, step: int) -> int | None:
         """The first step after `step` at which a checkpoint is due by number of steps; None if none is."""
@@ -105,15 +112,23 @@ class OrbaxCheckpointer:
     def save(self, step: int, state: PyTree) -> None:
         """Begins to save the array leaves of `state`, which may be donated as soon as this returns.
 
-        Waits for a save that is still running; does nothing if `step` is already saved.
+        Waits for the save before it. If that failed, waits for this one too: where this one succeeds, nothing is lost
+        but time, and a warning says so. A step that is saved already stays as it is.
 
         Raises:
-            RuntimeError: If the save before this one failed.
+            RuntimeError: If both the save before and this one failed.
         """
-        self.wait()
+        failed = None
+        try:
+            self.wait()
+        except RuntimeError as error:
+            failed = error
         if step not in self.steps():
             self._pending = self._writer.submit(self._write, step, copy_to_host(state), describe_leaves(state))
         self._mark_saved(step)
+        if failed is not None:
+            self.wait()
+            _log.warning("%s; the state of step %d is saved", failed, step)
 
     def wait(self) -> None:
         """Returns when everything that was saved is committed.
@@ -167,6 +182,7 @@ class OrbaxCheckpointer:
             try:
                 state = restore_step(self._directory, candidate, like)
             except CorruptCheckpointError as error:
+                self._require_held()
                 renamed = quarantine(self._directory, candidate)
                 _log.warning("the checkpoint of step %d is corrupt (%s): renamed to `%s`", candidate, error, renamed)
                 continue
@@ -180,21 +196,21 @@ class OrbaxCheckpointer:
     def _write(self, step: int, arrays: HostArrays, leaves: dict[str, Leaf]) -> None:
         """Runs in the background thread."""
         try:
-            if not self._remains_deleted:
-                delete_remains(self._directory)
-                self._remains_deleted = True
             require_space(self._directory, sum(array.nbytes for array in arrays.values()))
             # Orbax refuses to save an array without elements; its shape, in the manifest, says all.
             state = ocp.args.PyTreeSave({name: array for name, array in arrays.items() if array.size > 0})
-            orbax().save(uncommitted(self._directory, step), args=ocp.args.Composite(state=state))
-            write_manifest(uncommitted(self._directory, step), leaves)
-            commit(self._directory, step)
+            written = uncommitted(self._directory, step, self._holder)
+            orbax().save(written, args=ocp.args.Composite(state=state))
+            write_manifest(written, leaves)
+            commit(self._directory, step, self._holder, self._require_held)
             self._on_commit(step)
+            # The new one is on disk, its name included.
             for superseded in self._retention.superseded(self.steps()):
-                delete(self._directory, superseded)
+                self._require_held()
+                delete(self._directory, superseded, self._holder)
         except Exception as error:
             # What was written of it is of no use, and on a full disk it is in the way.
-            delete_remains(self._directory)
+            delete_leftovers(self._directory, self._holder)
             raise RuntimeError(
                 f"the checkpoint of step {step} could not be saved in `{self._directory}`: {one_line(error)}; "
                 f"saved steps are {', '.join(map(str, self.steps())) or 'none'}"

@@ -1,15 +1,22 @@
 """The directory of checkpoints: one subdirectory per committed step, named by its number.
 
-Whatever else lies there is no checkpoint, to us and to Orbax alike, whose step names are plain numbers.
+Whatever else lies there is no checkpoint, to us and to Orbax alike, whose step names are plain numbers. The names of
+temporary folders end in the number of the holder of the run's lock that made them: a former holder, frozen and woken
+up, touches none of the present one's.
 """
 
 import errno
 import os
+import re
 import shutil
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
-_UNCOMMITTED = ".uncommitted"
-_DELETING = ".deleting"
+from simplexity.runs import move_durably
+
+# Orbax appends a suffix of its own while it writes; earlier versions wrote no number.
+_TEMPORARY = re.compile(r"\d+\.(?:uncommitted|deleting)(?:-(?P<holder>\d+))?(?:\..*)?")
 # A checkpoint has some 15 small files beside its arrays, each of which takes a block.
 _OVERHEAD_BYTES = 128 * 1024
 
@@ -27,14 +34,21 @@ def committed_steps(directory: Path) -> list[int]:
         return []
 
 
-def uncommitted(directory: Path, step: int) -> Path:
-    """Where a checkpoint is written before it counts; Orbax adds a suffix of its own while it writes."""
-    return directory / f"{step}{_UNCOMMITTED}"
+def uncommitted(directory: Path, step: int, holder: int) -> Path:
+    """Where a checkpoint is written before it counts."""
+    return directory / f"{step}.uncommitted-{holder}"
 
 
-def commit(directory: Path, step: int) -> None:
-    """Makes a complete checkpoint count, by a rename: there is no moment at which it counts in part."""
-    uncommitted(directory, step).rename(directory / str(step))
+def commit(directory: Path, step: int, holder: int, require_held: Callable[[], object]) -> None:
+    """Makes a complete checkpoint count, by a rename: there is no moment at which it counts in part.
+
+    Args:
+        directory: The directory of checkpoints.
+        step: The checkpoint's.
+        holder: Number of the holder that wrote it.
+        require_held: As in `move_durably`.
+    """
+    move_durably(uncommitted(directory, step, holder), directory / str(step), require_held)
 
 
 def require_space(directory: Path, num_bytes: int) -> None:
@@ -59,14 +73,22 @@ def quarantine(directory: Path, step: int) -> Path:
     return (directory / str(step)).rename(renamed)
 
 
-def delete(directory: Path, step: int) -> None:
+def delete(directory: Path, step: int, holder: int) -> None:
     """Deletes a checkpoint. It is renamed first: a kill halfway through must not leave half a checkpoint."""
-    doomed = (directory / str(step)).rename(directory / f"{step}{_DELETING}")
+    doomed = (directory / str(step)).rename(directory / f"{step}.deleting-{holder}")
     shutil.rmtree(doomed, ignore_errors=True)
 
 
-def delete_remains(directory: Path) -> None:
-    """Deletes what a killed process left: checkpoints that were never committed, and half deleted ones."""
-    for entry in directory.iterdir():
-        if _UNCOMMITTED in entry.name or entry.name.endswith(_DELETING):
-            shutil.rmtree(entry, ignore_errors=True)
+def delete_leftovers(directory: Path, holder: int) -> None:
+    """Deletes temporary folders, of checkpoints that were never committed or are half deleted.
+
+    Args:
+        directory: The directory of checkpoints.
+        holder: Number of this process as the holder of the run's lock; those of later holders stay.
+    """
+    for entry in list(directory.iterdir()):
+        match = _TEMPORARY.fullmatch(entry.name)
+        if match is not None and int(match["holder"] or 0) <= holder:
+            # Renamed first, or a former holder that wakes up could commit one that is half deleted.
+            with suppress(FileNotFoundError):
+                shutil.rmtree(entry.rename(directory / f"{entry.name}.deleting"), ignore_errors=True)

@@ -14,6 +14,7 @@ from ._colour import red as red
 from ._colour import wants_colour as wants_colour
 from ._directory import Completion as Completion
 from ._directory import RunDirectory as RunDirectory
+from ._durable import move_durably as move_durably
 from ._durable import reason as reason
 from ._durable import write_durably as write_durably
 from ._environment import environment_changes as environment_changes
@@ -29,8 +30,9 @@ from ._goodput import summarize as summarize
 from ._job import Job as Job
 from ._job import this_job as this_job
 from ._json_lines import append_json_line as append_json_line
+from ._json_lines import open_to_append as open_to_append
 from ._json_lines import read_json_lines as read_json_lines
-from ._json_lines import repair_torn_tail as repair_torn_tail
+from ._json_lines import renew_json_lines as renew_json_lines
 from ._ledger import Ledger as Ledger
 from ._ledger import read_ledger as read_ledger
 from ._lock import RunLock as RunLock

@@ -1,6 +1,7 @@
 import json
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -39,9 +40,10 @@ class RunDirectory:
         """The run directory at `path`, made if it is missing and checked to take files.
 
         Raises:
-            RuntimeError: If no file can be written there.
+            RuntimeError: If no file can be written there, or one of the run's files is a symbolic link.
         """
         directory = cls(path.absolute())
+        directory._refuse_links()
         try:
             directory.path.mkdir(parents=True, exist_ok=True)
             # Permissions and free space are believed only after a write: quotas and root squashing show nowhere else.
@@ -52,6 +54,19 @@ class RunDirectory:
             message = f"the run directory {directory.path} cannot be written: {reason(error)}"
             raise RuntimeError(f"{message}; or set another `hydra.run.dir`") from None
         return directory
+
+    def _refuse_links(self) -> None:
+        """Others who may write here could make a run cut or overwrite any file of its user's."""
+        paths = (
+            self.config_path, self.ledger_path, self.metrics_path, self.checkpoints_path, self.figures_path,
+            self.environment_path, self.complete_path, self.lock_path,
+        )  # fmt: skip
+        for path in paths:
+            if path.is_symlink():
+                raise RuntimeError(
+                    f"{path} is a symbolic link, and a run writes through none: remove it, "
+                    "or put the whole run directory where the link points to"
+                )
 
     @property
     def config_path(self) -> Path:
@@ -105,14 +120,16 @@ class RunDirectory:
         optimum_nats: float | None = None,
         excess_nats: float | None = None,
         optimum_error_nats: float | None = None,
+        require_held: Callable[[], object] = lambda: None,
     ) -> Completion:
         """Writes COMPLETE: from now on a start of this run does nothing."""
         completion = Completion(step, loss_nats, optimum_nats, excess_nats, round(time.time(), 3), optimum_error_nats)
-        write_durably(self.complete_path, json.dumps(completion._asdict()) + "\n")
+        write_durably(self.complete_path, json.dumps(completion._asdict()) + "\n", require_held)
         return completion
 
-    def unmark_complete(self) -> None:
+    def unmark_complete(self, require_held: Callable[[], object] = lambda: None) -> None:
         """Removes COMPLETE, for a finished run that is to take more steps."""
+        require_held()
         self.complete_path.unlink(missing_ok=True)
         sync_directory(self.path)
 

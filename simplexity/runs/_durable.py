@@ -1,8 +1,12 @@
-"""Files that survive a crash: after a kill or a power failure a file is the old one or the new one, whole."""
+"""Files that survive a crash: after a kill or a power failure a file is the old one or the new one, whole.
+
+Everything that must not be lost is written here: a file by `write_durably`, a folder by `move_durably`, a line by
+`append_json_line`, which uses the same parts.
+"""
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,12 +24,16 @@ def reason(error: OSError) -> str:
     return (error.strerror or type(error).__name__) + (f"; {remedy}" if remedy else "")
 
 
-def write_durably(path: Path, content: str | bytes, mode: int = 0o666) -> None:
+def write_durably(
+    path: Path, content: str | bytes, require_held: Callable[[], object] = lambda: None, *, mode: int = 0o666
+) -> None:
     """Replaces `path` in one step, and returns once the content and the name are on disk.
 
     Args:
         path: File to write; what was there stays in place until the new content is on disk.
         content: Text is written as UTF-8.
+        require_held: Called just before the content takes the name, to raise if another process has taken over the
+            folder (`RunLock.require_held`).
         mode: Who may read and write the file, less what the umask takes away.
 
     Raises:
@@ -42,11 +50,32 @@ def write_durably(path: Path, content: str | bytes, mode: int = 0o666) -> None:
                 os.fsync(descriptor)
         finally:
             os.close(descriptor)
+        require_held()
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
     sync_directory(path.parent)
+
+
+def move_durably(source: Path, target: Path, require_held: Callable[[], object] = lambda: None) -> None:
+    """Renames a folder in one step, and returns once all that is in it and its new name are on disk.
+
+    Args:
+        source: The folder; nobody writes into it any more.
+        target: Its new name, in the same folder; nothing has it yet.
+        require_held: As in `write_durably`.
+
+    Raises:
+        OSError: If something cannot be put on disk, or the name is taken.
+    """
+    for folder, _, names in os.walk(source, topdown=False):
+        for name in names:
+            _sync(Path(folder, name), os.O_RDONLY)
+        sync_directory(Path(folder))
+    require_held()
+    source.rename(target)
+    sync_directory(target.parent)
 
 
 @contextmanager
@@ -67,7 +96,11 @@ def write_all(descriptor: int, content: bytes) -> None:
 
 def sync_directory(directory: Path) -> None:
     """Puts the directory's entries on disk: a file's own fsync does not cover its name."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    _sync(directory, os.O_RDONLY | os.O_DIRECTORY)
+
+
+def _sync(path: Path, flags: int) -> None:
+    descriptor = os.open(path, flags | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
     except OSError as error:

@@ -6,7 +6,7 @@ import platform
 import re
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,13 +41,18 @@ def environment_record(devices: Sequence[str] = ()) -> dict[str, Any]:
     }
 
 
-def record_environment(path: Path, record: dict[str, Any]) -> None:
+def record_environment(path: Path, record: dict[str, Any], require_held: Callable[[], object] = lambda: None) -> None:
     """Adds an attempt's record to the list in the file.
+
+    Args:
+        path: The file.
+        record: See `environment_record`.
+        require_held: As in `write_durably`.
 
     Raises:
         RuntimeError: If the file holds something else than such a list.
     """
-    write_durably(path, json.dumps([*read_environments(path), record], indent=1) + "\n")
+    write_durably(path, json.dumps([*read_environments(path), record], indent=1) + "\n", require_held)
 
 
 def read_environments(path: Path) -> list[dict[str, Any]]:

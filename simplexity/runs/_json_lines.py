@@ -1,29 +1,35 @@
 """Append-only files of one JSON object per line, which a kill can leave with a torn end.
 
 A line counts once its newline is on disk. What follows the last whole line (half a line, or the zero bytes that a
-power failure leaves) was never promised to anybody: readers leave it out, and the next writer cuts it off.
+power failure leaves) was never promised to anybody: readers leave it out, and so does `renew_json_lines`, with which
+a writer begins.
 """
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
-from ._durable import naming, sync_directory, write_all
-
-_BLOCK_BYTES = 65536
+from ._durable import naming, sync_directory, write_all, write_durably
 
 
-def append_json_line(path: Path, record: Mapping[str, Any]) -> None:
+def append_json_line(path: Path, record: Mapping[str, Any], require_held: Callable[[], object] = lambda: None) -> None:
     """Appends one line, and returns once it is on disk.
+
+    Args:
+        path: The file, made if it is missing.
+        record: The line.
+        require_held: As in `write_durably`.
 
     Raises:
         OSError: If it cannot be written whole; then nothing of it stays in the file.
     """
     line = json.dumps(record, separators=(",", ":")).encode() + b"\n"
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    descriptor = open_to_append(path)
     try:
+        # After opening: who takes over later renews the file that is open here, and never sees the line.
+        require_held()
         size = os.fstat(descriptor).st_size
         with naming(path):
             try:
@@ -62,41 +68,46 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
     return records
 
 
-def repair_torn_tail(path: Path) -> int:
-    """Cuts off what follows the last whole line. Only the process that holds the run's lock may call it.
+def renew_json_lines(
+    path: Path,
+    *,
+    keep: Callable[[dict[str, Any]], bool] = lambda record: True,
+    require_held: Callable[[], object] = lambda: None,
+) -> list[bytes]:
+    """Puts the file's whole lines into a new file, which takes its name; a file that is not there stays so.
+
+    The new holder of a run's lock does this before it appends. A former holder that was only frozen, and that has the
+    file open still, then writes into the old file, which has no name any more.
+
+    Args:
+        path: The file.
+        keep: Is asked of each record in turn; from the first that it refuses on, all are left out.
+        require_held: As in `write_durably`.
 
     Returns:
-        The number of bytes that were cut off; 0 for a sound file or none.
+        The lines that are in the file now.
+
+    Raises:
+        OSError: If the file cannot be written; then it is as it was.
+        RuntimeError: If a line that others follow is not a JSON object.
     """
+    records = read_json_lines(path)
+    num_kept = next((i for i, record in enumerate(records) if not keep(record)), len(records))
     try:
-        file = open(path, "r+b")  # noqa: SIM115  closed by the block below
+        kept = [line + b"\n" for line in path.read_bytes().split(b"\n")[:num_kept]]
     except FileNotFoundError:
-        return 0
-    with file:
-        size = file.seek(0, os.SEEK_END)
-        whole = _line_start(file, size)
-        while whole > 0:
-            start = _line_start(file, whole - 1)
-            file.seek(start)
-            if _parse(file.read(whole - start)) is not None:
-                break
-            whole = start
-        if whole < size:
-            file.truncate(whole)
-            os.fsync(file.fileno())
-        return size - whole
+        return []
+    write_durably(path, b"".join(kept), require_held)
+    return kept
 
 
-def _line_start(file: BinaryIO, end: int) -> int:
-    """Where the line that holds the byte before `end` begins: after the last newline before `end`."""
-    while end > 0:
-        start = max(0, end - _BLOCK_BYTES)
-        file.seek(start)
-        newline = file.read(end - start).rfind(b"\n")
-        if newline >= 0:
-            return start + newline + 1
-        end = start
-    return 0
+def open_to_append(path: Path) -> int:
+    """A descriptor of the file, made if it is missing; of no file behind a symbolic link.
+
+    Raises:
+        OSError: If it cannot be opened.
+    """
+    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
 
 
 def _parse(line: bytes) -> dict[str, Any] | None:

@@ -1,10 +1,11 @@
 import os
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from ._events import Event, EventKind
-from ._json_lines import append_json_line, read_json_lines, repair_torn_tail
+from ._json_lines import append_json_line, read_json_lines, renew_json_lines
 from ._phases import PhaseClock, PhaseSeconds
 from ._slurm_ids import slurm_ids
 
@@ -17,15 +18,18 @@ class Ledger:
 
     Args:
         path: The ledger's file; made at the first event. A torn last line is cut off.
+        require_held: The lock's (`RunLock.require_held`): called before each line is written, to raise if another
+            process has taken over the run.
 
     Attributes:
         phases: The attempt's clock; every event carries what it has charged so far.
     """
 
-    def __init__(self, path: Path):
-        repair_torn_tail(path)
+    def __init__(self, path: Path, require_held: Callable[[], object] = lambda: None):
+        renew_json_lines(path, require_held=require_held)
         self.phases = PhaseClock()
         self._path = path
+        self._require_held = require_held
         self._events = read_ledger(path)
         self._opened = time.monotonic()
         # Checkpoints are committed, and recorded, by a thread of their own.
@@ -59,6 +63,7 @@ class Ledger:
 
         Raises:
             OSError: If the line cannot be written whole; then the ledger is as it was.
+            RuntimeError: If another process has taken over the run.
         """
         with self._lock:
             # Before the elapsed time is taken, which thus is never less than the phases' sum.
@@ -81,7 +86,7 @@ class Ledger:
                 time_limit_s=time_limit_s,
                 comes_back=comes_back,
             )
-            append_json_line(self._path, event.to_json())
+            append_json_line(self._path, event.to_json(), self._require_held)
             self._events.append(event)
             return event
 

@@ -3,6 +3,19 @@
 The lock is a folder of numbered files, of which the highest holds it. So whoever takes over a stale lock number n
 creates number n + 1: of several that try, one succeeds, and the others see it. The highest file is never removed, only
 marked as released; those below it are, so that a holder who was taken over finds its own file gone.
+
+A holder may be frozen (stopped, its machine suspended, its file server away) for longer than others wait, and wake up
+as if nothing had happened, in the middle of a write. Asking `require_held` just before each write leaves a moment in
+which that happens. So what is written is such that a late write does no harm:
+
+- Lines (run.jsonl, metrics.jsonl): the file is opened first and the lock asked then, and who takes over puts the lines
+  into a new file of the same name before it adds its own (`renew_json_lines`). A late line goes into the old file.
+- Checkpoints are written under names that carry the holder's number. Who takes over first removes all others', by a
+  rename; a late commit then finds nothing to rename, and an earlier one is a valid checkpoint of the same run.
+- What is replaced as a whole (config.yaml, COMPLETE, environment.json) says the same whoever wrote it, because a run
+  computes the same whoever executes it.
+
+What remains is a holder that is frozen between the question and the rename at its very start, when it renews a file.
 """
 
 import errno
@@ -25,6 +38,7 @@ _log = logging.getLogger(__name__)
 _GONE = (errno.ENOENT, errno.ESTALE)
 _POLL_S = 0.1
 _RECHECK_S = 0.3
+_TRIES = 3
 
 
 class RunLock:
@@ -124,6 +138,32 @@ class RunLock:
             if error.errno in _GONE:
                 return False
             raise
+
+    def require_held(self) -> int:
+        """To be called just before something is written that another process must not find in its run.
+
+        Returns:
+            The number of this acquisition, higher than that of any before it.
+
+        Raises:
+            RuntimeError: If another process has taken over.
+            OSError: If the lock cannot be read.
+        """
+        error: OSError | None = None
+        for _ in range(_TRIES):
+            try:
+                if self.still_held():
+                    return self._generation
+                error = None
+            except OSError as failed:
+                error = failed
+            # A network file system may fail once, or fail to find a file once.
+            time.sleep(_RECHECK_S)
+        if error is not None:
+            raise error
+        raise RuntimeError(
+            f"another process took over {self._folder.parent} while this one was frozen: it writes nothing more"
+        )
 
     def __enter__(self) -> "RunLock":
         return self.acquire()

@@ -214,8 +214,8 @@ def _describe(code: int) -> str:
 def _record_failure(directory: RunDirectory, reason: str) -> None:
     """Puts into the ledger what the run's process could not: that it died."""
     try:
-        with RunLock(directory.lock_path):
-            ledger = Ledger(directory.ledger_path)
+        with RunLock(directory.lock_path) as lock:
+            ledger = Ledger(directory.ledger_path, lock.require_held)
             saved = max((event.step for event in ledger.events if event.kind == EventKind.CHECKPOINT), default=0)
             ledger.append(EventKind.FAILED, saved, reason=reason)
     except (RuntimeError, OSError):

@@ -129,8 +129,7 @@ def train(
         if boundaries.logs_at(step) and int(state.window.num_steps) > 0:
             scores = None
             if validation is not None and boundaries.validates_at(step):
-                with timed("computing"):
-                    scores = validation(state.model, preemption.requested)
+                scores = validation(state.model, preemption.requested)
                 if scores is None:
                     return leave(finished=False)
             line = metrics.line(state, scores)

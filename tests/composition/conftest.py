@@ -44,10 +44,12 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def body(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """Replaces the training: the final loss is the learning rate's distance from 0.003. Records what it ran."""
     from simplexity.composition import load_frozen
+    from simplexity.composition._frozen import freeze
 
     record = SimpleNamespace(run_dirs=[], configs=[], fail=None, exit_code=0)
 
-    def execute(run_dir, guard):
+    def execute(run_dir, guard, new_config):
+        freeze(new_config, run_dir)
         record.run_dirs.append(run_dir)
         record.configs.append(load_frozen(run_dir))
         if record.fail is not None:

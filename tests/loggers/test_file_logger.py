@@ -1,5 +1,6 @@
 import json
 import math
+import os
 import subprocess
 import sys
 import textwrap
@@ -131,6 +132,10 @@ def test_a_full_disk_is_told_and_leaves_whole_lines(tmp_path):
             logger.close()
         logger.close()
         last = len((disk / "metrics.jsonl").read_bytes().split(b"\n")) - 1
+        with pytest.raises(RuntimeError, match=r"metrics\.jsonl`: No space left on device"):
+            started(disk, start_step=1000)
+        assert os.listdir(disk) == ["metrics.jsonl"]
+        subprocess.run(["mount", "-o", "remount,size=256k", disk], check=True)
         started(disk, start_step=1000).close()
         assert steps_in(disk) == list(range(1, last + 1))
     finally:

@@ -107,7 +107,9 @@ def test_a_save_waits_for_the_one_before_it(checkpointer, make_state, monkeypatc
     assert saver.steps() == [1, 2]
 
 
-def test_a_full_disk_is_told_once_and_costs_no_saved_checkpoint(small_disk, checkpointer, make_state, same_bits):
+def test_a_full_disk_is_told_once_and_costs_no_saved_checkpoint(
+    small_disk, checkpointer, make_state, same_bits, caplog
+):
     saver = checkpointer(small_disk / "checkpoints")
     saver.save(1, make_state(1))
     saver.save(2, {"large": jax.random.normal(jax.random.key(0), (400_000,))})
@@ -119,11 +121,19 @@ def test_a_full_disk_is_told_once_and_costs_no_saved_checkpoint(small_disk, chec
     assert os.listdir(small_disk / "checkpoints") == ["1"]
     assert same_bits(saver.restore(make_state()), (1, make_state(1)))
     saver.save(3, {"large": jax.random.normal(jax.random.key(0), (400_000,))})
-    with pytest.raises(RuntimeError, match="step 3 could not be saved"):
-        saver.save(4, make_state(4))
-    saver.save(5, make_state(5))
+    # The state that is there now is saved before a word is said of the one that could not be.
+    saver.save(4, make_state(4))
+    assert saver.steps() == [1, 4]
+    (record,) = caplog.records
+    assert record.getMessage().startswith("the checkpoint of step 3 could not be saved in ")
+    assert record.getMessage().endswith("; the state of step 4 is saved")
+    for _ in range(2):
+        saver.save(5, {"large": jax.random.normal(jax.random.key(0), (400_000,))})
+        with pytest.raises(RuntimeError, match="step 6 could not be saved"):
+            saver.save(6, {"large": jax.random.normal(jax.random.key(0), (400_000,))})
+    saver.save(7, make_state(7))
     saver.close()
-    assert saver.steps() == [1, 5]
+    assert saver.steps() == [1, 4, 7]
 
 
 def test_a_read_only_disk_is_told_at_the_start(small_disk):
@@ -151,10 +161,59 @@ def test_a_kill_leaves_whole_checkpoints_and_remains_that_the_next_run_removes(t
     directory = tmp_path / "checkpoints"
     killed = subprocess.run([sys.executable, "-c", textwrap.dedent(script), directory], capture_output=True, text=True)
     assert killed.returncode == -9, killed.stderr
-    assert sorted(os.listdir(directory)) == ["1", "2.uncommitted"]
+    assert sorted(os.listdir(directory)) == ["1", "2.uncommitted-0"]
     saver, like = checkpointer(directory), {"a": jnp.zeros(1000)}
     step, restored = saver.restore(like)
     assert step == 1
     saver.save(2, restored)
     saver.wait()
     assert sorted(os.listdir(directory)) == ["1", "2"]
+
+
+def test_an_older_checkpoint_is_deleted_only_once_the_new_one_and_its_name_are_on_disk(
+    checkpointer, make_state, tmp_path, monkeypatch
+):
+    saver, synced = checkpointer(max_to_keep=2), []
+    for step in (1, 2):
+        saver.save(step, make_state(step))
+    saver.wait()
+    really_sync, really_delete = os.fsync, _orbax_checkpointer.delete
+
+    def fsync(descriptor):
+        synced.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+        really_sync(descriptor)
+
+    def delete(directory, step, holder):
+        assert synced[-1] == str(directory)
+        new = directory / "3"
+        written = {str(path).replace(str(new), str(directory / "3.uncommitted-0")) for path in [new, *new.rglob("*")]}
+        assert written <= set(synced)
+        really_delete(directory, step, holder)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(_orbax_checkpointer, "delete", delete)
+    saver.save(3, make_state(3))
+    saver.wait()
+    assert saver.steps() == [2, 3]
+
+
+def test_a_holder_that_was_taken_over_commits_and_deletes_nothing(checkpointer, make_state, same_bits, tmp_path):
+    lost = False
+
+    def require_held():
+        if lost:
+            raise RuntimeError("another process took over")
+        return 3
+
+    former = checkpointer(require_held=require_held, max_to_keep=2)
+    for step in (1, 2):
+        former.save(step, make_state(step))
+    former.wait()
+    present = checkpointer(require_held=lambda: 4, max_to_keep=5)
+    (tmp_path / "checkpoints" / "3.uncommitted-4").mkdir()
+    lost = True
+    former.save(3, make_state(3))
+    with pytest.raises(RuntimeError, match=r"step 3 could not be saved .*: another process took over"):
+        former.wait()
+    assert sorted(os.listdir(tmp_path / "checkpoints")) == ["1", "2", "3.uncommitted-4"]
+    assert same_bits(present.restore(make_state()), (2, make_state(2)))

@@ -100,3 +100,14 @@ def test_the_package_needs_nothing_heavy():
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=20, check=True)
     heavy = {"jax", "numpy", "hydra", "omegaconf", "rich", "submitit", "equinox"}
     assert heavy.isdisjoint(done.stdout.split())
+
+
+@pytest.mark.parametrize("name", ["metrics.jsonl", "run.jsonl", "lock", "checkpoints", "config.yaml"])
+def test_a_symbolic_link_in_the_place_of_a_file_is_refused(tmp_path, name):
+    target = tmp_path / "diary"
+    target.write_text("my diary")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / name).symlink_to(target)
+    with pytest.raises(RuntimeError, match=rf"/run/{name} is a symbolic link, .*: remove it, or put the whole run"):
+        RunDirectory.create(tmp_path / "run")
+    assert target.read_text() == "my diary"

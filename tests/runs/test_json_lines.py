@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from simplexity.runs import append_json_line, read_json_lines, repair_torn_tail
+from simplexity.runs import append_json_line, read_json_lines, renew_json_lines
 
 RECORDS = [{"step": 1, "loss": 0.5}, {"step": 2, "loss": 0.25, "note": 'Zeile\nmit "ü"'}]
 WHOLE = b"".join(json.dumps(record).encode() + b"\n" for record in RECORDS)
@@ -20,7 +20,7 @@ def test_what_is_appended_is_read(tmp_path):
 
 def test_a_missing_file_has_no_lines(tmp_path):
     assert read_json_lines(tmp_path / "metrics.jsonl") == []
-    assert repair_torn_tail(tmp_path / "metrics.jsonl") == 0
+    assert renew_json_lines(tmp_path / "metrics.jsonl") == []
     assert list(tmp_path.iterdir()) == []
 
 
@@ -44,9 +44,8 @@ def test_a_torn_end_is_left_out_and_then_cut_off(tmp_path, whole, tail):
     records = RECORDS if whole else []
     assert read_json_lines(path) == records
     assert path.read_bytes() == whole + tail
-    assert repair_torn_tail(path) == len(tail)
+    assert b"".join(renew_json_lines(path)) == whole
     assert path.read_bytes() == whole
-    assert repair_torn_tail(path) == 0
     append_json_line(path, {"step": 3})
     assert read_json_lines(path) == [*records, {"step": 3}]
 
@@ -57,9 +56,8 @@ def test_lines_longer_than_a_block_are_kept(tmp_path, length):
     append_json_line(path, {"a": 1})
     append_json_line(path, {"text": "x" * length})
     sound = path.read_bytes()
-    assert repair_torn_tail(path) == 0
     path.write_bytes(sound + b"{")
-    assert repair_torn_tail(path) == 1
+    assert [len(line) for line in renew_json_lines(path)] == [8, length + 12]
     assert path.read_bytes() == sound
 
 
@@ -67,7 +65,7 @@ def test_every_cut_of_a_file_leaves_whole_lines(tmp_path):
     path = tmp_path / "metrics.jsonl"
     for size in range(len(WHOLE) + 1):
         path.write_bytes(WHOLE[:size])
-        repair_torn_tail(path)
+        renew_json_lines(path)
         assert read_json_lines(path) == RECORDS[: WHOLE[:size].count(b"\n")]
 
 
@@ -95,3 +93,25 @@ except OSError as error:
     done = subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True, text=True, timeout=20)
     assert (done.stdout, done.stderr) == ("File too large\n", "")
     assert path.read_bytes() == WHOLE
+
+
+def test_what_a_former_writer_still_appends_is_not_in_the_renewed_file(tmp_path):
+    path = tmp_path / "run.jsonl"
+    path.write_bytes(WHOLE)
+
+    def taken_over_meanwhile():
+        # As if this process were frozen with the file open, just after it was told that it holds the lock.
+        renew_json_lines(path)
+
+    append_json_line(path, {"late": True}, taken_over_meanwhile)
+    assert path.read_bytes() == WHOLE
+
+
+def test_a_symbolic_link_is_not_followed(tmp_path):
+    target, path = tmp_path / "diary", tmp_path / "run.jsonl"
+    target.write_text("my diary")
+    path.symlink_to(target)
+    with pytest.raises(OSError, match="symbolic links"):
+        append_json_line(path, {"step": 1})
+    renew_json_lines(path)
+    assert target.read_text() == "my diary"
