@@ -117,7 +117,7 @@ def small_disk(request, tmp_path):
 
 @pytest.mark.parametrize(
     ("small_disk", "save_every", "full"),
-    [("600k", 1, r"the checkpoint of step \d+ "), ("32k", "null", r".*/run/metrics\.jsonl`")],
+    [("600k", 1, r"the checkpoint of step \d+ "), ("48k", "null", r".*/run/metrics\.jsonl`")],
     indirect=["small_disk"],
 )
 def test_full_disk_ends_the_run_in_one_line(small_disk, save_every, full, cache):
