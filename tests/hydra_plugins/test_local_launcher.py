@@ -82,13 +82,8 @@ def test_every_run_is_frozen_before_the_first_starts(start, tmp_path):
 
 
 def test_a_run_may_be_named_by_its_number(start, tmp_path):
-    names = ("hydra.sweep.subdir=run_${hydra.job.num}", "predictive_model.load_checkpoint_from=at_${hydra.job.num}")
-    assert start("seed=1,2", *names) == 0
-    sweep = the_sweep(tmp_path)
-    runs = sweep.read_manifest().runs
-    assert [one.directory for one in runs] == ["run_0", "run_1"]
-    frozen = [OmegaConf.load(sweep.run_directory(one).config_path) for one in runs]
-    assert [config.predictive_model.load_checkpoint_from for config in frozen] == ["at_0", "at_1"]
+    assert start("seed=1,2", "hydra.sweep.subdir=run_${hydra.job.num}") == 0
+    assert [one.directory for one in the_sweep(tmp_path).read_manifest().runs] == ["run_0", "run_1"]
 
 
 def test_a_sweep_over_nothing_is_one_of_one(start, tmp_path):

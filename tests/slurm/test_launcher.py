@@ -80,7 +80,7 @@ def test_where_slurm_cancels_what_it_preempts_the_sweep_completes_too(dev_cluste
     status = read_status(sweep)
     assert all(run.restarts == 1 for run in status.runs)
     assert status.goodput.steps_lost == 0
-    assert "all runs are complete" in command("status", str(sweep.path)).stdout
+    assert "2 runs: 2 complete" in command("status", str(sweep.path)).stdout
 
 
 def test_a_failed_run_is_shown_and_retried_alone(dev_cluster, submit):
@@ -212,7 +212,7 @@ def test_of_two_submissions_into_one_folder_one_counts(dev_cluster, tmp_path):
 
 def test_nothing_to_sweep_over_is_a_sweep_of_one(dev_cluster, submit):
     dev_cluster(*REQUEUES)
-    sweep, done = submit("training.num_train_steps=20", "predictive_model.load_checkpoint_from='a \"q\" $HOME\nü'")
+    sweep, done = submit("training.num_train_steps=20", "hydra.launcher.name='a \"q\" $HOME\nü'")
     assert done.returncode == 0, done.stderr
     assert states(sweep) == [RunState.COMPLETE]
 
