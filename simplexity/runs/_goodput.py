@@ -48,6 +48,7 @@ class RunSummary(NamedTuple):
         saved_step: The last step that was saved.
         last_event: None if the run never started.
         goodput: Where the time went.
+        submission: What the last start belongs to, see `Job`; None if no batch script or sweep made it.
     """
 
     attempts: int
@@ -55,6 +56,7 @@ class RunSummary(NamedTuple):
     saved_step: int
     last_event: Event | None
     goodput: Goodput
+    submission: str | None = None
 
 
 def summarize(events: Sequence[Event]) -> RunSummary:
@@ -64,7 +66,8 @@ def summarize(events: Sequence[Event]) -> RunSummary:
         return RunSummary(0, 0, 0, None, Goodput())
     parts = [_account(attempt, attempts[i + 1 :]) for i, attempt in enumerate(attempts)]
     goodput = Goodput(*(sum(column) for column in zip(*parts, strict=True)))
-    return RunSummary(len(attempts), events[-1].step, attempts[-1].saved_step, events[-1], goodput)
+    submission = attempts[-1].events[0].submission
+    return RunSummary(len(attempts), events[-1].step, attempts[-1].saved_step, events[-1], goodput, submission)
 
 
 def _account(attempt: Attempt, later: Sequence[Attempt]) -> Goodput:

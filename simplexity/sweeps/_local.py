@@ -17,7 +17,7 @@ from ._directory import SweepDirectory
 from ._manifest import SweepRun
 from ._run_status import RunState, read_run
 from ._slots import Slot
-from ._submissions import read_submissions
+from ._submissions import read_submissions, submission_names
 from ._tail import last_words
 
 _POLL_S = 0.1
@@ -139,7 +139,7 @@ def _start(sweep: SweepDirectory, run: SweepRun, slot: Slot, worker: Sequence[st
             env={
                 **os.environ,
                 "PYTHONUNBUFFERED": "1",
-                "SIMPLEXITY_SUBMISSION": f"local_{len(read_submissions(sweep))}",
+                "SIMPLEXITY_SUBMISSION": submission_names(read_submissions(sweep)).get(run.index, "local"),
                 **slot.environment,
             },
             stdin=subprocess.DEVNULL,

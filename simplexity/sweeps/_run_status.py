@@ -1,6 +1,5 @@
 """What is known of one run: its files first, and then whoever is to start it again."""
 
-import time
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -55,7 +54,7 @@ class Prospect(NamedTuple):
         waiting: Whether it says that the run waits for one, whatever has happened before.
         node: That machine; empty if unknown.
         end: SLURM's word for how the last job ended, such as FAILED or CANCELLED; empty if unknown.
-        submitted: Unix time of the last submission: an earlier failure has been answered by it.
+        submission: Name of the last submission; a failure of an earlier one was answered by it. None if unknown.
     """
 
     coming: bool | None
@@ -63,7 +62,7 @@ class Prospect(NamedTuple):
     waiting: bool = False
     node: str = ""
     end: str = ""
-    submitted: float = 0.0
+    submission: str | None = None
 
 
 class RunFiles(NamedTuple):
@@ -100,7 +99,7 @@ class RunStatus(NamedTuple):
         excess_nats: Loss minus optimum.
         restarts: Starts after the first.
         node: Where it runs, or ran last.
-        time_left_s: Of a running one.
+        time_left_s: Of a running one, from its last line of metrics.
         reason: One line on why it is not going on; empty otherwise.
         summary: What its ledger adds up to.
     """
@@ -208,8 +207,7 @@ def judge(sweep: SweepDirectory, run: SweepRun, files: RunFiles, prospect: Prosp
     loss, optimum, error, excess = _losses(files)
     left_s = None
     if rate and files.metrics:
-        since = max(0.0, time.time() - files.metrics[-1].get("timestamp", time.time()))
-        left_s = max(0.0, (run.num_train_steps - files.metrics[-1]["step"]) / rate - since)
+        left_s = max(0.0, (run.num_train_steps - files.metrics[-1]["step"]) / rate)
     return RunStatus(
         run=run,
         state=state,
@@ -237,7 +235,9 @@ def _state(files: RunFiles, prospect: Prospect) -> RunState:
         return RunState.RUNNING
     failure = event if event is not None and event.kind == EventKind.FAILED else None
     # What waits in the queue is started, whatever has happened: SLURM requeues a preempted job that has failed, too.
-    answered = failure is None or failure.comes_back or failure.time <= prospect.submitted
+    # By name and not by time: the clocks of two machines differ.
+    again = prospect.submission not in (None, files.summary.submission)
+    answered = failure is None or failure.comes_back or again
     if prospect.waiting or (prospect.coming and answered):
         return RunState.PENDING if event is None else RunState.WAITING
     if failure is not None and not (failure.comes_back and prospect.coming is None):

@@ -6,7 +6,7 @@ from simplexity.cluster import SlurmError, accounted_tasks, queued_tasks
 
 from ._directory import SweepDirectory
 from ._run_status import Prospect, RunFiles
-from ._submissions import Submission
+from ._submissions import Submission, submission_names
 
 # States after which a job does not come back; in any other it runs or will run.
 _ENDED = frozenset(
@@ -31,12 +31,12 @@ def slurm_prospects(
         The prospect of each run, and one line on why SLURM did not answer, empty if it did.
     """
     tasks = {index: _tasks(sweep, submissions, index, files) for index, files in unfinished.items()}
-    submitted = {index: submission.time for submission in submissions for index in submission.indices}
+    last = submission_names(submissions)
     jobs = sorted({task.partition("_")[0] for names in tasks.values() for task in names})
     try:
         queue = queued_tasks(jobs)
     except SlurmError as error:
-        return {index: Prospect(None, submitted=submitted.get(index, 0.0)) for index in unfinished}, str(error)
+        return {index: Prospect(None, submission=last.get(index)) for index in unfinished}, str(error)
     prospects: dict[int, Prospect] = {}
     forgotten: list[int] = []
     for index, names in tasks.items():
@@ -47,15 +47,15 @@ def slurm_prospects(
             executing = alive[-1].state in _EXECUTING
             node = alive[-1].nodes if executing else ""
             waiting = alive[-1].state in _WAITING
-            prospects[index] = Prospect(True, executing, waiting, node, submitted=submitted.get(index, 0.0))
+            prospects[index] = Prospect(True, executing, waiting, node, submission=last.get(index))
         elif known and known[-1] is not None:
-            prospects[index] = Prospect(False, end=known[-1].state, submitted=submitted.get(index, 0.0))
+            prospects[index] = Prospect(False, end=known[-1].state, submission=last.get(index))
         else:
             forgotten.append(index)
     if forgotten:
         ends = _accounted_ends({index: tasks[index] for index in forgotten})
         for index in forgotten:
-            prospects[index] = Prospect(False, end=ends.get(index, ""), submitted=submitted.get(index, 0.0))
+            prospects[index] = Prospect(False, end=ends.get(index, ""), submission=last.get(index))
     return prospects, ""
 
 

@@ -43,3 +43,12 @@ def read_submissions(sweep: SweepDirectory) -> list[Submission]:
     """All so far, oldest first."""
     records = read_json_lines(sweep.submissions_path)
     return [Submission(**{**record, "indices": tuple(record["indices"])}) for record in records]
+
+
+def submission_names(submissions: Sequence[Submission]) -> dict[int, str]:
+    """The name of each submitted run's last submission, as its ledger has it: `array_N` is that of `array_N.sh`."""
+    return {
+        index: f"{'local' if submission.job_id is None else 'array'}_{number}"
+        for number, submission in enumerate(submissions)
+        for index in submission.indices
+    }

@@ -11,7 +11,7 @@ from ._directory import SweepDirectory
 from ._manifest import Manifest, SweepRun
 from ._run_status import GOING_ON, LEFT_BEHIND, Prospect, RunFiles, RunState, RunStatus, judge, read_run
 from ._slurm_prospects import slurm_prospects
-from ._submissions import Submission, read_submissions
+from ._submissions import Submission, read_submissions, submission_names
 
 # Not for the processor: on a network file system every look at a file is a wait.
 _READERS = 16
@@ -102,4 +102,5 @@ def _prospects(
         return slurm_prospects(sweep, submissions, unfinished)
     if driver is None:
         return {}, ""
-    return {index: Prospect(True, submitted=driver.time) for index in driver.indices}, ""
+    last = submission_names(submissions)
+    return {index: Prospect(True, submission=last[index]) for index in driver.indices}, ""

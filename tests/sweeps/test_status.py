@@ -2,13 +2,14 @@
 
 import json
 import re
+import time
 
 import pytest
 
 from simplexity.cluster import AccountedTask, QueuedTask, SlurmError
 from simplexity.runs import EventKind, Ledger, RunLock
 from simplexity.sweeps import RunState, _slurm_prospects, describe, read_status, select_for_retry, status_text
-from simplexity.sweeps._submissions import record_submission
+from simplexity.sweeps._submissions import read_submissions, record_submission, submission_names
 
 START, SAVED, PREEMPTED, FAILED = EventKind.START, EventKind.CHECKPOINT, EventKind.PREEMPTED, EventKind.FAILED
 
@@ -21,8 +22,10 @@ def record(sweep, index, *kinds, reason=None):
     """Gives a run a ledger of these events."""
     directory = sweep.run_directory(sweep.read_manifest().run(index))
     ledger = Ledger(directory.ledger_path)
+    name = submission_names(read_submissions(sweep)).get(index)
     for step, kind in enumerate(kinds):
-        ledger.append(kind, step, reason=reason if kind in (FAILED, PREEMPTED) else None)
+        why = reason if kind in (FAILED, PREEMPTED) else None
+        ledger.append(kind, step, reason=why, submission=name if kind == START else None)
 
 
 @pytest.fixture
@@ -139,13 +142,16 @@ def test_the_accounting_tells_what_the_queue_has_forgotten(submitted):
     assert run.reason == "OUT_OF_MEMORY"
 
 
-def test_a_retry_answers_an_earlier_failure(make_sweep, slurm_launch, slurm):
+def test_a_retry_answers_an_earlier_failure_whatever_the_clocks_say(make_sweep, slurm_launch, slurm, monkeypatch):
     sweep = make_sweep({}, launch=slurm_launch())
     record_submission(sweep, [0], "7")
-    record(sweep, 0, START, FAILED)
+    with monkeypatch.context() as patch:
+        patch.setattr(time, "time", lambda: 2e9)  # the node's clock is ahead of this machine's
+        record(sweep, 0, START, FAILED)
     record_submission(sweep, [0], "8")
-    slurm["queue"] = {"7_0": queued("FAILED"), "8_0": queued("PENDING")}
-    assert read_status(sweep).runs[0].state == RunState.WAITING
+    for state in ("PENDING", "COMPLETING"):
+        slurm["queue"] = {"7_0": queued("FAILED"), "8_0": queued(state)}
+        assert read_status(sweep).runs[0].state == RunState.WAITING
 
 
 def test_a_resubmitted_run_is_known_whatever_it_has_printed_since(make_sweep, slurm_launch, slurm):
