@@ -53,7 +53,8 @@ def test_scancel_brings_nothing_back(dev_cluster, tmp_path, options, in_grace_ti
     cluster.wait_until(lambda: all(sweep.task(index).state == "CANCELLED" for index in sweep.runs))
     for index in sweep.runs:
         assert len(sweep.lines(index, "starts")) == 1
-        assert "was cancelled and is not requeued" in sweep.log(index)
+        # A run that does not leave is killed by SLURM together with its batch script, which may not get to say it.
+        assert in_grace_time or "was cancelled and is not requeued" in sweep.log(index)
 
 
 def test_a_cancelled_task_leaves_the_others_alone(dev_cluster, tmp_path):
