@@ -46,10 +46,7 @@ def run_in_tasks(
         words = command(run_dir, model, *overrides, *(only or {}).get(task, ()))
         if stop_at is not None and task in stop_at:
             words[1:1] = [str(STOPPING), *map(str, stop_at[task])]
-        variables = environment(cache) | step | {"SLURM_PROCID": str(task), "SLURM_LOCALID": str(task)}
-        processes.append(
-            subprocess.Popen(words, env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        )
+        processes.append(_start(words, step, task, cache))
     try:
         ended = [process.communicate(timeout=TIMEOUT_S) for process in processes]
     finally:
@@ -57,6 +54,16 @@ def run_in_tasks(
             with suppress(ProcessLookupError):
                 process.kill()
     return [Task(process.returncode, *output) for process, output in zip(processes, ended, strict=True)]
+
+
+def start_first_task(run_dir: Path, model: str, *, cache: Path) -> subprocess.Popen[str]:
+    """Starts the first of two processes, and never the second."""
+    return _start(command(run_dir, model), _step_on_free_port(), 0, cache)
+
+
+def _start(words: list[str], step: dict[str, str], task: int, cache: Path) -> subprocess.Popen[str]:
+    variables = environment(cache) | step | {"SLURM_PROCID": str(task), "SLURM_LOCALID": str(task)}
+    return subprocess.Popen(words, env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def _step_on_free_port() -> dict[str, str]:

@@ -9,7 +9,7 @@ import pytest
 from simplexity.runs import EventKind, RunDirectory, read_ledger
 
 from .small_runs import assert_same_run, final_arrays, metric_lines, run
-from .step_tasks import run_in_tasks
+from .step_tasks import run_in_tasks, start_first_task
 
 MODEL = "gru"
 TOLERANCE = 1e-5
@@ -114,3 +114,17 @@ def test_a_sweep_is_no_job_for_several_tasks(cache, tmp_path):
     tasks = run_in_tasks(tmp_path / "run", MODEL, "--multirun", "seed=0,1", cache=cache)
     assert [task.returncode for task in tasks] == [2, 2]
     assert "call it without srun" in tasks[0].stderr
+
+
+def test_a_task_whose_others_never_come_says_what_it_waits_for_and_hears_a_signal(cache, tmp_path):
+    """As in `srun -n2 --pty bash`, whose second task has ended when the first one's user types."""
+    with start_first_task(tmp_path / "run", MODEL, cache=cache) as task:
+        assert task.stderr is not None
+        said = task.stderr.readline()
+        task.send_signal(signal.SIGTERM)
+        rest = task.stderr.read()
+        assert task.wait(timeout=20) == 85
+    assert said.startswith("waiting for the other processes of this job step: SLURM says that it has 2")
+    assert "SLURM_STEP_NUM_TASKS=1" in said
+    assert rest == "stopped by SIGTERM while it waited for the other processes of its job step\n"
+    assert not (tmp_path / "run").exists()

@@ -4,7 +4,9 @@ import os
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from contextlib import suppress
 
 from simplexity.cluster import PreemptionGuard, StepTasks, check_num_cpu_devices, step_tasks
@@ -14,6 +16,10 @@ from ._problems import one_line
 
 # A process that is lost never disconnects, and JAX would wait for it for minutes.
 _DISCONNECT_S = 30.0
+# The tasks of a step start at about the same time, but on a busy file system one may import JAX minutes later.
+_CONNECT_S = 300.0
+_REMARK_S = 10.0
+_POLL_S = 0.1
 
 
 def in_all_tasks(lead: Callable[[], int], guard: PreemptionGuard) -> int:
@@ -29,8 +35,9 @@ def in_all_tasks(lead: Callable[[], int], guard: PreemptionGuard) -> int:
     try:
         check_num_cpu_devices()
         tasks = step_tasks()
-        if tasks is not None:
-            _connect(tasks)
+        if tasks is not None and not _connect(tasks, guard):
+            sys.stderr.write(f"stopped by {guard.reason} while it waited for the other processes of its job step\n")
+            return ExitCode.REQUEUE
     except (ValueError, RuntimeError) as error:
         sys.stderr.write(f"{one_line(str(error))}\n")
         return ExitCode.BAD_CONFIG if isinstance(error, ValueError) else ExitCode.FAILED
@@ -52,11 +59,11 @@ def in_all_tasks(lead: Callable[[], int], guard: PreemptionGuard) -> int:
     return exit_code
 
 
-def _connect(tasks: StepTasks) -> None:
-    """Joins the processes.
+def _connect(tasks: StepTasks, guard: PreemptionGuard) -> bool:
+    """Joins the processes; False if `guard` was asked to stop before they had all come.
 
     Raises:
-        RuntimeError: If process 0 cannot listen.
+        RuntimeError: If process 0 cannot listen, or the others do not come.
     """
     host, _, port = tasks.coordinator_address.rpartition(":")
     if tasks.process_id == 0:
@@ -69,16 +76,50 @@ def _connect(tasks: StepTasks) -> None:
     # It would take SIGTERM away from the guard.
     jax.config.update("jax_enable_preemption_service", False)
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
-    jax.distributed.initialize(
-        tasks.coordinator_address,
-        tasks.num_processes,
-        tasks.process_id,
-        local_device_ids=tasks.local_gpus,
-        coordinator_bind_address=tasks.bind_address,
-        cluster_detection_method="deactivate",
+    # In a thread, because JAX waits in native code, in which no signal is heard.
+    joined: Future[None] = Future()
+    threading.Thread(target=_join, args=(tasks, joined), daemon=True).start()
+    began_s, said = time.monotonic(), False
+    while not joined.done():
+        if guard.wait(_POLL_S):
+            return False
+        waited_s = time.monotonic() - began_s
+        if waited_s > _REMARK_S and not said:
+            said = True
+            sys.stderr.write(f"waiting for {_the_others(tasks)}\n")
+        if waited_s > _CONNECT_S:
+            raise RuntimeError(f"waited {waited_s:.0f} s in vain for {_the_others(tasks)}")
+    joined.result()
+    return True
+
+
+def _join(tasks: StepTasks, joined: Future[None]) -> None:
+    import jax
+
+    try:
+        jax.distributed.initialize(
+            tasks.coordinator_address,
+            tasks.num_processes,
+            tasks.process_id,
+            local_device_ids=tasks.local_gpus,
+            cluster_detection_method="deactivate",
+            # Longer than the process waits: JAX would abort it.
+            initialization_timeout=int(2 * _CONNECT_S),
+            coordinator_bind_address=tasks.bind_address,
+        )
+        # Every process waits here until each has named its devices: none may be late with it for reasons of its own.
+        jax.devices()
+    except BaseException as error:
+        joined.set_exception(error)
+    else:
+        joined.set_result(None)
+
+
+def _the_others(tasks: StepTasks) -> str:
+    return (
+        f"the other processes of this job step: SLURM says that it has {tasks.num_processes}, expected at "
+        f"{tasks.coordinator_address}; to run in this process alone, set SLURM_STEP_NUM_TASKS=1, or give srun `-n1`"
     )
-    # Every process waits here until each has named its devices: none may be late with it for reasons of its own.
-    jax.devices()
 
 
 def _require_free(port: int) -> None:
