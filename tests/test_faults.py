@@ -221,3 +221,19 @@ def test_clock_that_runs_backwards_confuses_nothing(uninterrupted, cache, tmp_pa
     assert times_s == sorted(times_s)
     shown = subprocess.run([sys.executable, "-m", "simplexity.cli", "show", run_dir], capture_output=True, text=True)
     assert "complete at step 30" in shown.stdout, shown.stderr
+
+
+def test_a_rename_that_fails_is_one_line(cache, tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(
+        "import errno, os\n"
+        "def failing(really):\n"
+        "    def rename(source, *arguments, **options):\n"
+        "        if 'uncommitted' in str(source):\n"
+        "            raise OSError(errno.EIO, os.strerror(errno.EIO), str(source))\n"
+        "        return really(source, *arguments, **options)\n"
+        "    return rename\n"
+        "os.rename, os.replace = failing(os.rename), failing(os.replace)\n"
+    )
+    done = run(tmp_path / "run", "gru", cache=cache, variables={"PYTHONPATH": str(tmp_path)})
+    assert done.returncode == 1
+    assert re.fullmatch(r"`.*/checkpoints/7\.uncommitted.*`: Input/output error.*\n", done.stderr)
