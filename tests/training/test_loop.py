@@ -1,6 +1,6 @@
 """The host's loop, on a real compiled run, with recorders in the place of files."""
 
-from contextlib import nullcontext
+from contextlib import contextmanager
 
 import jax
 import jax.numpy as jnp
@@ -24,6 +24,7 @@ class Recorder:
 
     def __init__(self, save_every=None, stop_after=None):
         self.lines, self.saved, self.flushed = {}, {}, []
+        self.phase = ""
         self.reached = 0
         self._save_every, self._stop_after = save_every, stop_after
 
@@ -47,6 +48,12 @@ class Recorder:
 
     def wait(self):
         pass
+
+    @contextmanager
+    def timed(self, phase):
+        self.phase = phase
+        yield
+        self.phase = ""
 
     def requested(self):
         return self._stop_after is not None and self.reached >= self._stop_after
@@ -81,7 +88,7 @@ def go(run, validation, recorder, state=None):
         logger=recorder,
         checkpointer=recorder,
         preemption=recorder,
-        timed=lambda phase: nullcontext(),
+        timed=recorder.timed,
     )
 
 
@@ -149,3 +156,15 @@ def test_loss_that_is_not_finite_stops_the_run_and_saves_the_state_before():
     with pytest.raises(NotFiniteError, match=r"the loss is not finite at step (\d+)$") as caught:
         go(run, None, recorder)
     assert list(recorder.saved) == [caught.value.step]
+
+
+def test_a_validation_is_not_timed_as_training(run):
+    recorder, phases = Recorder(), []
+
+    class Noting(Validation):
+        def __call__(self, *arguments):
+            phases.append(recorder.phase)
+            return super().__call__(*arguments)
+
+    go(run, Noting(run.generator, VALIDATION, run.settings.sequence_len, key=run_keys(0).validation), recorder)
+    assert phases == ["", ""]
