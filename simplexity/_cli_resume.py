@@ -45,7 +45,7 @@ def run_frozen(run_dir: Path, guard: PreemptionGuard, log_name: str | None) -> i
     try:
         restore_surroundings(run_dir)
     except (ConfigError, RuntimeError) as error:
-        print(error, file=sys.stderr)
+        print(error_text(str(error), sys.stderr), file=sys.stderr)
         return ExitCode.BAD_CONFIG if isinstance(error, ConfigError) else ExitCode.FAILED
     settle_accelerator()
     return in_all_tasks(lambda: _exit_code(run_dir, guard, log_name), guard)

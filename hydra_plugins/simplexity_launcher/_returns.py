@@ -6,7 +6,7 @@ from typing import Any
 
 from hydra.core.utils import JobReturn, JobStatus
 
-from simplexity.sweeps import Outcome, RunState, SweepDirectory, display_path, failures_text
+from simplexity.sweeps import Outcome, RunState, SweepDirectory, display_path, unfinished_text
 
 
 class FailedReturn(JobReturn):
@@ -27,9 +27,7 @@ class FailedReturn(JobReturn):
 
 def job_returns(sweep: SweepDirectory, program: str, outcomes: Sequence[Outcome]) -> list[JobReturn]:
     """What a launcher returns for runs that have ended: the final loss of each, which a sweeper minimises."""
-    unfinished = sum(outcome.state != RunState.COMPLETE for outcome in outcomes)
-    what = failures_text(list(outcomes)) or f"{unfinished} of {len(outcomes)} runs are not complete"
-    summary = f"{what}; to start them again: simplexity retry {display_path(sweep.path)}"
+    summary = unfinished_text(display_path(sweep.path), outcomes)
     returns: list[JobReturn] = []
     for outcome in outcomes:
         fields = {

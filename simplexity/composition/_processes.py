@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 
 from simplexity.cluster import PreemptionGuard, StepTasks, check_num_cpu_devices, step_tasks
-from simplexity.runs import ExitCode
+from simplexity.runs import ExitCode, error_text
 
 from ._problems import one_line
 
@@ -39,7 +39,7 @@ def in_all_tasks(lead: Callable[[], int], guard: PreemptionGuard) -> int:
             sys.stderr.write(f"stopped by {guard.reason} while it waited for the other processes of its job step\n")
             return ExitCode.REQUEUE
     except (ValueError, RuntimeError) as error:
-        sys.stderr.write(f"{one_line(str(error))}\n")
+        sys.stderr.write(f"{error_text(one_line(str(error)), sys.stderr)}\n")
         return ExitCode.BAD_CONFIG if isinstance(error, ValueError) else ExitCode.FAILED
     if tasks is None:
         return lead()

@@ -32,8 +32,8 @@ from ._results import write_csv as write_csv
 from ._results import write_csv_rows as write_csv_rows
 from ._retry import conclude as conclude
 from ._retry import drive as drive
-from ._retry import failures_text as failures_text
 from ._retry import retry as retry
+from ._retry import unfinished_text as unfinished_text
 from ._run_status import GOING_ON as GOING_ON
 from ._run_status import LEFT_BEHIND as LEFT_BEHIND
 from ._run_status import RunState as RunState

@@ -3,6 +3,7 @@
 import shlex
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from ._manifest import Manifest, SweepRun, common_overrides
 from ._run_status import RunState
 from ._slots import divide_machine
 from ._slurm_submission import require_slurm, submit_runs
-from ._status_text import REPEATED_FAILURE, describe, repeats_its_failure, summary_lines
+from ._status_text import REPEATED_FAILURE, describe, is_repeated, repeats_its_failure, summary_lines
 from ._submissions import record_submission
 from ._sweep_status import SweepStatus, read_status, select_for_retry
 from ._text import printable
@@ -123,7 +124,6 @@ def drive(
 def conclude(sweep: SweepDirectory, outcomes: list[Outcome]) -> ExitCode:
     """Says how it went and how to go on, and what to leave the process with."""
     path = display_path(sweep.path)
-    failures = failures_text(outcomes)
     if any(outcome.state == RunState.STOPPED for outcome in outcomes):
         complete = sum(outcome.state == RunState.COMPLETE for outcome in outcomes)
         # The terminal may have been hung up, which must not change the exit code.
@@ -133,16 +133,22 @@ def conclude(sweep: SweepDirectory, outcomes: list[Outcome]) -> ExitCode:
         return ExitCode.REQUEUE
     for line in summary_lines(path, read_status(sweep)):
         print(line, flush=True)
-    if failures:
-        print(f"{failures}; to start them again: simplexity retry {path}", file=sys.stderr, flush=True)
+    if unfinished := unfinished_text(path, outcomes):
+        print(unfinished, file=sys.stderr, flush=True)
         return ExitCode.FAILED
     return ExitCode.COMPLETE
 
 
-def failures_text(outcomes: list[Outcome]) -> str:
-    """The runs that failed, or cannot be read, in one line; empty if there are none."""
+def unfinished_text(sweep_path: str, outcomes: Sequence[Outcome]) -> str:
+    """Which runs are not complete, and how to start them again, in one line; empty if all are complete."""
     failed = [outcome for outcome in outcomes if outcome.state in (RunState.FAILED, RunState.UNREADABLE)]
-    if not failed:
+    others = [outcome for outcome in outcomes if outcome.state != RunState.COMPLETE]
+    if not others:
         return ""
-    names = ", ".join(f"#{outcome.run.index}" for outcome in failed[:20]) + (", ..." if len(failed) > 20 else "")
-    return f"{len(failed)} of {len(outcomes)} runs failed: {names}"
+    what = f"{len(others)} of {len(outcomes)} runs are not complete"
+    if failed:
+        names = ", ".join(f"#{outcome.run.index}" for outcome in failed[:20]) + (", ..." if len(failed) > 20 else "")
+        what = f"{len(failed)} of {len(outcomes)} runs failed: {names}"
+    if failed and all(is_repeated(outcome.reason) for outcome in failed):
+        return f"{what}; {REPEATED_FAILURE}"
+    return f"{what}; to start them again: simplexity retry {sweep_path}"

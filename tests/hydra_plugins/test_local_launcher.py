@@ -101,6 +101,16 @@ def test_a_failed_run_is_named_in_one_line_at_the_end(start, capfd):
     assert told.out.endswith("to look at it: simplexity show here/0\nto see all results: simplexity results here\n")
 
 
+def test_a_loss_that_is_not_finite_is_not_advised_to_be_repeated(start, capfd):
+    def ends(index):
+        return RunState.FAILED, None, "NotFiniteError: the loss is not finite at step 3"
+
+    assert start("seed=0,1", "hydra.sweep.dir=here", ends=ends) == 1
+    errors = capfd.readouterr().err
+    assert errors.startswith("2 of 2 runs failed: #0, #1; a run whose loss is not finite repeats that")
+    assert "retry" not in errors
+
+
 def test_a_failed_run_keeps_no_later_batch_from_starting(start):
     assert start("seed=0,1,2", "hydra.sweeper.max_batch_size=1", ends=fails) == 1
     assert start.executed == [0, 1, 2]
