@@ -12,7 +12,7 @@ from tests.small_runs import GRU, ROOT, SMALL, assert_same_run, environment, run
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow, pytest.mark.timeout(900)]
 
-LONG = ("training.num_train_steps=40000", "training.log_every=5000", "validation.every=20000")
+LONG = ("training.num_train_steps=200000", "training.log_every=25000", "validation.every=100000")
 SETTINGS = (
     "hydra/launcher=submitit_slurm",
     "hydra.launcher.partition=low",
@@ -41,7 +41,7 @@ def start(dev_cluster, tmp_path, cache):
             *LONG,
         ]
         with open(tmp_path / "driver.log", "a") as log:
-            words += [*arguments, f"hydra.sweep.dir='{tmp_path}/sweep'", "persistence.instance.save_every_steps=5000"]
+            words += [*arguments, f"hydra.sweep.dir='{tmp_path}/sweep'", "persistence.instance.save_every_steps=10000"]
             driver = subprocess.Popen(words, env=environment(cache), cwd=tmp_path, stdout=log, stderr=log)
         drivers.append(driver)
 
@@ -84,7 +84,7 @@ def test_preempted_runs_come_back_and_end_as_if_uninterrupted(dev_cluster, start
     assert [one.state for one in read_status(sweep).runs] == [RunState.COMPLETE] * 4
     for seed, folder in zip(SEEDS, folders, strict=True):
         reference = tmp_path / "reference" / str(seed)
-        run(reference, "gru", *LONG, "persistence.instance.save_every_steps=5000", f"seed={seed}", cache=cache)
+        run(reference, "gru", *LONG, "persistence.instance.save_every_steps=10000", f"seed={seed}", cache=cache)
         assert_same_run(folder, reference)
     assert "4 runs: 4 complete" in command("status", str(sweep.path)).stdout
     assert command("results", str(sweep.path)).stdout.count("complete") == 4
