@@ -8,6 +8,9 @@ from simplexity.generative_processes import HMM, DataGenerator, entropy_rate, lo
 from simplexity.generative_processes._myopic_entropy import bounded_myopic_entropies
 from tests import oracles
 
+# The longest walks there are, against oracles that draw many words.
+pytestmark = pytest.mark.slow
+
 LENGTH = 64
 
 

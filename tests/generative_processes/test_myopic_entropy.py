@@ -104,12 +104,14 @@ def test_excess_entropy(process, rate, states):
     assert (values - rate).sum() == pytest.approx(oracles.entropy(states), abs=1e-9)
 
 
+@pytest.mark.slow
 def test_from_a_stationary_state_they_never_rise():
     for process in (gp.mess3(0.05, 0.85), gp.leaky_rrxor(0.5, 0.4, 0.1), gp.tom_quantum(1.0, 3.0)):
         assert (np.diff(bounded_myopic_entropies(process, 40, capacity=30).values) <= 0).all()
         assert (np.diff(bounded_myopic_entropies(process, 400).values) <= 0).all()
 
 
+@pytest.mark.slow
 def test_a_sequence_that_begins_elsewhere_comes_down_to_the_same_limit():
     stationary = gp.mess3(0.1, 0.8)
     started = HMM(stationary.transition_matrices, np.array([0.9, 0.1, 0.0]))
@@ -138,6 +140,7 @@ def test_long_sequences():
 
 
 @pytest.mark.parametrize("process", [gp.mess3(0.0005, 0.5), gp.tom_quantum(1.0, 30.0)])
+@pytest.mark.slow
 def test_a_long_sequence_of_a_process_that_forgets_slowly(process):
     # The entropies are still falling where a walk to their limit would give up.
     values, _, total_error = bounded_myopic_entropies(process, 256)

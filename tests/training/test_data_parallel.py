@@ -6,10 +6,12 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from simplexity.training import DataParallel
 
 
+@pytest.mark.slow
 def test_two_devices_train_as_one_does_whether_or_not_batches_continue():
     root = Path(__file__).parents[2]
     script = "import runpy; runpy.run_module('tests.training.two_devices', run_name='__main__')"
