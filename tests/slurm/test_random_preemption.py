@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
@@ -58,43 +59,56 @@ def sweep(dev_cluster, tmp_path, cache):
 
 def test_every_run_ends_as_if_nothing_had_been_taken_away(sweep, dev_cluster, tmp_path, cache):
     cluster = dev_cluster("--cpus=1", "--grace=60")
-    chance = random.Random(SEED)
     folders = [sweep.run_directory(run).path for run in sweep.read_manifest().runs]
-    uninterrupted = start_references(folders, tmp_path / "uninterrupted", cache)
-    witness = Witness(sweep)
-    witness.start()
-
-    def count(kind: str) -> int:
-        return sum(event["kind"] == kind for folder in folders for event in ledger(folder))
-
-    moments = ["start", "start", "first_step", "first_step", "checkpoint", "checkpoint"]
-    chance.shuffle(moments)
-    blows = [cluster.preempt_everything] * 6 + [lambda: lose_a_node(cluster), lambda: lose_the_controller(cluster)]
-    chance.shuffle(blows)
-    preemptions = 0
-    for number, blow in enumerate(blows):
-        seen = count(moment := moments[number % len(moments)])
-        cluster.wait_until(lambda moment=moment, seen=seen: take_up_drained_nodes(cluster) or count(moment) > seen)
-        time.sleep(chance.uniform(0, 1.5))
-        told = count("preempted")
-        if high := blow():
-            cluster.wait_until(
-                lambda high=high: high not in cluster.slurm("squeue", "--noheader", "--format=%A").split()
-            )
-            preemptions += count("preempted") > told
-    assert preemptions == 6
-    cluster.wait_until(lambda: take_up_drained_nodes(cluster) or count("complete") == len(folders), 900)
-    witness.stop()
+    with start_references(folders, tmp_path / "uninterrupted", cache) as uninterrupted:
+        try:
+            with Witness(sweep) as witness:
+                disturb(cluster, folders)
+            assert uninterrupted.wait(900) == 0
+        finally:
+            uninterrupted.kill()
 
     assert witness.complaints == []
     assert {RunState.PENDING, RunState.RUNNING, RunState.WAITING, RunState.COMPLETE} <= set(witness.seen)
     for folder in folders:
         assert all(end <= start for (_, end), (start, _) in pairwise(intervals(folder)))
-        assert [event["kind"] for event in ledger(folder)].count("complete") == 1
-        assert not any(event["kind"] == "failed" for event in ledger(folder))
-    assert uninterrupted.wait(900) == 0
-    for folder in folders:
+        assert count([folder], "complete") == 1
+        assert count([folder], "failed") == 0
         assert_same_run(folder, tmp_path / "uninterrupted" / folder.name)
+
+
+def disturb(cluster, folders: list[Path]) -> None:
+    """Six preemptions, a lost node and a killed controller, at random moments; then waits for the runs' end."""
+    chance = random.Random(SEED)
+    moments = ["start", "start", "first_step", "first_step", "checkpoint", "checkpoint"]
+    chance.shuffle(moments)
+    blows = [cluster.preempt_everything] * 6 + [lambda: lose_a_node(cluster), lambda: lose_the_controller(cluster)]
+    chance.shuffle(blows)
+    for number, blow in enumerate(blows):
+        # A preemption between the end of one run and the start of the next stops nothing: it is repeated.
+        while not strike(cluster, folders, moments[number % len(moments)], chance.uniform(0, 1.5), blow):
+            pass
+    cluster.wait_until(lambda: take_up_drained_nodes(cluster) or count(folders, "complete") == len(folders), 900)
+
+
+def strike(cluster, folders: list[Path], moment: str, delay: float, blow: Callable[[], str | None]) -> bool:
+    """Waits for the next `moment` of any run and for `delay` more, and strikes.
+
+    Returns:
+        False for a preemption that stopped no run.
+    """
+    seen, stopped = count(folders, moment), count(folders, "preempted")
+    cluster.wait_until(lambda: take_up_drained_nodes(cluster) or count(folders, moment) > seen)
+    time.sleep(delay)
+    preempting_job = blow()
+    if preempting_job is None:
+        return True
+    cluster.wait_until(lambda: preempting_job not in cluster.slurm("squeue", "--noheader", "--format=%A").split())
+    return count(folders, "preempted") > stopped
+
+
+def count(folders: list[Path], kind: str) -> int:
+    return sum(event["kind"] == kind for folder in folders for event in ledger(folder))
 
 
 def start_references(folders: list[Path], references: Path, cache: Path) -> subprocess.Popen:

@@ -10,7 +10,7 @@ import threading
 import time
 from collections import Counter
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from simplexity.sweeps import RunState, SweepDirectory, read_status
 
@@ -25,7 +25,7 @@ class Facts(NamedTuple):
 
 
 class Witness(threading.Thread):
-    """Samples until `stop`; a sample during which the facts changed proves nothing and is left out.
+    """Samples until its `with` block ends; a sample during which the facts changed proves nothing and is left out.
 
     Attributes:
         complaints: What was wrong; empty at the end of a good sweep.
@@ -40,7 +40,11 @@ class Witness(threading.Thread):
         self._folders = {run.index: sweep.path / run.directory for run in sweep.read_manifest().runs}
         self._stop_asked = threading.Event()
 
-    def stop(self) -> None:
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_) -> None:
         self._stop_asked.set()
         self.join()
 
