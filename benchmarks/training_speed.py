@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from simplexity.cluster import settle_accelerator
 from simplexity.generative_processes import DataGenerator, mess3
+from simplexity.host import settle_accelerator
 from simplexity.predictive_models import GRU
 from simplexity.training import (
     TrainingSettings,

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import simplexity
-from simplexity.cluster import PreemptionGuard
+from simplexity.host import PreemptionGuard
 from simplexity.runs import ExitCode, RunDirectory, wants_colour
 from simplexity.sweeps import (
     RunState,

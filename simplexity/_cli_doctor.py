@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
-from simplexity.cluster import Finding, PreemptionGuard, Severity
 from simplexity.composition import ConfigError, plan_for_cluster
+from simplexity.doctor import Finding, FindingPrinter, Rehearsal, Severity, examine, summary_line
+from simplexity.host import PreemptionGuard
 from simplexity.runs import ExitCode
-from simplexity.sweeps import FindingPrinter, Rehearsal, examine, summary_line
 
 
 def doctor(

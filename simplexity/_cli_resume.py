@@ -7,19 +7,9 @@ import traceback
 from pathlib import Path
 from typing import NoReturn
 
-from simplexity.cluster import PreemptionGuard, settle_accelerator
-from simplexity.composition import (
-    ConfigError,
-    LogFile,
-    check,
-    execute,
-    in_all_tasks,
-    leave_process,
-    load_frozen,
-    restore_surroundings,
-    say_error,
-    with_kept_files,
-)
+from simplexity.composition import ConfigError, check, load_frozen, restore_surroundings, say_error, with_kept_files
+from simplexity.host import PreemptionGuard, settle_accelerator
+from simplexity.running import LogFile, execute, in_all_tasks, leave_process
 from simplexity.runs import ExitCode, RunDirectory, error_text
 
 _failures = logging.getLogger("simplexity.failures")

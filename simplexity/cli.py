@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from simplexity.cluster import PreemptionGuard
+from simplexity.host import PreemptionGuard
 from simplexity.runs import ExitCode, error_text
 
 

@@ -19,6 +19,8 @@ from tests import type_checks
 from tests.images import buildah as buildah
 from tests.images import shared_folder as shared_folder
 from tests.images import sif as sif
+from tests.recorded_slurm import recorded as recorded
+from tests.site_configs import site as site
 
 install_import_hook("simplexity", f"{type_checks.__name__}.checked")
 

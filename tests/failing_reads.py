@@ -49,8 +49,8 @@ def answers(
 
 
 def _start(run_dir: Path) -> Callable[[], object]:
-    from simplexity.cluster import PreemptionGuard
-    from simplexity.composition import execute
+    from simplexity.host import PreemptionGuard
+    from simplexity.running import execute
 
     return lambda: execute(run_dir, PreemptionGuard()).exit_code
 

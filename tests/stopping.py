@@ -16,15 +16,15 @@ from pathlib import Path
 
 # Where each phase begins: a module, a name in it, and whether the signal comes before or after the call.
 PHASES = {
-    "compile": ("simplexity.composition._compilation", "BackgroundCompilation._compile", "before"),
+    "compile": ("simplexity.running._compilation", "BackgroundCompilation._compile", "before"),
     "restore": ("simplexity.persistence._orbax_checkpointer", "OrbaxCheckpointer.restore", "before"),
-    "first_step": ("simplexity.composition._attempt_logger", "AttemptLogger.progress", "after"),
+    "first_step": ("simplexity.running._attempt_logger", "AttemptLogger.progress", "after"),
     "mid_chunk": ("simplexity.training._chunk", "ChunkSizer.start", "after"),
     "save_before_commit": ("simplexity.persistence._orbax_checkpointer", "commit", "before"),
     "save_after_commit": ("simplexity.persistence._orbax_checkpointer", "commit", "after"),
     "validation": ("simplexity.evaluation._validation", "Validation.__call__", "before"),
     "trained": ("simplexity.training._loop", "train", "after"),
-    "order": ("simplexity.composition._messages", "Leader.next_order", "before"),
+    "order": ("simplexity.running._messages", "Leader.next_order", "before"),
     "completion": ("simplexity.runs._directory", "RunDirectory.mark_complete", "before"),
     "lock_asked": ("simplexity.runs._lock", "RunLock.require_held", "after"),
 }

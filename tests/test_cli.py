@@ -12,7 +12,7 @@ import pytest
 
 import simplexity
 from simplexity.cli import main
-from simplexity.cluster import PreemptionGuard
+from simplexity.host import PreemptionGuard
 from simplexity.runs import EventKind, Ledger, RunDirectory, RunLock
 from simplexity.sweeps import LocalLaunch, Manifest, SweepDirectory, SweepRun
 from tests.terminal import on_terminal

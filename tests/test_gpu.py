@@ -11,8 +11,8 @@ import jax
 import numpy as np
 import pytest
 
-from simplexity.cluster import jax_has_cuda
 from simplexity.generative_processes import DataGenerator, rrxor
+from simplexity.host import jax_has_cuda
 from simplexity.runs import RunDirectory, read_environments
 from tests.small_runs import SCRIPT, assert_same_run, environment, run
 

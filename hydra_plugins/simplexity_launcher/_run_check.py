@@ -7,7 +7,8 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from simplexity.composition import ConfigError, Problem, check
+from simplexity.composition import Problem, check
+from simplexity.running import check_by_building
 
 _GENERATORS = ("training_data_generator", "validation_data_generator")
 
@@ -61,23 +62,12 @@ class RunCheck:
 
     def _whole(self, values: dict[str, Any]) -> list[Problem]:
         """What only sections together get wrong: the model's shapes, the two generators' tokens."""
-        # JAX comes with it.
-        import jax
-
-        from simplexity.composition._build import build
-
-        # A GPU, where this machine has one, and its memory are for the runs.
-        jax.config.update("jax_platforms", "cpu")
         # Numbers of a process that are no integers change no shape, and sweeps over them are long.
         training = values["training"]
         shapes = [_without_floats(values[name]) for name in _GENERATORS]
         name = json.dumps([shapes, values["predictive_model"], training["sequence_len"], training["carry_state"]])
         if name not in self._wholes:
-            try:
-                build(_config(values))
-                self._wholes[name] = []
-            except ConfigError as error:
-                self._wholes[name] = list(error.problems)
+            self._wholes[name] = check_by_building(_config(values))
         return self._wholes[name]
 
 

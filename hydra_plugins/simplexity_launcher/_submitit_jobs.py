@@ -11,7 +11,8 @@ from typing import Any, NoReturn
 import submitit
 from hydra_plugins.hydra_submitit_launcher.config import BaseQueueConf
 
-from simplexity.cluster import PreemptionGuard, was_cancelled
+from simplexity.cluster import was_cancelled
+from simplexity.host import PreemptionGuard
 from simplexity.runs import ExitCode
 from simplexity.sweeps import Manifest, SweepDirectory, record_submission
 

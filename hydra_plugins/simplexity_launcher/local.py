@@ -59,7 +59,7 @@ class LocalLauncher(Launcher):
             ConfigError: With every mistake in any run, before the first starts.
             SystemExit: If this process was asked to stop; the runs have saved.
         """
-        from simplexity.cluster import PreemptionGuard
+        from simplexity.host import PreemptionGuard
         from simplexity.runs import ExitCode
         from simplexity.sweeps import (
             RunState,

@@ -87,7 +87,7 @@ class SlurmLauncher(Launcher):
             RuntimeError: If SLURM refuses or does not answer.
             SystemExit: After a dry run, and if somebody has left the sweep to itself.
         """
-        from simplexity.cluster import PreemptionGuard
+        from simplexity.host import PreemptionGuard
         from simplexity.sweeps import SweepDirectory
 
         from ._preparation import prepare, register

@@ -55,7 +55,7 @@ class SubmititLauncher(Launcher):
             RuntimeError: If SLURM refuses or does not answer.
             SystemExit: If this process was asked to stop.
         """
-        from simplexity.cluster import PreemptionGuard
+        from simplexity.host import PreemptionGuard
         from simplexity.runs import ExitCode
         from simplexity.sweeps import SubmititLaunch, SweepDirectory, require_slurm
 

@@ -1,35 +1,18 @@
-"""What a run needs to know of the machine it runs on: signals, SLURM, containers. Standard library only."""
+"""SLURM and containers: profiles, batch scripts, requeueing, typed calls of SLURM. Standard library only."""
 
-from ._accelerator import jax_has_cuda as jax_has_cuda
-from ._accelerator import settle_accelerator as settle_accelerator
 from ._arrays import ArraySlice as ArraySlice
 from ._arrays import array_expression as array_expression
 from ._arrays import split_into_arrays as split_into_arrays
 from ._batch_script import LOG_FOLDER as LOG_FOLDER
 from ._batch_script import batch_script as batch_script
 from ._batch_script import was_cancelled as was_cancelled
-from ._compilation_cache import CompilationCache as CompilationCache
-from ._compilation_cache import default_cache_folder as default_cache_folder
 from ._container import ImageFacts as ImageFacts
 from ._container import container_command as container_command
 from ._container import inspect_container as inspect_container
-from ._cores import check_num_cpu_devices as check_num_cpu_devices
-from ._cores import num_usable_cores as num_usable_cores
-from ._finding import Finding as Finding
-from ._finding import Severity as Severity
-from ._finding import advice as advice
-from ._finding import ok as ok
-from ._finding import problem as problem
 from ._host import is_inside_image as is_inside_image
-from ._image_findings import image_finding as image_finding
-from ._preemption import PREEMPTION_SIGNALS as PREEMPTION_SIGNALS
-from ._preemption import PreemptionGuard as PreemptionGuard
-from ._preemption_findings import interruption_findings as interruption_findings
-from ._preemption_findings import preemption_findings as preemption_findings
-from ._preemption_rules import PreemptionRules as PreemptionRules
-from ._preemption_rules import preemption_rules as preemption_rules
 from ._profile import ClusterProfile as ClusterProfile
 from ._profile import Container as Container
+from ._refusals import refused_keys as refused_keys
 from ._slurm import AccountedTask as AccountedTask
 from ._slurm import QueuedTask as QueuedTask
 from ._slurm import SlurmError as SlurmError
@@ -44,17 +27,12 @@ from ._slurm import slurm_is_installed as slurm_is_installed
 from ._slurm import submit as submit
 from ._slurm import try_submission as try_submission
 from ._slurm_answers import SlurmAnswers as SlurmAnswers
+from ._slurm_answers import leading_number as leading_number
 from ._slurm_answers import parse_configuration as parse_configuration
+from ._slurm_answers import parse_duration as parse_duration
 from ._slurm_answers import parse_nodes as parse_nodes
 from ._slurm_answers import parse_partitions as parse_partitions
 from ._slurm_answers import parse_qos as parse_qos
 from ._step_tasks import StepTasks as StepTasks
 from ._step_tasks import step_tasks as step_tasks
 from ._submission_environment import submission_environment as submission_environment
-from ._submission_findings import accounting_finding as accounting_finding
-from ._submission_findings import array_finding as array_finding
-from ._submission_findings import partition_findings as partition_findings
-from ._submission_findings import partition_names as partition_names
-from ._submission_findings import refusal_finding as refusal_finding
-from ._submission_findings import refused_keys as refused_keys
-from ._submission_findings import wants_gpu as wants_gpu

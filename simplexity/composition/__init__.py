@@ -1,14 +1,18 @@
-"""From a config to a run: composition, checking, freezing. The only package that imports Hydra and OmegaConf."""
+"""Composing, checking and freezing configs, and explaining what is wrong with one. No jax."""
 
 from ._check import check as check
 from ._cluster_plan import ClusterPlan as ClusterPlan
 from ._cluster_plan import plan_for_cluster as plan_for_cluster
 from ._cluster_plan import read_profile as read_profile
+from ._complaints import Culprit as Culprit
+from ._complaints import explain as explain
 from ._compose import CONFIG_MODULE as CONFIG_MODULE
 from ._compose import compose as compose
+from ._compose import compose_leniently as compose_leniently
+from ._compose import ignore_equal_names as ignore_equal_names
+from ._compose import is_mistake as is_mistake
+from ._data_files import keep_data_files as keep_data_files
 from ._data_files import with_kept_files as with_kept_files
-from ._entrypoint import entrypoint as entrypoint
-from ._execute import execute as execute
 from ._frozen import Difference as Difference
 from ._frozen import config_hash as config_hash
 from ._frozen import differences as differences
@@ -16,16 +20,20 @@ from ._frozen import freeze as freeze
 from ._frozen import load_frozen as load_frozen
 from ._frozen import may_change as may_change
 from ._frozen import refuse_changes as refuse_changes
-from ._log_file import LogFile as LogFile
-from ._outcome import RunResult as RunResult
-from ._outcome import leave_process as leave_process
+from ._instantiate import instantiate as instantiate
+from ._instantiate import prepare as prepare
 from ._overrides import rewrite as rewrite
 from ._overrides import rewrite_keys as rewrite_keys
 from ._problems import ConfigError as ConfigError
 from ._problems import Problem as Problem
 from ._problems import blaming as blaming
+from ._problems import one_line as one_line
 from ._problems import say_error as say_error
-from ._processes import in_all_tasks as in_all_tasks
+from ._sections import GENERATOR_GROUP as GENERATOR_GROUP
+from ._sections import GENERATORS as GENERATORS
+from ._signature import resolve as resolve
+from ._site import make_importable as make_importable
 from ._site import restore_surroundings as restore_surroundings
+from ._site import set_environment as set_environment
 from ._site import site_folder as site_folder
-from ._start import StartCheck as StartCheck
+from ._sweep_check import check_sweep as check_sweep

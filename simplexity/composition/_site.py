@@ -13,7 +13,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from simplexity.cluster import settle_accelerator
+from simplexity.host import settle_accelerator
 from simplexity.runs import UnreadableError, retry_read
 
 from ._problems import ConfigError, Problem

@@ -3,12 +3,6 @@
 from ._cancel import cancel as cancel
 from ._directory import SweepDirectory as SweepDirectory
 from ._directory import is_alive as is_alive
-from ._doctor import examine as examine
-from ._finding_text import FindingPrinter as FindingPrinter
-from ._finding_text import finding_line as finding_line
-from ._finding_text import finding_text as finding_text
-from ._finding_text import summary_line as summary_line
-from ._folder_findings import folder_finding as folder_finding
 from ._json_text import results_json as results_json
 from ._json_text import run_json as run_json
 from ._json_text import status_json as status_json
@@ -24,7 +18,6 @@ from ._manifest import Manifest as Manifest
 from ._manifest import SweepRun as SweepRun
 from ._newest import newest_run as newest_run
 from ._newest import newest_sweep as newest_sweep
-from ._rehearsal import Rehearsal as Rehearsal
 from ._results import results_rows as results_rows
 from ._results import results_text as results_text
 from ._results import sort_rows as sort_rows
@@ -46,13 +39,12 @@ from ._slurm_submission import worker_command as worker_command
 from ._status_text import describe as describe
 from ._status_text import status_text as status_text
 from ._status_text import summary_lines as summary_lines
-from ._stop_times import Stop as Stop
-from ._stop_times import lead_finding as lead_finding
-from ._stop_times import notice_finding as notice_finding
-from ._stop_times import read_stops as read_stops
 from ._submissions import record_submission as record_submission
 from ._sweep_status import SweepStatus as SweepStatus
 from ._sweep_status import read_status as read_status
 from ._sweep_status import select_for_retry as select_for_retry
+from ._tail import last_lines as last_lines
+from ._text import duration as duration
+from ._text import printable as printable
 from ._watch import display_path as display_path
 from ._watch import watch as watch

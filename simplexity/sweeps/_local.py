@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
 
-from simplexity.cluster import PreemptionGuard
+from simplexity.host import PreemptionGuard
 from simplexity.runs import EventKind, ExitCode, Ledger, RunDirectory, RunLock, read_ledger
 
 from ._directory import SweepDirectory

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from simplexity.cluster import PreemptionGuard, inspect_container
+from simplexity.cluster import inspect_container
+from simplexity.host import PreemptionGuard
 from simplexity.loggers import Output
 from simplexity.runs import ExitCode
 

@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from simplexity.cluster import jax_has_cuda, num_usable_cores
+from simplexity.host import jax_has_cuda, num_usable_cores
 
 from ._launch_settings import LocalLaunch
 

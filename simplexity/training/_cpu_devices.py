@@ -10,7 +10,7 @@ from contextlib import suppress
 
 import jax
 
-from simplexity.cluster import num_usable_cores
+from simplexity.host import num_usable_cores
 
 from ._data_parallel import DataParallel
 

@@ -8,14 +8,7 @@ from pathlib import Path
 import pytest
 
 from simplexity import __version__
-from simplexity.cluster import (
-    ArraySlice,
-    ClusterProfile,
-    Container,
-    batch_script,
-    container_command,
-    inspect_container,
-)
+from simplexity.cluster import ArraySlice, ClusterProfile, Container, batch_script, container_command, inspect_container
 from tests.cluster.test_batch_script import PROFILE
 from tests.images import sif_header
 

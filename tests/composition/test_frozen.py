@@ -14,8 +14,8 @@ from simplexity.composition import (
     may_change,
     refuse_changes,
 )
-from simplexity.composition._build import build
 from simplexity.composition._sections import ADDED_KEYS, Section
+from simplexity.running._build import build
 
 
 def config(**changes):

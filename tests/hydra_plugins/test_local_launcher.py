@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from simplexity.cluster import PreemptionGuard
-from simplexity.composition._entrypoint import run
+from simplexity.host import PreemptionGuard
+from simplexity.running._entrypoint import run
 from simplexity.runs import RunDirectory
 from simplexity.sweeps import Outcome, RunState, SweepDirectory, _retry
 

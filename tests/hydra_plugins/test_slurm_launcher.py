@@ -7,8 +7,8 @@ import sys
 import pytest
 
 from simplexity import sweeps
-from simplexity.cluster import PreemptionGuard
-from simplexity.composition._entrypoint import run
+from simplexity.host import PreemptionGuard
+from simplexity.running._entrypoint import run
 from simplexity.sweeps import SweepDirectory, _slurm_prospects, _slurm_submission
 from tests.images import sif_header
 

@@ -33,8 +33,8 @@ TINY = (
 SWEPT = ("seed=0,1,2,3,4,5", "training.optimizer.instance.learning_rate=0.01,0.001")
 REFERENCE = """
 import pathlib, sys
-from simplexity.cluster import PreemptionGuard
-from simplexity.composition import execute
+from simplexity.host import PreemptionGuard
+from simplexity.running import execute
 with PreemptionGuard() as guard:
     for folder in sys.argv[1:]:
         assert execute(pathlib.Path(folder), guard).exit_code == 0

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from simplexity.cluster import ClusterProfile, PreemptionGuard
+from simplexity.cluster import ClusterProfile
+from simplexity.host import PreemptionGuard
 from simplexity.runs import RunDirectory
 from simplexity.sweeps import LocalLaunch, Manifest, Outcome, SlurmLaunch, SweepDirectory, SweepRun, execute_locally
 from simplexity.sweeps._slots import Slot

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from simplexity.cluster import PreemptionGuard
+from simplexity.host import PreemptionGuard
 from simplexity.runs import RunDirectory
 from simplexity.sweeps import SweepDirectory, retry
 

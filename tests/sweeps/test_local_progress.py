@@ -8,7 +8,7 @@ from tests.terminal import on_terminal
 
 DRIVE = """
 import pathlib, sys
-from simplexity.cluster import PreemptionGuard
+from simplexity.host import PreemptionGuard
 from simplexity.sweeps import SweepDirectory, conclude, execute_locally
 from simplexity.sweeps._local_progress import LiveProgress
 from simplexity.sweeps._manifest import common_overrides

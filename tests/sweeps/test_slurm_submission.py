@@ -2,7 +2,8 @@
 
 import pytest
 
-from simplexity.cluster import PreemptionGuard, SlurmError
+from simplexity.cluster import SlurmError
+from simplexity.host import PreemptionGuard
 from simplexity.sweeps import _slurm_prospects, _slurm_submission, retry, submit_runs
 from simplexity.sweeps._submissions import read_submissions
 

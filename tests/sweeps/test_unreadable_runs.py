@@ -2,7 +2,7 @@
 
 import pytest
 
-from simplexity.cluster import PreemptionGuard
+from simplexity.host import PreemptionGuard
 from simplexity.runs import EventKind, Ledger
 from simplexity.sweeps import RunState, cancel, read_status, results_rows, retry, status_text
 

@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from simplexity.cluster import PreemptionGuard
+from simplexity.host import PreemptionGuard
 from simplexity.runs import EventKind, Ledger, RunLock
 from simplexity.sweeps import SweepDirectory
 

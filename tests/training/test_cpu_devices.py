@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from simplexity.cluster import num_usable_cores
+from simplexity.host import num_usable_cores
 
 # Settles as a run does, computes, and prints the devices, XLA's workers, and the devices that share a batch of 6.
 PROGRAM = """

@@ -1,0 +1,10 @@
+"""From a frozen config to a finished run: building it, attempting it, in one process or several."""
+
+from ._build_check import check_by_building as check_by_building
+from ._entrypoint import entrypoint as entrypoint
+from ._execute import execute as execute
+from ._log_file import LogFile as LogFile
+from ._outcome import RunResult as RunResult
+from ._outcome import leave_process as leave_process
+from ._processes import in_all_tasks as in_all_tasks
+from ._start import StartCheck as StartCheck

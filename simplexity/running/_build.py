@@ -1,0 +1,112 @@
+"""From a checked config to the objects of an experiment."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+from jaxtyping import PRNGKeyArray
+from omegaconf import DictConfig
+
+from simplexity.composition import ConfigError, Problem, blaming, instantiate, resolve
+from simplexity.evaluation import ValidationSettings
+from simplexity.generative_processes import DataGenerator
+from simplexity.predictive_models import PredictiveModel
+from simplexity.training import (
+    RunKeys,
+    TrainingSettings,
+    TrainState,
+    check_sequences,
+    initial_train_state,
+    run_keys,
+)
+
+from ._model_check import check_model
+from ._optimizer import Hyperparameters, Optimizer, build_optimizer
+
+
+class Experiment(NamedTuple):
+    """Everything that a run computes with; what it writes to comes with its run directory."""
+
+    seed: int
+    generator: DataGenerator
+    validation_generator: DataGenerator
+    settings: TrainingSettings
+    validation: ValidationSettings | None
+    optimizer: Optimizer
+    make_model: Callable[[PRNGKeyArray], PredictiveModel]
+
+    def model_shapes(self) -> PredictiveModel:
+        """The model with shapes for arrays, which takes milliseconds."""
+        return eqx.filter_eval_shape(self.make_model, jax.random.key(0))
+
+    def initial_state(self) -> TrainState:
+        """The state before the first step, with a freshly initialised model."""
+        return self.state_of(None)
+
+    def state_of(self, model: PredictiveModel | None) -> TrainState:
+        """The state before the first step of training `model`, or a fresh one if that is None."""
+        # One program, because initialising leaf by leaf compiles dozens of small ones, and the same one for all seeds.
+        return eqx.filter_jit(self._state_of)(model, run_keys(self.seed), self.optimizer.hyperparameters)
+
+    def _state_of(self, model: PredictiveModel | None, keys: RunKeys, hyperparameters: Hyperparameters) -> TrainState:
+        if model is None:
+            model = self.make_model(keys.initialization)
+        optimizer = self.optimizer.make(hyperparameters)
+        return initial_train_state(model, optimizer, self.generator, self.settings, key=keys.data)
+
+
+def build(config: DictConfig) -> Experiment:
+    """Builds what a run computes with. Computes nothing yet: also to find what only the whole config gets wrong.
+
+    Args:
+        config: A config that `check` found no mistake in.
+
+    Raises:
+        ConfigError: If a constructor objects, or two sections do not fit each other.
+    """
+    generator = _generator(config, "training_data_generator")
+    follows = config.validation_data_generator is None
+    validation_generator = generator if follows else _generator(config, "validation_data_generator")
+    if validation_generator.vocab_size != generator.vocab_size:
+        message = (
+            f"must have as many tokens as the training generator, {generator.vocab_size}, "
+            f"got {validation_generator.vocab_size}; choose another process or give the same special tokens"
+        )
+        raise ConfigError([Problem("validation_data_generator", message)])
+    settings = _training_settings(config)
+    experiment = Experiment(
+        seed=config.seed,
+        generator=generator,
+        validation_generator=validation_generator,
+        settings=settings,
+        validation=None if config.validation is None else ValidationSettings(**config.validation),
+        optimizer=build_optimizer(config),
+        make_model=_model_maker(config, generator.vocab_size, settings.sequence_len),
+    )
+    with blaming("training"):
+        check_sequences(generator, settings)
+        validation_generator.num_drawn(settings.sequence_len)
+    with blaming("predictive_model.instance"):
+        constructor = resolve(config.predictive_model.instance["_target_"])
+        check_model(experiment.make_model, constructor, generator.vocab_size, settings.sequence_len)
+    return experiment
+
+
+def _generator(config: DictConfig, name: str) -> DataGenerator:
+    section = config[name]
+    with blaming(f"{name}.instance"):
+        process = instantiate(section.instance)
+    with blaming(name):
+        return DataGenerator(process, section.bos_token, section.eos_token)
+
+
+def _training_settings(config: DictConfig) -> TrainingSettings:
+    fields = {name: value for name, value in config.training.items() if name not in ("optimizer", "schedule")}
+    with blaming("training"):
+        return TrainingSettings(**fields)
+
+
+def _model_maker(config: DictConfig, vocab_size: int, sequence_len: int) -> Callable[[PRNGKeyArray], PredictiveModel]:
+    section = config.predictive_model.instance
+    return lambda key: instantiate(section, vocab_size=vocab_size, sequence_len=sequence_len, key=key)

@@ -1,0 +1,145 @@
+"""A run's checkpoints, or none."""
+
+import logging
+from collections.abc import Callable
+from typing import Protocol, runtime_checkable
+
+from omegaconf import DictConfig
+
+from simplexity.composition import ConfigError, Problem, blaming, instantiate
+from simplexity.runs import EventKind, Ledger, RunDirectory, retry_read
+from simplexity.training import Checkpointer, TrainState
+
+_log = logging.getLogger("simplexity")
+
+
+@runtime_checkable
+class Checkpoints(Checkpointer, Protocol):
+    """A checkpointer of training that restores as well."""
+
+    def open(self) -> None:
+        """Makes the folder ready to be written."""
+        ...
+
+    def steps(self) -> list[int]:
+        """The saved steps, in ascending order."""
+        ...
+
+    def restore(self, like: TrainState, step: int | None = None) -> tuple[int, TrainState] | None:
+        """The newest valid checkpoint, or None."""
+        ...
+
+    def close(self) -> None:
+        """Waits for what is being saved."""
+        ...
+
+
+class NoCheckpoints:
+    """Keeps nothing: a run that is stopped begins again."""
+
+    def open(self) -> None:
+        """Does nothing."""
+
+    def next_due_step(self, step: int) -> int | None:
+        """None: nothing is ever due."""
+        return None
+
+    def due(self, step: int) -> bool:
+        """False: nothing is ever due."""
+        return False
+
+    def steps(self) -> list[int]:
+        """None are saved."""
+        return []
+
+    def save(self, step: int, state: TrainState) -> None:
+        """Does nothing."""
+
+    def restore(self, like: TrainState, step: int | None = None) -> tuple[int, TrainState] | None:
+        """None: there is nothing to restore."""
+        return None
+
+    def wait(self) -> None:
+        """Does nothing."""
+
+    def close(self) -> None:
+        """Does nothing."""
+
+
+def open_checkpoints(
+    directory: RunDirectory, config: DictConfig, ledger: Ledger, require_held: Callable[[], int]
+) -> Checkpoints:
+    """The checkpoints of a run directory, each of which is recorded in the ledger when it is committed.
+
+    Raises:
+        RuntimeError: If their folder cannot be written.
+    """
+    if config.persistence.instance is None:
+        return NoCheckpoints()
+
+    def record(step: int) -> None:
+        ledger.append(EventKind.CHECKPOINT, step)
+
+    checkpointer = instantiate(
+        config.persistence.instance,
+        directory=directory.checkpoints_path,
+        on_commit=record,
+        require_held=require_held,
+    )
+    checkpointer.open()
+    return checkpointer
+
+
+def restore(
+    checkpoints: Checkpoints,
+    config: DictConfig,
+    like: TrainState,
+    directory: RunDirectory,
+    ledger: Ledger,
+    wait: Callable[[float], bool],
+) -> TrainState | None:
+    """The state to go on from, by the rule `persistence.resume`; None for a fresh start.
+
+    A run that has saved never begins again by itself: its metrics would be cut off at step 0, and what happened to its
+    checkpoints is for a person to find out.
+
+    Args:
+        checkpoints: Those of the run, opened.
+        config: The run's.
+        like: A state of the same structure.
+        directory: The run's.
+        ledger: The run's.
+        wait: Sleeps between tries at reading; see `retry_read`.
+
+    Raises:
+        ConfigError: If the rule forbids what is there, or the checkpoints are not of this config.
+        UnreadableError: If the checkpoints cannot be read.
+        RuntimeError: If the ledger knows a checkpoint, and none is there that is valid.
+    """
+    steps, rule = retry_read(checkpoints.steps, wait), config.persistence.resume
+    known_step = ledger.saved_step
+    if rule == "never" and steps:
+        message = f"is never, but the run directory has checkpoints up to step {steps[-1]}; set auto, or choose another"
+        raise ConfigError([Problem("persistence.resume", f"{message} `hydra.run.dir`")])
+    with blaming("persistence"):
+        restored = retry_read(lambda: checkpoints.restore(like), wait)
+    if restored is None and known_step > 0:
+        missing = f"{directory.checkpoints_path} has no valid checkpoint"
+        if config.persistence.instance is None:
+            missing = "`persistence.instance` is null"
+        raise RuntimeError(
+            f"{missing}, but this run has saved up to step {known_step}: put that right to resume it; "
+            f"to begin again at step 0 instead, remove {directory.ledger_path}"
+        )
+    if restored is not None and known_step not in (0, *steps):
+        _log.warning("the checkpoint of step %d is gone: resuming from step %d", known_step, restored[0])
+    if restored is None and rule == "required":
+        raise ConfigError(
+            [
+                Problem(
+                    "persistence.resume",
+                    "is required, but the run directory has no valid checkpoint; set auto to begin",
+                )
+            ]
+        )
+    return None if restored is None else restored[1]

@@ -1,0 +1,109 @@
+"""The body of both programs: from a run directory's frozen config to a trained, validated, saved and finished run."""
+
+import logging
+import os
+import shlex
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from simplexity.composition import freeze, load_frozen, say_error
+from simplexity.host import PreemptionGuard
+from simplexity.runs import (
+    EventKind,
+    ExitCode,
+    Job,
+    Ledger,
+    RunDirectory,
+    RunLock,
+    UnreadableError,
+    next_start,
+    retry_read,
+    this_job,
+)
+
+from ._cache import compilation_cache
+from ._outcome import RunResult, leave
+
+_log = logging.getLogger("simplexity")
+
+
+def execute(run_dir: Path, guard: PreemptionGuard, new_config: DictConfig | None = None) -> RunResult:
+    """Starts the run of `run_dir`, or goes on with it; does nothing if it is complete.
+
+    Args:
+        run_dir: Its directory.
+        guard: Installed; asked whether to leave.
+        new_config: What to start it with, or to go on with, in which `check` found no mistake; it is frozen once no
+            other process has the run. None for the frozen config.
+
+    Raises:
+        ConfigError: If the config cannot be built, or the checkpoints are not of this config.
+        RuntimeError: If the run fails, a file cannot be read, or another process has the directory.
+    """
+    directory = RunDirectory.create(run_dir)
+    config = load_frozen(run_dir) if new_config is None else new_config
+    completion = retry_read(directory.read_completion, guard.wait)
+    if completion is not None and completion.step >= config.training.num_train_steps:
+        _log.info("%s is complete: %d steps. A larger `training.num_train_steps` extends it.", run_dir, completion.step)
+        return RunResult(ExitCode.COMPLETE, completion.loss_nats)
+    guard.resume_command = f"simplexity resume {shlex.quote(str(run_dir))}"
+    guard.saves = config.persistence.instance is not None
+    with RunLock(directory.lock_path, on_lost=_stop_here) as lock:
+        if new_config is not None:
+            config = load_frozen(freeze(new_config, run_dir, lock.require_held).parent)
+        ledger = retry_read(lambda: Ledger(directory.ledger_path, lock.require_held), guard.wait)
+        job = this_job()
+        decision = next_start(ledger.events, job.submission if job is not None else None)
+        step = ledger.saved_step
+        ledger.append(
+            EventKind.START,
+            step,
+            previous_alive=lock.previous_alive,
+            submission=job.submission if job is not None else None,
+            time_limit_s=job.time_limit_s if job is not None else None,
+        )
+        try:
+            if not decision.allowed:
+                raise RuntimeError(f"not started again: {decision.reason}; the next start by hand is not counted")
+            if guard.requested():
+                return leave(ledger, guard, step, saves=guard.saves)
+            return _attempt(directory, config, ledger, lock, guard)
+        except Exception as error:
+            if isinstance(error, UnreadableError) and guard.requested():
+                # Only what a start reads raises it: nothing has been computed that could be lost.
+                return leave(ledger, guard, step, saves=guard.saves)
+            comes_back = _comes_back(error, job, ledger)
+            with suppress(OSError):  # the disk may be what failed
+                if lock.still_held():
+                    reason = f"{type(error).__name__}: {error}"
+                    ledger.append(EventKind.FAILED, ledger.saved_step, reason=reason, comes_back=comes_back or None)
+            if not comes_back:
+                raise
+            _log.error("%s; the run is started once more", say_error(error))
+            return RunResult(ExitCode.REQUEUE, None)
+
+
+def _stop_here() -> None:
+    """Ends the process as a kill would: all that it went on to write would be in another's run."""
+    sys.stderr.write("another process took over this run directory; this one stops here\n")
+    sys.stderr.flush()
+    os._exit(ExitCode.FAILED)
+
+
+def _comes_back(error: Exception, job: Job | None, ledger: Ledger) -> bool:
+    """Whether a new start is to try again to read a file: once, and only if somebody is there to start it."""
+    before = [event for event in ledger.events if event.kind in (EventKind.FIRST_STEP, EventKind.FAILED)][-1:]
+    return isinstance(error, UnreadableError) and job is not None and not any(event.comes_back for event in before)
+
+
+def _attempt(
+    directory: RunDirectory, config: DictConfig, ledger: Ledger, lock: RunLock, guard: PreemptionGuard
+) -> RunResult:
+    # With jax, and so not before the lock is held: a refused start must be quick.
+    from ._attempt import attempt
+
+    with compilation_cache():
+        return attempt(directory, config, ledger, lock, guard)

@@ -1,0 +1,127 @@
+"""The optimizer of a run, whose numbers are arguments of the compiled step: a sweep over them compiles one program.
+
+A number in the config, such as the learning rate, would otherwise be a constant of the program, and each of its values
+another program. A constant and an argument differ in the last bits of what is computed, so it is one in every run.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float
+from omegaconf import DictConfig
+
+from simplexity.composition import blaming, instantiate, prepare
+from simplexity.training import make_optimizer
+
+_Numbers = dict[str, Float[Array, ""]]
+
+
+class Hyperparameters(NamedTuple):
+    """The numbers of an optimizer that do not shape its program; those of a section by their keys."""
+
+    optimizer: _Numbers
+    schedule: _Numbers
+    gradient_clip_norm: Float[Array, ""] | None
+
+
+class Optimizer(NamedTuple):
+    """`make` gives the optimizer with other hyperparameters than the config's, also with traced ones."""
+
+    hyperparameters: Hyperparameters
+    make: Callable[[Hyperparameters], optax.GradientTransformation]
+    learning_rate: Callable[[int], float]
+
+
+def build_optimizer(config: DictConfig) -> Optimizer:
+    """Builds what `training.optimizer` and `training.schedule` name.
+
+    Raises:
+        ConfigError: If a constructor objects.
+    """
+    section = config.training
+    rate = section.optimizer.instance.get("learning_rate", 1.0)
+    with blaming("training.optimizer.instance.learning_rate"):
+        base = optax.constant_schedule(rate) if isinstance(rate, int | float) else instantiate(rate)
+        _check_schedule(base)
+    with blaming("training.optimizer.instance"):
+        _check_optimizer(instantiate(section.optimizer.instance))
+        numbers, make = _separated(section.optimizer.instance, _update)
+    with blaming("training.schedule"):
+        schedule = instantiate(section.schedule)
+        if schedule is not None:
+            _check_schedule(schedule)
+        schedule_numbers, make_schedule = _separated(section.schedule, lambda schedule: schedule(jnp.zeros((), int)))
+
+    def learning_rate(step: int) -> float:
+        return float(jnp.asarray(base(step) * (1.0 if schedule is None else schedule(step))))
+
+    def make_with(values: Hyperparameters) -> optax.GradientTransformation:
+        return make_optimizer(make(values.optimizer), make_schedule(values.schedule), values.gradient_clip_norm)
+
+    norm = section.gradient_clip_norm
+    hyperparameters = Hyperparameters(numbers, schedule_numbers, None if norm is None else jnp.asarray(float(norm)))
+    return Optimizer(hyperparameters, make_with, learning_rate)
+
+
+def _check_schedule(schedule: Any) -> None:
+    """Raises ValueError unless it is a function from a step to a number."""
+    try:
+        is_number = jax.eval_shape(lambda step: jnp.asarray(schedule(step)), jnp.zeros((), jnp.int32)).shape == ()
+    except Exception:  # whatever comes of calling something that is no schedule
+        is_number = False
+    if not is_number:
+        raise ValueError(
+            "must make a function from the step to a number, as optax.cosine_decay_schedule does, "
+            f"got {type(schedule).__name__}"
+        )
+
+
+def _check_optimizer(optimizer: Any) -> None:
+    """Raises ValueError unless gradients and parameters are all that it needs for an update."""
+    try:
+        jax.eval_shape(lambda: _update(optimizer))
+    except Exception as error:  # whatever comes of using something that is no such optimizer
+        raise ValueError(
+            "must make an optimizer that needs no more than gradients and parameters, as optax.adam does, "
+            f"got {type(optimizer).__name__}: {error}"
+        ) from None
+
+
+def _separated(
+    section: DictConfig | None, use: Callable[[Any], Any]
+) -> tuple[_Numbers, Callable[[Mapping[str, Any]], Any]]:
+    """The numbers of `section` that may be traced, and what builds it from others in their place.
+
+    Which may be is tried out with `use`: a constructor that asks "if rate > 0" needs a constant.
+    """
+    if section is None:
+        return {}, lambda numbers: None
+    candidates = {
+        str(name): jnp.asarray(float(value))
+        for name, value in section.items()
+        # "1" is as good a learning rate as "1.0"; other whole numbers may be counts.
+        if isinstance(value, float) or (name == "learning_rate" and isinstance(value, int))
+    }
+
+    def build(numbers: Mapping[str, Any]) -> Any:
+        return prepare({str(name): value for name, value in section.items() if name not in numbers})(**numbers)
+
+    def may_be_traced(numbers: _Numbers) -> bool:
+        try:
+            jax.eval_shape(lambda numbers: use(build(numbers)), numbers)
+        except Exception:  # whatever a constructor makes of a number without a value
+            return False
+        return True
+
+    if not may_be_traced(candidates):
+        candidates = {name: number for name, number in candidates.items() if may_be_traced({name: number})}
+    return candidates, build
+
+
+def _update(optimizer: optax.GradientTransformation) -> Any:
+    """An update of a smallest model, whose shape does not matter to how an optimizer uses its numbers."""
+    parameters = {"weight": jnp.ones((2, 2))}
+    return optimizer.update(parameters, optimizer.init(parameters), parameters)

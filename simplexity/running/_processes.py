@@ -1,0 +1,149 @@
+"""One run in one process, or in all tasks of its SLURM job step."""
+
+import os
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import suppress
+
+from simplexity.cluster import StepTasks, step_tasks
+from simplexity.composition import one_line
+from simplexity.host import PreemptionGuard, check_num_cpu_devices
+from simplexity.runs import ExitCode, error_text
+
+# A process that is lost never disconnects, and JAX would wait for it for minutes.
+_DISCONNECT_S = 30.0
+# The tasks of a step start at about the same time, but on a busy file system one may import JAX minutes later.
+_CONNECT_S = 300.0
+_REMARK_S = 10.0
+_POLL_S = 0.1
+
+
+def in_all_tasks(lead: Callable[[], int], guard: PreemptionGuard) -> int:
+    """Calls `lead` in a process alone, or in the first of a job step's tasks while the others follow it.
+
+    Args:
+        lead: Runs the program; returns its exit code.
+        guard: Installed.
+
+    Returns:
+        The exit code, the same in all processes.
+    """
+    try:
+        check_num_cpu_devices()
+        tasks = step_tasks()
+        if tasks is not None and not _connect(tasks, guard):
+            sys.stderr.write(f"stopped by {guard.reason} while it waited for the other processes of its job step\n")
+            return ExitCode.REQUEUE
+    except (ValueError, RuntimeError) as error:
+        sys.stderr.write(f"{error_text(one_line(str(error)), sys.stderr)}\n")
+        return ExitCode.BAD_CONFIG if isinstance(error, ValueError) else ExitCode.FAILED
+    if tasks is None:
+        return lead()
+    from ._follow import follow
+    from ._messages import Followers, Leader
+
+    if tasks.process_id == 0:
+        followers = Followers(guard)
+        followers.announce(sys.argv[1:])
+        exit_code = lead()
+        followers.dismiss(exit_code)
+        if not followers.are_lost():
+            _disconnect()
+    else:
+        exit_code = follow(Leader(guard))
+        _disconnect()
+    return exit_code
+
+
+def _connect(tasks: StepTasks, guard: PreemptionGuard) -> bool:
+    """Joins the processes; False if `guard` was asked to stop before they had all come.
+
+    Raises:
+        RuntimeError: If process 0 cannot listen, or the others do not come.
+    """
+    host, _, port = tasks.coordinator_address.rpartition(":")
+    if tasks.process_id == 0:
+        _require_free(int(port))
+    import jax
+
+    # Many clusters have a proxy, through which gRPC would look for process 0. JAX only warns of it.
+    os.environ["no_grpc_proxy"] = host  # noqa: SIM112 (gRPC reads no other)
+    jax.config.update("jax_check_proxy_envs", False)
+    # It would take SIGTERM away from the guard.
+    jax.config.update("jax_enable_preemption_service", False)
+    jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    # In a thread, because JAX waits in native code, in which no signal is heard.
+    joined: Future[None] = Future()
+    threading.Thread(target=_join, args=(tasks, joined), daemon=True).start()
+    began_s, said = time.monotonic(), False
+    while not joined.done():
+        if guard.wait(_POLL_S):
+            return False
+        waited_s = time.monotonic() - began_s
+        if waited_s > _REMARK_S and not said:
+            said = True
+            sys.stderr.write(f"waiting for {_the_others(tasks)}\n")
+        if waited_s > _CONNECT_S:
+            raise RuntimeError(f"waited {waited_s:.0f} s in vain for {_the_others(tasks)}")
+    joined.result()
+    return True
+
+
+def _join(tasks: StepTasks, joined: Future[None]) -> None:
+    import jax
+
+    try:
+        jax.distributed.initialize(
+            tasks.coordinator_address,
+            tasks.num_processes,
+            tasks.process_id,
+            local_device_ids=tasks.local_gpus,
+            cluster_detection_method="deactivate",
+            # Longer than the process waits: JAX would abort it.
+            initialization_timeout=int(2 * _CONNECT_S),
+            coordinator_bind_address=tasks.bind_address,
+        )
+        # Every process waits here until each has named its devices: none may be late with it for reasons of its own.
+        jax.devices()
+    except BaseException as error:
+        joined.set_exception(error)
+    else:
+        joined.set_result(None)
+
+
+def _the_others(tasks: StepTasks) -> str:
+    return (
+        f"the other processes of this job step: SLURM says that it has {tasks.num_processes}, expected at "
+        f"{tasks.coordinator_address}; to run in this process alone, set SLURM_STEP_NUM_TASKS=1, or give srun `-n1`"
+    )
+
+
+def _require_free(port: int) -> None:
+    """JAX may share a port with another run of the same user, or go on without one and die minutes later."""
+    with socket.socket() as listening:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listening.bind(("", port))
+        except OSError as error:
+            raise RuntimeError(
+                f"the processes of this run cannot meet at port {port} of {socket.gethostname()} ({error.strerror}); "
+                "submit again: another job has another port"
+            ) from None
+
+
+def _disconnect() -> None:
+    import jax
+
+    def shut_down() -> None:
+        # Whoever is lost has its failure told elsewhere.
+        with suppress(RuntimeError):
+            jax.distributed.shutdown()
+
+    # A daemon, because the process leaves whether or not the others answer.
+    thread = threading.Thread(target=shut_down, daemon=True)
+    thread.start()
+    thread.join(_DISCONNECT_S)

@@ -1,0 +1,106 @@
+"""`predictive_model.load_checkpoint_from`: a run that begins with the weights of another."""
+
+import logging
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from simplexity.composition import ConfigError, Problem, blaming
+from simplexity.persistence import check_weights, checkpoint_digest, newest_step, restore_weights
+from simplexity.predictive_models import PredictiveModel
+from simplexity.runs import LoadedWeights, RunDirectory, read_origin, retry_read, write_origin
+from simplexity.training import TrainState
+
+from ._build import Experiment
+
+_log = logging.getLogger("simplexity")
+_STEP = "predictive_model.load_checkpoint_step"
+_FROM = "predictive_model.load_checkpoint_from"
+
+
+def require_weights(config: DictConfig, experiment: Experiment, run_dir: Path) -> None:
+    """Checks, before a fresh run begins, that the weights which it asks for were saved, and by such a model.
+
+    Args:
+        config: A config that `check` found no mistake in.
+        experiment: What was built from it.
+        run_dir: The run's own directory.
+
+    Raises:
+        ConfigError: If they are not there, or another model's.
+        RuntimeError: If they cannot be read.
+    """
+    source = config.predictive_model.load_checkpoint_from
+    if not _wanted(config):
+        return
+    if source is None and not _checkpoints(config, run_dir).is_dir():
+        step = config.predictive_model.load_checkpoint_step
+        message = f"must name the directory of the run that saved step {step}: this run's own has no checkpoints"
+        raise ConfigError([Problem(_FROM, message)])
+    with _blaming(config):
+        retry_read(lambda: _check(config, experiment, run_dir))
+
+
+def with_weights(
+    config: DictConfig,
+    experiment: Experiment,
+    state: TrainState,
+    directory: RunDirectory,
+    wait: Callable[[float], bool],
+) -> TrainState:
+    """A fresh state with the weights that the config asks for; `state` if it asks for none.
+
+    Which ones they are is written down: a run that is stopped before its first checkpoint begins with the same again.
+
+    Args:
+        config: The run's.
+        experiment: What was built from it.
+        state: The state before the first step.
+        directory: The run's own.
+        wait: Sleeps between tries at reading; see `retry_read`.
+
+    Raises:
+        ConfigError: If they are not there, or another model's.
+        RuntimeError: If they are corrupt, cannot be read, or are not those that the run began with.
+    """
+    if not _wanted(config):
+        return state
+    checkpoints = _checkpoints(config, directory.path)
+    origin = retry_read(lambda: read_origin(directory.origin_path), wait)
+    step = config.predictive_model.load_checkpoint_step if origin.weights is None else origin.weights.step
+
+    def load() -> tuple[LoadedWeights, PredictiveModel]:
+        found = newest_step(checkpoints) if step is None else step
+        model = restore_weights(checkpoints, state.model, found)
+        return LoadedWeights(str(checkpoints), found, checkpoint_digest(checkpoints, found)), model
+
+    with _blaming(config):
+        loaded, model = retry_read(load, wait)
+    if origin.weights is None:
+        write_origin(directory.origin_path, replace(origin, weights=loaded))
+    elif origin.weights.sha256 != loaded.sha256:
+        raise RuntimeError(f"the checkpoint of step {step} in {checkpoints} is not the one that this run began with")
+    _log.info("beginning with the weights of step %d in %s", loaded.step, checkpoints)
+    return experiment.state_of(model)
+
+
+def _wanted(config: DictConfig) -> bool:
+    section = config.predictive_model
+    return section.load_checkpoint_step is not None or section.load_checkpoint_from is not None
+
+
+def _check(config: DictConfig, experiment: Experiment, run_dir: Path) -> None:
+    checkpoints, step = _checkpoints(config, run_dir), config.predictive_model.load_checkpoint_step
+    check_weights(checkpoints, experiment.model_shapes(), newest_step(checkpoints) if step is None else step)
+
+
+def _blaming(config: DictConfig) -> AbstractContextManager[None]:
+    return blaming(_FROM if config.predictive_model.load_checkpoint_step is None else _STEP)
+
+
+def _checkpoints(config: DictConfig, run_dir: Path) -> Path:
+    source = config.predictive_model.load_checkpoint_from
+    return RunDirectory((run_dir if source is None else Path(source)).absolute()).checkpoints_path

@@ -1,0 +1,44 @@
+"""The real wheels need a gigabyte and a machine without a driver: tests/containers has a stand-in for their plugin."""
+
+import importlib.util
+
+import pytest
+
+from simplexity.host import _accelerator, settle_accelerator
+
+
+@pytest.mark.parametrize(
+    ("installed", "device", "before", "after"),
+    [
+        (True, False, None, "cpu"),
+        (True, False, "", "cpu"),
+        (True, True, None, None),
+        (False, False, None, None),
+        (True, False, "cuda", "cuda"),
+    ],
+)
+def test_only_an_absent_gpu_is_passed_over(monkeypatch, tmp_path, installed, device, before, after):
+    found = importlib.util.find_spec("json") if installed else None
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: found)
+    monkeypatch.setattr(_accelerator, "_DEVICES", (str(tmp_path if device else tmp_path / "none"),))
+    environment = {} if before is None else {"JAX_PLATFORMS": before}
+    monkeypatch.setattr(_accelerator.os, "environ", environment)
+    settle_accelerator()
+    assert environment.get("JAX_PLATFORMS") == after
+
+
+@pytest.mark.parametrize(
+    ("installed", "before", "after"),
+    [
+        (True, None, "--xla_gpu_deterministic_ops=true"),
+        (True, "--xla_dump_to=/d", "--xla_dump_to=/d --xla_gpu_deterministic_ops=true"),
+        (True, "--xla_gpu_deterministic_ops=false", "--xla_gpu_deterministic_ops=false"),
+        (False, None, None),
+    ],
+)
+def test_gpu_programs_are_deterministic_unless_somebody_says_otherwise(monkeypatch, installed, before, after):
+    monkeypatch.setattr(_accelerator, "jax_has_cuda", lambda: installed)
+    environment = {"JAX_PLATFORMS": "cuda"} | ({} if before is None else {"XLA_FLAGS": before})
+    monkeypatch.setattr(_accelerator.os, "environ", environment)
+    settle_accelerator()
+    assert environment.get("XLA_FLAGS") == after

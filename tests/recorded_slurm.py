@@ -1,0 +1,39 @@
+"""Answers of real SLURMs of version 22.05.8, as `scontrol`, `sinfo` and `sacctmgr` gave them."""
+
+from pathlib import Path
+
+import pytest
+
+from simplexity.cluster import (
+    SlurmAnswers,
+    parse_configuration,
+    parse_nodes,
+    parse_partitions,
+    parse_qos,
+)
+
+ANSWERS = Path(__file__).with_name("slurm_answers")
+WHOLE = "user_signal"
+
+
+def _recorded(name: str, **configuration: str) -> SlurmAnswers:
+    """Only one recording is kept whole; of the others only what differs from it."""
+
+    def read(file: str) -> str:
+        path = ANSWERS / name / file
+        return (path if path.exists() else ANSWERS / WHOLE / file).read_text()
+
+    whole = parse_configuration((ANSWERS / WHOLE / "config.txt").read_text())
+    qos = ANSWERS / name / "qos.txt"
+    return SlurmAnswers(
+        whole | parse_configuration(read("config.txt")) | configuration,
+        parse_partitions(read("partitions.txt")),
+        parse_nodes(read("nodes.txt")),
+        parse_qos(qos.read_text()) if qos.exists() else None,
+    )
+
+
+@pytest.fixture
+def recorded():
+    """Name of a recording, and settings that are changed -> the answers."""
+    return _recorded

@@ -1,0 +1,45 @@
+import errno
+
+import pytest
+
+from simplexity.host import PreemptionGuard
+from simplexity.running import _execute
+from simplexity.runs import EventKind, ExitCode, Ledger, RunDirectory, UnreadableError, read_ledger, retry_read
+
+
+@pytest.fixture
+def directory(tmp_path):
+    directory = RunDirectory.create(tmp_path / "run")
+    directory.config_path.write_text("training: {num_train_steps: 9}\npersistence: {instance: {max_to_keep: 3}}\n")
+    Ledger(directory.ledger_path).append(EventKind.CHECKPOINT, 5)
+    return directory
+
+
+@pytest.fixture
+def unreadable(monkeypatch):
+    """Makes the attempt meet a file that cannot be read."""
+
+    def read():
+        raise OSError(errno.EIO, "Input/output error", "manifest.json")
+
+    monkeypatch.setattr(
+        _execute, "_attempt", lambda directory, config, ledger, lock, guard: retry_read(read, guard.wait)
+    )
+
+
+def test_a_stop_request_while_a_file_cannot_be_read_is_honoured(directory, unreadable, monkeypatch):
+    guard = PreemptionGuard()
+    monkeypatch.setattr(guard, "wait", lambda seconds: guard.request("SIGTERM") is None)
+    assert _execute.execute(directory.path, guard).exit_code == ExitCode.REQUEUE
+    event = read_ledger(directory.ledger_path)[-1]
+    assert (event.kind, event.step, event.reason) == (EventKind.PREEMPTED, 5, "SIGTERM")
+
+
+def test_a_run_that_was_complete_stays_so_when_its_extension_cannot_be_read(directory, unreadable, monkeypatch):
+    directory.mark_complete(5, 0.6)
+    guard = PreemptionGuard()
+    monkeypatch.setattr(guard, "wait", lambda seconds: False)
+    with pytest.raises(UnreadableError):
+        _execute.execute(directory.path, guard)
+    assert directory.complete_path.is_file()
+    assert read_ledger(directory.ledger_path)[-1].kind == EventKind.FAILED
