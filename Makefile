@@ -6,7 +6,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install --quiet --constraint $(CONSTRAINTS) --editable .
 
-.PHONY: help run test test-quick check format bench bench-gpu bench-optima bench-sweeps soak clean
+.PHONY: help run test test-quick check format docs bench bench-gpu bench-optima bench-sweeps soak clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
@@ -29,6 +29,9 @@ check: .venv/dev.stamp ## ruff, basedpyright, the import contract
 format: .venv/dev.stamp ## ruff's corrections
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: .venv/run.stamp ## docs/processes.md, from the docstrings and configs of the processes
+	JAX_PLATFORMS=cpu $(BIN)/python docs/generate_processes.py
 
 bench: .venv/run.stamp ## the compiled loop against a naive one
 	$(BIN)/python -m benchmarks

@@ -48,7 +48,7 @@ def leaky_rrxor(p1: float, p2: float, epsilon: float) -> HMM:
         ValueError: If a parameter lies outside its domain.
 
     References:
-        A variant of the RRXOR process above, without a published source.
+        A variant of the RRXOR process, without a published source.
     """
     check_interval(0.0, 1.0, p1=p1, p2=p2, epsilon=epsilon)
     matrices = _rrxor_matrices(p1, p2)
