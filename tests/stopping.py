@@ -22,7 +22,7 @@ PHASES = {
     "mid_chunk": ("simplexity.training._chunk", "ChunkSizer.start", "after"),
     "save_before_commit": ("simplexity.persistence._orbax_checkpointer", "commit", "before"),
     "save_after_commit": ("simplexity.persistence._orbax_checkpointer", "commit", "after"),
-    "validation": ("simplexity.evaluation._validation", "Validation.__call__", "before"),
+    "validation": ("simplexity.training._validation", "Validation.__call__", "before"),
     "trained": ("simplexity.training._loop", "train", "after"),
     "order": ("simplexity.running._messages", "Leader.next_order", "before"),
     "completion": ("simplexity.runs._directory", "RunDirectory.mark_complete", "before"),

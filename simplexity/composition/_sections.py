@@ -74,7 +74,7 @@ CONFIG = Section(
                 "schedule": Target(nullable=True, cheap=True),
             },
         ),
-        "validation": Section(constructor="simplexity.evaluation.ValidationSettings", nullable=True),
+        "validation": Section(constructor="simplexity.training.ValidationSettings", nullable=True),
         "logging": Section(
             keys={
                 "instance": Target(

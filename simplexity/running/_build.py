@@ -9,13 +9,13 @@ from jaxtyping import PRNGKeyArray
 from omegaconf import DictConfig
 
 from simplexity.composition import ConfigError, Problem, blaming, instantiate, resolve
-from simplexity.evaluation import ValidationSettings
 from simplexity.generative_processes import DataGenerator
 from simplexity.predictive_models import PredictiveModel
 from simplexity.training import (
     RunKeys,
     TrainingSettings,
     TrainState,
+    ValidationSettings,
     check_sequences,
     initial_train_state,
     run_keys,

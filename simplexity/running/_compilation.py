@@ -6,8 +6,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from simplexity.evaluation import Validation
-from simplexity.training import Advance, DataParallel, Preemption, TrainState, make_advance, run_keys
+from simplexity.training import Advance, DataParallel, Preemption, TrainState, Validation, make_advance, run_keys
 
 from ._build import Experiment
 

@@ -22,3 +22,5 @@ from ._state import initial_train_state as initial_train_state
 from ._state import run_keys as run_keys
 from ._step import Advance as Advance
 from ._step import make_advance as make_advance
+from ._validation import Validation as Validation
+from ._validation import ValidationSettings as ValidationSettings

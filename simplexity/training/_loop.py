@@ -7,14 +7,13 @@ from typing import Literal, NamedTuple
 import equinox as eqx
 import jax.numpy as jnp
 
-from simplexity.evaluation import Validation, ValidationSettings
-
 from ._chunk import ChunkSizer
 from ._metrics import RunMetrics
 from ._protocols import Checkpointer, MetricLogger, Metrics, Preemption
 from ._settings import TrainingSettings
 from ._state import MetricWindow, TrainState
 from ._step import Advance
+from ._validation import Validation, ValidationSettings
 
 # A preempted run should be seen to react within about a second.
 _CHUNK_S = 0.5

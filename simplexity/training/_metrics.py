@@ -11,12 +11,12 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float
 
-from simplexity.evaluation import ValidationMetrics
 from simplexity.generative_processes import LossOptimum
 
 from ._protocols import Metrics
 from ._settings import TrainingSettings
 from ._state import TrainState
+from ._validation import ValidationMetrics
 
 
 class Optima(NamedTuple):

@@ -10,11 +10,11 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
-from simplexity.evaluation import accuracy, cross_entropy
 from simplexity.generative_processes import DataGenerator
 from simplexity.predictive_models import PredictiveModel
 
 from ._data_parallel import DataParallel
+from ._losses import accuracy, cross_entropy
 from ._micro_batches import mean_over_micro_batches, num_micro_batches
 from ._settings import TrainingSettings
 from ._state import MetricWindow, TrainState

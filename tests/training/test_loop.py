@@ -7,9 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from simplexity.evaluation import Validation, ValidationSettings
 from simplexity.generative_processes import LossOptimum
-from simplexity.training import NotFiniteError, Optima, RunMetrics, run_keys, train
+from simplexity.training import NotFiniteError, Optima, RunMetrics, Validation, ValidationSettings, run_keys, train
 
 from .conftest import make_run
 

@@ -2,7 +2,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from simplexity.evaluation import accuracy, cross_entropy, kl_divergence
+from simplexity.training._losses import accuracy, cross_entropy, kl_divergence
 
 LOGITS = jnp.array([[2.0, 0.0, -1.0], [0.5, 0.5, 3.0]])
 

@@ -4,9 +4,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from simplexity.evaluation import Validation, ValidationSettings
 from simplexity.generative_processes import DataGenerator, loss_optimum, mess3
 from simplexity.predictive_models import GRU, PredictiveModel
+from simplexity.training import Validation, ValidationSettings
 
 LENGTH = 6
 SETTINGS = ValidationSettings(every=10, batch_size=500, num_batches=2)
