@@ -14,9 +14,9 @@ from simplexity.host import settle_accelerator
 from simplexity.predictive_models import GRU
 from simplexity.training import (
     TrainingSettings,
+    configure_cpu_devices,
     initial_train_state,
-    make_advance,
-    settle_cpu_devices,
+    make_train_steps,
     share_among_cpu_devices,
 )
 
@@ -101,7 +101,7 @@ def _median_ratio(a: tuple[float, ...], b: tuple[float, ...]) -> float:
 
 def _ours(case: Case) -> Work:
     settle_accelerator()
-    settle_cpu_devices(case.batch_size * case.sequence_len)
+    configure_cpu_devices(case.batch_size * case.sequence_len)
     settings = TrainingSettings(
         num_train_steps=1,
         batch_size=case.batch_size,
@@ -114,13 +114,13 @@ def _ours(case: Case) -> Work:
     rate = jnp.asarray(1e-3)
     model = GRU(case.hidden_size, case.num_layers, vocab_size=3, key=jax.random.key(0))
     parallel = share_among_cpu_devices(case.batch_size) if jax.default_backend() == "cpu" else None
-    advance = make_advance(generator, optax.adam, settings, parallel)
+    train_steps = make_train_steps(generator, optax.adam, settings, parallel)
     states = [initial_train_state(model, optax.adam(rate), generator, settings, key=jax.random.key(1))]
     if parallel is not None:
-        advance = parallel.compile(advance, rate, states[0], jnp.asarray(0, jnp.int32))
+        train_steps = parallel.compile(train_steps, rate, states[0], jnp.asarray(0, jnp.int32))
 
     def do(num_steps: int) -> None:
-        states[0] = jax.block_until_ready(advance(rate, states[0], jnp.asarray(num_steps, jnp.int32)))
+        states[0] = jax.block_until_ready(train_steps(rate, states[0], jnp.asarray(num_steps, jnp.int32)))
 
     return Work(do)
 

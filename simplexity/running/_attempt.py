@@ -97,7 +97,7 @@ def attempt(
                 _record_resume(directory, ledger, state, lines)
             result = train(
                 state,
-                lead.leading(programs.advance),
+                lead.leading(programs.train_steps),
                 experiment.settings,
                 metrics=RunMetrics(
                     experiment.settings,

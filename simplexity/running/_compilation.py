@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from simplexity.training import Advance, DataParallel, Preemption, TrainState, Validation, make_advance, run_keys
+from simplexity.training import DataParallel, Preemption, TrainState, TrainSteps, Validation, make_train_steps, run_keys
 
 from ._build import Experiment
 
@@ -16,7 +16,7 @@ _POLL_S = 0.05
 class Programs(NamedTuple):
     """Compiled for the shapes of one run."""
 
-    advance: Advance
+    train_steps: TrainSteps
     validation: Validation | None
 
 
@@ -54,7 +54,7 @@ class BackgroundCompilation:
     def _compile(self, experiment: Experiment, state: TrainState) -> None:
         try:
             optimizer = experiment.optimizer
-            program = make_advance(experiment.generator, optimizer.make, experiment.settings, self._parallel)
+            program = make_train_steps(experiment.generator, optimizer.make, experiment.settings, self._parallel)
             arguments = (optimizer.hyperparameters, state, jnp.zeros((), jnp.int32))
             if self._parallel is None:
                 compiled = program.lower(*arguments).compile()  # pyright: ignore

@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 from simplexity.composition import ConfigError, Problem
 from simplexity.host import jax_has_cuda
 from simplexity.runs import RunDirectory, read_origin, retry_read, write_origin
-from simplexity.training import DataParallel, settle_cpu_devices, share_among_cpu_devices
+from simplexity.training import DataParallel, configure_cpu_devices, share_among_cpu_devices
 
 _log = logging.getLogger("simplexity")
 
@@ -27,7 +27,7 @@ def start_jax(config: DictConfig, directory: RunDirectory) -> str:
         RuntimeError: If JAX cannot use the platform that it is told to, or origin.json cannot be read.
     """
     origin = retry_read(lambda: read_origin(directory.origin_path))
-    settle_cpu_devices(config.training.batch_size * config.training.sequence_len, origin.cpu_devices)
+    configure_cpu_devices(config.training.batch_size * config.training.sequence_len, origin.cpu_devices)
     try:
         return jax.default_backend()
     except (RuntimeError, AssertionError) as error:

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from simplexity.composition import ConfigError, load_frozen, one_line, restore_surroundings, with_kept_files
 from simplexity.runs import ExitCode, RunDirectory
-from simplexity.training import Advance, TrainState
+from simplexity.training import TrainState, TrainSteps
 
 from ._build import build
 from ._cache import compilation_cache
@@ -25,7 +25,7 @@ class _Work(NamedTuple):
     """A state of the run's shapes, and its compiled step."""
 
     state: TrainState
-    advance: Advance
+    train_steps: TrainSteps
 
 
 def follow(leader: Leader) -> int:
@@ -67,7 +67,7 @@ def _compile(run_dir: Path, leader: Leader) -> _Work | None:
         state = experiment.initial_state()
         compilation = BackgroundCompilation(experiment, state, share_among_devices(config), validates=False)
         programs = compilation.wait(leader)
-    return None if programs is None else _Work(state, programs.advance)
+    return None if programs is None else _Work(state, programs.train_steps)
 
 
 def _carry_out(work: _Work, leader: Leader) -> None:
@@ -75,4 +75,4 @@ def _carry_out(work: _Work, leader: Leader) -> None:
         return
     state = taken_over(work.state)
     while (num_steps := leader.next_order()) is not None:
-        state = jax.block_until_ready(work.advance(state, jnp.asarray(num_steps, jnp.int32)))
+        state = jax.block_until_ready(work.train_steps(state, jnp.asarray(num_steps, jnp.int32)))

@@ -10,7 +10,7 @@ from jaxtyping import Array, Int
 
 from simplexity.host import PreemptionGuard
 from simplexity.persistence import copy_to_host, fill
-from simplexity.training import Advance, TrainState
+from simplexity.training import TrainState, TrainSteps
 
 from ._messages import Followers
 
@@ -48,23 +48,23 @@ class Lead:
         self._followers.order(0)
         return taken_over(state)
 
-    def leading(self, advance: Advance) -> Advance:
-        """`advance`, called in all processes."""
+    def leading(self, train_steps: TrainSteps) -> TrainSteps:
+        """`train_steps`, called in all processes."""
         followers = self._followers
         if followers is None:
-            return advance
+            return train_steps
 
-        def advance_all(state: TrainState, num_steps: Int[Array, ""]) -> TrainState:
+        def train_steps_in_all_processes(state: TrainState, num_steps: Int[Array, ""]) -> TrainState:
             followers.order(int(num_steps))
             try:
-                return jax.block_until_ready(advance(state, num_steps))
+                return jax.block_until_ready(train_steps(state, num_steps))
             except JaxRuntimeError as error:
                 followers.give_up()
                 raise RuntimeError(
                     f"the processes of this run cannot take a step together (is one lost?): {error}"
                 ) from error
 
-        return advance_all
+        return train_steps_in_all_processes
 
 
 def taken_over(state: TrainState) -> TrainState:

@@ -1,7 +1,7 @@
 """Training: one state, one compiled program that advances it, and the host's loop around the program."""
 
 from ._chunk import ChunkSizer as ChunkSizer
-from ._cpu_devices import settle_cpu_devices as settle_cpu_devices
+from ._cpu_devices import configure_cpu_devices as configure_cpu_devices
 from ._cpu_devices import share_among_cpu_devices as share_among_cpu_devices
 from ._data_parallel import DataParallel as DataParallel
 from ._loop import NotFiniteError as NotFiniteError
@@ -20,7 +20,7 @@ from ._state import TrainState as TrainState
 from ._state import check_sequences as check_sequences
 from ._state import initial_train_state as initial_train_state
 from ._state import run_keys as run_keys
-from ._step import Advance as Advance
-from ._step import make_advance as make_advance
+from ._step import TrainSteps as TrainSteps
+from ._step import make_train_steps as make_train_steps
 from ._validation import Validation as Validation
 from ._validation import ValidationSettings as ValidationSettings

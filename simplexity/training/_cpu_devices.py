@@ -20,7 +20,7 @@ _FEWEST_TOKENS = 512
 _THREADS = "PJRT_NPROC"
 
 
-def settle_cpu_devices(tokens_per_step: int, number: int | None = None) -> None:
+def configure_cpu_devices(tokens_per_step: int, number: int | None = None) -> None:
     """Makes JAX see the CPU as one device or several, of one thread each; without effect after its first computation.
 
     What the environment sets stays (JAX_NUM_CPU_DEVICES, PJRT_NPROC).

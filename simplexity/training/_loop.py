@@ -12,7 +12,7 @@ from ._metrics import RunMetrics
 from ._protocols import Checkpointer, MetricLogger, Metrics, Preemption
 from ._settings import TrainingSettings
 from ._state import MetricWindow, TrainState
-from ._step import Advance
+from ._step import TrainSteps
 from ._validation import Validation, ValidationSettings
 
 # A preempted run should be seen to react within about a second.
@@ -73,7 +73,7 @@ class Boundaries:
 
 def train(
     state: TrainState,
-    advance: Advance,
+    train_steps: TrainSteps,
     settings: TrainingSettings,
     *,
     metrics: RunMetrics,
@@ -90,7 +90,7 @@ def train(
 
     Args:
         state: Where to begin; its buffers are donated.
-        advance: The compiled program.
+        train_steps: The compiled program.
         settings: Number of steps and logging interval.
         metrics: Turns windows and validations into the logged numbers.
         validation: With what to validate, which knows when; None to not.
@@ -143,7 +143,7 @@ def train(
             save()
         num_steps = chunk.start(boundaries.next_after(step, checkpointer.next_due_step(step)) - step)
         with timed("computing"):
-            state = advance(state, jnp.asarray(num_steps, jnp.int32))
+            state = train_steps(state, jnp.asarray(num_steps, jnp.int32))
             step = int(state.step)  # waits for the device
         chunk.stop(num_steps)
         # A bar that is drawn again would hide what Ctrl-C has just said.

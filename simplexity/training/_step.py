@@ -21,16 +21,16 @@ from ._state import MetricWindow, TrainState
 
 _log = logging.getLogger("simplexity")
 
-Advance = Callable[[TrainState, Int[Array, ""]], TrainState]
+TrainSteps = Callable[[TrainState, Int[Array, ""]], TrainState]
 
 
-def make_advance(
+def make_train_steps(
     generator: DataGenerator,
     optimizer_of: Callable[[Any], optax.GradientTransformation],
     settings: TrainingSettings,
     parallel: DataParallel | None = None,
 ) -> Callable[[PyTree, TrainState, Int[Array, ""]], TrainState]:
-    """Builds `advance(hyperparameters, state, num_steps)`, which trains `num_steps` steps on the device.
+    """Builds `train_steps(hyperparameters, state, num_steps)`, which trains `num_steps` steps on the device.
 
     A step draws a batch, differentiates, and updates with `optimizer_of(hyperparameters)`. The hyperparameters are
     arrays whose values the program does not depend on, so that runs which differ in them share it.
@@ -91,7 +91,7 @@ def make_advance(
         kept = _select(finite, after, state)
         return eqx.tree_at(lambda s: (s.finite, s.window.gradient_norm, s.window.update_norm), kept, (finite, *norms))
 
-    def advance(hyperparameters: PyTree, state: TrainState, num_steps: Int[Array, ""]) -> TrainState:
+    def train_steps(hyperparameters: PyTree, state: TrainState, num_steps: Int[Array, ""]) -> TrainState:
         optimizer = optimizer_of(hyperparameters)
         arrays, static = eqx.partition(state, eqx.is_array)
         stop = state.step + num_steps
@@ -110,7 +110,7 @@ def make_advance(
 
     # Equinox passes what it does not know on to jax.jit.
     jit = eqx.filter_jit(donate="all-except-first", compiler_options=_compiler_options())  # pyright: ignore[reportCallIssue]
-    return jit(advance)
+    return jit(train_steps)
 
 
 # What XLA's CPU compiler leaves off by default: sums by its kernel library, wider vectors, and an analysis that spares

@@ -32,7 +32,7 @@ def step_and_validate(*overrides):
         programs = BackgroundCompilation(experiment, state).wait(Never())
         assert programs is not None
         assert programs.validation is not None
-        state = programs.advance(state, jnp.asarray(1, jnp.int32))
+        state = programs.train_steps(state, jnp.asarray(1, jnp.int32))
         assert programs.validation(state.model) is not None
     return state
 
@@ -47,7 +47,7 @@ def programs(tmp_path, monkeypatch):
 def test_runs_that_differ_in_seed_or_rates_share_their_programs(programs):
     step_and_validate()
     first = programs()
-    assert any("advance" in name for name in first)
+    assert any("train_steps" in name for name in first)
     assert any("state_of" in name for name in first)
     assert any("scores" in name for name in first)
     states = [

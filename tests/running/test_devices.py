@@ -51,7 +51,7 @@ def test_idle_devices_are_told_of(monkeypatch, caplog):
 
 def test_the_cpu_is_as_many_devices_as_in_the_first_attempt_on_one(monkeypatch, tmp_path):
     wanted = []
-    monkeypatch.setattr(_devices, "settle_cpu_devices", lambda tokens, number: wanted.append((tokens, number)))
+    monkeypatch.setattr(_devices, "configure_cpu_devices", lambda tokens, number: wanted.append((tokens, number)))
     directory = RunDirectory(tmp_path)
     start_jax(config(), directory)
     for backend, number in (("gpu", 1), ("cpu", 2), ("cpu", 1)):

@@ -14,12 +14,12 @@ from jaxtyping import Array
 from simplexity.generative_processes import DataGenerator, mess3
 from simplexity.predictive_models import GRU
 from simplexity.training import (
-    Advance,
     TrainingSettings,
     TrainState,
+    TrainSteps,
     initial_train_state,
-    make_advance,
     make_optimizer,
+    make_train_steps,
     run_keys,
 )
 
@@ -31,7 +31,7 @@ class Run(NamedTuple):
     generator: DataGenerator
     optimizer_of: Callable[[Array], optax.GradientTransformation]
     learning_rate: Array
-    advance: Advance
+    train_steps: TrainSteps
     initialize: Callable[[], TrainState]
 
     def fresh(self) -> TrainState:
@@ -59,8 +59,8 @@ def make_run(carry_state: bool = False, learning_rate: float = 0.01, num_train_s
         model = GRU(4, 1, vocab_size=generator.vocab_size, key=keys.initialization)
         return initial_train_state(model, optimizer_of(rate), generator, settings, key=keys.data)
 
-    advance = partial(make_advance(generator, optimizer_of, settings), rate)
-    return Run(settings, generator, optimizer_of, rate, advance, initialize)
+    train_steps = partial(make_train_steps(generator, optimizer_of, settings), rate)
+    return Run(settings, generator, optimizer_of, rate, train_steps, initialize)
 
 
 @pytest.fixture(scope="session")

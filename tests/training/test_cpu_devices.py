@@ -10,12 +10,12 @@ from simplexity.host import num_usable_cores
 PROGRAM = """
 import sys
 from pathlib import Path
-from simplexity.training import settle_cpu_devices, share_among_cpu_devices
-settle_cpu_devices(*map(int, sys.argv[1:]))
+from simplexity.training import configure_cpu_devices, share_among_cpu_devices
+configure_cpu_devices(*map(int, sys.argv[1:]))
 import jax.numpy as jnp
 jnp.ones(()).block_until_ready()
 names = [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]
-settle_cpu_devices(1, 9)
+configure_cpu_devices(1, 9)
 import jax
 shared = share_among_cpu_devices(6)
 print(jax.device_count(), names.count("tf_XLAEigen"), shared and shared.num_devices)

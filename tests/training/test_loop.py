@@ -80,7 +80,7 @@ def go(run, validation, recorder, state=None):
     metrics = RunMetrics(run.settings, lambda step: 0.01, lambda: OPTIMA, elapsed_s=0.0)
     return train(
         run.fresh() if state is None else state,
-        run.advance,
+        run.train_steps,
         run.settings,
         metrics=metrics,
         validation=validation,

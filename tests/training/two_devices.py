@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from simplexity.training import DataParallel, make_advance
+from simplexity.training import DataParallel, make_train_steps
 from tests.training.conftest import arrays_of, make_run
 
 
@@ -21,13 +21,13 @@ def main() -> None:
     for carry_state in (False, True):
         run = make_run(carry_state)
         parallel = DataParallel(devices)
-        program = make_advance(run.generator, run.optimizer_of, run.settings, parallel)
-        advance = partial(parallel.compile(program, run.learning_rate, run.fresh(), steps(20)), run.learning_rate)
-        whole = advance(run.fresh(), steps(20))
-        cut = advance(advance(run.fresh(), steps(7)), steps(13))
+        program = make_train_steps(run.generator, run.optimizer_of, run.settings, parallel)
+        train_steps = partial(parallel.compile(program, run.learning_rate, run.fresh(), steps(20)), run.learning_rate)
+        whole = train_steps(run.fresh(), steps(20))
+        cut = train_steps(train_steps(run.fresh(), steps(7)), steps(13))
         assert arrays_of(whole) == arrays_of(cut)
         assert all(leaf.devices() == {devices[0]} for leaf in jax.tree.leaves(eqx.filter(whole, eqx.is_array)))
-        alone = run.advance(run.fresh(), steps(20))
+        alone = run.train_steps(run.fresh(), steps(20))
         assert arrays_of((alone.sampling_state, alone.key)) == arrays_of((whole.sampling_state, whole.key))
         for one, other in zip(
             *(jax.tree.leaves(eqx.filter(s, eqx.is_inexact_array)) for s in (alone, whole)), strict=True
