@@ -7,9 +7,16 @@ import traceback
 from pathlib import Path
 from typing import NoReturn
 
-from simplexity.composition import ConfigError, check, load_frozen, restore_surroundings, say_error, with_kept_files
+from simplexity.composition import (
+    ConfigError,
+    check,
+    describe_error,
+    load_frozen,
+    restore_surroundings,
+    with_kept_files,
+)
 from simplexity.host import PreemptionGuard, settle_accelerator
-from simplexity.running import LogFile, execute, in_all_tasks, leave_process
+from simplexity.running import LogFile, execute, exit_process, in_all_tasks
 from simplexity.runs import ExitCode, RunDirectory, error_text
 
 _failures = logging.getLogger("simplexity.failures")
@@ -27,7 +34,7 @@ def resume(run_dir: Path, guard: PreemptionGuard, log_name: str | None) -> NoRet
 
     The process ends with it: 0 complete, 1 failed, 2 a mistake in the config, 85 to be started again.
     """
-    leave_process(run_frozen(run_dir, guard, log_name), guard)
+    exit_process(run_frozen(run_dir, guard, log_name), guard)
 
 
 def run_frozen(run_dir: Path, guard: PreemptionGuard, log_name: str | None) -> int:
@@ -52,10 +59,10 @@ def _exit_code(run_dir: Path, guard: PreemptionGuard, log_name: str | None) -> i
         return execute(run_dir, guard).exit_code
     except Exception as error:
         is_ours = not isinstance(error, ConfigError | RuntimeError | OSError)
-        _failures.error("%s", say_error(error), exc_info=is_ours)
+        _failures.error("%s", describe_error(error), exc_info=is_ours)
         if is_ours:
             traceback.print_exc()
-        print(error_text(say_error(error), sys.stderr), file=sys.stderr)
+        print(error_text(describe_error(error), sys.stderr), file=sys.stderr)
         return ExitCode.BAD_CONFIG if isinstance(error, ConfigError) else ExitCode.FAILED
 
 

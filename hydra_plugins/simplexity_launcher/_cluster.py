@@ -8,7 +8,7 @@ from typing import Any
 
 import simplexity
 from simplexity.cluster import ClusterProfile, Container, inspect_container, is_inside_image
-from simplexity.composition import ConfigError, Problem, blaming, read_profile
+from simplexity.composition import ConfigError, Problem, config_errors_at, read_profile
 
 
 def cluster_profile(cluster: Mapping[str, Any], timeout_min: int | None) -> ClusterProfile:
@@ -37,7 +37,7 @@ def checked_image_digest(profile: ClusterProfile) -> str | None:
     container = profile.container
     if container is None:
         return None
-    with blaming("cluster.container"):
+    with config_errors_at("cluster.container"):
         facts = inspect_container(container)
     if facts.version is None and facts.digest is not None:
         raise ConfigError([_of_image(f"{container.image} does not say its version: containers/build.sh makes one")])

@@ -37,10 +37,10 @@ class LocalLauncher(Launcher):
             ConfigError: If a number is less than 1.
         """
         # Hydra imports this module at every start to find its plugins: what it needs for a sweep comes with the sweep.
-        from simplexity.composition import blaming
+        from simplexity.composition import config_errors_at
         from simplexity.sweeps import LocalLaunch
 
-        with blaming("hydra.launcher"):
+        with config_errors_at("hydra.launcher"):
             self._launch = LocalLaunch(max_parallel=self._max_parallel, cores_per_run=self._cores_per_run)
         self._config = config
         self._loader: ConfigLoaderImpl = hydra_context.config_loader  # pyright: ignore[reportAttributeAccessIssue]

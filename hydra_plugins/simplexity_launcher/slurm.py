@@ -48,7 +48,7 @@ class SlurmLauncher(Launcher):
             ConfigError: If the profile has mistakes, or a search would not learn how its runs end.
             SlurmError: If there is no SLURM here.
         """
-        from simplexity.composition import ConfigError, Problem, blaming
+        from simplexity.composition import ConfigError, Problem, config_errors_at
         from simplexity.sweeps import SlurmLaunch, require_slurm, worker_command
 
         from ._cluster import checked_image_digest, cluster_profile
@@ -62,14 +62,14 @@ class SlurmLauncher(Launcher):
         if not self._dry_run:
             require_slurm()
         profile = cluster_profile(self._cluster, self._timeout_min)
-        with blaming("hydra.launcher"):
+        with config_errors_at("hydra.launcher"):
             self._launch = SlurmLaunch(
                 job_name=self._name,
                 profile=profile,
                 array_parallelism=self._array_parallelism,
                 image_digest=checked_image_digest(profile),
             )
-        with blaming("hydra.sweep.dir"):
+        with config_errors_at("hydra.sweep.dir"):
             worker_command(profile, Path(config.hydra.runtime.cwd), self._sweep_path)
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:

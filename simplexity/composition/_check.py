@@ -6,12 +6,12 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from ._config_errors import Problem, choices, problem_at, raised_in
 from ._instantiate import instantiate
-from ._problems import Problem, blame, choices, raised_in
 from ._rules import broken_rule
 from ._sections import CONFIG, GENERATOR_GROUP, GENERATORS, Section, Target
 from ._signature import Parameter, Signature, resolve, signature_of
-from ._types import ABSENT, describe, fits, say, wrong_entries
+from ._types import ABSENT, describe_type, describe_value, fits, wrong_entries
 from ._values import plain_values
 
 # What our own constructors never mean a value to cause.
@@ -120,7 +120,7 @@ class _Checker:
                 self._argument(entry, item, schema, f"{path}.{name}")
             if entries:
                 return
-            self.problems.append(Problem(path, f"must be {describe(annotation)}, got {say(value)}"))
+            self.problems.append(Problem(path, f"must be {describe_type(annotation)}, got {describe_value(value)}"))
             return
         rule = broken_rule(path, value)
         if rule is not None:
@@ -167,7 +167,7 @@ class _Checker:
             remedy = f"; choose a process: {path}={name}, in a YAML file's defaults {in_yaml}"
         elif isinstance(value, str):
             remedy = f"; to choose from its group: {path.replace('.', '/')}={value}"
-        self.problems.append(Problem(path, f"must be a section, got {say(value)}{remedy}"))
+        self.problems.append(Problem(path, f"must be a section, got {describe_value(value)}{remedy}"))
         return ABSENT
 
     def _construct(self, build: Callable[[], Any], arguments: Any, path: str) -> Any:
@@ -179,7 +179,7 @@ class _Checker:
         except Exception as error:  # whatever a constructor raises, the config made it raise
             if isinstance(error, _BUGS) and raised_in(error, "simplexity"):
                 raise
-            self.problems.append(blame(path, error))
+            self.problems.append(problem_at(path, error))
         return ABSENT
 
 

@@ -13,8 +13,8 @@ from simplexity.cluster import ClusterProfile
 
 from ._check import check_plugin
 from ._compose import compose_leniently
+from ._config_errors import ConfigError, Problem
 from ._frozen import config_hash
-from ._problems import ConfigError, Problem
 from ._values import without_hydra
 
 _CHOICE = "cluster@hydra.launcher.cluster"

@@ -13,9 +13,9 @@ from omegaconf import DictConfig, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from ._complaints import Culprit, explain, find_culprit
+from ._config_errors import ConfigError, Problem, raised_in
+from ._hydra_errors import Culprit, explain, find_culprit
 from ._overrides import rewrite
-from ._problems import ConfigError, Problem, raised_in
 from ._site import make_importable
 
 CONFIG_MODULE = "simplexity.configs"

@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from simplexity.runs import DataFile, RunDirectory, read_origin, retry_read, write_durably, write_origin
 
-from ._problems import ConfigError, Problem
+from ._config_errors import ConfigError, Problem
 from ._signature import signature_of
 
 _log = logging.getLogger("simplexity")

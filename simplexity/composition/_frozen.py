@@ -11,10 +11,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from simplexity.runs import RunDirectory, UnreadableError, retry_read, write_durably
 
-from ._problems import ConfigError, Problem
+from ._config_errors import ConfigError, Problem
 from ._sections import ADDED_KEYS, CONFIG, Section
 from ._signature import signature_of
-from ._types import ABSENT, say
+from ._types import ABSENT, describe_value
 from ._values import without_hydra
 
 
@@ -102,8 +102,8 @@ def refuse_changes(frozen: DictConfig, new: DictConfig) -> None:
     problems = [
         Problem(
             difference.path,
-            f"was {say(difference.frozen)} when this run started and may not become {say(difference.new)}; "
-            "keep it, or start in another run directory",
+            f"was {describe_value(difference.frozen)} when this run started and may not become "
+            f"{describe_value(difference.new)}; keep it, or start in another run directory",
         )
         for difference in differences(frozen, new)
         if not may_change(difference) and not _says_the_default(difference, new)

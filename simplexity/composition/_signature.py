@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any, NamedTuple
 
-from ._problems import choices
+from ._config_errors import choices
 
 
 class Parameter(NamedTuple):

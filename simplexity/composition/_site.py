@@ -16,7 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 from simplexity.host import settle_accelerator
 from simplexity.runs import UnreadableError, retry_read
 
-from ._problems import ConfigError, Problem
+from ._config_errors import ConfigError, Problem
 
 SITE_VARIABLE = "SIMPLEXITY_CONFIGS"
 

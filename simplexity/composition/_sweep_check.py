@@ -15,9 +15,9 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from ._check import check, check_plugin
-from ._complaints import Culprit, explain, find_culprit
+from ._config_errors import Problem
+from ._hydra_errors import Culprit, explain, find_culprit
 from ._overrides import as_typed
-from ._problems import Problem
 
 
 class _Axis(NamedTuple):

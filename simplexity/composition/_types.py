@@ -76,14 +76,14 @@ def wrong_entries(value: Any, annotation: Any) -> tuple[dict[str, Any], Any]:
     return {str(name): entry for name, entry in value.items() if not fits(entry, arguments[1])}, arguments[1]
 
 
-def describe(annotation: Any) -> str:
+def describe_type(annotation: Any) -> str:
     """The annotation as a person would say it: "an integer or null"."""
     annotation = _unwrap(annotation)
     if annotation is None or annotation is types.NoneType:
         return "null"
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin in (Union, types.UnionType):
-        return _either([describe(member) for member in _members(arguments)])
+        return _either([describe_type(member) for member in _members(arguments)])
     if origin is Literal:
         names = ", ".join(map(str, arguments))
         return f"one of {names}" if "," in names else names
@@ -103,7 +103,7 @@ def describe(annotation: Any) -> str:
     return "a section with a `_target_`"
 
 
-def say(value: Any) -> str:
+def describe_value(value: Any) -> str:
     """A value as YAML would show it, shortened, strings and sections marked as such."""
     if isinstance(value, Mapping):
         return "a section"
@@ -178,5 +178,5 @@ def _has_target(value: Any) -> bool:
 
 
 def _plural(annotation: Any) -> str:
-    words = describe(annotation).split(" ", 1)
-    return f"{words[1]}s" if words[0] in ("a", "an") and " " not in words[1] else describe(annotation)
+    words = describe_type(annotation).split(" ", 1)
+    return f"{words[1]}s" if words[0] in ("a", "an") and " " not in words[1] else describe_type(annotation)

@@ -5,6 +5,6 @@ from ._entrypoint import entrypoint as entrypoint
 from ._execute import execute as execute
 from ._log_file import LogFile as LogFile
 from ._outcome import RunResult as RunResult
-from ._outcome import leave_process as leave_process
+from ._outcome import exit_process as exit_process
 from ._processes import in_all_tasks as in_all_tasks
 from ._start import StartCheck as StartCheck

@@ -8,7 +8,7 @@ import jax
 from jaxtyping import PRNGKeyArray
 from omegaconf import DictConfig
 
-from simplexity.composition import ConfigError, Problem, blaming, instantiate, resolve
+from simplexity.composition import ConfigError, Problem, config_errors_at, instantiate, resolve
 from simplexity.generative_processes import DataGenerator
 from simplexity.predictive_models import PredictiveModel
 from simplexity.training import (
@@ -84,10 +84,10 @@ def build(config: DictConfig) -> Experiment:
         optimizer=build_optimizer(config),
         make_model=_model_maker(config, generator.vocab_size, settings.sequence_len),
     )
-    with blaming("training"):
+    with config_errors_at("training"):
         check_sequences(generator, settings)
         validation_generator.num_drawn(settings.sequence_len)
-    with blaming("predictive_model.instance"):
+    with config_errors_at("predictive_model.instance"):
         constructor = resolve(config.predictive_model.instance["_target_"])
         check_model(experiment.make_model, constructor, generator.vocab_size, settings.sequence_len)
     return experiment
@@ -95,15 +95,15 @@ def build(config: DictConfig) -> Experiment:
 
 def _generator(config: DictConfig, name: str) -> DataGenerator:
     section = config[name]
-    with blaming(f"{name}.instance"):
+    with config_errors_at(f"{name}.instance"):
         process = instantiate(section.instance)
-    with blaming(name):
+    with config_errors_at(name):
         return DataGenerator(process, section.bos_token, section.eos_token)
 
 
 def _training_settings(config: DictConfig) -> TrainingSettings:
     fields = {name: value for name, value in config.training.items() if name not in ("optimizer", "schedule")}
-    with blaming("training"):
+    with config_errors_at("training"):
         return TrainingSettings(**fields)
 
 

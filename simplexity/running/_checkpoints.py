@@ -6,7 +6,7 @@ from typing import Protocol, runtime_checkable
 
 from omegaconf import DictConfig
 
-from simplexity.composition import ConfigError, Problem, blaming, instantiate
+from simplexity.composition import ConfigError, Problem, config_errors_at, instantiate
 from simplexity.runs import EventKind, Ledger, RunDirectory, retry_read
 from simplexity.training import Checkpointer, TrainState
 
@@ -121,7 +121,7 @@ def restore(
     if rule == "never" and steps:
         message = f"is never, but the run directory has checkpoints up to step {steps[-1]}; set auto, or choose another"
         raise ConfigError([Problem("persistence.resume", f"{message} `hydra.run.dir`")])
-    with blaming("persistence"):
+    with config_errors_at("persistence"):
         restored = retry_read(lambda: checkpoints.restore(like), wait)
     if restored is None and known_step > 0:
         missing = f"{directory.checkpoints_path} has no valid checkpoint"

@@ -30,16 +30,16 @@ from simplexity.composition import (
     Problem,
     check,
     compose_leniently,
+    describe_error,
     explain,
     ignore_equal_names,
     is_mistake,
     rewrite,
-    say_error,
 )
 from simplexity.host import PreemptionGuard, settle_accelerator
 from simplexity.runs import ExitCode, error_text
 
-from ._outcome import leave_process
+from ._outcome import exit_process
 from ._processes import in_all_tasks
 from ._start import remove_empty_folders
 
@@ -59,7 +59,7 @@ def entrypoint(config_name: str, guard: PreemptionGuard) -> NoReturn:
         guard: Installed before the imports that take long.
     """
     settle_accelerator()
-    leave_process(in_all_tasks(lambda: run(config_name, sys.argv[1:], guard), guard), guard)
+    exit_process(in_all_tasks(lambda: run(config_name, sys.argv[1:], guard), guard), guard)
 
 
 def run(config_name: str, arguments: Sequence[str], guard: PreemptionGuard) -> int:
@@ -123,10 +123,12 @@ def _run_one(config: DictConfig, guard: PreemptionGuard, full_errors: bool) -> f
         result = execute(run_dir, guard, config)
     except Exception as error:
         is_ours = not isinstance(error, _EXPECTED)
-        _failures.error("%s", say_error(error), exc_info=is_ours)
+        _failures.error("%s", describe_error(error), exc_info=is_ours)
         if hydra_config.mode == RunMode.MULTIRUN:
             # The sweeper decides what becomes of the others; it keeps only the exception.
-            raise error if isinstance(error, ConfigError) else RuntimeError(f"{run_dir}: {say_error(error)}") from error
+            raise (
+                error if isinstance(error, ConfigError) else RuntimeError(f"{run_dir}: {describe_error(error)}")
+            ) from error
         # Hydra would report an exception on further lines, so the process leaves from here.
         raise SystemExit(_report(error, full_errors)) from error
     if result.exit_code != 0:
@@ -138,7 +140,7 @@ def _report(error: Exception, full_errors: bool) -> int:
     """One line for what the user or the machine did, with a traceback before it for what can only be our mistake."""
     if full_errors or not isinstance(error, _EXPECTED):
         traceback.print_exception(error)
-    sys.stderr.write(f"{error_text(say_error(error), sys.stderr)}\n")
+    sys.stderr.write(f"{error_text(describe_error(error), sys.stderr)}\n")
     return ExitCode.BAD_CONFIG if isinstance(error, ConfigError) else ExitCode.FAILED
 
 

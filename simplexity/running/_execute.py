@@ -9,7 +9,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from simplexity.composition import freeze, load_frozen, say_error
+from simplexity.composition import describe_error, freeze, load_frozen
 from simplexity.host import PreemptionGuard
 from simplexity.runs import (
     EventKind,
@@ -82,7 +82,7 @@ def execute(run_dir: Path, guard: PreemptionGuard, new_config: DictConfig | None
                     ledger.append(EventKind.FAILED, ledger.saved_step, reason=reason, comes_back=comes_back or None)
             if not comes_back:
                 raise
-            _log.error("%s; the run is started once more", say_error(error))
+            _log.error("%s; the run is started once more", describe_error(error))
             return RunResult(ExitCode.REQUEUE, None)
 
 

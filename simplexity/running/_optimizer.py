@@ -13,7 +13,7 @@ import optax
 from jaxtyping import Array, Float
 from omegaconf import DictConfig
 
-from simplexity.composition import blaming, instantiate, prepare
+from simplexity.composition import config_errors_at, instantiate, prepare
 from simplexity.training import make_optimizer
 
 _Numbers = dict[str, Float[Array, ""]]
@@ -43,13 +43,13 @@ def build_optimizer(config: DictConfig) -> Optimizer:
     """
     section = config.training
     rate = section.optimizer.instance.get("learning_rate", 1.0)
-    with blaming("training.optimizer.instance.learning_rate"):
+    with config_errors_at("training.optimizer.instance.learning_rate"):
         base = optax.constant_schedule(rate) if isinstance(rate, int | float) else instantiate(rate)
         _check_schedule(base)
-    with blaming("training.optimizer.instance"):
+    with config_errors_at("training.optimizer.instance"):
         _check_optimizer(instantiate(section.optimizer.instance))
         numbers, make = _separated(section.optimizer.instance, _update)
-    with blaming("training.schedule"):
+    with config_errors_at("training.schedule"):
         schedule = instantiate(section.schedule)
         if schedule is not None:
             _check_schedule(schedule)

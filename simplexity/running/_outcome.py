@@ -21,7 +21,7 @@ class RunResult(NamedTuple):
     final_loss: float | None
 
 
-def leave_process(exit_code: int, guard: PreemptionGuard) -> NoReturn:
+def exit_process(exit_code: int, guard: PreemptionGuard) -> NoReturn:
     """Ends the process with `exit_code`, whatever signals still come and whatever its threads are doing."""
     guard.ignore()
     if exit_code != ExitCode.COMPLETE:

@@ -23,11 +23,11 @@ from simplexity.composition import (
     Problem,
     check,
     check_sweep,
+    describe_error,
     load_frozen,
     make_importable,
     refuse_changes,
     rewrite_keys,
-    say_error,
     set_environment,
 )
 from simplexity.runs import ExitCode, RunDirectory, error_text
@@ -84,7 +84,7 @@ def _refusing() -> Iterator[None]:
     except Exception as error:
         if not isinstance(error, ConfigError | RuntimeError | OSError):
             traceback.print_exception(error)
-        sys.stderr.write(f"{error_text(say_error(error), sys.stderr)}\n")
+        sys.stderr.write(f"{error_text(describe_error(error), sys.stderr)}\n")
         raise SystemExit(ExitCode.BAD_CONFIG if isinstance(error, ConfigError) else ExitCode.FAILED) from error
 
 

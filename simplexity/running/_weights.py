@@ -8,7 +8,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from simplexity.composition import ConfigError, Problem, blaming
+from simplexity.composition import ConfigError, Problem, config_errors_at
 from simplexity.persistence import check_weights, checkpoint_digest, newest_step, restore_weights
 from simplexity.predictive_models import PredictiveModel
 from simplexity.runs import LoadedWeights, RunDirectory, read_origin, retry_read, write_origin
@@ -40,7 +40,7 @@ def require_weights(config: DictConfig, experiment: Experiment, run_dir: Path) -
         step = config.predictive_model.load_checkpoint_step
         message = f"must name the directory of the run that saved step {step}: this run's own has no checkpoints"
         raise ConfigError([Problem(_FROM, message)])
-    with _blaming(config):
+    with _config_errors_at_source(config):
         retry_read(lambda: _check(config, experiment, run_dir))
 
 
@@ -77,7 +77,7 @@ def with_weights(
         model = restore_weights(checkpoints, state.model, found)
         return LoadedWeights(str(checkpoints), found, checkpoint_digest(checkpoints, found)), model
 
-    with _blaming(config):
+    with _config_errors_at_source(config):
         loaded, model = retry_read(load, wait)
     if origin.weights is None:
         write_origin(directory.origin_path, replace(origin, weights=loaded))
@@ -97,8 +97,8 @@ def _check(config: DictConfig, experiment: Experiment, run_dir: Path) -> None:
     check_weights(checkpoints, experiment.model_shapes(), newest_step(checkpoints) if step is None else step)
 
 
-def _blaming(config: DictConfig) -> AbstractContextManager[None]:
-    return blaming(_FROM if config.predictive_model.load_checkpoint_step is None else _STEP)
+def _config_errors_at_source(config: DictConfig) -> AbstractContextManager[None]:
+    return config_errors_at(_FROM if config.predictive_model.load_checkpoint_step is None else _STEP)
 
 
 def _checkpoints(config: DictConfig, run_dir: Path) -> Path:

@@ -9,7 +9,7 @@ import pytest
 from jax.typing import ArrayLike
 from jaxtyping import Float
 
-from simplexity.composition._types import ABSENT, describe, fits, say
+from simplexity.composition._types import ABSENT, describe_type, describe_value, fits
 
 Color = Enum("Color", ["red", "green"])
 SECTION = {"_target_": "package.Name"}
@@ -70,7 +70,7 @@ def test_what_cannot_be_had_fits_everywhere():
     ],
 )
 def test_describe(annotation, words):
-    assert describe(annotation) == words
+    assert describe_type(annotation) == words
 
 
 @pytest.mark.parametrize(
@@ -78,5 +78,5 @@ def test_describe(annotation, words):
     [(1, "1"), (True, "true"), (None, "null"), ("1", "the string '1'"), ({}, "a section"), ([1] * 99, "[1, 1,")],
 )
 def test_say(value, words):
-    assert say(value).startswith(words)
-    assert len(say(value)) < 70
+    assert describe_value(value).startswith(words)
+    assert len(describe_value(value)) < 70

@@ -36,7 +36,7 @@ def report(problems: Sequence[Problem]) -> str:
     return "\n  ".join([f"the config has {len(problems)} mistakes:", *map(str, problems)])
 
 
-def say_error(error: Exception) -> str:
+def describe_error(error: Exception) -> str:
     """A failure in one line, or a config's mistakes in a line each."""
     if isinstance(error, ConfigError):
         return str(error)
@@ -60,7 +60,7 @@ def choices(name: str, valid: Iterable[str]) -> str:
     return f"{guess}valid: {', '.join(valid)}"
 
 
-def blame(path: str, error: Exception) -> Problem:
+def problem_at(path: str, error: Exception) -> Problem:
     """What a constructor said about its argument, under the argument's dotted key.
 
     Constructors name the argument in backticks at the start of their message ("`p` must lie in [0, 1], got 1.3"); an
@@ -82,9 +82,9 @@ def raised_in(error: Exception, *packages: str) -> bool:
 
 
 @contextmanager
-def blaming(path: str) -> Iterator[None]:
+def config_errors_at(path: str) -> Iterator[None]:
     """Turns the ValueError or TypeError of a constructor called inside into a `ConfigError` about `path`."""
     try:
         yield
     except (ValueError, TypeError) as error:
-        raise ConfigError([blame(path, error)]) from error
+        raise ConfigError([problem_at(path, error)]) from error

@@ -11,12 +11,12 @@ from hydra.errors import HydraException, InstantiationException, MissingConfigEx
 from omegaconf import DictConfig, OmegaConf
 from yaml import MarkedYAMLError
 
+from ._config_errors import Problem, choices
 from ._overrides import as_typed
-from ._problems import Problem, choices
 from ._sections import GENERATOR_GROUP, GENERATORS
 from ._signature import signature_of
 from ._site import SITE_VARIABLE, site_folder
-from ._types import say
+from ._types import describe_value
 
 # The default of `cluster`: see configs/hydra/launcher/slurm.yaml.
 _CLUSTER = "SIMPLEXITY_CLUSTER"
@@ -129,10 +129,8 @@ def _unknown_key(key: str, config: DictConfig) -> Problem:
                 remedy = "validation follows the training generator unless you add validation_data_generator=NAME"
             return Problem(key, f"cannot be set, `{parent}` is null: {remedy}")
         if not isinstance(node, DictConfig):
-            return Problem(
-                key,
-                f"cannot be set, `{parent}` is {say(OmegaConf.to_object(node) if OmegaConf.is_config(node) else node)}",
-            )
+            value = OmegaConf.to_object(node) if OmegaConf.is_config(node) else node
+            return Problem(key, f"cannot be set, `{parent}` is {describe_value(value)}")
         if part not in node and parent in _OPEN:
             return Problem(key, f"is not there yet; to add it, write +{key}=...")
         if part not in node:
