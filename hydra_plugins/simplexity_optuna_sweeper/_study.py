@@ -17,13 +17,13 @@ from simplexity.composition import ConfigError, Problem
 from simplexity.runs import RunDirectory
 from simplexity.sweeps import SweepDirectory, is_alive
 
-from .sweeper import FACTS_KEY
-
 if TYPE_CHECKING:
     from optuna import Study
 
 LOCK_NAME = "search"
 """Folder, within the sweep's, of the lock that a search holds until it ends."""
+FACTS_KEY = "simplexity"
+"""Name of the user attribute in which a trial keeps its `TrialFacts`."""
 
 
 class TrialFacts(NamedTuple):

@@ -6,7 +6,7 @@ import shlex
 import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
@@ -19,13 +19,8 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-if TYPE_CHECKING:
-    pass
-
 _log = logging.getLogger(__name__)
 RESULTS_NAME = "optimization_results.yaml"
-# Under which a trial keeps its `TrialFacts`.
-FACTS_KEY = "simplexity"
 
 
 class OptunaSweeper(Sweeper):
@@ -136,7 +131,7 @@ class OptunaSweeper(Sweeper):
 
     def _propose(self, size: int) -> "list[FrozenTrial]":
         """New trials, with a run for each config that no earlier one has: an equal run would have the same loss."""
-        from ._study import TrialFacts, facts_of, known_loss, trials_of
+        from ._study import FACTS_KEY, TrialFacts, facts_of, known_loss, trials_of
 
         runs = [facts_of(trial).run for trial in trials_of(self._study, self._folder)]
         next_run = max((run for run in runs if run is not None), default=-1) + 1
