@@ -27,11 +27,12 @@ from ._retry import conclude as conclude
 from ._retry import drive as drive
 from ._retry import retry as retry
 from ._retry import unfinished_text as unfinished_text
+from ._run_files import last_lines as last_lines
 from ._run_status import GOING_ON as GOING_ON
 from ._run_status import LEFT_BEHIND as LEFT_BEHIND
 from ._run_status import RunState as RunState
 from ._run_status import RunStatus as RunStatus
-from ._show import run_text as run_text
+from ._run_text import run_text as run_text
 from ._slurm_submission import plan_arrays as plan_arrays
 from ._slurm_submission import require_slurm as require_slurm
 from ._slurm_submission import submit_runs as submit_runs
@@ -43,7 +44,6 @@ from ._submissions import record_submission as record_submission
 from ._sweep_status import SweepStatus as SweepStatus
 from ._sweep_status import read_status as read_status
 from ._sweep_status import select_for_retry as select_for_retry
-from ._tail import last_lines as last_lines
 from ._text import duration as duration
 from ._text import printable as printable
 from ._watch import display_path as display_path

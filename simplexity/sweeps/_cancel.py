@@ -9,7 +9,7 @@ from simplexity.cluster import cancel as cancel_jobs
 from simplexity.runs import Liveness, liveness, read_holder
 
 from ._directory import SweepDirectory
-from ._slurm_prospects import slurm_tasks
+from ._scheduler_state import slurm_tasks
 from ._submissions import read_submissions
 from ._sweep_status import read_all
 

@@ -15,10 +15,10 @@ from simplexity.runs import EventKind, ExitCode, Ledger, RunDirectory, RunLock, 
 
 from ._directory import SweepDirectory
 from ._manifest import SweepRun
+from ._run_files import last_words
 from ._run_status import RunState, read_run
 from ._slots import Slot
 from ._submissions import read_submissions, submission_names
-from ._tail import last_words
 
 _POLL_S = 0.1
 WORKER = (sys.executable, "-P", "-m", "simplexity.cli", "resume")

@@ -9,10 +9,10 @@ from typing import Any, TextIO
 from simplexity.runs import nats_text, optimum_text
 
 from ._directory import SweepDirectory
+from ._run_files import last_records
 from ._run_status import RunState, RunStatus, reading_failure
 from ._status_text import wrapped
 from ._sweep_status import SweepStatus
-from ._tail import last_records
 from ._text import printable, table
 
 # Bookkeeping of the metrics, no results.

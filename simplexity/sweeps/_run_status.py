@@ -9,7 +9,7 @@ from simplexity.runs import Completion, Event, EventKind, ExitCode, RunSummary, 
 
 from ._directory import SweepDirectory, is_alive
 from ._manifest import SweepRun
-from ._tail import last_records, last_words
+from ._run_files import last_records, last_words
 
 
 class RunState(StrEnum):

@@ -10,7 +10,7 @@ from simplexity.runs import Goodput
 from ._directory import SweepDirectory
 from ._manifest import Manifest, SweepRun
 from ._run_status import GOING_ON, LEFT_BEHIND, Prospect, RunFiles, RunState, RunStatus, judge, read_run
-from ._slurm_prospects import slurm_prospects
+from ._scheduler_state import slurm_prospects
 from ._submissions import Submission, read_submissions, submission_names
 
 # Not for the processor: on a network file system every look at a file is a wait.

@@ -9,7 +9,7 @@ import pytest
 from simplexity import sweeps
 from simplexity.host import PreemptionGuard
 from simplexity.running._entrypoint import run
-from simplexity.sweeps import SweepDirectory, _slurm_prospects, _slurm_submission
+from simplexity.sweeps import SweepDirectory, _scheduler_state, _slurm_submission
 from tests.images import sif_header
 
 
@@ -100,7 +100,7 @@ def test_the_value_of_a_variable_is_in_files_of_the_user_alone(start, tmp_path, 
     monkeypatch.setattr(_slurm_submission, "slurm_is_installed", lambda: True)
     monkeypatch.setattr(_slurm_submission, "cluster_configuration", dict)
     monkeypatch.setattr(_slurm_submission, "submit", lambda script: "7")
-    monkeypatch.setattr(_slurm_prospects, "queued_tasks", lambda jobs: {})
+    monkeypatch.setattr(_scheduler_state, "queued_tasks", lambda jobs: {})
     monkeypatch.setenv("TOKEN", "hidden-value")
     arguments = ("cluster=dev", "+cluster.environment.TOKEN=${oc.env:TOKEN}", "seed=1,2", "hydra.sweep.dir=s")
     assert start(*arguments, "hydra.launcher.wait=false") == 0

@@ -4,7 +4,7 @@ import pytest
 
 from simplexity.cluster import SlurmError
 from simplexity.host import PreemptionGuard
-from simplexity.sweeps import _slurm_prospects, _slurm_submission, retry, submit_runs
+from simplexity.sweeps import _scheduler_state, _slurm_submission, retry, submit_runs
 from simplexity.sweeps._submissions import read_submissions
 
 
@@ -22,7 +22,7 @@ def sbatch(monkeypatch):
     monkeypatch.setattr(_slurm_submission, "submit", submit)
     monkeypatch.setattr(_slurm_submission, "slurm_is_installed", lambda: True)
     monkeypatch.setattr(_slurm_submission, "cluster_configuration", lambda: {"MaxArraySize": "2"})
-    monkeypatch.setattr(_slurm_prospects, "queued_tasks", lambda jobs: {})
+    monkeypatch.setattr(_scheduler_state, "queued_tasks", lambda jobs: {})
     return answers
 
 

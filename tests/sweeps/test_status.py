@@ -8,7 +8,7 @@ import pytest
 
 from simplexity.cluster import AccountedTask, QueuedTask, SlurmError
 from simplexity.runs import EventKind, Ledger, RunLock
-from simplexity.sweeps import RunState, _slurm_prospects, describe, read_status, select_for_retry, status_text
+from simplexity.sweeps import RunState, _scheduler_state, describe, read_status, select_for_retry, status_text
 from simplexity.sweeps._submissions import read_submissions, record_submission, submission_names
 
 START, SAVED, PREEMPTED, FAILED = EventKind.START, EventKind.CHECKPOINT, EventKind.PREEMPTED, EventKind.FAILED
@@ -41,8 +41,8 @@ def slurm(monkeypatch):
 
         return ask
 
-    monkeypatch.setattr(_slurm_prospects, "queued_tasks", answer("queue"))
-    monkeypatch.setattr(_slurm_prospects, "accounted_tasks", answer("accounting"))
+    monkeypatch.setattr(_scheduler_state, "queued_tasks", answer("queue"))
+    monkeypatch.setattr(_scheduler_state, "accounted_tasks", answer("accounting"))
     return said
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from simplexity.cluster import QueuedTask, SlurmError
 from simplexity.runs import EventKind, Ledger, RunLock
-from simplexity.sweeps import _slurm_prospects, _watch, watch
+from simplexity.sweeps import _scheduler_state, _watch, watch
 from simplexity.sweeps._submissions import record_submission
 from tests.terminal import on_terminal
 
@@ -48,7 +48,7 @@ def test_in_a_pipe_it_says_that_slurm_does_not_answer_and_a_cancelled_run_stays_
             raise SlurmError("`squeue` failed: Unable to contact slurm controller")
         return answer
 
-    monkeypatch.setattr(_slurm_prospects, "queued_tasks", queue)
+    monkeypatch.setattr(_scheduler_state, "queued_tasks", queue)
     monkeypatch.setattr(_watch, "_REFRESH_S", 0.0)
     assert watch(sweep).has_ended
     lines = [line.partition(";")[0] for line in capfd.readouterr().out.splitlines()]

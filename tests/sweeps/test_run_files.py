@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from simplexity.sweeps._tail import last_lines, last_records, last_words
+from simplexity.sweeps._run_files import last_lines, last_records, last_words
 
 
 @pytest.mark.parametrize("length", [5, 3000, 50_000])
