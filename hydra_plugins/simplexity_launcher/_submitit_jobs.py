@@ -14,7 +14,7 @@ from hydra_plugins.hydra_submitit_launcher.config import BaseQueueConf
 from simplexity.cluster import was_cancelled
 from simplexity.host import PreemptionGuard
 from simplexity.runs import ExitCode
-from simplexity.sweeps import Manifest, SweepDirectory, record_submission
+from simplexity.sweeps import Manifest, SweepDirectory
 
 # submitit counts preemptions of short jobs as time-outs. The run's ledger is what limits the starts in vain.
 _MAX_NUM_TIMEOUT = 1_000_000
@@ -92,9 +92,9 @@ def submit_jobs(
         sweep.link_log(index, job.paths.stdout)
         if executor == "slurm":
             array, _, task = job.job_id.partition("_")
-            record_submission(sweep, [index], array, index - int(task) if task else None)
+            sweep.record_submission([index], array, index - int(task) if task else None)
     if executor != "slurm":
-        record_submission(sweep, indices)
+        sweep.record_submission(indices)
     return submitted
 
 

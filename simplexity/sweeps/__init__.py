@@ -1,8 +1,9 @@
 """Many runs: the manifest, how each stands, starting them again, their results. Needs no library but rich, to print."""
 
-from ._cancel import cancel as cancel
 from ._directory import SweepDirectory as SweepDirectory
 from ._directory import is_alive as is_alive
+from ._directory import newest_run as newest_run
+from ._directory import newest_sweep as newest_sweep
 from ._json_text import results_json as results_json
 from ._json_text import run_json as run_json
 from ._json_text import status_json as status_json
@@ -12,21 +13,18 @@ from ._launch_settings import SlurmLaunch as SlurmLaunch
 from ._launch_settings import SubmititLaunch as SubmititLaunch
 from ._local import Outcome as Outcome
 from ._local import execute_locally as execute_locally
-from ._log_text import copy_log as copy_log
-from ._log_text import follow_log as follow_log
+from ._local_progress import conclude as conclude
+from ._local_progress import drive as drive
+from ._local_progress import unfinished_text as unfinished_text
 from ._manifest import Manifest as Manifest
 from ._manifest import SweepRun as SweepRun
-from ._newest import newest_run as newest_run
-from ._newest import newest_sweep as newest_sweep
 from ._results import results_rows as results_rows
 from ._results import results_text as results_text
 from ._results import sort_rows as sort_rows
 from ._results import write_csv as write_csv
 from ._results import write_csv_rows as write_csv_rows
-from ._retry import conclude as conclude
-from ._retry import drive as drive
+from ._retry import cancel as cancel
 from ._retry import retry as retry
-from ._retry import unfinished_text as unfinished_text
 from ._run_files import last_lines as last_lines
 from ._run_status import GOING_ON as GOING_ON
 from ._run_status import LEFT_BEHIND as LEFT_BEHIND
@@ -37,14 +35,15 @@ from ._slurm_submission import plan_arrays as plan_arrays
 from ._slurm_submission import require_slurm as require_slurm
 from ._slurm_submission import submit_runs as submit_runs
 from ._slurm_submission import worker_command as worker_command
-from ._status_text import describe as describe
 from ._status_text import status_text as status_text
 from ._status_text import summary_lines as summary_lines
-from ._submissions import record_submission as record_submission
 from ._sweep_status import SweepStatus as SweepStatus
 from ._sweep_status import read_status as read_status
 from ._sweep_status import select_for_retry as select_for_retry
+from ._text import describe as describe
+from ._text import display_path as display_path
 from ._text import duration as duration
 from ._text import printable as printable
-from ._watch import display_path as display_path
+from ._watch import copy_log as copy_log
+from ._watch import follow_log as follow_log
 from ._watch import watch as watch

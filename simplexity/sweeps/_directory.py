@@ -1,21 +1,34 @@
+"""A sweep's folder: its files, the lock on it, and the newest one beneath a folder."""
+
 import json
 import os
 import shlex
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from simplexity.cluster import LOG_FOLDER
-from simplexity.runs import Liveness, RunDirectory, RunLock, liveness, read_holder, write_durably
+from simplexity.runs import (
+    Liveness,
+    RunDirectory,
+    RunLock,
+    append_json_line,
+    liveness,
+    read_holder,
+    read_json_lines,
+    write_durably,
+)
 
 from ._launch_settings import private_values, with_private_values
-from ._manifest import Manifest, SweepRun
+from ._manifest import Manifest, Submission, SweepRun
 
 # Six heartbeats of a lock, and some seconds by which two clocks may differ.
 _SILENCE_S = 45.0
+# `hydra.run.dir` and `hydra.sweep.dir` of the packaged configs.
+_RUNS, _SWEEPS = "outputs/*/*", "multirun/*/*"
 
 
 @dataclass(frozen=True)
@@ -123,6 +136,16 @@ class SweepDirectory:
             write_durably(self.environment_path, json.dumps(values) + "\n", mode=0o600)
         write_durably(self.manifest_path, manifest.to_text())
 
+    def record_submission(self, indices: Sequence[int], job_id: str | None = None, first_index: int | None = 0) -> None:
+        """Adds a line to the submissions: see `Submission`. Only the holder of `lock` may."""
+        submission = Submission(round(time.time(), 3), tuple(indices), job_id, first_index)
+        append_json_line(self.submissions_path, submission._asdict())
+
+    def read_submissions(self) -> list[Submission]:
+        """All submissions so far, oldest first."""
+        records = read_json_lines(self.submissions_path)
+        return [Submission(**{**record, "indices": tuple(record["indices"])}) for record in records]
+
     def require_own(self) -> None:
         """Checks that nobody else can have changed what starting the sweep's runs executes.
 
@@ -195,3 +218,35 @@ def is_alive(lock_path: Path) -> bool:
         return False
     seen = Liveness.UNSEEN if holder.owner is None else liveness(holder.owner)
     return seen == Liveness.ALIVE or (seen == Liveness.UNSEEN and time.time() - holder.heartbeat_ns / 1e9 < _SILENCE_S)
+
+
+def newest_sweep(current: Path) -> Path:
+    """The sweep that was made last.
+
+    Args:
+        current: Folder in which commands are given.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    return _newest(current, _SWEEPS, SweepDirectory(Path()).manifest_path, "sweep")
+
+
+def newest_run(current: Path) -> Path:
+    """The run, of no sweep, that was made last.
+
+    Args:
+        current: Folder in which commands are given.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    return _newest(current, _RUNS, RunDirectory(Path()).config_path, "run")
+
+
+def _newest(current: Path, pattern: str, mark: Path, what: str) -> Path:
+    folders = [path for path in current.glob(pattern) if (path / mark).is_file()]
+    if not folders:
+        raise ValueError(f"there is no {what} in {pattern} here; name the {what}'s folder")
+    # The time stands in the names; of several in one second, the later were written later.
+    return max(folders, key=lambda path: (path / mark).stat().st_mtime_ns)

@@ -14,11 +14,10 @@ from simplexity.host import PreemptionGuard
 from simplexity.runs import EventKind, ExitCode, Ledger, RunDirectory, RunLock, read_ledger
 
 from ._directory import SweepDirectory
-from ._manifest import SweepRun
-from ._run_files import last_words
-from ._run_status import RunState, read_run
+from ._manifest import SweepRun, submission_names
+from ._run_files import last_words, read_run
+from ._run_status import RunState
 from ._slots import Slot
-from ._submissions import read_submissions, submission_names
 
 _POLL_S = 0.1
 WORKER = (sys.executable, "-P", "-m", "simplexity.cli", "resume")
@@ -139,7 +138,7 @@ def _start(sweep: SweepDirectory, run: SweepRun, slot: Slot, worker: Sequence[st
             env={
                 **os.environ,
                 "PYTHONUNBUFFERED": "1",
-                "SIMPLEXITY_SUBMISSION": submission_names(read_submissions(sweep)).get(run.index, "local"),
+                "SIMPLEXITY_SUBMISSION": submission_names(sweep.read_submissions()).get(run.index, "local"),
                 **slot.environment,
             },
             stdin=subprocess.DEVNULL,

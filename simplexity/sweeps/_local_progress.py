@@ -1,22 +1,76 @@
 """What a person sees while a sweep runs on this machine."""
 
 import shutil
+import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import IO, cast
 
 from rich.console import Console
 
+from simplexity.host import PreemptionGuard
 from simplexity.loggers import Output
+from simplexity.runs import ExitCode
 
 from ._directory import SweepDirectory
-from ._local import Outcome
-from ._manifest import SweepRun
-from ._run_status import Prospect, RunState, judge, read_run
-from ._status_text import describe
-from ._text import duration, number, printable, table
+from ._launch_settings import LocalLaunch
+from ._local import Outcome, execute_locally
+from ._manifest import Manifest, SweepRun, common_overrides
+from ._run_files import read_run
+from ._run_status import RunState, judge
+from ._scheduler_state import Prospect
+from ._slots import divide_machine
+from ._status_text import REPEATED_FAILURE, is_repeated, summary_lines
+from ._sweep_status import read_status
+from ._text import describe, display_path, duration, number, printable, table
 
 _REFRESH_S = 1.0
+
+
+def drive(
+    sweep: SweepDirectory, manifest: Manifest, launch: LocalLaunch, runs: list[SweepRun], guard: PreemptionGuard
+) -> list[Outcome]:
+    """Executes runs of a sweep that this process has locked here, with a table or with lines about it."""
+    slots = divide_machine(launch, len(runs))
+    sweep.record_submission([run.index for run in runs])
+    common = common_overrides(manifest.runs)
+    shown = LiveProgress(sweep, runs, common) if sys.stdout.isatty() else PlainProgress(runs, common)
+    with shown as progress:
+        return execute_locally(sweep, runs, slots, guard, progress, working_folder=Path(manifest.working_folder))
+
+
+def conclude(sweep: SweepDirectory, outcomes: list[Outcome]) -> ExitCode:
+    """Says how it went and how to go on, and what to leave the process with."""
+    path = display_path(sweep.path)
+    if any(outcome.state == RunState.STOPPED for outcome in outcomes):
+        complete = sum(outcome.state == RunState.COMPLETE for outcome in outcomes)
+        # The terminal may have been hung up, which must not change the exit code.
+        output = Output()
+        output.write(f"stopped with {complete} of {len(outcomes)} runs complete; to go on: simplexity retry {path}\n")
+        output.flush()
+        return ExitCode.REQUEUE
+    for line in summary_lines(path, read_status(sweep)):
+        print(line, flush=True)
+    if unfinished := unfinished_text(path, outcomes):
+        print(unfinished, file=sys.stderr, flush=True)
+        return ExitCode.FAILED
+    return ExitCode.COMPLETE
+
+
+def unfinished_text(sweep_path: str, outcomes: Sequence[Outcome]) -> str:
+    """Which runs are not complete, and how to start them again, in one line; empty if all are complete."""
+    failed = [outcome for outcome in outcomes if outcome.state in (RunState.FAILED, RunState.UNREADABLE)]
+    others = [outcome for outcome in outcomes if outcome.state != RunState.COMPLETE]
+    if not others:
+        return ""
+    what = f"{len(others)} of {len(outcomes)} runs are not complete"
+    if failed:
+        names = ", ".join(f"#{outcome.run.index}" for outcome in failed[:20]) + (", ..." if len(failed) > 20 else "")
+        what = f"{len(failed)} of {len(outcomes)} runs failed: {names}"
+    if failed and all(is_repeated(outcome.reason) for outcome in failed):
+        return f"{what}; {REPEATED_FAILURE}"
+    return f"{what}; to start them again: simplexity retry {sweep_path}"
 
 
 def outcome_text(outcome: Outcome, common: frozenset[str]) -> str:

@@ -1,4 +1,4 @@
-"""What a sweep consists of: with the run directories, all that the commands need."""
+"""What a sweep consists of: its runs, how they were launched, and who was asked to execute them."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -115,6 +115,37 @@ class Manifest:
             return cls(launch=launch_from_json(record.pop("launch")), runs=runs, **record)
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"{type(error).__name__}: {error}") from None
+
+
+class Submission(NamedTuple):
+    """One array job, or one process that executes runs on its own machine.
+
+    Attributes:
+        time: Unix time.
+        indices: The runs.
+        job_id: The array job's id; None without SLURM.
+        first_index: Index of the run that is array task 0; None for a job that is no array.
+    """
+
+    time: float
+    indices: tuple[int, ...]
+    job_id: str | None = None
+    first_index: int | None = 0
+
+    def task(self, index: int) -> str | None:
+        """SLURM's name of a run's array task, "JOB_TASK", or of its job."""
+        if self.job_id is None or self.first_index is None:
+            return self.job_id
+        return f"{self.job_id}_{index - self.first_index}"
+
+
+def submission_names(submissions: Sequence[Submission]) -> dict[int, str]:
+    """The name of each submitted run's last submission, as its ledger has it: `array_N` is that of `array_N.sh`."""
+    return {
+        index: f"{'local' if submission.job_id is None else 'array'}_{number}"
+        for number, submission in enumerate(submissions)
+        for index in submission.indices
+    }
 
 
 def _span(runs: tuple[SweepRun, ...]) -> str:

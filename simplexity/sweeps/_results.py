@@ -9,11 +9,10 @@ from typing import Any, TextIO
 from simplexity.runs import nats_text, optimum_text
 
 from ._directory import SweepDirectory
-from ._run_files import last_records
-from ._run_status import RunState, RunStatus, reading_failure
-from ._status_text import wrapped
+from ._run_files import last_records, reading_failure
+from ._run_status import RunState, RunStatus
 from ._sweep_status import SweepStatus
-from ._text import printable, table
+from ._text import printable, table, wrapped
 
 # Bookkeeping of the metrics, no results.
 _NO_RESULTS = ("step", "timestamp")

@@ -1,30 +1,28 @@
-"""Starting runs of a sweep again, in the way they were launched."""
+"""Starting runs of a sweep again, in the way they were launched, and cancelling them."""
 
+import os
 import shlex
-import sys
+import signal
 from collections import Counter
-from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+from simplexity.cluster import cancel as cancel_jobs
 from simplexity.cluster import inspect_container
 from simplexity.host import PreemptionGuard
-from simplexity.loggers import Output
-from simplexity.runs import ExitCode
+from simplexity.runs import ExitCode, Liveness, liveness, read_holder
 
 from ._directory import SweepDirectory
 from ._launch_settings import LocalLaunch, SlurmLaunch, SubmititLaunch
-from ._local import Outcome, execute_locally
-from ._local_progress import LiveProgress, PlainProgress
-from ._manifest import Manifest, SweepRun, common_overrides
+from ._local_progress import conclude, drive
+from ._manifest import Manifest, common_overrides
 from ._run_status import RunState
-from ._slots import divide_machine
+from ._scheduler_state import slurm_tasks
 from ._slurm_submission import require_slurm, submit_runs
-from ._status_text import REPEATED_FAILURE, describe, is_repeated, repeats_its_failure, summary_lines
-from ._submissions import record_submission
-from ._sweep_status import SweepStatus, read_status, select_for_retry
-from ._text import printable
-from ._watch import display_path
+from ._status_text import REPEATED_FAILURE, repeats_its_failure
+from ._sweep_status import SweepStatus, read_all, read_status, select_for_retry
+from ._text import describe, display_path, printable
 
 
 def retry(
@@ -91,6 +89,28 @@ def retry(
     return ExitCode.COMPLETE
 
 
+def cancel(sweep: SweepDirectory) -> str:
+    """Tells all that is going on to save and leave; nothing of it comes back.
+
+    Returns:
+        One line on what was done.
+
+    Raises:
+        RuntimeError: If SLURM does not answer, or a process is not within reach.
+    """
+    manifest = sweep.read_manifest()
+    unfinished = {i: files for i, files in read_all(sweep, manifest.runs).items() if files.completion is None}
+    if manifest.launch.on_slurm:
+        tasks = slurm_tasks(sweep, sweep.read_submissions(), unfinished)
+        cancel_jobs(tasks)
+        return f"cancelled what SLURM had left of {len(tasks)} array tasks; runs that were going on save first"
+    # The process that drives the sweep tells its runs; without it, each is told itself.
+    if _stop(sweep.lock_path):
+        return "told the process that executes the sweep; its runs save and leave"
+    told = [run.index for run in manifest.runs if run.index in unfinished and _stop(sweep.run_directory(run).lock_path)]
+    return f"told {len(told)} runs to save and leave" if told else "nothing was going on"
+
+
 def _nothing_to_start(sweep: SweepDirectory, status: SweepStatus, *, failed: bool, missing: bool) -> str:
     """Why no run is started, and with which option some would be."""
     others = {run.index for run in select_for_retry(status, failed=not failed, missing=not missing)}
@@ -110,46 +130,17 @@ def _with_present_image(manifest: Manifest) -> Manifest:
     return replace(manifest, launch=replace(launch, image_digest=inspect_container(launch.profile.container).digest))
 
 
-def drive(
-    sweep: SweepDirectory, manifest: Manifest, launch: LocalLaunch, runs: list[SweepRun], guard: PreemptionGuard
-) -> list[Outcome]:
-    """Executes runs of a sweep that this process has locked here, with a table or with lines about it."""
-    slots = divide_machine(launch, len(runs))
-    record_submission(sweep, [run.index for run in runs])
-    common = common_overrides(manifest.runs)
-    shown = LiveProgress(sweep, runs, common) if sys.stdout.isatty() else PlainProgress(runs, common)
-    with shown as progress:
-        return execute_locally(sweep, runs, slots, guard, progress, working_folder=Path(manifest.working_folder))
-
-
-def conclude(sweep: SweepDirectory, outcomes: list[Outcome]) -> ExitCode:
-    """Says how it went and how to go on, and what to leave the process with."""
-    path = display_path(sweep.path)
-    if any(outcome.state == RunState.STOPPED for outcome in outcomes):
-        complete = sum(outcome.state == RunState.COMPLETE for outcome in outcomes)
-        # The terminal may have been hung up, which must not change the exit code.
-        output = Output()
-        output.write(f"stopped with {complete} of {len(outcomes)} runs complete; to go on: simplexity retry {path}\n")
-        output.flush()
-        return ExitCode.REQUEUE
-    for line in summary_lines(path, read_status(sweep)):
-        print(line, flush=True)
-    if unfinished := unfinished_text(path, outcomes):
-        print(unfinished, file=sys.stderr, flush=True)
-        return ExitCode.FAILED
-    return ExitCode.COMPLETE
-
-
-def unfinished_text(sweep_path: str, outcomes: Sequence[Outcome]) -> str:
-    """Which runs are not complete, and how to start them again, in one line; empty if all are complete."""
-    failed = [outcome for outcome in outcomes if outcome.state in (RunState.FAILED, RunState.UNREADABLE)]
-    others = [outcome for outcome in outcomes if outcome.state != RunState.COMPLETE]
-    if not others:
-        return ""
-    what = f"{len(others)} of {len(outcomes)} runs are not complete"
-    if failed:
-        names = ", ".join(f"#{outcome.run.index}" for outcome in failed[:20]) + (", ..." if len(failed) > 20 else "")
-        what = f"{len(failed)} of {len(outcomes)} runs failed: {names}"
-    if failed and all(is_repeated(outcome.reason) for outcome in failed):
-        return f"{what}; {REPEATED_FAILURE}"
-    return f"{what}; to start them again: simplexity retry {sweep_path}"
+def _stop(lock_path: Path) -> bool:
+    """Asks a lock's holder to leave; False if nobody holds it."""
+    holder = read_holder(lock_path)
+    if holder is None or holder.owner is None:
+        return False
+    match liveness(holder.owner):
+        case Liveness.DEAD:
+            return False
+        case Liveness.UNSEEN:
+            owner = holder.owner
+            raise RuntimeError(f"process {owner.pid} is on {owner.host}; cancel there, or type there: kill {owner.pid}")
+    with suppress(ProcessLookupError):
+        os.kill(holder.owner.pid, signal.SIGTERM)
+    return True

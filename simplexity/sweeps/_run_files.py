@@ -1,12 +1,117 @@
-"""The end of a file, without reading the rest."""
+"""What the files of a run say; of those that grow, only the ends are read."""
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+from simplexity.runs import Completion, Event, EventKind, ExitCode, RunSummary, read_ledger, summarize
+
+from ._directory import SweepDirectory, is_alive
+from ._manifest import SweepRun
 
 _FIRST_BYTES = 2048
 _MOST_BYTES = 2**20
+
+
+class RunFiles(NamedTuple):
+    """What a run's directory says.
+
+    Attributes:
+        completion: How it ended; None if it has not.
+        summary: What its ledger adds up to.
+        metrics: The last two records of metrics.jsonl.
+        alive: Whether a process has it now.
+        exit_code: Of the last batch script; None if it runs, was to come back, or was ended by SLURM.
+        unreadable: One line on what cannot be read; empty if all can. Then the other fields say nothing.
+    """
+
+    completion: Completion | None = None
+    summary: RunSummary = summarize([])
+    metrics: list[dict[str, Any]] = []  # noqa: RUF012  of a tuple
+    alive: bool = False
+    exit_code: int | None = None
+    unreadable: str = ""
+
+
+def read_run(sweep: SweepDirectory, run: SweepRun) -> RunFiles:
+    """Reads a run's files; only the ends of those that grow. A run that cannot be read is no end of the others."""
+    directory = sweep.run_directory(run)
+    try:
+        completion = directory.read_completion()
+        if completion is not None:
+            return RunFiles(completion, summarize(read_ledger(directory.ledger_path)))
+        metrics = last_records(directory.metrics_path, 2)
+        if not all(map(is_metrics, metrics)):
+            raise RuntimeError(f"the last lines of {directory.metrics_path} were not written by a run")
+        return RunFiles(
+            None,
+            summarize(with_progress(read_ledger(directory.ledger_path), metrics[-1:])),
+            metrics,
+            is_alive(directory.lock_path),
+            _exit_code(sweep.exit_code_path(run.index)),
+        )
+    except (RuntimeError, ValueError, OSError) as error:
+        return RunFiles(unreadable=reading_failure(error))
+
+
+def with_progress(events: Sequence[Event], metrics: Sequence[dict[str, Any]]) -> list[Event]:
+    """A ledger's events, and behind them what the last logged line tells of the time since the last event.
+
+    Between two saves the ledger stands still. The line is of the same host's clock as the attempt's events.
+
+    Args:
+        events: The ledger.
+        metrics: The last record of metrics.jsonl; nothing if there is none.
+    """
+    training = (EventKind.RESUME, EventKind.FIRST_STEP, EventKind.CHECKPOINT)
+    if not events or not metrics or events[-1].kind not in training:
+        return list(events)
+    last, line = events[-1], metrics[-1]
+    seconds = line.get("timestamp", 0.0) - last.time
+    if seconds <= 0 or line["step"] < last.step:
+        return list(events)
+    spent = last.seconds._replace(computing=last.seconds.computing + seconds)
+    now = last._replace(
+        sequence=last.sequence + 1,
+        kind=EventKind.FIRST_STEP,
+        step=line["step"],
+        time=line["timestamp"],
+        elapsed_s=last.elapsed_s + seconds,
+        seconds=spent,
+        reason=None,
+        stopping_s=None,
+    )
+    return [*events, now]
+
+
+def reading_failure(error: Exception) -> str:
+    """Why a run's file cannot be read, in one line that names the file."""
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return str(error) or type(error).__name__
+
+
+def is_metrics(record: dict[str, Any]) -> bool:
+    """Whether a line of metrics.jsonl has the numbers that a run writes."""
+    # A loss that is not finite is written as null.
+    losses = (record.get(name) for name in ("loss", "optimum", "optimum_error", "excess"))
+    clocks = (record.get(name, 0.0) for name in ("time_s", "timestamp"))
+    return (
+        isinstance(record.get("step"), int)
+        and all(isinstance(loss, int | float | None) for loss in losses)
+        and all(isinstance(clock, int | float) for clock in clocks)
+    )
+
+
+def _exit_code(path: Path) -> int | None:
+    """What the last batch script has left in its file; on a full disk that is empty."""
+    try:
+        text = path.read_text().strip()
+    except OSError:
+        return None
+    return int(text) if text.isdigit() else ExitCode.FAILED
 
 
 def last_lines(path: Path, count: int) -> list[bytes]:

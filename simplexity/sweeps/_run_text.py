@@ -7,11 +7,9 @@ from collections.abc import Sequence
 from simplexity.runs import Attempt, EventKind, RunDirectory, known_reached_step, read_ledger, split_attempts, summarize
 
 from ._directory import is_alive
-from ._run_files import last_records
-from ._run_status import is_metrics, with_progress
-from ._status_text import REPEATED_FAILURE, goodput_text, is_repeated, wrapped
-from ._text import duration, number, printable, table
-from ._watch import display_path
+from ._run_files import is_metrics, last_records, with_progress
+from ._status_text import REPEATED_FAILURE, goodput_text, is_repeated
+from ._text import display_path, duration, number, printable, table, wrapped
 
 _HEADER = ("attempt", "began", "where", "from step", "to step", "saves", "took", "ended")
 # What a narrow terminal does without, in this order.

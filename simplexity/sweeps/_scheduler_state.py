@@ -1,12 +1,13 @@
 """What SLURM says of a sweep's runs: the queue, and the accounting where there is one."""
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from simplexity.cluster import SlurmError, accounted_tasks, queued_tasks
 
 from ._directory import SweepDirectory
-from ._run_status import Prospect, RunFiles
-from ._submissions import Submission, submission_names
+from ._manifest import Submission, submission_names
+from ._run_files import RunFiles
 
 # States after which a job does not come back; in any other it runs or will run.
 _ENDED = frozenset(
@@ -15,6 +16,26 @@ _ENDED = frozenset(
 )  # fmt: skip
 _WAITING = frozenset({"PENDING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD"})
 _EXECUTING = frozenset({"RUNNING", "CONFIGURING"})
+
+
+class Prospect(NamedTuple):
+    """What the one that starts runs, SLURM or a process on its machine, says of a run.
+
+    Attributes:
+        coming: Whether it executes the run or is going to; None if it does not answer.
+        executing: Whether it says that the run has a machine now.
+        waiting: Whether it says that the run waits for one, whatever has happened before.
+        node: That machine; empty if unknown.
+        end: SLURM's word for how the last job ended, such as FAILED or CANCELLED; empty if unknown.
+        submission: Name of the last submission; a failure of an earlier one was answered by it. None if unknown.
+    """
+
+    coming: bool | None
+    executing: bool = False
+    waiting: bool = False
+    node: str = ""
+    end: str = ""
+    submission: str | None = None
 
 
 def slurm_prospects(

@@ -29,8 +29,7 @@ from ._directory import SweepDirectory
 from ._launch_settings import SlurmLaunch
 from ._local import WORKER
 from ._manifest import Manifest
-from ._submissions import read_submissions, record_submission
-from ._watch import display_path
+from ._text import display_path
 
 _DEFAULT_MAX_ARRAY_SIZE = 1001
 
@@ -126,7 +125,7 @@ def submit_runs(sweep: SweepDirectory, manifest: Manifest, indices: Sequence[int
     require_slurm()
     _check_image(launch_of(sweep, manifest))
     size = int(cluster_configuration().get("MaxArraySize", _DEFAULT_MAX_ARRAY_SIZE))
-    number = len(read_submissions(sweep))
+    number = len(sweep.read_submissions())
     job_ids: list[str] = []
     num_submitted = 0
     for job in plan_arrays(sweep, manifest, indices, max_array_size=size, first_number=number):
@@ -141,7 +140,7 @@ def submit_runs(sweep: SweepDirectory, manifest: Manifest, indices: Sequence[int
                     f"the others: simplexity retry {shlex.quote(display_path(sweep.path))} --missing"
                 )
             raise SlurmError("; ".join(part for part in parts if part)) from None
-        record_submission(sweep, job.indices, job_ids[-1], job.array.first_index)
+        sweep.record_submission(job.indices, job_ids[-1], job.array.first_index)
         num_submitted += len(job.indices)
     return job_ids
 

@@ -1,7 +1,6 @@
 """`simplexity status` in words."""
 
 import shlex
-import textwrap
 from collections.abc import Sequence
 from pathlib import PurePath
 
@@ -10,7 +9,7 @@ from simplexity.runs import Goodput
 from ._manifest import common_overrides
 from ._run_status import GOING_ON, LEFT_BEHIND, RunState, RunStatus
 from ._sweep_status import SweepStatus
-from ._text import duration, number, printable, table
+from ._text import describe, duration, number, printable, table, wrapped
 
 _HEADER = ("run", "overrides", "state", "step", "steps/s", "loss", "excess", "restarts", "node", "left")
 # Of a terminal so low that the runs matter more than what there is to type.
@@ -138,34 +137,6 @@ def _best(sweep_path: str, status: SweepStatus) -> list[str]:
         f"best run: {described}: final loss {number(best.loss_nats)} nats{excess}",
         f"to look at it: simplexity show {shlex.quote(folder)}",
         f"to see all results: simplexity results {shlex.quote(sweep_path)}",
-    ]
-
-
-def describe(overrides: Sequence[str], common: frozenset[str] = frozenset(), *, short: bool = False) -> str:
-    """A run's overrides in one line, without those that all runs have.
-
-    Args:
-        overrides: The run's.
-        common: Those of all runs.
-        short: Whether `learning_rate=0.01` may stand for `training.optimizer.instance.learning_rate=0.01`: where no
-            other key of the run ends so.
-    """
-    told = [override for override in overrides if override not in common] or list(overrides)
-    if short:
-        names = [override.partition("=")[0].rpartition(".")[2] for override in told]
-        told = [
-            override if names.count(name) > 1 else name + "".join(override.partition("=")[1:])
-            for override, name in zip(told, names, strict=True)
-        ]
-    return printable(" ".join(told)) or "(no overrides)"
-
-
-def wrapped(lines: Sequence[str], width: int | None) -> list[str]:
-    """The lines, broken between words where the terminal is narrower; None for no limit."""
-    if width is None:
-        return list(lines)
-    return [
-        part for line in lines for part in textwrap.wrap(line, width, subsequent_indent="  ", break_on_hyphens=False)
     ]
 
 

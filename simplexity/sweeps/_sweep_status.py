@@ -8,10 +8,10 @@ from typing import NamedTuple
 from simplexity.runs import Goodput
 
 from ._directory import SweepDirectory
-from ._manifest import Manifest, SweepRun
-from ._run_status import GOING_ON, LEFT_BEHIND, Prospect, RunFiles, RunState, RunStatus, judge, read_run
-from ._scheduler_state import slurm_prospects
-from ._submissions import Submission, read_submissions, submission_names
+from ._manifest import Manifest, Submission, SweepRun, submission_names
+from ._run_files import RunFiles, read_run
+from ._run_status import GOING_ON, LEFT_BEHIND, RunState, RunStatus, judge
+from ._scheduler_state import Prospect, slurm_prospects
 
 # Not for the processor: on a network file system every look at a file is a wait.
 _READERS = 16
@@ -56,7 +56,7 @@ def read_status(sweep: SweepDirectory, *, locked: bool = False) -> SweepStatus:
     """
     manifest = sweep.read_manifest()
     files = read_all(sweep, manifest.runs)
-    submissions = read_submissions(sweep)
+    submissions = sweep.read_submissions()
     # One process at a time executes runs on its machine: the one of the last line, if it still has the lock.
     driver = submissions[-1] if submissions and not locked and sweep.driver() is not None else None
     prospects, remark = _prospects(sweep, manifest, submissions, driver, files)

@@ -1,6 +1,8 @@
-"""Numbers and names as people read them, and tables of them."""
+"""Numbers, names and paths as people read them, and tables of them."""
 
+import textwrap
 from collections.abc import Sequence
+from pathlib import Path
 
 from rich.cells import cell_len, set_cell_size
 
@@ -13,6 +15,14 @@ _FAILED = frozenset({"failed", "lost", "unreadable"})
 def printable(text: str) -> str:
     """The text as one harmless line: an override may hold line breaks, and escapes that move the cursor."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def display_path(path: Path) -> str:
+    """The path as one would type it here: relative to the current folder if it lies within."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
 
 
 def duration(seconds: float | int) -> str:
@@ -28,9 +38,37 @@ def duration(seconds: float | int) -> str:
     return f"{large} {names[0]}" + (f" {small} {names[1]}" if small else "")
 
 
+def describe(overrides: Sequence[str], common: frozenset[str] = frozenset(), *, short: bool = False) -> str:
+    """A run's overrides in one line, without those that all runs have.
+
+    Args:
+        overrides: The run's.
+        common: Those of all runs.
+        short: Whether `learning_rate=0.01` may stand for `training.optimizer.instance.learning_rate=0.01`: where no
+            other key of the run ends so.
+    """
+    told = [override for override in overrides if override not in common] or list(overrides)
+    if short:
+        names = [override.partition("=")[0].rpartition(".")[2] for override in told]
+        told = [
+            override if names.count(name) > 1 else name + "".join(override.partition("=")[1:])
+            for override, name in zip(told, names, strict=True)
+        ]
+    return printable(" ".join(told)) or "(no overrides)"
+
+
 def number(value: float | int | None) -> str:
     """A loss as people read it; empty for None."""
     return "" if value is None else nats_text(value)
+
+
+def wrapped(lines: Sequence[str], width: int | None) -> list[str]:
+    """The lines, broken between words where the terminal is narrower; None for no limit."""
+    if width is None:
+        return list(lines)
+    return [
+        part for line in lines for part in textwrap.wrap(line, width, subsequent_indent="  ", break_on_hyphens=False)
+    ]
 
 
 def table(

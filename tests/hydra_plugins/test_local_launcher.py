@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 from simplexity.host import PreemptionGuard
 from simplexity.running._entrypoint import run
 from simplexity.runs import RunDirectory
-from simplexity.sweeps import Outcome, RunState, SweepDirectory, _retry
+from simplexity.sweeps import Outcome, RunState, SweepDirectory, _local_progress
 
 ROOT = Path(__file__).parents[2]
 HOSTILE = "a b'c $HOME `id` ü;&#"
@@ -46,7 +46,7 @@ def start(tmp_path, monkeypatch):
                 progress.ended(outcomes[-1])
             return outcomes
 
-        monkeypatch.setattr(_retry, "execute_locally", execute)
+        monkeypatch.setattr(_local_progress, "execute_locally", execute)
         return run("train_model", ["--multirun", *arguments], PreemptionGuard())
 
     _start.executed = executed

@@ -5,7 +5,6 @@ import pytest
 from simplexity.cluster import SlurmError
 from simplexity.host import PreemptionGuard
 from simplexity.sweeps import _scheduler_state, _slurm_submission, retry, submit_runs
-from simplexity.sweeps._submissions import read_submissions
 
 
 @pytest.fixture
@@ -32,7 +31,7 @@ def test_a_refused_array_says_what_was_submitted_before_and_how_to_go_on(make_sw
     with pytest.raises(SlurmError) as caught:
         submit_runs(sweep, sweep.read_manifest(), range(5))
     assert "2 of 5 runs were submitted before that, as 7; for the others: simplexity retry " in str(caught.value)
-    assert [submission.indices for submission in read_submissions(sweep)] == [(0, 1)]
+    assert [submission.indices for submission in sweep.read_submissions()] == [(0, 1)]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from simplexity.cluster import AccountedTask, QueuedTask, SlurmError
 from simplexity.runs import EventKind, Ledger, RunLock
 from simplexity.sweeps import RunState, _scheduler_state, describe, read_status, select_for_retry, status_text
-from simplexity.sweeps._submissions import read_submissions, record_submission, submission_names
+from simplexity.sweeps._manifest import submission_names
 
 START, SAVED, PREEMPTED, FAILED = EventKind.START, EventKind.CHECKPOINT, EventKind.PREEMPTED, EventKind.FAILED
 
@@ -22,7 +22,7 @@ def record(sweep, index, *kinds, reason=None):
     """Gives a run a ledger of these events."""
     directory = sweep.run_directory(sweep.read_manifest().run(index))
     ledger = Ledger(directory.ledger_path)
-    name = submission_names(read_submissions(sweep)).get(index)
+    name = submission_names(sweep.read_submissions()).get(index)
     for step, kind in enumerate(kinds):
         why = reason if kind in (FAILED, PREEMPTED) else None
         ledger.append(kind, step, reason=why, submission=name if kind == START else None)
@@ -52,7 +52,7 @@ def submitted(make_sweep, slurm_launch, slurm):
 
     def state(queue, *kinds, accounting=None, reason=None):
         sweep = make_sweep({}, launch=slurm_launch())
-        record_submission(sweep, [0], "7")
+        sweep.record_submission([0], "7")
         record(sweep, 0, *kinds, reason=reason)
         slurm["queue"], slurm["accounting"] = queue, accounting
         (run,) = read_status(sweep).runs
@@ -108,7 +108,7 @@ def test_states(submitted, queue, kinds, expected):
 )
 def test_what_failed_before_its_ledger_was_open(make_sweep, slurm_launch, slurm, queue, code, kinds, expected):
     sweep = make_sweep({}, launch=slurm_launch())
-    record_submission(sweep, [0], "7")
+    sweep.record_submission([0], "7")
     record(sweep, 0, *kinds)
     sweep.log_path(0).parent.mkdir()
     sweep.log_path(0).write_text("stopped at step 2 by SIGUSR2\nthere is no image a.sif on n1\n")
@@ -126,7 +126,7 @@ def test_what_slurm_itself_has_ended_is_said(submitted):
 
 def test_a_run_that_tries_once_more_has_not_failed(make_sweep, slurm_launch, slurm):
     sweep = make_sweep({}, launch=slurm_launch())
-    record_submission(sweep, [0], "7")
+    sweep.record_submission([0], "7")
     ledger = Ledger(sweep.run_directory(sweep.read_manifest().run(0)).ledger_path)
     ledger.append(START, 0)
     ledger.append(FAILED, 0, reason="OSError: stale", comes_back=True)
@@ -144,11 +144,11 @@ def test_the_accounting_tells_what_the_queue_has_forgotten(submitted):
 
 def test_a_retry_answers_an_earlier_failure_whatever_the_clocks_say(make_sweep, slurm_launch, slurm, monkeypatch):
     sweep = make_sweep({}, launch=slurm_launch())
-    record_submission(sweep, [0], "7")
+    sweep.record_submission([0], "7")
     with monkeypatch.context() as patch:
         patch.setattr(time, "time", lambda: 2e9)  # the node's clock is ahead of this machine's
         record(sweep, 0, START, FAILED)
-    record_submission(sweep, [0], "8")
+    sweep.record_submission([0], "8")
     for state in ("PENDING", "COMPLETING"):
         slurm["queue"] = {"7_0": queued("FAILED"), "8_0": queued(state)}
         assert read_status(sweep).runs[0].state == RunState.WAITING
@@ -156,7 +156,7 @@ def test_a_retry_answers_an_earlier_failure_whatever_the_clocks_say(make_sweep, 
 
 def test_a_resubmitted_run_is_known_whatever_it_has_printed_since(make_sweep, slurm_launch, slurm):
     sweep = make_sweep({}, {}, launch=slurm_launch())
-    record_submission(sweep, [0, 1], "7")
+    sweep.record_submission([0, 1], "7")
     record(sweep, 1, START, SAVED, PREEMPTED)
     sweep.log_path(1).parent.mkdir()
     sweep.log_path(1).write_text("batch script: submitted 19 in its place\n" + "module load cuda\n" * 100)
@@ -167,8 +167,8 @@ def test_a_resubmitted_run_is_known_whatever_it_has_printed_since(make_sweep, sl
 
 def test_an_array_with_an_offset(make_sweep, slurm_launch, slurm):
     sweep = make_sweep({}, {}, {}, launch=slurm_launch())
-    record_submission(sweep, [0, 1], "7")
-    record_submission(sweep, [2], "8", first_index=2)
+    sweep.record_submission([0, 1], "7")
+    sweep.record_submission([2], "8", first_index=2)
     slurm["queue"] = {"7_0": queued("RUNNING"), "7_1": queued("PENDING"), "8_0": queued("RUNNING", "n2")}
     runs = read_status(sweep).runs
     assert [run.state for run in runs] == [RunState.RUNNING, RunState.PENDING, RunState.RUNNING]
@@ -196,7 +196,7 @@ def test_a_run_that_goes_on_shows_how_fast(make_sweep):
 def test_a_driver_that_is_alive_will_start_the_rest(make_sweep):
     sweep = make_sweep({}, {}, {})
     with sweep.lock():
-        record_submission(sweep, [0, 1])
+        sweep.record_submission([0, 1])
         record(sweep, 1, START, SAVED, PREEMPTED)
         assert [run.state for run in read_status(sweep).runs] == [RunState.PENDING, RunState.WAITING, RunState.MISSING]
     status = read_status(sweep)

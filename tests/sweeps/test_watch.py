@@ -5,7 +5,6 @@ import pytest
 from simplexity.cluster import QueuedTask, SlurmError
 from simplexity.runs import EventKind, Ledger, RunLock
 from simplexity.sweeps import _scheduler_state, _watch, watch
-from simplexity.sweeps._submissions import record_submission
 from tests.terminal import on_terminal
 
 KEY = "training.optimizer.instance.learning_rate"
@@ -37,7 +36,7 @@ def test_in_a_pipe_it_says_that_slurm_does_not_answer_and_a_cancelled_run_stays_
     make_sweep, slurm_launch, monkeypatch, capfd
 ):
     sweep = make_sweep({}, {}, launch=slurm_launch())
-    record_submission(sweep, [0, 1], "7")
+    sweep.record_submission([0, 1], "7")
     for run in sweep.read_manifest().runs:
         Ledger(sweep.run_directory(run).ledger_path).append(EventKind.PREEMPTED, 0, reason="SIGUSR2")
     ended, going = QueuedTask("CANCELLED", "None", "", None), QueuedTask("PENDING", "None", "", None)
