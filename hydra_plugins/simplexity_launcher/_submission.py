@@ -11,7 +11,7 @@ from hydra.core.utils import JobReturn
 from omegaconf import DictConfig
 
 from simplexity.sweeps import (
-    LEFT_BEHIND,
+    UNFINISHED_STATES,
     Manifest,
     Outcome,
     RunState,
@@ -56,7 +56,7 @@ def idle_runs(sweep: SweepDirectory, prepared: Sequence[PreparedRun]) -> list[in
     Raises:
         RuntimeError: If SLURM does not answer, so that it is not known.
     """
-    idle = LEFT_BEHIND | {RunState.FAILED}
+    idle = UNFINISHED_STATES | {RunState.FAILED}
     batch = {one.run.index for one in prepared}
     status = read_status(sweep, locked=True)
     if status.remark:

@@ -64,10 +64,10 @@ class LocalLauncher(Launcher):
         from simplexity.sweeps import (
             RunState,
             SweepDirectory,
-            conclude,
             display_path,
-            drive,
+            print_summary,
             read_status,
+            run_locally,
             summary_lines,
         )
 
@@ -85,9 +85,9 @@ class LocalLauncher(Launcher):
                 if initial_job_idx == 0:
                     what = "the search" if searches else f"{len(prepared)} run{'s' * (len(prepared) != 1)}"
                     _log.info("%s in %s; from another terminal: simplexity status %s", what, path, shlex.quote(path))
-                outcomes = drive(sweep, manifest, self._launch, [one.run for one in prepared], guard)
+                outcomes = run_locally(sweep, manifest, self._launch, [one.run for one in prepared], guard)
         if any(outcome.state == RunState.STOPPED for outcome in outcomes):
-            conclude(sweep, outcomes)
+            print_summary(sweep, outcomes)
             raise SystemExit(ExitCode.REQUEUE)
         if not searches:
             for line in summary_lines(path, read_status(sweep)):

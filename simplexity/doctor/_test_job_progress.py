@@ -13,7 +13,7 @@ from simplexity.cluster import SlurmError, queued_tasks, send_signal
 from simplexity.host import PreemptionGuard
 from simplexity.runs import Event, EventKind, read_ledger, write_durably
 from simplexity.sweeps import (
-    GOING_ON,
+    ACTIVE_STATES,
     RunStatus,
     SweepDirectory,
     display_path,
@@ -186,7 +186,7 @@ class TestJob:
             )  # fmt: skip
 
     def _has_ended(self, status: RunStatus) -> bool:
-        if status.state in GOING_ON:
+        if status.state in ACTIVE_STATES:
             self._ended_s = None
             return False
         self._ended_s = self._ended_s or time.monotonic()

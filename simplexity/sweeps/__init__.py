@@ -12,9 +12,8 @@ from ._launch_settings import LocalLaunch as LocalLaunch
 from ._launch_settings import SlurmLaunch as SlurmLaunch
 from ._launch_settings import SubmititLaunch as SubmititLaunch
 from ._local import Outcome as Outcome
-from ._local import execute_locally as execute_locally
-from ._local_progress import conclude as conclude
-from ._local_progress import drive as drive
+from ._local_progress import print_summary as print_summary
+from ._local_progress import run_locally as run_locally
 from ._local_progress import unfinished_text as unfinished_text
 from ._manifest import Manifest as Manifest
 from ._manifest import SweepRun as SweepRun
@@ -26,8 +25,8 @@ from ._results import write_csv_rows as write_csv_rows
 from ._retry import cancel as cancel
 from ._retry import retry as retry
 from ._run_files import last_lines as last_lines
-from ._run_status import GOING_ON as GOING_ON
-from ._run_status import LEFT_BEHIND as LEFT_BEHIND
+from ._run_status import ACTIVE_STATES as ACTIVE_STATES
+from ._run_status import UNFINISHED_STATES as UNFINISHED_STATES
 from ._run_status import RunState as RunState
 from ._run_status import RunStatus as RunStatus
 from ._run_text import run_text as run_text
@@ -37,9 +36,7 @@ from ._slurm_submission import submit_runs as submit_runs
 from ._slurm_submission import worker_command as worker_command
 from ._status_text import status_text as status_text
 from ._status_text import summary_lines as summary_lines
-from ._sweep_status import SweepStatus as SweepStatus
 from ._sweep_status import read_status as read_status
-from ._sweep_status import select_for_retry as select_for_retry
 from ._text import describe as describe
 from ._text import display_path as display_path
 from ._text import duration as duration

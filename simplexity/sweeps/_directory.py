@@ -185,7 +185,7 @@ class SweepDirectory:
         try:
             lock.acquire()
         except RuntimeError as error:
-            if (who := self.driver()) is None:
+            if (who := self.lock_owner()) is None:
                 raise
             raise RuntimeError(
                 f"the sweep {self.path} is being submitted or executed by {who}; wait until that ends, or stop it: "
@@ -196,7 +196,7 @@ class SweepDirectory:
         finally:
             lock.release()
 
-    def driver(self) -> str | None:
+    def lock_owner(self) -> str | None:
         """Who submits or executes the sweep's runs at this moment ("process 12 on host"); None if nobody does."""
         holder = read_holder(self.lock_path)
         if holder is None or not is_alive(self.lock_path):

@@ -15,7 +15,7 @@ from simplexity.runs import EventKind, ExitCode, Ledger, RunDirectory, RunLock, 
 
 from ._directory import SweepDirectory
 from ._manifest import SweepRun, submission_names
-from ._run_files import last_words, read_run
+from ._run_files import last_printed, read_run
 from ._run_status import RunState
 from ._slots import Slot
 
@@ -197,7 +197,7 @@ def _outcome(sweep: SweepDirectory, worker: _Worker, *, stopping: bool) -> Outco
         if event.kind == EventKind.FAILED:
             return Outcome(worker.run, RunState.FAILED, reason=event.reason or "")
     reason = _describe(code)
-    if words := last_words(sweep.log_path(worker.run.index)):
+    if words := last_printed(sweep.log_path(worker.run.index)):
         reason = f"{reason}: {words}"
     _record_failure(directory, reason)
     return Outcome(worker.run, RunState.FAILED, reason=reason)

@@ -18,8 +18,8 @@ from ._launch_settings import LocalLaunch
 from ._local import Outcome, execute_locally
 from ._manifest import Manifest, SweepRun, common_overrides
 from ._run_files import read_run
-from ._run_status import RunState, judge
-from ._scheduler_state import Prospect
+from ._run_status import RunState, run_status
+from ._scheduler_state import SchedulerState
 from ._slots import divide_machine
 from ._status_text import REPEATED_FAILURE, is_repeated, summary_lines
 from ._sweep_status import read_status
@@ -28,7 +28,7 @@ from ._text import describe, display_path, duration, number, printable, table
 _REFRESH_S = 1.0
 
 
-def drive(
+def run_locally(
     sweep: SweepDirectory, manifest: Manifest, launch: LocalLaunch, runs: list[SweepRun], guard: PreemptionGuard
 ) -> list[Outcome]:
     """Executes runs of a sweep that this process has locked here, with a table or with lines about it."""
@@ -40,7 +40,7 @@ def drive(
         return execute_locally(sweep, runs, slots, guard, progress, working_folder=Path(manifest.working_folder))
 
 
-def conclude(sweep: SweepDirectory, outcomes: list[Outcome]) -> ExitCode:
+def print_summary(sweep: SweepDirectory, outcomes: list[Outcome]) -> ExitCode:
     """Says how it went and how to go on, and what to leave the process with."""
     path = display_path(sweep.path)
     if any(outcome.state == RunState.STOPPED for outcome in outcomes):
@@ -177,7 +177,7 @@ class LiveProgress:
         return "\n".join([*table(("run", "overrides", "step", "loss", "left"), rows, columns, 1), below])
 
     def _row(self, run: SweepRun) -> tuple[str, ...]:
-        status = judge(self._sweep, run, read_run(self._sweep, run), Prospect(True))
+        status = run_status(self._sweep, run, read_run(self._sweep, run), SchedulerState(True))
         left = "" if status.time_left_s is None else duration(status.time_left_s)
         step = f"{status.step:,}/{run.num_train_steps:,}"
         return str(run.index), describe(run.overrides, self._common, short=True), step, number(status.loss_nats), left

@@ -15,7 +15,7 @@ from simplexity.runs import ExitCode, Liveness, liveness, read_holder
 
 from ._directory import SweepDirectory
 from ._launch_settings import LocalLaunch, SlurmLaunch, SubmititLaunch
-from ._local_progress import conclude, drive
+from ._local_progress import print_summary, run_locally
 from ._manifest import Manifest, common_overrides
 from ._run_status import RunState
 from ._scheduler_state import slurm_tasks
@@ -78,7 +78,7 @@ def retry(
         )
         if isinstance(manifest.launch, LocalLaunch):
             print(again, end="", flush=True)
-            return conclude(sweep, drive(sweep, manifest, manifest.launch, runs, guard))
+            return print_summary(sweep, run_locally(sweep, manifest, manifest.launch, runs, guard))
         if changed_image:
             manifest = _with_present_image(manifest)
             sweep.write_manifest(manifest)

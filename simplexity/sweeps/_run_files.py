@@ -145,7 +145,7 @@ def last_records(path: Path, count: int) -> list[dict[str, Any]]:
     return [record for record in records if isinstance(record, dict)]
 
 
-def last_words(path: Path) -> str:
+def last_printed(path: Path) -> str:
     """The last line of a log that is not blank; empty if there is none."""
     lines = (line.decode(errors="replace").strip() for line in reversed(last_lines(path, 20)))
     return next((line for line in lines if line), "")

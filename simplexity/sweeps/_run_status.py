@@ -7,8 +7,8 @@ from simplexity.runs import Event, EventKind, ExitCode, RunSummary
 
 from ._directory import SweepDirectory
 from ._manifest import SweepRun
-from ._run_files import RunFiles, last_words
-from ._scheduler_state import Prospect
+from ._run_files import RunFiles, last_printed
+from ._scheduler_state import SchedulerState
 
 
 class RunState(StrEnum):
@@ -33,9 +33,9 @@ class RunState(StrEnum):
     """Its files cannot be read, so that nothing more is known of it; a person mends them."""
 
 
-GOING_ON = frozenset({RunState.PENDING, RunState.RUNNING, RunState.WAITING})
+ACTIVE_STATES = frozenset({RunState.PENDING, RunState.RUNNING, RunState.WAITING})
 """States that end by themselves."""
-LEFT_BEHIND = frozenset({RunState.STOPPED, RunState.CANCELLED, RunState.LOST, RunState.MISSING})
+UNFINISHED_STATES = frozenset({RunState.STOPPED, RunState.CANCELLED, RunState.LOST, RunState.MISSING})
 """States of runs that are neither complete nor failed, and that nothing will start again."""
 
 # Exit codes above it are those of a process that a signal has ended.
@@ -78,9 +78,9 @@ class RunStatus(NamedTuple):
     summary: RunSummary
 
 
-def judge(sweep: SweepDirectory, run: SweepRun, files: RunFiles, prospect: Prospect) -> RunStatus:
-    """Puts together what a run's files and its prospect say."""
-    state = _state(files, prospect)
+def run_status(sweep: SweepDirectory, run: SweepRun, files: RunFiles, scheduler: SchedulerState) -> RunStatus:
+    """Puts together what a run's files and its scheduler say."""
+    state = _state(files, scheduler)
     event = files.summary.last_event
     rate = _steps_per_s(files) if state == RunState.RUNNING else None
     step = max([files.summary.last_step, *(record["step"] for record in files.metrics[-1:])])
@@ -98,39 +98,39 @@ def judge(sweep: SweepDirectory, run: SweepRun, files: RunFiles, prospect: Prosp
         optimum_error_nats=error,
         excess_nats=excess,
         restarts=max(0, files.summary.attempts - 1),
-        node=prospect.node or _node(event),
+        node=scheduler.node or _node(event),
         time_left_s=left_s,
-        reason=files.unreadable or _reason(sweep, run, state, files, prospect),
+        reason=files.unreadable or _reason(sweep, run, state, files, scheduler),
         summary=files.summary,
     )
 
 
-def _state(files: RunFiles, prospect: Prospect) -> RunState:
+def _state(files: RunFiles, scheduler: SchedulerState) -> RunState:
     event = files.summary.last_event
     if files.unreadable:
         return RunState.UNREADABLE
     if files.completion is not None:
         return RunState.COMPLETE
-    if files.alive or prospect.executing:
+    if files.alive or scheduler.executing:
         return RunState.RUNNING
     failure = event if event is not None and event.kind == EventKind.FAILED else None
     # What waits in the queue is started, whatever has happened: SLURM requeues a preempted job that has failed, too.
     # By name and not by time: the clocks of two machines differ.
-    again = prospect.submission not in (None, files.summary.submission)
+    again = scheduler.submission not in (None, files.summary.submission)
     answered = failure is None or failure.comes_back or again
-    if prospect.waiting or (prospect.coming and answered):
+    if scheduler.waiting or (scheduler.coming and answered):
         return RunState.PENDING if event is None else RunState.WAITING
-    if failure is not None and not (failure.comes_back and prospect.coming is None):
+    if failure is not None and not (failure.comes_back and scheduler.coming is None):
         return RunState.FAILED
-    if _has_failed(files.exit_code) and prospect.end != "CANCELLED":
+    if _has_failed(files.exit_code) and scheduler.end != "CANCELLED":
         return RunState.FAILED  # before its ledger was open
     saved = event is not None and (event.kind == EventKind.PREEMPTED or event.comes_back is True)
-    if prospect.coming is None and (saved or event is None):
+    if scheduler.coming is None and (saved or event is None):
         return RunState.PENDING if event is None else RunState.WAITING
-    if prospect.end == "CANCELLED":
+    if scheduler.end == "CANCELLED":
         return RunState.CANCELLED
     # A job that was stopped leaves with 85, which SLURM calls FAILED too.
-    if prospect.end in ("FAILED", "OUT_OF_MEMORY", "BOOT_FAIL", "DEADLINE") and not saved:
+    if scheduler.end in ("FAILED", "OUT_OF_MEMORY", "BOOT_FAIL", "DEADLINE") and not saved:
         return RunState.FAILED
     if event is None:
         return RunState.MISSING
@@ -142,18 +142,18 @@ def _has_failed(exit_code: int | None) -> bool:
     return exit_code is not None and exit_code not in (ExitCode.COMPLETE, ExitCode.REQUEUE) and exit_code <= _KILLED
 
 
-def _reason(sweep: SweepDirectory, run: SweepRun, state: RunState, files: RunFiles, prospect: Prospect) -> str:
+def _reason(sweep: SweepDirectory, run: SweepRun, state: RunState, files: RunFiles, scheduler: SchedulerState) -> str:
     event = files.summary.last_event
-    if state in GOING_ON or state == RunState.COMPLETE:
+    if state in ACTIVE_STATES or state == RunState.COMPLETE:
         return ""
     if state == RunState.FAILED and event is not None and event.kind == EventKind.FAILED:
         return event.reason or "it left no reason"
-    words = last_words(sweep.log_path(run.index))
-    if files.exit_code is None and prospect.end in _BY_SLURM:
-        return f"SLURM ended its job, not the run: {prospect.end}" + (f"; last printed: {words}" if words else "")
+    words = last_printed(sweep.log_path(run.index))
+    if files.exit_code is None and scheduler.end in _BY_SLURM:
+        return f"SLURM ended its job, not the run: {scheduler.end}" + (f"; last printed: {words}" if words else "")
     if state in (RunState.STOPPED, RunState.CANCELLED) and event is not None:
         words = f"saved at step {event.step}" + (f" after {event.reason}" if event.reason else "")
-    said = prospect.end if prospect.end not in ("", "CANCELLED", "COMPLETED") else ""
+    said = scheduler.end if scheduler.end not in ("", "CANCELLED", "COMPLETED") else ""
     return ": ".join(part for part in (said, words) if part)
 
 

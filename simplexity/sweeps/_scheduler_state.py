@@ -18,7 +18,7 @@ _WAITING = frozenset({"PENDING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD"})
 _EXECUTING = frozenset({"RUNNING", "CONFIGURING"})
 
 
-class Prospect(NamedTuple):
+class SchedulerState(NamedTuple):
     """What the one that starts runs, SLURM or a process on its machine, says of a run.
 
     Attributes:
@@ -38,9 +38,9 @@ class Prospect(NamedTuple):
     submission: str | None = None
 
 
-def slurm_prospects(
+def slurm_states(
     sweep: SweepDirectory, submissions: Sequence[Submission], unfinished: Mapping[int, RunFiles]
-) -> tuple[dict[int, Prospect], str]:
+) -> tuple[dict[int, SchedulerState], str]:
     """Asks SLURM about the runs that are not complete.
 
     Args:
@@ -49,7 +49,7 @@ def slurm_prospects(
         unfinished: What the files say of these runs, by index.
 
     Returns:
-        The prospect of each run, and one line on why SLURM did not answer, empty if it did.
+        The state of each run, and one line on why SLURM did not answer, empty if it did.
     """
     tasks = {index: _tasks(sweep, submissions, index, files) for index, files in unfinished.items()}
     last = submission_names(submissions)
@@ -57,8 +57,8 @@ def slurm_prospects(
     try:
         queue = queued_tasks(jobs)
     except SlurmError as error:
-        return {index: Prospect(None, submission=last.get(index)) for index in unfinished}, str(error)
-    prospects: dict[int, Prospect] = {}
+        return {index: SchedulerState(None, submission=last.get(index)) for index in unfinished}, str(error)
+    states: dict[int, SchedulerState] = {}
     forgotten: list[int] = []
     for index, names in tasks.items():
         # Tasks that were cancelled before they began are one record, under the array's own id.
@@ -68,16 +68,16 @@ def slurm_prospects(
             executing = alive[-1].state in _EXECUTING
             node = alive[-1].nodes if executing else ""
             waiting = alive[-1].state in _WAITING
-            prospects[index] = Prospect(True, executing, waiting, node, submission=last.get(index))
+            states[index] = SchedulerState(True, executing, waiting, node, submission=last.get(index))
         elif known and known[-1] is not None:
-            prospects[index] = Prospect(False, end=known[-1].state, submission=last.get(index))
+            states[index] = SchedulerState(False, end=known[-1].state, submission=last.get(index))
         else:
             forgotten.append(index)
     if forgotten:
         ends = _accounted_ends({index: tasks[index] for index in forgotten})
         for index in forgotten:
-            prospects[index] = Prospect(False, end=ends.get(index, ""), submission=last.get(index))
-    return prospects, ""
+            states[index] = SchedulerState(False, end=ends.get(index, ""), submission=last.get(index))
+    return states, ""
 
 
 def slurm_tasks(

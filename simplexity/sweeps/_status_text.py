@@ -7,7 +7,7 @@ from pathlib import PurePath
 from simplexity.runs import Goodput
 
 from ._manifest import common_overrides
-from ._run_status import GOING_ON, LEFT_BEHIND, RunState, RunStatus
+from ._run_status import ACTIVE_STATES, UNFINISHED_STATES, RunState, RunStatus
 from ._sweep_status import SweepStatus
 from ._text import describe, duration, number, printable, table, wrapped
 
@@ -101,7 +101,7 @@ def next_commands(sweep_path: str, status: SweepStatus) -> list[str]:
     if not status.has_ended:
         return []
     lines = _best(sweep_path, status)
-    to_start = {RunState.FAILED} | LEFT_BEHIND
+    to_start = {RunState.FAILED} | UNFINISHED_STATES
     ended = [run for run in status.runs if run.state in to_start]
     if ended and all(repeats_its_failure(run) for run in ended):
         lines.append(REPEATED_FAILURE)
@@ -161,7 +161,7 @@ def _row(status: RunStatus, common: frozenset[str], *, short: bool) -> tuple[str
 
 
 def _reasons(runs: Sequence[RunStatus], most: int) -> list[str]:
-    ended = [run for run in runs if run.reason and run.state not in GOING_ON]
+    ended = [run for run in runs if run.reason and run.state not in ACTIVE_STATES]
     lines = [f"run {run.run.index} {run.state}: {printable(run.reason)}" for run in ended[:most]]
     return lines + ([f"... and {len(ended) - most} more"] if len(ended) > most else [])
 

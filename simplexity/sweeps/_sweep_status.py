@@ -10,8 +10,8 @@ from simplexity.runs import Goodput
 from ._directory import SweepDirectory
 from ._manifest import Manifest, Submission, SweepRun, submission_names
 from ._run_files import RunFiles, read_run
-from ._run_status import GOING_ON, LEFT_BEHIND, RunState, RunStatus, judge
-from ._scheduler_state import Prospect, slurm_prospects
+from ._run_status import ACTIVE_STATES, UNFINISHED_STATES, RunState, RunStatus, run_status
+from ._scheduler_state import SchedulerState, slurm_states
 
 # Not for the processor: on a network file system every look at a file is a wait.
 _READERS = 16
@@ -36,7 +36,7 @@ class SweepStatus(NamedTuple):
     @property
     def has_ended(self) -> bool:
         """Whether nothing will change by itself."""
-        return not any(status.state in GOING_ON for status in self.runs)
+        return not any(status.state in ACTIVE_STATES for status in self.runs)
 
     @property
     def goodput(self) -> Goodput:
@@ -58,11 +58,11 @@ def read_status(sweep: SweepDirectory, *, locked: bool = False) -> SweepStatus:
     files = read_all(sweep, manifest.runs)
     submissions = sweep.read_submissions()
     # One process at a time executes runs on its machine: the one of the last line, if it still has the lock.
-    driver = submissions[-1] if submissions and not locked and sweep.driver() is not None else None
-    prospects, remark = _prospects(sweep, manifest, submissions, driver, files)
-    nothing = Prospect(False)
+    executing = submissions[-1] if submissions and not locked and sweep.lock_owner() is not None else None
+    states, remark = _scheduler_states(sweep, manifest, submissions, executing, files)
+    nothing = SchedulerState(False)
     return SweepStatus(
-        [judge(sweep, run, files[run.index], prospects.get(run.index, nothing)) for run in manifest.runs], remark
+        [run_status(sweep, run, files[run.index], states.get(run.index, nothing)) for run in manifest.runs], remark
     )
 
 
@@ -81,7 +81,7 @@ def select_for_retry(status: SweepStatus, *, failed: bool, missing: bool) -> lis
         failed: Whether those that ended with an error.
         missing: Whether those that were left behind: stopped, cancelled, lost or never begun.
     """
-    states = (frozenset({RunState.FAILED}) if failed else frozenset()) | (LEFT_BEHIND if missing else frozenset())
+    states = (frozenset({RunState.FAILED}) if failed else frozenset()) | (UNFINISHED_STATES if missing else frozenset())
     return [run.run for run in status.runs if run.state in states]
 
 
@@ -90,17 +90,17 @@ def add_goodputs(goodputs: Iterable[Goodput]) -> Goodput:
     return Goodput(*(sum(column) for column in zip(Goodput(), *goodputs, strict=True)))
 
 
-def _prospects(
+def _scheduler_states(
     sweep: SweepDirectory,
     manifest: Manifest,
     submissions: Sequence[Submission],
-    driver: Submission | None,
+    executing: Submission | None,
     files: dict[int, RunFiles],
-) -> tuple[dict[int, Prospect], str]:
+) -> tuple[dict[int, SchedulerState], str]:
     unfinished = {index: read for index, read in files.items() if read.completion is None}
     if unfinished and manifest.launch.on_slurm:
-        return slurm_prospects(sweep, submissions, unfinished)
-    if driver is None:
+        return slurm_states(sweep, submissions, unfinished)
+    if executing is None:
         return {}, ""
     last = submission_names(submissions)
-    return {index: Prospect(True, submission=last[index]) for index in driver.indices}, ""
+    return {index: SchedulerState(True, submission=last[index]) for index in executing.indices}, ""

@@ -13,7 +13,7 @@ from simplexity.runs import wants_colour
 
 from ._directory import SweepDirectory
 from ._manifest import SweepRun
-from ._run_status import GOING_ON
+from ._run_status import ACTIVE_STATES
 from ._status_text import next_commands, status_text, totals
 from ._sweep_status import SweepStatus, read_status
 from ._text import display_path, printable
@@ -40,12 +40,12 @@ def watch(sweep: SweepDirectory) -> SweepStatus:
         The last status.
     """
     shown_path = display_path(sweep.path)
-    with departure() as sleep:
+    with stop_on_signal() as sleep:
         return (_watch_on_terminal if sys.stdout.isatty() else _watch_plainly)(sweep, shown_path, sleep)
 
 
 @contextmanager
-def departure() -> Iterator[_Sleep]:
+def stop_on_signal() -> Iterator[_Sleep]:
     """Ctrl-C and SIGTERM end a sleep and nothing else, for there is nothing to save."""
     told = False
 
@@ -72,7 +72,7 @@ def _read_again(sweep: SweepDirectory, earlier: SweepStatus | None) -> SweepStat
     status = read_status(sweep)
     if earlier is None or not status.remark:
         return status
-    known = {run.run.index: run for run in earlier.runs if run.state not in GOING_ON}
+    known = {run.run.index: run for run in earlier.runs if run.state not in ACTIVE_STATES}
     return status._replace(runs=[known.get(run.run.index, run) for run in status.runs])
 
 
@@ -132,7 +132,7 @@ def follow_log(sweep: SweepDirectory, run: SweepRun, output: BinaryIO) -> None:
     """Copies what a run has printed and prints, until it ends, or until Ctrl-C, which leaves the run alone."""
     position = polls = 0
     ended = False
-    with departure() as sleep:
+    with stop_on_signal() as sleep:
         while True:
             try:
                 with open(sweep.log_path(run.index), "rb") as log:
@@ -146,5 +146,5 @@ def follow_log(sweep: SweepDirectory, run: SweepRun, output: BinaryIO) -> None:
                 return
             if polls % _LOG_POLLS_PER_STATUS == 0:
                 # What it printed before it ended is copied once more round.
-                ended = next(one.state for one in read_status(sweep).runs if one.run == run) not in GOING_ON
+                ended = next(one.state for one in read_status(sweep).runs if one.run == run) not in ACTIVE_STATES
             polls += 1

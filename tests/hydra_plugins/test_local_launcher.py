@@ -221,18 +221,20 @@ def test_real_runs_one_of_which_fails_and_is_retried(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_real_runs_survive_their_driver(tmp_path, number):
+def test_real_runs_survive_the_sweeps_process(tmp_path, number):
     arguments = ("training.num_train_steps=1500", "seed=0,1", "hydra.launcher.max_parallel=1")
     sweep = SweepDirectory(tmp_path / "s")
-    with subprocess.Popen(program(sweep.path, *arguments), cwd=tmp_path, stdout=subprocess.PIPE, text=True) as driver:
+    with subprocess.Popen(
+        program(sweep.path, *arguments), cwd=tmp_path, stdout=subprocess.PIPE, text=True
+    ) as sweep_process:
         deadline = time.monotonic() + 120
         while not (sweep.path / "0/metrics.jsonl").exists():
             assert time.monotonic() < deadline
             time.sleep(0.1)
-        driver.send_signal(number)
-        said = driver.communicate(timeout=120)[0]
+        sweep_process.send_signal(number)
+        said = sweep_process.communicate(timeout=120)[0]
     if number == signal.SIGINT:
-        assert driver.returncode == 85
+        assert sweep_process.returncode == 85
         assert "stopped with 0 of 2 runs complete; to go on: simplexity retry s\n" in said
     while "1 complete" not in command("status", str(sweep.path)).stdout and number == signal.SIGKILL:
         assert time.monotonic() < deadline

@@ -43,15 +43,15 @@ def test_a_run_that_is_told_to_stop_saves_and_is_started_again_and_a_failed_one_
         return [event for event in read_ledger(ledger) if event.kind == kind]
 
     steps = ("training.num_train_steps=40000", "persistence.instance.save_every_steps=4000")
-    with launch(*steps, "training.log_every=4000", "predictive_model.load_checkpoint_step=null,20") as driver:
+    with launch(*steps, "training.log_every=4000", "predictive_model.load_checkpoint_step=null,20") as sweep_process:
         deadline = time.monotonic() + 120
         while not events(EventKind.CHECKPOINT):
-            assert driver.poll() is None, driver.communicate()
+            assert sweep_process.poll() is None, sweep_process.communicate()
             assert time.monotonic() < deadline
             time.sleep(0.1)
         os.kill(events(EventKind.START)[-1].pid, signal.SIGUSR2)
-        said, errors = driver.communicate(timeout=300)
-    assert driver.returncode == 1
+        said, errors = sweep_process.communicate(timeout=300)
+    assert sweep_process.returncode == 1
     assert len(events(EventKind.PREEMPTED)) == len(events(EventKind.RESUME)) == 1
     assert [one.state for one in read_status(sweep).runs] == [RunState.COMPLETE, RunState.FAILED]
     assert "2 runs: 1 complete, 1 failed" in said

@@ -10,7 +10,8 @@ import pytest
 from simplexity.cluster import ClusterProfile
 from simplexity.host import PreemptionGuard
 from simplexity.runs import RunDirectory
-from simplexity.sweeps import LocalLaunch, Manifest, Outcome, SlurmLaunch, SweepDirectory, SweepRun, execute_locally
+from simplexity.sweeps import LocalLaunch, Manifest, Outcome, SlurmLaunch, SweepDirectory, SweepRun
+from simplexity.sweeps._local import execute_locally
 from simplexity.sweeps._slots import Slot
 
 WORKER = (sys.executable, str(Path(__file__).parent / "worker.py"))

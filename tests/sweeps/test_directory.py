@@ -19,20 +19,20 @@ def test_a_folder_that_is_no_sweep(tmp_path):
 
 def test_one_process_at_a_time(make_sweep):
     sweep = make_sweep({})
-    assert sweep.driver() is None
+    assert sweep.lock_owner() is None
     code = "import sys; from pathlib import Path; from simplexity.sweeps import SweepDirectory\n"
     code += "with SweepDirectory(Path(sys.argv[1])).lock(): print('locked', flush=True); sys.stdin.read()"
     with subprocess.Popen(
         [sys.executable, "-c", code, str(sweep.path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as other:
         assert other.stdout.readline() == b"locked\n"
-        assert sweep.driver() == f"process {other.pid} on {os.uname().nodename}"
+        assert sweep.lock_owner() == f"process {other.pid} on {os.uname().nodename}"
         with pytest.raises(RuntimeError, match=f"being submitted or executed by process {other.pid}"), sweep.lock():
             pass
         other.kill()
-    assert sweep.driver() is None
+    assert sweep.lock_owner() is None
     with sweep.lock():
-        assert sweep.driver() is not None
+        assert sweep.lock_owner() is not None
 
 
 def test_a_folder_that_cannot_be_made(tmp_path):

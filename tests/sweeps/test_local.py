@@ -81,13 +81,13 @@ def test_asked_to_stop_all_save(make_sweep, execute, number):
     assert [run.state for run in read_status(sweep).runs] == [RunState.STOPPED, RunState.STOPPED, RunState.MISSING]
 
 
-def test_an_error_of_the_driver_leaves_no_worker_behind(make_sweep, execute):
+def test_an_error_of_this_process_leaves_no_worker_behind(make_sweep, execute):
     sweep = make_sweep(*[{"steps": 400, "step_s": 0.05}] * 2)
 
     def fail():
         if all(sweep.log_path(index).exists() and sweep.log_path(index).stat().st_size for index in (0, 1)):
-            raise RuntimeError("the driver fails")
+            raise RuntimeError("this process fails")
 
-    with pytest.raises(RuntimeError, match="the driver fails"):
+    with pytest.raises(RuntimeError, match="this process fails"):
         execute(sweep, at_start=fail)
     assert [events(sweep, index)[-1] for index in (0, 1)] == [EventKind.PREEMPTED] * 2

@@ -6,11 +6,12 @@ from simplexity.runs import EventKind, RunDirectory, read_ledger
 from tests.sweeps.conftest import WORKER
 from tests.terminal import on_terminal
 
-DRIVE = """
+SWEEP_PROGRAM = """
 import pathlib, sys
 from simplexity.host import PreemptionGuard
-from simplexity.sweeps import SweepDirectory, conclude, execute_locally
-from simplexity.sweeps._local_progress import LiveProgress
+from simplexity.sweeps import SweepDirectory
+from simplexity.sweeps._local import execute_locally
+from simplexity.sweeps._local_progress import LiveProgress, print_summary
 from simplexity.sweeps._manifest import common_overrides
 from simplexity.sweeps._slots import Slot
 sweep = SweepDirectory.open(pathlib.Path(sys.argv[1]))
@@ -19,14 +20,14 @@ with PreemptionGuard() as guard, LiveProgress(sweep, runs, common_overrides(runs
     outcomes = execute_locally(
         sweep, runs, [Slot((), {})] * 2, guard, progress, working_folder=sweep.path, worker=sys.argv[2:]
     )
-sys.exit(conclude(sweep, outcomes))
+sys.exit(print_summary(sweep, outcomes))
 """
 
 
 @pytest.mark.parametrize("columns", [80, 140])
 def test_a_sweep_of_this_machine_on_a_terminal(make_sweep, columns):
     sweep = make_sweep({}, {"steps": 1000, "step_s": 0.05}, {}, {"raises_at": 2})
-    with on_terminal([sys.executable, "-c", DRIVE, str(sweep.path), *WORKER], columns=columns) as terminal:
+    with on_terminal([sys.executable, "-c", SWEEP_PROGRAM, str(sweep.path), *WORKER], columns=columns) as terminal:
         terminal.read_until("2/4 complete, 1 failed, 1 running")
         assert "#3 seed=3: failed: RuntimeError: the loss is not finite" in terminal.plain
         terminal.type("\x03")
@@ -42,7 +43,7 @@ def test_a_sweep_of_this_machine_on_a_terminal(make_sweep, columns):
 
 def test_a_sweep_whose_terminal_is_hung_up_saves_and_can_be_gone_on_with(make_sweep):
     sweep = make_sweep(*[{"steps": 1000, "step_s": 0.05}] * 3)
-    with on_terminal([sys.executable, "-c", DRIVE, str(sweep.path), *WORKER], columns=80) as terminal:
+    with on_terminal([sys.executable, "-c", SWEEP_PROGRAM, str(sweep.path), *WORKER], columns=80) as terminal:
         terminal.read_until("2 running")
         terminal.hang_up()
         assert terminal.process.wait(60) == 85

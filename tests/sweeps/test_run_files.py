@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from simplexity.sweeps._run_files import last_lines, last_records, last_words
+from simplexity.sweeps._run_files import last_lines, last_printed, last_records
 
 
 @pytest.mark.parametrize("length", [5, 3000, 50_000])
@@ -16,7 +16,7 @@ def test_the_end_is_that_of_the_whole_file(tmp_path, length, count):
 def test_records_and_words(tmp_path):
     file = tmp_path / "f"
     assert last_records(file, 2) == []
-    assert last_words(file) == ""
+    assert last_printed(file) == ""
     file.write_text(json.dumps({"step": 1}) + "\nno json\n[1]\n" + json.dumps({"step": 2}) + "\n\n  \n")
     assert last_records(file, 5) == [{"step": 2}]
-    assert last_words(file) == json.dumps({"step": 2})
+    assert last_printed(file) == json.dumps({"step": 2})

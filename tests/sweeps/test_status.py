@@ -8,8 +8,9 @@ import pytest
 
 from simplexity.cluster import AccountedTask, QueuedTask, SlurmError
 from simplexity.runs import EventKind, Ledger, RunLock
-from simplexity.sweeps import RunState, _scheduler_state, describe, read_status, select_for_retry, status_text
+from simplexity.sweeps import RunState, _scheduler_state, describe, read_status, status_text
 from simplexity.sweeps._manifest import submission_names
+from simplexity.sweeps._sweep_status import select_for_retry
 
 START, SAVED, PREEMPTED, FAILED = EventKind.START, EventKind.CHECKPOINT, EventKind.PREEMPTED, EventKind.FAILED
 
@@ -193,7 +194,7 @@ def test_a_run_that_goes_on_shows_how_fast(make_sweep):
     assert run.time_left_s == pytest.approx(12.0, abs=1)
 
 
-def test_a_driver_that_is_alive_will_start_the_rest(make_sweep):
+def test_a_process_that_holds_the_sweep_will_start_the_rest(make_sweep):
     sweep = make_sweep({}, {}, {})
     with sweep.lock():
         sweep.record_submission([0, 1])

@@ -55,7 +55,7 @@ def test_retry_leaves_it_out_and_says_so(sweep_and_reason, monkeypatch, capfd):
     sweep, reason = sweep_and_reason
     started = []
     monkeypatch.setattr(
-        "simplexity.sweeps._retry.drive", lambda sweep, manifest, launch, runs, guard: started.extend(runs) or []
+        "simplexity.sweeps._retry.run_locally", lambda sweep, manifest, launch, runs, guard: started.extend(runs) or []
     )
     with PreemptionGuard() as guard:
         retry(sweep, guard, failed=True, missing=True, changed_image=False)
