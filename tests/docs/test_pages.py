@@ -1,0 +1,46 @@
+"""What the pages say of the tree is so: links lead somewhere, named files exist, the layers are those that are checked."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+LINK = re.compile(r"\]\(([^)\s]*)\)")
+# Names in capitals stand for names of the reader's own.
+FILE = re.compile(r"(?<![\w/.~-])(?:simplexity|hydra_plugins|benchmarks|containers|slurm|docs|tests)/[a-z_\d./-]*(?![\w*-])")
+
+
+def anchors(page: Path) -> set[str]:
+    """What GitHub makes of the titles."""
+    titles = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    for link in LINK.findall(page.read_text(encoding="utf-8")):
+        if link.startswith("https://"):
+            continue
+        path, _, anchor = link.partition("#")
+        target = page.parent / path if path else page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_files_that_are_named_exist(page):
+    for name in FILE.findall(page.read_text(encoding="utf-8")):
+        assert (ROOT / name).exists(), name
+
+
+def test_the_layers_are_those_of_the_import_contract():
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    names = [re.findall(r"[\w.]+", line) for line in next(c for c in contracts if c["type"] == "layers")["layers"]]
+    public = [{name.removeprefix("simplexity.") for name in line if "._" not in name} for line in names]
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8").partition("## Layers")[2]
+    block = re.search(r"(?:^    .*\n)+", text, re.MULTILINE)
+    assert block is not None
+    assert [set(line.split(" | ")) for line in map(str.strip, block[0].splitlines())] == [line for line in public if line]
