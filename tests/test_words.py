@@ -1,0 +1,131 @@
+"""The standard terms of the field stand in the docs, and not words in a sense of our own.
+
+`python tests/test_words.py` lists every place that is to be changed.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PLACES = ("README.md", "CONTRIBUTING.md", "docs")
+SUFFIXES = {".py", ".md", ".yaml", ".sh", ""}
+
+
+class Word(NamedTuple):
+    """A word that the project used in a sense of its own.
+
+    Attributes:
+        pattern: Where it stands; a space is any white space, so that a phrase is found across the end of a line.
+        standard: What to say instead.
+        plain: Where the same letters are plain English or a name that stays, each with the reason.
+    """
+
+    pattern: str
+    standard: str
+    plain: dict[str, str] = {}  # noqa: RUF012 (never changed)
+
+
+WORDS = (
+    Word(r"settl(e|es|ed|ing)(?![a-z])", "configure; resolve"),
+    Word(
+        r"\bmeet(s|ing|ings)?\b|\bmet\b",
+        "all-reduce; barrier; connect",
+        {
+            r"will meet\b|\brun meets\b": "to encounter",
+            r"components that never meet": "to be reachable from each other",
+            r"rotary positions meet|training never meets": "to be used together with",
+        },
+    ),
+    Word(r"num_parts|\bparts of (a|the|its|each|every) batch|mean over parts", "micro-batch; gradient accumulation"),
+    Word(
+        r"(ask\w*|wants?|request\w*|whether|says|told|need\w*) to leave\b|leave_process|\bleave\(|, leave\b"
+        r"|\b(and|then|them|or) leav(e|es|ing)\b|leav(e|es|ing) with\b|\bleft with (exit code )?\d"
+        r"|leav(e|es|ing) at once|\bleaving\b(?! out)|saves?, leaves?\b",
+        "exit; a stop was requested",
+        {
+            r"can leave with a torn end": "a file is left",
+            r"and leaves? (nothing|most|the|it)\b": "to let something be",
+        },
+    ),
+    Word(
+        r"(?-i:\bAdvance\b)|make_advance|\.advance\b|advance_all|program\w* that advances?",
+        "train_steps; the step function",
+        {r"_lines\.advance\(\)": "of a reader, to go to the next lines"},
+    ),
+    Word(
+        r"(?<![a-z])lead(er|ers)?(?![a-z])|\bleading\(|\.leading\b|(?<![a-z])followers?(?![a-z])",
+        "coordinator; worker process",
+        {
+            r"signal lead\b|signal_lead_s|(?<![a-z])lead_s\b": "the key `signal_lead_s` of a cluster's profile",
+            r"leads? to\b": "to result in",
+        },
+    ),
+    Word(r"carr(y|ies|ied|ying)( \w+)? out\b|_carry_out|dismiss", "execute a command; shut down"),
+    Word(r"next_order|\.order\(|\bdef order\b|num_orders|\"order/|\borders from\b|for orders|more orders", "command"),
+    Word(r"(?<![a-z])(un)?sound(?![a-z])|damage", "valid; corrupt"),
+    Word(r"\bset(s|ting)?( \w+)? aside|set_aside", "quarantined, renamed to STEP.corrupt-N"),
+    Word(r"\b(the|their|its|his|of) remains\b|_remains\b|\bremains\(", "leftovers; temporary files"),
+    Word(r"cadence", "save policy"),
+    Word(r"rehears", "test job"),
+    Word(
+        r"(?<![a-z])findings?(?![a-z])",
+        "check result",
+        {r"\"Finding Structure": "the title of a paper", r"that finding mistakes needs": "to find"},
+    ),
+    Word(r"prospect", "scheduler state"),
+    Word(
+        r"\bdriv(e|es|ing|er)\b|conclud|conclusion",
+        "run; summarise; the process that submitted",
+        {r"(nvidia's|the|its) driver\b(?! of a sweep)": "of a GPU"},
+    ),
+    Word(r"complain|\bblam(e|es|ed|ing)\b|culprit", "config error; report"),
+    Word(
+        r"\b_?(say|tell)\(|\b(say|tell)_\w|_(say|tell)\b|\bsay \"",
+        "report; describe",
+        {r"(study|log|file)\.tell\(": "methods of Optuna and of Python's files"},
+    ),
+    Word(r"word of nobody|without a word\b", "unexpectedly; silently"),
+    Word(r"\bgoing on\b|going_on", "running"),
+    Word(r"\belsewhere:", "from another terminal:"),
+    Word(r"lies between them", "the difference; the gap"),
+    Word(r"share of time|time is worth", "CPU affinity, capped by the cgroup quota"),
+    Word(r"num_alike|num_apart", "num_sigmoid_gates; num_nonadditive_gates"),
+    Word(r"to the letter\b|zeros come zeros", "unchanged; padding with zeros is preserved"),
+)
+
+
+def files() -> Iterator[Path]:
+    for place in map(ROOT.joinpath, PLACES):
+        for path in [place] if place.is_file() else sorted(place.rglob("*")):
+            if path.is_file() and path.suffix in SUFFIXES and "__pycache__" not in path.parts:
+                yield path
+
+
+def uses(word: Word, text: str) -> list[int]:
+    """The lines of `text` in which the word begins."""
+    for plain in word.plain:
+        text = _compiled(plain).sub(lambda found: re.sub(r"\S", "_", found[0]), text)
+    return [text.count("\n", 0, found.start()) + 1 for found in _compiled(word.pattern).finditer(text)]
+
+
+def _compiled(pattern: str) -> re.Pattern[str]:
+    # A comment, a quoted paragraph or a list goes on in the next line.
+    return re.compile(pattern.replace(" ", r"\s+(?:[#>-] )?"), re.IGNORECASE)
+
+
+@pytest.mark.parametrize("word", WORDS, ids=lambda word: word.standard)
+def test_standard_terms(word):
+    places = [f"{path.relative_to(ROOT)}:{line}" for path in files() for line in uses(word, path.read_text("utf-8"))]
+    assert places == [], f"say there: {word.standard}"
+
+
+if __name__ == "__main__":
+    for one in WORDS:
+        for file in files():
+            lines = file.read_text("utf-8").splitlines()
+            for number in uses(one, "\n".join(lines)):
+                print(f"{file.relative_to(ROOT)}:{number}: [{one.standard}] {lines[number - 1].strip()}")
