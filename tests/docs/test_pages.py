@@ -1,4 +1,4 @@
-"""What the pages say of the tree is so: links lead somewhere, named files exist, the layers are those that are checked."""
+"""What the pages say of the tree is true: links, names of files, and the layers."""
 
 import re
 import tomllib
@@ -10,7 +10,8 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 LINK = re.compile(r"\]\(([^)\s]*)\)")
 # Names in capitals stand for names of the reader's own.
-FILE = re.compile(r"(?<![\w/.~-])(?:simplexity|hydra_plugins|benchmarks|containers|slurm|docs|tests)/[a-z_\d./-]*(?![\w*-])")
+FOLDERS = ("simplexity", "hydra_plugins", "benchmarks", "containers", "slurm", "docs", "tests")
+FILE = re.compile(rf"(?<![\w/.~-])(?:{'|'.join(FOLDERS)})/[a-z_\d./-]*(?![\w*-])")
 
 
 def anchors(page: Path) -> set[str]:
@@ -39,8 +40,9 @@ def test_files_that_are_named_exist(page):
 def test_the_layers_are_those_of_the_import_contract():
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
     names = [re.findall(r"[\w.]+", line) for line in next(c for c in contracts if c["type"] == "layers")["layers"]]
-    public = [{name.removeprefix("simplexity.") for name in line if "._" not in name} for line in names]
+    layers = [{name.removeprefix("simplexity.") for name in line if "._" not in name} for line in names]
     text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8").partition("## Layers")[2]
     block = re.search(r"(?:^    .*\n)+", text, re.MULTILINE)
     assert block is not None
-    assert [set(line.split(" | ")) for line in map(str.strip, block[0].splitlines())] == [line for line in public if line]
+    shown = [set(line.strip().split(" | ")) for line in block[0].splitlines()]
+    assert shown == [layer for layer in layers if layer]
