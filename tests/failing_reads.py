@@ -70,9 +70,9 @@ def _restore(folder: Path) -> Callable[[], object]:
 
 
 def main() -> None:
-    from simplexity.runs import _retry_read
+    from simplexity.runs import _files
 
-    _retry_read._PAUSES_S = (0.01, 0.01)
+    _files._PAUSES_S = (0.01, 0.01)
     cases = json.load(sys.stdin)
     read = {"start": _start, "restore": _restore}[sys.argv[1]](Path(sys.argv[2]))
     found = []

@@ -1,3 +1,5 @@
+"""One run's directory: the names of its files, and the marker of a finished run."""
+
 import json
 import os
 import time
@@ -6,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from ._durable import reason, sync_directory, write_durably
+from ._files import reason, sync_directory, write_durably
 
 
 class Completion(NamedTuple):

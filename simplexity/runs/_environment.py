@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ._durable import write_durably
-from ._slurm_ids import slurm_ids
+from ._files import write_durably
+from ._job import slurm_ids
 
 _PACKAGE = "simplexity"
 _CHECKOUT = Path(__file__).resolve().parents[2]

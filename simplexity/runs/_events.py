@@ -1,9 +1,11 @@
+"""One line of the ledger: what can happen to a run, and what is recorded of it."""
+
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, NamedTuple
 
+from ._job import SlurmIds, slurm_ids_from_json
 from ._phases import PhaseSeconds
-from ._slurm_ids import SlurmIds, slurm_ids_from_json
 
 
 class EventKind(StrEnum):

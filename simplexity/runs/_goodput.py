@@ -1,3 +1,5 @@
+"""A ledger summed up: how far a run is, and where its time went."""
+
 from collections.abc import Sequence
 from typing import NamedTuple
 

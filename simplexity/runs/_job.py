@@ -1,12 +1,76 @@
-"""What a batch script tells the run that it starts: which submission this is, and when the time limit is due."""
+"""What a process knows of the job that it runs in, and the exit code that it answers with.
+
+SLURM's own variables name the job. The batch script, or the launcher of a local sweep, adds which submission it belongs
+to and when its time limit is due.
+"""
 
 import os
 import time
 from collections.abc import Mapping
-from typing import NamedTuple
+from enum import IntEnum
+from typing import Any, NamedTuple
 
 # SLURM may send the signal that announces the time limit so much too early.
 _EARLY_S = 60.0
+
+
+class ExitCode(IntEnum):
+    """What a run's process says to the shell, the batch script and SLURM when it ends.
+
+    The batch script acts on one of them only: it requeues the job when it sees `REQUEUE`. The value 85 is none that
+    Python, shells (126 and more) or sysexits.h (64 to 78) use.
+    """
+
+    COMPLETE = 0
+    """The run has finished, now or earlier: its directory holds `COMPLETE`."""
+    FAILED = 1
+    """Something failed (disk, NaN, no progress, a file that cannot be read); nothing starts the run again by itself."""
+    BAD_CONFIG = 2
+    """The config or the command line is wrong; nothing was trained."""
+    REQUEUE = 85
+    """The run was asked to stop, has saved everything, and wants to be started again."""
+
+
+class SlurmIds(NamedTuple):
+    """Which SLURM job a process belongs to.
+
+    A requeued job, array task or not, keeps its `job_id` and gets a higher `restart_count`.
+    """
+
+    job_id: str
+    array_job_id: str | None
+    array_task_id: str | None
+    restart_count: int
+    node: str | None
+    cluster: str | None
+
+    def is_requeue_of(self, other: "SlurmIds | None") -> bool:
+        """Whether this is a later incarnation of the job that `other` names."""
+        return (
+            other is not None
+            and (self.cluster, self.job_id) == (other.cluster, other.job_id)
+            and self.restart_count > other.restart_count
+        )
+
+
+def slurm_ids(environment: Mapping[str, str] | None = None) -> SlurmIds | None:
+    """The ids in the environment (by default this process's); None outside a SLURM job."""
+    values = os.environ if environment is None else environment
+    if not (job_id := values.get("SLURM_JOB_ID")):
+        return None
+    return SlurmIds(
+        job_id=job_id,
+        array_job_id=values.get("SLURM_ARRAY_JOB_ID"),
+        array_task_id=values.get("SLURM_ARRAY_TASK_ID"),
+        # SLURM sets it from the first requeue on.
+        restart_count=int(values.get("SLURM_RESTART_COUNT") or 0),
+        node=values.get("SLURMD_NODENAME"),
+        cluster=values.get("SLURM_CLUSTER_NAME"),
+    )
+
+
+def slurm_ids_from_json(record: Mapping[str, Any] | None) -> SlurmIds | None:
+    return None if record is None else SlurmIds(**record)
 
 
 class Job(NamedTuple):

@@ -1,3 +1,5 @@
+"""The ledger of a run (run.jsonl): writing it as the holder of the lock, and reading it as anybody."""
+
 import os
 import threading
 import time
@@ -5,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ._events import Event, EventKind
+from ._job import slurm_ids
 from ._json_lines import append_json_line, read_json_lines, renew_json_lines
 from ._phases import PhaseClock, PhaseSeconds
-from ._slurm_ids import slurm_ids
 
 
 class Ledger:

@@ -29,10 +29,10 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
-from ._durable import write_durably
+from ._files import write_durably
+from ._job import slurm_ids
 from ._lock_files import Sighting, create, generations, look
 from ._owner import Liveness, Owner, liveness, this_process
-from ._slurm_ids import slurm_ids
 
 _log = logging.getLogger(__name__)
 _GONE = (errno.ENOENT, errno.ESTALE)

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
-from ._durable import sync_directory, write_all
+from ._files import sync_directory, write_all
 from ._owner import Owner
 
 

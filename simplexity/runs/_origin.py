@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from ._durable import write_durably
+from ._files import write_durably
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import os
 from enum import Enum
 from typing import Any, NamedTuple
 
-from ._slurm_ids import SlurmIds, slurm_ids, slurm_ids_from_json
+from ._job import SlurmIds, slurm_ids, slurm_ids_from_json
 
 
 class Liveness(Enum):

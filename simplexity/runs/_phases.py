@@ -1,3 +1,5 @@
+"""A clock that measures what an attempt spends its time on: computing, compiling, saving, restoring."""
+
 import threading
 import time
 from collections.abc import Iterator
