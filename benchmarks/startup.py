@@ -72,7 +72,7 @@ def _of_kind(events: list[Event], kind: EventKind) -> list[Event]:
 
 
 def _saving_percent(run_dir: Path) -> float:
-    """What one checkpoint costs of the training time at the default cadence of one in five minutes."""
+    """What one checkpoint costs of the training time at the default save policy, one in five minutes."""
     events = read_ledger(RunDirectory(run_dir).ledger_path)
     saves = _of_kind(events, EventKind.CHECKPOINT)
     return 100 * max(event.seconds.saving for event in events) / max(len(saves), 1) / 300.0

@@ -31,7 +31,7 @@ done
 [[ -n $image ]] || die "which image? containers/build.sh makes one in $checkout; or set SIMPLEXITY_IMAGE=FILE"
 [[ $image == /* ]] || image=$PWD/$image
 
-# What the image may ask the host to do: see simplexity/cluster/_host.py.
+# What the image may ask the host to do: see simplexity/cluster/_host_programs.py.
 host=$(mktemp -d)
 for name in sbatch squeue sinfo sacct sacctmgr scancel scontrol inspect_container; do
   ! command -v "$name" >/dev/null || echo "$name"

@@ -1,18 +1,17 @@
 """SLURM and containers: profiles, batch scripts, requeueing, typed calls of SLURM. Standard library only."""
 
-from ._arrays import ArraySlice as ArraySlice
-from ._arrays import array_expression as array_expression
-from ._arrays import split_into_arrays as split_into_arrays
 from ._batch_script import LOG_FOLDER as LOG_FOLDER
+from ._batch_script import ArraySlice as ArraySlice
+from ._batch_script import array_expression as array_expression
 from ._batch_script import batch_script as batch_script
+from ._batch_script import split_into_arrays as split_into_arrays
 from ._batch_script import was_cancelled as was_cancelled
 from ._container import ImageFacts as ImageFacts
 from ._container import container_command as container_command
 from ._container import inspect_container as inspect_container
-from ._host import is_inside_image as is_inside_image
+from ._host_programs import is_inside_image as is_inside_image
 from ._profile import ClusterProfile as ClusterProfile
 from ._profile import Container as Container
-from ._refusals import refused_keys as refused_keys
 from ._slurm import AccountedTask as AccountedTask
 from ._slurm import QueuedTask as QueuedTask
 from ._slurm import SlurmError as SlurmError
@@ -24,6 +23,7 @@ from ._slurm import partitions as partitions
 from ._slurm import queued_tasks as queued_tasks
 from ._slurm import send_signal as send_signal
 from ._slurm import slurm_is_installed as slurm_is_installed
+from ._slurm import submission_environment as submission_environment
 from ._slurm import submit as submit
 from ._slurm import try_submission as try_submission
 from ._slurm_answers import SlurmAnswers as SlurmAnswers
@@ -33,6 +33,6 @@ from ._slurm_answers import parse_duration as parse_duration
 from ._slurm_answers import parse_nodes as parse_nodes
 from ._slurm_answers import parse_partitions as parse_partitions
 from ._slurm_answers import parse_qos as parse_qos
+from ._slurm_answers import refused_keys as refused_keys
 from ._step_tasks import StepTasks as StepTasks
 from ._step_tasks import step_tasks as step_tasks
-from ._submission_environment import submission_environment as submission_environment

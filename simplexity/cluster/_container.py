@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from ._host import call_image_check
+from ._host_programs import call_image_check
 from ._profile import ClusterProfile, Container
 
 _TIMEOUT_S = 60.0

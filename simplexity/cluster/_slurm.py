@@ -1,17 +1,19 @@
 """SLURM's commands as typed calls: no shell, a time limit, and one line where they fail."""
 
+import os
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from ._host import call_host, has_program
+from ._host_programs import call_host, has_program
 from ._slurm_answers import SlurmAnswers, parse_configuration, parse_duration, parse_nodes, parse_partitions, parse_qos
-from ._submission_environment import submission_environment
 
 _TIMEOUT_S = 60.0
 _SEPARATOR = "|"
+_PREFIXES = ("SLURM_", "SBATCH_", "SQUEUE_", "SACCT_", "SCANCEL_")
+_KEPT = frozenset({"SLURM_CONF", "SLURM_JWT"})  # which cluster, and who is asking
 
 
 class SlurmError(RuntimeError):
@@ -177,6 +179,17 @@ def send_signal(job_id: str, name: str) -> None:
         SlurmError: If SLURM does not answer, or no step is running.
     """
     _call(["scancel", f"--signal={name}", job_id])
+
+
+def submission_environment(variables: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The variables (by default this process's) with which to call sbatch, squeue, sacct, scancel and scontrol.
+
+    A job's own SLURM_* and SBATCH_* variables are options to an sbatch inside it, and SBATCH_* outrank the #SBATCH
+    lines of a script everywhere: what a sweep asks for stands in its profile alone. SQUEUE_* and the like change the
+    format, or filter what is shown.
+    """
+    source = os.environ if variables is None else variables
+    return {name: value for name, value in source.items() if name in _KEPT or not name.startswith(_PREFIXES)}
 
 
 def _call(command: Sequence[str]) -> str:

@@ -1,10 +1,25 @@
-"""What SLURM's commands say of a cluster, as values. Text in, values out: nothing here calls SLURM."""
+"""What SLURM's commands print, as values: a cluster's description, and refusals. Nothing here calls SLURM."""
 
 import re
 from typing import NamedTuple
 
+from ._profile import ClusterProfile
+
 _DURATION = re.compile(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)")
 _NOTHING = frozenset({"", "(null)", "N/A", "none", "NONE", "None"})
+# Words of SLURM's refusals, by the profile's keys that they are about.
+_REFUSED_BY = {
+    "partition": ("partition",),
+    "account": ("account",),
+    "qos": ("qos",),
+    "constraint": ("feature",),
+    "gres": ("generic resource", "gres", "node configuration"),
+    "gpus_per_node": ("generic resource", "gres", "node configuration"),
+    "cpus_per_task": ("node configuration", "cpu count"),
+    "memory": ("memory", "node configuration"),
+    "nodes": ("node configuration", "node count"),
+    "time_limit_minutes": ("time limit",),
+}
 
 
 class NodeEntry(NamedTuple):
@@ -110,3 +125,22 @@ def leading_number(text: str, default: int) -> int:
     """The whole number that a text such as "30 sec" begins with."""
     found = re.match(r"\d+", text)
     return default if found is None else int(found.group())
+
+
+def refused_keys(message: str, profile: ClusterProfile) -> str:
+    """What to change in a profile that SLURM refuses: "change `cluster.partition`, which is low"; empty if unknown.
+
+    Args:
+        message: SLURM's words.
+        profile: The profile.
+    """
+    said = message.lower()
+    asked = {name: getattr(profile, name) for name in _REFUSED_BY}
+    keys = [name for name, words in _REFUSED_BY.items() if any(word in said for word in words)]
+    # Of the GPUs one of two keys asks.
+    keys = [name for name in keys if asked[name] is not None or (name not in ("gres", "gpus_per_node"))]
+    if not keys:
+        return ""
+    told = ", ".join(f"`cluster.{name}`={'null' if asked[name] is None else asked[name]}" for name in keys)
+    without = ", null where the nodes have none," if {"gres", "gpus_per_node"} & set(keys) else ""
+    return f"change {told}{without} or choose another profile with cluster=NAME"

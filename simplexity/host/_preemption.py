@@ -1,3 +1,5 @@
+"""Signals that announce the end of a job, turned into a flag that the program asks for between its steps."""
+
 import os
 import signal
 import threading

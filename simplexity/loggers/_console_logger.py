@@ -1,3 +1,5 @@
+"""A progress bar on a terminal, and plain lines everywhere else."""
+
 import time
 from typing import IO, cast
 
@@ -7,8 +9,7 @@ from rich.progress_bar import ProgressBar
 from rich.text import Text
 
 from ._logger import Logger, Metrics, RunFacts
-from ._output import Output
-from ._print_logger import PrintLogger
+from ._print_logger import Output, PrintLogger
 from ._progress_report import ProgressReport
 
 _SECONDS_BETWEEN_REFRESHES = 0.1

@@ -1,3 +1,5 @@
+"""Metrics to metrics.jsonl: the run's own record, without a gap or a double line after any number of kills."""
+
 import json
 import math
 import os

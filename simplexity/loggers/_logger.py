@@ -1,4 +1,4 @@
-"""What every logger does, and what it is told about its run."""
+"""What every logger does, what it is told about its run, and several loggers as one."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -54,3 +54,46 @@ class Logger(ABC):
     @abstractmethod
     def close(self) -> None:
         """Ends logging; may be called twice, and before `start`."""
+
+
+class CompositeLogger(Logger):
+    """Several loggers at once.
+
+    Args:
+        loggers: By a name of your choice, so that a command line can reach into one of them:
+            `logging.instance.loggers.console.seconds_between_lines=60`.
+    """
+
+    def __init__(self, loggers: Mapping[str, Logger]) -> None:
+        self._loggers = tuple(loggers.values())
+
+    def start(self, facts: RunFacts) -> None:
+        for logger in self._loggers:
+            logger.start(facts)
+
+    def log(self, step: int, metrics: Metrics) -> None:
+        for logger in self._loggers:
+            logger.log(step, metrics)
+
+    def progress(self, step: int) -> None:
+        for logger in self._loggers:
+            logger.progress(step)
+
+    def flush(self) -> None:
+        for logger in self._loggers:
+            logger.flush()
+
+    def close(self) -> None:
+        """Closes all of them, also after one of them failed to.
+
+        Raises:
+            RuntimeError: What the first that failed raised.
+        """
+        errors = []
+        for logger in self._loggers:
+            try:
+                logger.close()
+            except RuntimeError as error:
+                errors.append(error)
+        if errors:
+            raise errors[0]

@@ -12,11 +12,10 @@ from jaxtyping import PyTree
 
 from simplexity.runs import reason
 
-from ._cadence import SaveCadence
 from ._leaves import HostArrays, copy_to_host, describe_leaves
 from ._manifest import CorruptCheckpointError, Leaf, write_manifest
 from ._reading import one_line, orbax, restore_named_step, restore_step
-from ._retention import Retention
+from ._save_policy import RetentionPolicy, SavePolicy
 from ._step_directories import (
     commit,
     committed_steps,
@@ -64,8 +63,8 @@ class OrbaxCheckpointer:
         on_commit: Callable[[int], object] = lambda step: None,
         require_held: Callable[[], int] = lambda: 0,
     ) -> None:
-        self._retention = Retention(max_to_keep, keep_every_steps)
-        self._cadence = SaveCadence(save_every_steps, save_every_minutes)
+        self._retention_policy = RetentionPolicy(max_to_keep, keep_every_steps)
+        self._save_policy = SavePolicy(save_every_steps, save_every_minutes)
         # Orbax refuses relative paths, and the current directory may change.
         self._directory = Path(directory).absolute()
         self._on_commit = on_commit
@@ -98,12 +97,12 @@ class OrbaxCheckpointer:
 
     def next_due_step(self, step: int) -> int | None:
         """The first step after `step` at which a checkpoint is due by number of steps; None if none is."""
-        return self._cadence.next_due_step(step)
+        return self._save_policy.next_due_step(step)
 
     def due(self, step: int) -> bool:
         """Whether a checkpoint is due now, by steps or by time since the last save or restore."""
         # Monotonic, so that a clock set back delays nothing.
-        return self._cadence.due(step, self._last_step, time.monotonic() - self._last_time_s)
+        return self._save_policy.due(step, self._last_step, time.monotonic() - self._last_time_s)
 
     def steps(self) -> list[int]:
         """The committed steps, in ascending order."""
@@ -205,7 +204,7 @@ class OrbaxCheckpointer:
             commit(self._directory, step, self._holder, self._require_held)
             self._on_commit(step)
             # The new one is on disk, its name included.
-            for superseded in self._retention.superseded(self.steps()):
+            for superseded in self._retention_policy.superseded(self.steps()):
                 self._require_held()
                 delete(self._directory, superseded, self._holder)
         except Exception as error:

@@ -115,7 +115,7 @@ def test_the_host_looks_at_images_and_binds_for_the_image(sweep):
 
 def test_nothing_else_of_the_host_can_be_called(sweep):
     inside = (
-        "from simplexity.cluster._host import call_host\n"
+        "from simplexity.cluster._host_programs import call_host\n"
         "try: call_host(['touch', '/tmp/x'], timeout_s=1)\nexcept FileNotFoundError as error: print(error)\n"
     )
     assert sweep("x=1", inside=inside).stdout == "touch\n"

@@ -1,4 +1,4 @@
-"""How JAX uses a GPU, settled before it is imported."""
+"""The CPU cores and the GPU that a process may use, and what JAX must be told of them before it is imported."""
 
 import importlib.util
 import os
@@ -7,6 +7,9 @@ from pathlib import Path
 # Where JAX looks for NVIDIA's GPUs (jax/_src/hardware_utils.py); without any it computes on the CPU.
 _DEVICES = ("/dev/nvidia0", "/dev/nvidiactl", "/dev/dxg")
 _DETERMINISTIC = "--xla_gpu_deterministic_ops"
+# Of cgroups, version 2: microseconds of time per period, or "max", and the period. Docker's `--cpus` sets it.
+_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+_NUM_DEVICES = "JAX_NUM_CPU_DEVICES"
 
 
 def jax_has_cuda() -> bool:
@@ -29,3 +32,26 @@ def settle_accelerator() -> None:
         os.environ["XLA_FLAGS"] = f"{flags} {_DETERMINISTIC}=true".strip()
     if not os.environ.get("JAX_PLATFORMS") and not any(Path(device).exists() for device in _DEVICES):
         os.environ["JAX_PLATFORMS"] = "cpu"
+
+
+def num_usable_cores() -> int:
+    """The cores that this process may run on; where a container's share of time is worth less, as many as it is."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = _QUOTA.read_text().split()
+    except (OSError, ValueError):
+        return cores
+    return cores if quota == "max" else min(cores, max(1, int(quota) // int(period)))
+
+
+def check_num_cpu_devices() -> None:
+    """Checks what the environment says about the number of CPU devices; jax would end its import with a traceback.
+
+    Raises:
+        ValueError: If it is no number.
+    """
+    value = os.environ.get(_NUM_DEVICES, "0")
+    try:
+        int(value)
+    except ValueError:
+        raise ValueError(f"{_NUM_DEVICES} must be a whole number, got {value!r}; or unset it") from None
