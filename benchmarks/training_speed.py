@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import optax
 
 from simplexity.generative_processes import DataGenerator, mess3
-from simplexity.host import settle_accelerator
+from simplexity.host import configure_accelerator
 from simplexity.predictive_models import GRU
 from simplexity.training import (
     TrainingSettings,
@@ -100,7 +100,7 @@ def _median_ratio(a: tuple[float, ...], b: tuple[float, ...]) -> float:
 
 
 def _ours(case: Case) -> Work:
-    settle_accelerator()
+    configure_accelerator()
     configure_cpu_devices(case.batch_size * case.sequence_len)
     settings = TrainingSettings(
         num_train_steps=1,

@@ -15,7 +15,7 @@ from simplexity.composition import (
     restore_surroundings,
     with_kept_files,
 )
-from simplexity.host import PreemptionGuard, settle_accelerator
+from simplexity.host import PreemptionGuard, configure_accelerator
 from simplexity.running import LogFile, execute, exit_process, in_all_tasks
 from simplexity.runs import ExitCode, RunDirectory, error_text
 
@@ -44,7 +44,7 @@ def run_frozen(run_dir: Path, guard: PreemptionGuard, log_name: str | None) -> i
     except (ConfigError, RuntimeError) as error:
         print(error_text(str(error), sys.stderr), file=sys.stderr)
         return ExitCode.BAD_CONFIG if isinstance(error, ConfigError) else ExitCode.FAILED
-    settle_accelerator()
+    configure_accelerator()
     return in_all_tasks(lambda: _exit_code(run_dir, guard, log_name), guard)
 
 

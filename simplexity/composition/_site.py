@@ -13,7 +13,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from simplexity.host import settle_accelerator
+from simplexity.host import configure_accelerator
 from simplexity.runs import UnreadableError, retry_read
 
 from ._config_errors import ConfigError, Problem
@@ -62,7 +62,7 @@ def set_environment(hydra: DictConfig) -> None:
         raise ConfigError([Problem("hydra.job.env_set", str(error).splitlines()[0])]) from None
     if variables:
         os.environ.update({str(name): str(value) for name, value in variables.items()})
-        settle_accelerator()
+        configure_accelerator()
 
 
 def restore_surroundings(run_dir: Path, *, environment: bool = True) -> None:

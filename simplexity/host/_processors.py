@@ -17,7 +17,7 @@ def jax_has_cuda() -> bool:
     return any(importlib.util.find_spec(f"jax_cuda{version}_plugin") for version in (12, 13))
 
 
-def settle_accelerator() -> None:
+def configure_accelerator() -> None:
     """Has JAX pass over a GPU that is absent, and compile programs that compute the same wherever they are compiled.
 
     Where its CUDA is installed, as in the image, but no GPU is to be seen, JAX computes on the CPU either way, but

@@ -36,7 +36,7 @@ from simplexity.composition import (
     is_mistake,
     rewrite,
 )
-from simplexity.host import PreemptionGuard, settle_accelerator
+from simplexity.host import PreemptionGuard, configure_accelerator
 from simplexity.runs import ExitCode, error_text
 
 from ._outcome import exit_process
@@ -58,7 +58,7 @@ def entrypoint(config_name: str, guard: PreemptionGuard) -> NoReturn:
         config_name: Primary config, in simplexity/configs.
         guard: Installed before the imports that take long.
     """
-    settle_accelerator()
+    configure_accelerator()
     exit_process(in_all_tasks(lambda: run(config_name, sys.argv[1:], guard), guard), guard)
 
 

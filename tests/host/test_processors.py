@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from simplexity.host import _processors, num_usable_cores, settle_accelerator
+from simplexity.host import _processors, configure_accelerator, num_usable_cores
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,7 @@ def test_only_an_absent_gpu_is_passed_over(monkeypatch, tmp_path, installed, dev
     monkeypatch.setattr(_processors, "_DEVICES", (str(tmp_path if device else tmp_path / "none"),))
     environment = {} if before is None else {"JAX_PLATFORMS": before}
     monkeypatch.setattr(_processors.os, "environ", environment)
-    settle_accelerator()
+    configure_accelerator()
     assert environment.get("JAX_PLATFORMS") == after
 
 
@@ -41,7 +41,7 @@ def test_gpu_programs_are_deterministic_unless_somebody_says_otherwise(monkeypat
     monkeypatch.setattr(_processors, "jax_has_cuda", lambda: installed)
     environment = {"JAX_PLATFORMS": "cuda"} | ({} if before is None else {"XLA_FLAGS": before})
     monkeypatch.setattr(_processors.os, "environ", environment)
-    settle_accelerator()
+    configure_accelerator()
     assert environment.get("XLA_FLAGS") == after
 
 
