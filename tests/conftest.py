@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -73,6 +74,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--kills", type=int, default=4, help="how often the soak test kills its run")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_ignored_signals() -> None:
+    """Programs that a test starts stop when told to, also where the tests run in a shell's background or under nohup.
+
+    There SIGINT, or SIGHUP, is ignored, and so it would be in all that is started. A handler is not inherited, and one
+    that does nothing lets pytest go on ignoring it.
+    """
+    for number in (signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, lambda *_: None)
 
 
 @pytest.fixture(scope="session")

@@ -73,11 +73,12 @@ def read_environments(path: Path) -> list[dict[str, Any]]:
 
 
 def environment_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    """The code and the versions that differ between two records, such as `jax 0.10.0 -> 0.11.2`."""
+    """The code and the versions that differ between two records, such as `jax 0.10.0 -> 0.11.2`; what computes first."""
     pairs = [("commit", *((record.get("git") or {}).get("commit", "unknown")[:9] for record in (before, after)))]
     pairs += [("python", *(str(record.get("python")) for record in (before, after)))]
     old, new = before.get("versions", {}), after.get("versions", {})
-    pairs += [(name, old.get(name, "none"), new.get(name, "none")) for name in sorted({**old, **new})]
+    names = sorted({**old, **new}, key=lambda name: (name not in ("jax", "jaxlib"), name))
+    pairs += [(name, old.get(name, "none"), new.get(name, "none")) for name in names]
     return [f"{name} {was} -> {now}" for name, was, now in pairs if was != now]
 
 

@@ -67,11 +67,14 @@ def test_git_that_hangs_does_not_hold_up_the_run(tmp_path, monkeypatch):
 
 
 def test_what_changed_between_two_records_is_put_into_words():
-    before = {"git": {"commit": "a" * 40}, "python": "3.11.7", "versions": {"jax": "0.10.0", "numpy": "2.0"}}
-    after = {"git": None, "python": "3.11.7", "versions": {"jax": "0.11.2", "optax": "0.2"}}
+    versions = {"equinox": "0.12", "jax": "0.10.0", "numpy": "2.0"}
+    before = {"git": {"commit": "a" * 40}, "python": "3.11.7", "versions": versions}
+    versions = {"equinox": "0.13", "jax": "0.11.2", "optax": "0.2"}
+    after = {"git": None, "python": "3.11.7", "versions": versions}
     assert environment_changes(before, before) == []
     assert environment_changes(before, after) == [
-        "commit aaaaaaaaa -> unknown", "jax 0.10.0 -> 0.11.2", "numpy 2.0 -> none", "optax none -> 0.2"
+        "commit aaaaaaaaa -> unknown", "jax 0.10.0 -> 0.11.2",
+        "equinox 0.12 -> 0.13", "numpy 2.0 -> none", "optax none -> 0.2",
     ]  # fmt: skip
 
 
