@@ -63,9 +63,10 @@ def _connect(tasks: StepTasks, guard: PreemptionGuard) -> bool:
     """Joins the processes; False if `guard` was asked to stop before they had all come.
 
     Raises:
-        RuntimeError: If process 0 cannot listen, or the others do not come.
+        RuntimeError: If process 0 cannot listen, the others do not come, or could not find this one.
     """
     host, _, port = tasks.coordinator_address.rpartition(":")
+    _require_address()
     if tasks.process_id == 0:
         _require_free(int(port))
     import jax
@@ -120,6 +121,18 @@ def _the_others(tasks: StepTasks) -> str:
         f"the other processes of this job step: SLURM says that it has {tasks.num_processes}, expected at "
         f"{tasks.coordinator_address}; to run in this process alone, set SLURM_STEP_NUM_TASKS=1, or give srun `-n1`"
     )
+
+
+def _require_address() -> None:
+    """Gloo looks up this machine's name for the address at which the other processes find this one."""
+    name = socket.gethostname()
+    try:
+        socket.getaddrinfo(name, None)
+    except OSError as error:
+        raise RuntimeError(
+            f"no address is known for this machine's name, {name} ({error.strerror}), and the processes of a run "
+            "connect by it: add it to /etc/hosts"
+        ) from None
 
 
 def _require_free(port: int) -> None:
