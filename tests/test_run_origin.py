@@ -43,7 +43,7 @@ def test_a_run_goes_on_without_its_file_and_says_which_versions_changed(cache, t
     directory.config_path.write_text(auto)
     resumed = resume(stopped, cache)
     assert resumed.returncode == 0, resumed.stderr
-    assert f"these have changed: jax 0.0.1 -> {jax.__version__}; numbers may differ in the last digits" in resumed.stdout
+    assert f"have changed: jax 0.0.1 -> {jax.__version__}; numbers may differ in the last digits" in resumed.stdout
     assert_same_run(stopped, whole)
 
 

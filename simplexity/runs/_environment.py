@@ -73,7 +73,7 @@ def read_environments(path: Path) -> list[dict[str, Any]]:
 
 
 def environment_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    """The code and the versions that differ between two records, such as `jax 0.10.0 -> 0.11.2`; what computes first."""
+    """The code and the versions that differ between two records: `jax 0.10.0 -> 0.11.2`; what computes comes first."""
     pairs = [("commit", *((record.get("git") or {}).get("commit", "unknown")[:9] for record in (before, after)))]
     pairs += [("python", *(str(record.get("python")) for record in (before, after)))]
     old, new = before.get("versions", {}), after.get("versions", {})
