@@ -24,20 +24,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
             code = run_command(arguments, guard)
             sys.stdout.flush()
         except BrokenPipeError:
-            # `simplexity results SWEEP | head`: nobody reads on. Python would complain again when it flushes at exit.
+            # `simplexity results SWEEP | head`: nobody reads on. Python would report it again when it flushes at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return ExitCode.COMPLETE
         except ValueError as error:
-            return _complain(error, ExitCode.BAD_CONFIG)
+            return _report(error, ExitCode.BAD_CONFIG)
         except (RuntimeError, OSError) as error:
-            return _complain(error, ExitCode.FAILED)
+            return _report(error, ExitCode.FAILED)
         if code == ExitCode.REQUEUE:
             # Another signal that arrives while Python shuts down would replace the exit code.
             guard.ignore()
         return code
 
 
-def _complain(error: Exception, code: ExitCode) -> ExitCode:
+def _report(error: Exception, code: ExitCode) -> ExitCode:
     message = " ".join(str(error).split()) or type(error).__name__
     print(error_text(f"simplexity: {message}", sys.stderr), file=sys.stderr)
     return code

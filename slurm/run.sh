@@ -74,6 +74,6 @@ if [[ -n ${SLURM_ARRAY_TASK_ID-} ]]; then command+=("seed=$SLURM_ARRAY_TASK_ID")
 # srun does not inherit --cpus-per-task from sbatch since SLURM 22.05. A job that was submitted with --export=NONE would
 # hand none of its variables to its steps.
 srun=(srun --mpi=none --export=ALL --cpus-per-task="${SLURM_CPUS_PER_TASK:-1}")
-# A site's KillOnBadExit=1 would kill the process that saves as soon as another left with 85.
+# A site's KillOnBadExit=1 would kill the process that saves as soon as another exited with 85.
 if ((${SLURM_NTASKS:-1} > 1)); then srun+=(--kill-on-bad-exit=0 --wait=300); fi
 run_and_requeue "${srun[@]}" "${command[@]}" "$@"

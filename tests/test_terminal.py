@@ -23,7 +23,7 @@ import os, pty, sys
 status = pty.spawn(sys.argv[1:])
 print("exit code", os.waitstatus_to_exitcode(status), flush=True)
 """
-NOTICE = "Interrupted: saving, then leaving. Press Ctrl-C again to leave at once."
+NOTICE = "Interrupted: saving, then exiting. Press Ctrl-C again to exit at once."
 
 
 class Terminal:
@@ -74,7 +74,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(terminal, tmp_path):
     assert terminal.exit_code() == 85
     resume = f"simplexity resume '?{tmp_path}/run'?"
     after = terminal.shown.partition(NOTICE)[2]
-    assert re.match(rf" To go on later: {resume}\r\n", after)
+    assert re.match(rf" To resume later: {resume}\r\n", after)
     assert re.search(rf"stopped at step \d+ by interrupt; to go on: {resume}\r\n", after)
     assert list((tmp_path / "run" / "checkpoints").glob("[1-9]*"))
 

@@ -1,6 +1,6 @@
 """What both launchers do before anything starts: compose and check every run, freeze them, write the manifest.
 
-Nothing is written before all runs are found sound. The compute nodes then read the frozen configs, so that a YAML
+Nothing is written before all runs are valid. The compute nodes then read the frozen configs, so that a YAML
 edited between submission and start changes nothing.
 """
 
@@ -36,7 +36,7 @@ _WRITERS = 16
 
 
 class PreparedRun(NamedTuple):
-    """A run that is sound, and the text of its files by their names in the run directory."""
+    """A run that is valid, and the text of its files by their names in the run directory."""
 
     run: SweepRun
     files: dict[str, str]
@@ -57,12 +57,12 @@ def prepare(
         config: The sweep's config.
         batch: Overrides of each run.
         first_index: Index of the first.
-        interrupted: Whether somebody wants to leave.
+        interrupted: Whether a stop was requested.
         num_processes: Processes of each run.
 
     Raises:
         ConfigError: With every mistake in any of them.
-        SystemExit: If somebody wants to leave; nothing was begun.
+        SystemExit: If a stop was requested; nothing was begun.
     """
     setup_globals()
     composer, check = RunComposer(loader, config), RunCheck(num_processes)

@@ -22,7 +22,7 @@ class RunCheck:
 
     def __init__(self, num_processes: int = 1):
         self._num_processes = num_processes
-        self._sound_keys: set[tuple[str, ...]] = set()
+        self._valid_keys: set[tuple[str, ...]] = set()
         self._sections: dict[tuple[str, str], list[Problem]] = {}
         self._wholes: dict[str, list[Problem]] = {}
 
@@ -41,10 +41,10 @@ class RunCheck:
         except OmegaConfBaseException:
             return {}, check(config)  # pyright: ignore[reportArgumentType]
         keys = tuple(values)
-        if keys not in self._sound_keys:
+        if keys not in self._valid_keys:
             if problems := check(_config(values)):
                 return values, problems
-            self._sound_keys.add(keys)
+            self._valid_keys.add(keys)
         problems = [problem for key in keys for problem in self._section(key, values[key])]
         if values["training"]["batch_size"] % self._num_processes:
             message = (

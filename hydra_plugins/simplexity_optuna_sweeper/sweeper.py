@@ -158,13 +158,13 @@ class OptunaSweeper(Sweeper):
             self.validate_batch_is_legal(batch)
             results = self._launcher.launch(batch, initial_job_idx=facts_of(launched[0]).run or 0)
             for trial, result in zip(launched, results, strict=True):
-                self._tell(trial, _final_loss(result), f"run {facts_of(trial).run}", _reason(result))
+                self._record(trial, _final_loss(result), f"run {facts_of(trial).run}", _reason(result))
         for trial in trials:
             if trial not in launched:
                 loss = known_loss(self._study, facts_of(trial).config)
-                self._tell(trial, loss, "the config of an earlier run", "that run failed")
+                self._record(trial, loss, "the config of an earlier run", "that run failed")
 
-    def _tell(self, trial: "FrozenTrial", loss: float | None, what: str, reason: str) -> None:
+    def _record(self, trial: "FrozenTrial", loss: float | None, what: str, reason: str) -> None:
         from optuna.trial import TrialState
 
         from ._study import trials_of

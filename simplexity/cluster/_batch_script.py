@@ -213,7 +213,7 @@ def _container_set_up(profile: ClusterProfile, image_digest: str | None, program
     words = [container.runtime, container.image, image_digest or "", *container.binds]
     return [
         _text("image.sh"),
-        'die() { say "$*" && exit 2; }',
+        'die() { report "$*" && exit 2; }',
         *exports,
         *made,
         f"require_container {shlex.join(words)}",
@@ -230,6 +230,6 @@ def _srun(profile: ClusterProfile) -> list[str]:
     # with `export: NONE` would hand none of the variables that are set here to its steps.
     srun = ["srun", "--mpi=none", "--export=ALL", f"--cpus-per-task={profile.cpus_per_task}"]
     if profile.nodes * profile.tasks_per_node > 1:
-        # A site's KillOnBadExit=1 would kill the process that saves as soon as another left with 85.
+        # A site's KillOnBadExit=1 would kill the process that saves as soon as another exited with 85.
         srun += ["--kill-on-bad-exit=0", f"--wait={_LAST_PROCESS_S}"]
     return srun

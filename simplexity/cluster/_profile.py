@@ -106,7 +106,7 @@ class ClusterProfile:
         for name in ("cpus_per_task", "time_limit_minutes", "nodes", "tasks_per_node"):
             if getattr(self, name) < 1:
                 raise ValueError(f"`{name}` must be at least 1, got {getattr(self, name)}")
-        # SLURM keeps the lead in 16 bits.
+        # SLURM keeps these seconds in 16 bits.
         if not 1 <= self.signal_lead_s <= 65535:
             raise ValueError(f"`signal_lead_s` must be between 1 and 65535, got {self.signal_lead_s}")
         if self.signal_lead_s >= 60 * self.time_limit_minutes:

@@ -69,7 +69,7 @@ def step_tasks(
 
 
 def coordinator_port(job_id: int, step_id: int, restart_count: int) -> int:
-    """A port for each incarnation of each job step, so that those on one node do not meet, nor their remains."""
+    """A port for each start of each job step, so that two on one node, or what one left behind, do not use the same."""
     offset = job_id + _PORTS_PER_STEP * step_id + _PORTS_PER_RESTART * restart_count
     return _FIRST_PORT + offset % _NUM_PORTS
 

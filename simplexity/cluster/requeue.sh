@@ -15,7 +15,7 @@ export SLURM_TIME_FORMAT=standard # for the dates of scontrol that are compared 
 SIMPLEXITY_JOB_START=$(date +%s)
 export SIMPLEXITY_JOB_START
 
-say() { echo "$(date +%FT%T) batch script: $*" >&2; }
+report() { echo "$(date +%FT%T) batch script: $*" >&2; }
 
 # The array task and never the bare array's id, which would requeue its other tasks too.
 job_name_for_slurm() { echo "${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_}${SLURM_ARRAY_TASK_ID-$SLURM_JOB_ID}"; }
@@ -62,39 +62,39 @@ come_back() {
   local me record restarts answer refusal='' pause
   me=$(job_name_for_slurm)
   if ! command -v scontrol >/dev/null; then
-    say "there is no scontrol on ${HOSTNAME-this node}, so $me cannot be requeued from here: start the run again by hand"
+    report "there is no scontrol on ${HOSTNAME-this node}, so $me cannot be requeued from here: start the run again by hand"
     return 1
   fi
   for pause in 0 1 2 4 8 16 32 64 64 64; do
     sleep "$pause"
     if ! record=$(undisturbed scontrol --oneliner show job "$me" 2>&1) || ! restarts=$(field "$record" Restarts); then
-      say "no answer from SLURM: $record"
+      report "no answer from SLURM: $record"
     elif ((restarts > ${SLURM_RESTART_COUNT:-0})); then
-      say "SLURM has requeued $me"
+      report "SLURM has requeued $me"
       trap - EXIT
       return 0
     elif was_cancelled "$record"; then
-      say "$me was cancelled and is not requeued"
+      report "$me was cancelled and is not requeued"
       return 0
     elif [[ -n $refusal ]]; then
-      say "SLURM refuses to requeue $me ($refusal); submitting it anew"
+      report "SLURM refuses to requeue $me ($refusal); submitting it anew"
       if answer=$(resubmit 2>&1); then
-        say "submitted $answer in its place"
+        report "submitted $answer in its place"
         trap - EXIT
         return 0
       fi
-      say "sbatch failed: $answer"
+      report "sbatch failed: $answer"
     elif answer=$(undisturbed scontrol requeue "$me" 2>&1); then
-      say "requeued $me"
+      report "requeued $me"
       trap - EXIT
       return 0
     elif [[ -n $answer && $answer != *[Cc]ontact* && $answer != *"imed out"* ]]; then
       refusal=$answer
     else
-      say "no answer from SLURM: $answer"
+      report "no answer from SLURM: $answer"
     fi
   done
-  say "could not bring $me back"
+  report "could not bring $me back"
   return 1
 }
 
@@ -118,7 +118,7 @@ run_and_requeue() {
   wait "$payload"
   code=$?
   trap : TERM
-  if ((code > KILLED && code != KILLED_BY_INT)); then say "the run was ended by signal $((code - KILLED))"; fi
+  if ((code > KILLED && code != KILLED_BY_INT)); then report "the run was ended by signal $((code - KILLED))"; fi
   if ((code == REQUEUE_ME || (code > KILLED && code != KILLED_BY_INT))) && [[ -z $came_back ]]; then come_back; fi
   return "$code"
 }

@@ -47,7 +47,7 @@ def keep_data_files(config: DictConfig, directory: RunDirectory, wait: Callable[
         if key in kept:
             _check_copy(directory, kept[key], wait)
             if digest not in (None, kept[key].sha256):
-                _refuse_or_say(config, key, path)
+                _refuse_or_warn(config, key, path)
         elif content is not None and digest is not None:
             copy = f"{_FOLDER}/{digest[:16]}-{path.name}"
             (directory.path / _FOLDER).mkdir(exist_ok=True)
@@ -102,7 +102,7 @@ def _check_copy(directory: RunDirectory, file: DataFile, wait: Callable[[float],
         raise RuntimeError(f"{copy}, this run's copy of {file.path}, is gone or was changed: restore it from a copy")
 
 
-def _refuse_or_say(config: DictConfig, key: str, path: Path) -> None:
+def _refuse_or_warn(config: DictConfig, key: str, path: Path) -> None:
     changed = f"{path} has changed since this run began"
     if config.persistence.resume == "strict":
         message = f"{changed}, and `persistence.resume` is strict; restore the file, or set auto to use the run's copy"

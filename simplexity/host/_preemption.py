@@ -21,12 +21,12 @@ _SHOW_CURSOR = b"\x1b[?25h"
 class PreemptionGuard:
     """Turns the signals that announce the end of a job into a flag that the program asks for between steps.
 
-    A handler does nothing but set the flag: leaving from within a handler, while a checkpoint is being written, loses
+    A handler does nothing but set the flag: exiting from within a handler, while a checkpoint is being written, loses
     the checkpoint. A signal may arrive any number of times. Ctrl-C sets the flag too; pressed again, it ends the
     process at once, as it would without a guard. A forked child ignores the signals: its parent decides.
 
     Use it as a context manager, in the main thread. After another library has set handlers of its own (submitit
-    does), call `install` again. Before leaving with an exit code that must arrive, call `ignore`.
+    does), call `install` again. Before exiting with an exit code that must arrive, call `ignore`.
 
     Args:
         signals: Signals that request a stop; SIGINT is watched as well. SIGHUP, which a dropped connection sends, and
@@ -133,15 +133,15 @@ class PreemptionGuard:
         if self._interrupted_at_s is None:
             self._interrupted_at_s = now_s
             self.request("interrupt")
-            again = "To go on later" if self.saves else "To begin again later"
+            again = "To resume later" if self.saves else "To begin again later"
             resume = f" {again}: {self.resume_command}" if self.resume_command else ""
-            doing = "saving, then leaving" if self.saves else "leaving, nothing is saved"
-            _tell(f"\nInterrupted: {doing}. Press Ctrl-C again to leave at once.{resume}\n".encode())
+            doing = "saving, then exiting" if self.saves else "exiting, nothing is saved"
+            _write(f"\nInterrupted: {doing}. Press Ctrl-C again to exit at once.{resume}\n".encode())
         elif now_s - self._interrupted_at_s > _SAME_PRESS_S:
             _leave_at_once()
 
 
-def _tell(message: bytes) -> None:
+def _write(message: bytes) -> None:
     # Not through sys.stderr: a handler that interrupts a print must not print itself.
     try:
         os.write(2, message)
@@ -152,7 +152,7 @@ def _tell(message: bytes) -> None:
 def _leave_at_once() -> None:
     """Dies of SIGINT, as a shell expects of an interrupted program (status 130); checkpoints are atomic."""
     if os.isatty(2):
-        _tell(_SHOW_CURSOR + b"\n")
+        _write(_SHOW_CURSOR + b"\n")
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.kill(os.getpid(), signal.SIGINT)
     # Process 1 of a container does not die of a signal without a handler.

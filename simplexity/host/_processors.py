@@ -35,7 +35,7 @@ def configure_accelerator() -> None:
 
 
 def num_usable_cores() -> int:
-    """The cores that this process may run on; where a container's share of time is worth less, as many as it is."""
+    """The cores in this process's CPU affinity, capped by the cgroup quota of its container."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
         quota, period = _QUOTA.read_text().split()

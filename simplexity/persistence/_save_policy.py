@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class SavePolicy:
-    """By number of steps, by minutes, by both, or (both None) only when a run ends or is asked to leave.
+    """By number of steps, by minutes, by both, or (both None) only when a run ends or a stop is requested.
 
     Args:
         save_every_steps: A checkpoint at each multiple of this many steps; None for none by steps.

@@ -42,7 +42,7 @@ class Event(NamedTuple):
             are those of its last event.
         reason: Why, in words ("SIGUSR2", an error's message).
         reached_step: Of a resume: the step that the attempt before is known to have reached, saved or not.
-        previous_alive: Of a start: unix time of the last sign of life of an attempt that ended without a word.
+        previous_alive: Of a start: unix time of the last sign of life of an attempt that ended unexpectedly.
         stopping_s: Of a preemption: seconds from the signal until everything was saved.
         submission: Of a start: names the submission that it belongs to, see `Job`.
         time_limit_s: Of a start: its job's time limit. Of a preemption: the same, if it was the time limit's.

@@ -62,7 +62,7 @@ class RunSummary(NamedTuple):
 
 
 def summarize(events: Sequence[Event]) -> RunSummary:
-    """Sums up a ledger; of an attempt that is going on, what it has recorded so far."""
+    """Sums up a ledger; of an attempt that is running, what it has recorded so far."""
     attempts = split_attempts(events)
     if not attempts:
         return RunSummary(0, 0, 0, None, Goodput())

@@ -111,7 +111,7 @@ class RunLock:
             return
         self._stop.set()
         if self._thread is not None:
-            # A heartbeat may hang on a dead file server; that must not keep the process from leaving.
+            # A heartbeat may hang on a dead file server; that must not keep the process from exiting.
             self._thread.join(timeout=1.0)
         try:
             if self.still_held():

@@ -41,7 +41,7 @@ class PhaseClock:
             self._enter(outer)
 
     def seconds(self) -> PhaseSeconds:
-        """All that was charged, the phase that is going on included."""
+        """All that was charged, the current phase included."""
         with self._lock:
             self._charge()
             return PhaseSeconds(**self._charged)

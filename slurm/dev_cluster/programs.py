@@ -30,6 +30,6 @@ def find_program(name: str) -> str:
 
 
 def require_programs(accounting: bool) -> None:
-    """Complains of the first program that is missing, before anything is written."""
+    """Reports the first program that is missing, before anything is written."""
     for name in PROGRAMS + ACCOUNTING_PROGRAMS * accounting:
         find_program(name)

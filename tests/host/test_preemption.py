@@ -146,7 +146,7 @@ def test_the_first_interrupt_saves_and_says_how_to_resume():
     out, err = process.communicate(timeout=20)
     assert (process.returncode, out) == (85, "interrupt\n")
     assert err.count("\n") == 2
-    assert "Press Ctrl-C again to leave at once. To go on later: simplexity resume outputs/run" in err
+    assert "Press Ctrl-C again to exit at once. To resume later: simplexity resume outputs/run" in err
 
 
 def test_the_second_interrupt_leaves_at_once():
@@ -214,5 +214,5 @@ def test_an_interrupt_of_what_does_not_save_says_so(capfd):
     guard.saves = False
     guard._on_interrupt(signal.SIGINT, None)
     told = capfd.readouterr().err
-    assert "Interrupted: leaving, nothing is saved." in told
+    assert "Interrupted: exiting, nothing is saved." in told
     assert "To begin again later: simplexity resume run" in told
