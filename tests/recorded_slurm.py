@@ -4,13 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from simplexity.cluster import (
-    SlurmAnswers,
-    parse_configuration,
-    parse_nodes,
-    parse_partitions,
-    parse_qos,
-)
+from simplexity.cluster import SlurmAnswers
 
 ANSWERS = Path(__file__).with_name("slurm_answers")
 WHOLE = "user_signal"
@@ -23,13 +17,15 @@ def _recorded(name: str, **configuration: str) -> SlurmAnswers:
         path = ANSWERS / name / file
         return (path if path.exists() else ANSWERS / WHOLE / file).read_text()
 
-    whole = parse_configuration((ANSWERS / WHOLE / "config.txt").read_text())
+    # Of lines that set the same, the last counts.
+    settings = [(ANSWERS / WHOLE / "config.txt").read_text(), read("config.txt")]
+    settings += [f"{key}={value}" for key, value in configuration.items()]
     qos = ANSWERS / name / "qos.txt"
-    return SlurmAnswers(
-        whole | parse_configuration(read("config.txt")) | configuration,
-        parse_partitions(read("partitions.txt")),
-        parse_nodes(read("nodes.txt")),
-        parse_qos(qos.read_text()) if qos.exists() else None,
+    return SlurmAnswers.parse(
+        "\n".join(settings),
+        read("partitions.txt"),
+        read("nodes.txt"),
+        qos.read_text() if qos.exists() else None,
     )
 
 

@@ -17,16 +17,16 @@ from pathlib import Path
 # Where each phase begins: a module, a name in it, and whether the signal comes before or after the call.
 PHASES = {
     "compile": ("simplexity.running._compilation", "BackgroundCompilation._compile", "before"),
-    "restore": ("simplexity.persistence._orbax_checkpointer", "OrbaxCheckpointer.restore", "before"),
+    "restore": ("simplexity.persistence", "OrbaxCheckpointer.restore", "before"),
     "first_step": ("simplexity.running._attempt_logger", "AttemptLogger.progress", "after"),
     "mid_chunk": ("simplexity.training._chunk", "ChunkSizer.start", "after"),
-    "save_before_commit": ("simplexity.persistence._orbax_checkpointer", "commit", "before"),
-    "save_after_commit": ("simplexity.persistence._orbax_checkpointer", "commit", "after"),
+    "save_before_commit": ("simplexity.runs", "move_durably", "before"),
+    "save_after_commit": ("simplexity.runs", "move_durably", "after"),
     "validation": ("simplexity.training._validation", "Validation.__call__", "before"),
     "trained": ("simplexity.training._loop", "train", "after"),
     "order": ("simplexity.running._messages", "Leader.next_order", "before"),
-    "completion": ("simplexity.runs._directory", "RunDirectory.mark_complete", "before"),
-    "lock_asked": ("simplexity.runs._lock", "RunLock.require_held", "after"),
+    "completion": ("simplexity.runs", "RunDirectory.mark_complete", "before"),
+    "lock_asked": ("simplexity.runs", "RunLock.require_held", "after"),
 }
 
 

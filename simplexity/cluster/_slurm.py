@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ._host_programs import call_host, has_program
-from ._slurm_answers import SlurmAnswers, parse_configuration, parse_duration, parse_nodes, parse_partitions, parse_qos
+from ._slurm_answers import SlurmAnswers, parse_configuration, parse_duration
 
 _TIMEOUT_S = 60.0
 _SEPARATOR = "|"
+_SHOW_CONFIGURATION = ("scontrol", "show", "config")
 _PREFIXES = ("SLURM_", "SBATCH_", "SQUEUE_", "SACCT_", "SCANCEL_")
 _KEPT = frozenset({"SLURM_CONF", "SLURM_JWT"})  # which cluster, and who is asking
 
@@ -135,16 +136,7 @@ def cluster_configuration() -> dict[str, str]:
     Raises:
         SlurmError: If SLURM does not answer.
     """
-    return parse_configuration(_call(["scontrol", "show", "config"]))
-
-
-def partitions() -> dict[str, dict[str, str]]:
-    """What `scontrol show partition` says of each, by name, such as {"low": {"GraceTime": "20", ...}}.
-
-    Raises:
-        SlurmError: If SLURM does not answer.
-    """
-    return parse_partitions(_call(["scontrol", "--oneliner", "show", "partition"]))
+    return parse_configuration(_call(_SHOW_CONFIGURATION))
 
 
 def ask_slurm() -> SlurmAnswers:
@@ -153,14 +145,15 @@ def ask_slurm() -> SlurmAnswers:
     Raises:
         SlurmError: If SLURM does not answer.
     """
-    configuration, by_name = cluster_configuration(), partitions()
-    nodes = parse_nodes(_call(["sinfo", "--noheader", "--Node", "--format=%N|%R|%T|%G"]))
+    configuration = _call(_SHOW_CONFIGURATION)
+    partitions = _call(["scontrol", "--oneliner", "show", "partition"])
+    nodes = _call(["sinfo", "--noheader", "--Node", "--format=%N|%R|%T|%G"])
     qos = None
-    if configuration.get("AccountingStorageType", "").endswith("/slurmdbd"):
+    if parse_configuration(configuration).get("AccountingStorageType", "").endswith("/slurmdbd"):
         form = "format=Name,Preempt,PreemptMode,GraceTime"
         with suppress(SlurmError):  # the database may be down while SLURM goes on
-            qos = parse_qos(_call(["sacctmgr", "--noheader", "--parsable2", "show", "qos", form]))
-    return SlurmAnswers(configuration, by_name, nodes, qos)
+            qos = _call(["sacctmgr", "--noheader", "--parsable2", "show", "qos", form])
+    return SlurmAnswers.parse(configuration, partitions, nodes, qos)
 
 
 def try_submission(script_path: Path) -> str:

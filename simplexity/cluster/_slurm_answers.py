@@ -73,6 +73,23 @@ class SlurmAnswers(NamedTuple):
     nodes: tuple[NodeEntry, ...]
     qos: dict[str, QualityOfService] | None
 
+    @classmethod
+    def parse(cls, configuration: str, partitions: str, nodes: str, qos: str | None) -> "SlurmAnswers":
+        """Reads what the commands have printed.
+
+        Args:
+            configuration: By `scontrol show config`.
+            partitions: By `scontrol --oneliner show partition`.
+            nodes: By sinfo, in lines of "%N|%R|%T|%G".
+            qos: By sacctmgr, in lines of "Name|Preempt|PreemptMode|GraceTime"; None where it does not answer.
+        """
+        return cls(
+            parse_configuration(configuration),
+            parse_partitions(partitions),
+            parse_nodes(nodes),
+            None if qos is None else parse_qos(qos),
+        )
+
     def words(self, name: str) -> tuple[str, ...]:
         """A comma-separated setting; without any where the cluster has no such setting."""
         value = self.configuration.get(name, "")

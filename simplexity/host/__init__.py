@@ -2,7 +2,6 @@
 
 from ._compilation_cache import CompilationCache as CompilationCache
 from ._compilation_cache import default_cache_folder as default_cache_folder
-from ._preemption import PREEMPTION_SIGNALS as PREEMPTION_SIGNALS
 from ._preemption import PreemptionGuard as PreemptionGuard
 from ._processors import check_num_cpu_devices as check_num_cpu_devices
 from ._processors import configure_accelerator as configure_accelerator

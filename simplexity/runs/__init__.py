@@ -4,7 +4,6 @@ Standard library only, and quick to import: the commands that look after sweeps 
 """
 
 from ._attempts import Attempt as Attempt
-from ._attempts import StartDecision as StartDecision
 from ._attempts import known_reached_step as known_reached_step
 from ._attempts import next_start as next_start
 from ._attempts import split_attempts as split_attempts
@@ -32,8 +31,6 @@ from ._goodput import RunSummary as RunSummary
 from ._goodput import summarize as summarize
 from ._job import ExitCode as ExitCode
 from ._job import Job as Job
-from ._job import SlurmIds as SlurmIds
-from ._job import slurm_ids as slurm_ids
 from ._job import this_job as this_job
 from ._json_lines import append_json_line as append_json_line
 from ._json_lines import open_to_append as open_to_append
@@ -45,12 +42,7 @@ from ._lock import RunLock as RunLock
 from ._lock_files import read_holder as read_holder
 from ._origin import DataFile as DataFile
 from ._origin import LoadedWeights as LoadedWeights
-from ._origin import Origin as Origin
 from ._origin import read_origin as read_origin
 from ._origin import write_origin as write_origin
 from ._owner import Liveness as Liveness
-from ._owner import Owner as Owner
 from ._owner import liveness as liveness
-from ._phases import Phase as Phase
-from ._phases import PhaseClock as PhaseClock
-from ._phases import PhaseSeconds as PhaseSeconds

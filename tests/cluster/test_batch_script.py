@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from simplexity.cluster import ArraySlice, ClusterProfile, array_expression, batch_script, split_into_arrays
+from simplexity.cluster import ArraySlice, ClusterProfile, batch_script, split_into_arrays
+from simplexity.cluster._batch_script import array_expression
 
 GOLDEN = Path(__file__).with_name("golden_batch_script.sh")
 CONTRACT = Path(__file__).parents[2] / "simplexity" / "cluster" / "requeue.sh"

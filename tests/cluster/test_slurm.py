@@ -6,18 +6,15 @@ from pathlib import Path
 import pytest
 
 from simplexity.cluster import (
-    AccountedTask,
-    QueuedTask,
     SlurmError,
     accounted_tasks,
     cancel,
     cluster_configuration,
-    partitions,
     queued_tasks,
     slurm_is_installed,
-    submission_environment,
     submit,
 )
+from simplexity.cluster._slurm import AccountedTask, QueuedTask, submission_environment
 
 
 @pytest.fixture
@@ -90,14 +87,11 @@ def test_nothing_is_asked_of_nobody(answers):
     assert not any(file.exists() for file in recorded)
 
 
-def test_configuration_and_partitions(answers):
+def test_configuration(answers):
     answers(
         "scontrol", "Configuration data as of now\nMaxArraySize            = 1001\nAuthInfo = socket=/x,cred_expire=5\n"
     )
     assert cluster_configuration() == {"MaxArraySize": "1001", "AuthInfo": "socket=/x,cred_expire=5"}
-    answers("scontrol", "PartitionName=low GraceTime=20 TRES=cpu=8,mem=1G\nPartitionName=high GraceTime=0\n")
-    assert partitions()["low"] == {"PartitionName": "low", "GraceTime": "20", "TRES": "cpu=8,mem=1G"}
-    assert partitions()["high"]["GraceTime"] == "0"
 
 
 def test_without_slurm_it_says_so(tmp_path, monkeypatch):

@@ -1,7 +1,13 @@
 import pytest
 
-from simplexity.cluster import parse_nodes, parse_qos
-from simplexity.cluster._slurm_answers import QualityOfService, leading_number, parse_duration
+from simplexity.cluster._slurm_answers import (
+    QualityOfService,
+    leading_number,
+    parse_duration,
+    parse_nodes,
+    parse_partitions,
+    parse_qos,
+)
 
 
 @pytest.mark.parametrize(
@@ -35,6 +41,12 @@ def test_a_recorded_answer(recorded):
     assert (answers.number("KillWait", 1), answers.number("NoSuchThing", 1)) == (10, 1)
     assert sorted(answers.partitions) == ["high", "low"]
     assert [node.gres for node in answers.nodes] == [""] * 4
+
+
+def test_partitions():
+    partitions = parse_partitions("PartitionName=low GraceTime=20 TRES=cpu=8,mem=1G\nPartitionName=high GraceTime=0\n")
+    assert partitions["low"] == {"PartitionName": "low", "GraceTime": "20", "TRES": "cpu=8,mem=1G"}
+    assert partitions["high"]["GraceTime"] == "0"
 
 
 def test_qos():

@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from simplexity.host import PREEMPTION_SIGNALS, PreemptionGuard
+from simplexity.host import PreemptionGuard
+from simplexity.host._preemption import PREEMPTION_SIGNALS
 
 # Says when the guard is in place and when it was asked to stop; leaves with 85 when its input ends.
 PROGRAM = """

@@ -1,6 +1,7 @@
 import pytest
 
-from simplexity.runs import Event, EventKind, PhaseSeconds, next_start, split_attempts
+from simplexity.runs import Event, EventKind, next_start, split_attempts
+from simplexity.runs._phases import PhaseSeconds
 
 
 def event(kind, step, **fields):

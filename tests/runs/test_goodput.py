@@ -1,6 +1,8 @@
 import pytest
 
-from simplexity.runs import Event, EventKind, Goodput, PhaseSeconds, SlurmIds, summarize
+from simplexity.runs import Event, EventKind, Goodput, summarize
+from simplexity.runs._job import SlurmIds
+from simplexity.runs._phases import PhaseSeconds
 
 
 class Script:

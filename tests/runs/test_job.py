@@ -1,6 +1,7 @@
 import pytest
 
-from simplexity.runs import Job, SlurmIds, slurm_ids, this_job
+from simplexity.runs import Job, this_job
+from simplexity.runs._job import SlurmIds, slurm_ids
 
 TASK = {
     "SLURM_JOB_ID": "21",

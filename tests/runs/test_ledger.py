@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from simplexity.runs import EventKind, Ledger, PhaseSeconds, read_ledger
+from simplexity.runs import EventKind, Ledger, read_ledger
+from simplexity.runs._phases import PhaseSeconds
 
 
 @pytest.fixture

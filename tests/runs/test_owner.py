@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from simplexity.runs import Liveness, Owner, liveness
-from simplexity.runs._owner import this_process
+from simplexity.runs import Liveness, liveness
+from simplexity.runs._owner import Owner, this_process
 
 NO_SUCH_PID = 2**22 + 1
 SHOW = """

@@ -2,7 +2,8 @@ import contextlib
 
 import pytest
 
-from simplexity.runs import PhaseClock, PhaseSeconds, _phases
+from simplexity.runs import _phases
+from simplexity.runs._phases import PhaseClock, PhaseSeconds
 
 
 @pytest.fixture

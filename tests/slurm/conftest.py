@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import pytest
 
-from simplexity.cluster import ClusterProfile, QueuedTask, batch_script, queued_tasks, split_into_arrays, submit
+from simplexity.cluster import ClusterProfile, batch_script, queued_tasks, split_into_arrays, submit
 from tests.slurm.guard import guarded
 from tests.slurm.witness import wait_for_death
 
@@ -107,7 +107,7 @@ class Sweep:
     def log(self, index: int) -> str:
         return (self.folder / "logs" / f"{index}.log").read_text()
 
-    def task(self, index: int) -> QueuedTask:
+    def task(self, index: int):
         return queued_tasks([self.job_id])[f"{self.job_id}_{index}"]
 
     def wait_for_start(self, steps: int = 3) -> None:

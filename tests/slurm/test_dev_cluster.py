@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from simplexity.cluster import accounted_tasks, cluster_configuration, partitions, queued_tasks
+from simplexity.cluster import accounted_tasks, ask_slurm, queued_tasks
 from tests.slurm.guard import guarded
 from tests.slurm.witness import wait_for_death
 
@@ -60,9 +60,10 @@ class TestWithSlurm:
             ]
             assert call("status", folder).returncode == 0
             monkeypatch.setenv("SLURM_CONF", str(folder / "slurm.conf"))
-            assert partitions()["low"]["GraceTime"] == "7"
-            assert partitions()["low"]["TotalNodes"] == "3"
-            assert "preempt_send_user_signal" in cluster_configuration()["SlurmctldParameters"]
+            answers = ask_slurm()
+            assert answers.partitions["low"]["GraceTime"] == "7"
+            assert answers.partitions["low"]["TotalNodes"] == "3"
+            assert "preempt_send_user_signal" in answers.configuration["SlurmctldParameters"]
 
             pids = [int(file.read_text().split()[0]) for file in (folder / "run").glob("*.pid")]
             os.kill(pids[0], signal.SIGKILL)

@@ -115,10 +115,11 @@ def test_the_host_looks_at_images_and_binds_for_the_image(sweep):
 
 def test_nothing_else_of_the_host_can_be_called(sweep):
     inside = (
-        "from simplexity.cluster._host_programs import call_host\n"
-        "try: call_host(['touch', '/tmp/x'], timeout_s=1)\nexcept FileNotFoundError as error: print(error)\n"
+        "import os\nfolder = os.environ['SIMPLEXITY_HOST']\n"
+        "with open(f'{folder}/request', 'wb') as pipe: pipe.write(b'2\\0touch\\0' + folder.encode() + b'/touched\\0')\n"
+        "with open(f'{folder}/answer') as pipe: print(pipe.readline().strip(), os.path.exists(f'{folder}/touched'))\n"
     )
-    assert sweep("x=1", inside=inside).stdout == "touch\n"
+    assert sweep("x=1", inside=inside).stdout == "127 False\n"
 
 
 def test_the_exit_code_comes_back_and_nothing_stays_behind(sweep):

@@ -3,10 +3,11 @@
 import json
 import re
 import time
+from types import SimpleNamespace
 
 import pytest
 
-from simplexity.cluster import AccountedTask, QueuedTask, SlurmError
+from simplexity.cluster import SlurmError
 from simplexity.runs import EventKind, Ledger, RunLock
 from simplexity.sweeps import RunState, _scheduler_state, describe, read_status, status_text
 from simplexity.sweeps._manifest import submission_names
@@ -16,7 +17,7 @@ START, SAVED, PREEMPTED, FAILED = EventKind.START, EventKind.CHECKPOINT, EventKi
 
 
 def queued(state, node=""):
-    return QueuedTask(state, "None", node, None)
+    return SimpleNamespace(state=state, nodes=node)
 
 
 def record(sweep, index, *kinds, reason=None):
@@ -137,7 +138,7 @@ def test_a_run_that_tries_once_more_has_not_failed(make_sweep, slurm_launch, slu
 
 
 def test_the_accounting_tells_what_the_queue_has_forgotten(submitted):
-    ended = {"7_0": AccountedTask("OUT_OF_MEMORY", 0, "n1")}
+    ended = {"7_0": SimpleNamespace(state="OUT_OF_MEMORY")}
     run = submitted({}, START, accounting=ended)
     assert run.state == RunState.FAILED
     assert run.reason == "OUT_OF_MEMORY"

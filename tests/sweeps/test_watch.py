@@ -1,8 +1,9 @@
 import sys
+from types import SimpleNamespace
 
 import pytest
 
-from simplexity.cluster import QueuedTask, SlurmError
+from simplexity.cluster import SlurmError
 from simplexity.runs import EventKind, Ledger, RunLock
 from simplexity.sweeps import _scheduler_state, _watch, watch
 from tests.terminal import on_terminal
@@ -39,7 +40,7 @@ def test_in_a_pipe_it_says_that_slurm_does_not_answer_and_a_cancelled_run_stays_
     sweep.record_submission([0, 1], "7")
     for run in sweep.read_manifest().runs:
         Ledger(sweep.run_directory(run).ledger_path).append(EventKind.PREEMPTED, 0, reason="SIGUSR2")
-    ended, going = QueuedTask("CANCELLED", "None", "", None), QueuedTask("PENDING", "None", "", None)
+    ended, going = SimpleNamespace(state="CANCELLED", nodes=""), SimpleNamespace(state="PENDING", nodes="")
     answers = [{"7_0": ended, "7_1": going}, None, None, {"7_0": ended, "7_1": going}, {"7_0": ended, "7_1": ended}]
 
     def queue(jobs):
