@@ -1,10 +1,10 @@
 """The loops over time of a recurrent layer, each as one kernel for NVIDIA's GPUs.
 
-Left to XLA, every operation of every time step is a kernel of its own, of which a small layer's take about a
-microsecond each: the GPU does little but start them. Here one program goes through all times of one sequence, with the
-recurrent weight in its registers. The product with one vector is a sum of the weight's scaled rows: matrix units would
-want sixteen vectors, and leave most of the GPU idle. It is written in Pallas for its Triton compiler, to which all
-sizes are powers of two: other numbers of units are padded with zeros, which a cell leaves zero.
+If XLA compiles the loop, every operation of every time step is a kernel of its own. For a small layer each takes about
+a microsecond, and the GPU spends its time starting them. Here one program goes through all times of one sequence, with
+the recurrent weight in its registers. The product with one vector is a sum of the scaled rows of the weight: matrix
+units would need sixteen vectors at a time, and most of the GPU would be idle. The kernels are written in Pallas for its
+Triton compiler, which wants all sizes to be powers of two: other numbers of units are padded with zeros.
 
 JAX 0.11 deprecates Pallas's Triton compiler in favour of Mosaic GPU, whose kernels name the threads and the memory of a
 Hopper or Blackwell GPU themselves. Where a JAX no longer has Triton, `recurrence` takes XLA's loops.
@@ -22,65 +22,69 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import triton
 from jaxtyping import Array, Float, Int
 
-from ._cell import Blocks, Cell, add
+from ._cell import Blocks, DifferentiatedCell, add
 from ._time_loops import States, TimeLoops
 
-# What the registers of a processor hold beside everything else; more would be spilled to memory.
+# Weights that fit into the registers of a processor beside everything else; more would be spilled to memory.
 _MOST_WEIGHTS = 3 * 128 * 128
-# Measured on an H100: to divide a product among more threads costs more, in adding it up, than it saves.
+# Measured on an H100: with more threads per product, the sum over threads costs more than the division saves.
 _WEIGHTS_PER_WARP = 32 * 192
 
 
 class GPUKernels(TimeLoops):
-    """One kernel forward, and one back.
+    """One kernel for the way forward, and one for the way back.
 
     Args:
-        interpret: Compute it without a GPU, slowly.
+        interpret: Whether to run the kernels in Pallas's interpreter, slowly, on any device.
     """
 
     def __init__(self, interpret: bool = False):
         self._interpret = interpret
 
     @staticmethod
-    def can_run(cell: Cell, hidden_size: int) -> bool:
-        """Whether JAX's GPU can run them for such a layer: Triton needs NVIDIA's Ampere or later."""
+    def can_run(cell: DifferentiatedCell, hidden_size: int) -> bool:
+        """Whether JAX's GPU can run them for such a layer: Triton needs NVIDIA's Ampere (8.0) or later."""
         device = jax.local_devices()[0]
         is_recent = device.device_kind.startswith("NVIDIA") and float(device.compute_capability) >= 8.0
         return is_recent and cell.num_gates * pl.next_power_of_2(hidden_size) ** 2 <= _MOST_WEIGHTS
 
     def run_forward(
-        self, cell: Cell, recurrent_weight: Float[Array, "hidden gates"], apart_bias: Blocks, inputs: Blocks
+        self,
+        cell: DifferentiatedCell,
+        recurrent_weight: Float[Array, "hidden gates"],
+        nonadditive_bias: Blocks,
+        inputs: Blocks,
     ) -> tuple[States, Blocks]:
         """See `TimeLoops`."""
         weights = _by_gate(cell, recurrent_weight)
         num_outputs = cell.num_states + cell.num_gates
-        outputs = _call(_forward_kernel, cell, weights, apart_bias, inputs, num_outputs, self._interpret)
+        outputs = _call(_forward_kernel, cell, weights, nonadditive_bias, inputs, num_outputs, self._interpret)
         return outputs[: cell.num_states], outputs[cell.num_states :]
 
     def run_backward(
         self,
-        cell: Cell,
+        cell: DifferentiatedCell,
         recurrent_weight: Float[Array, "hidden gates"],
         cotangent: Float[Array, "length batch hidden"],
         saved: Blocks,
-        apart: Blocks,
+        nonadditive: Blocks,
         before: States,
     ) -> tuple[Blocks, Blocks]:
         """See `TimeLoops`."""
         weights = tuple(weight.T for weight in _by_gate(cell, recurrent_weight))
-        sequences = (cotangent, *saved, *apart, *before)
-        num_outputs = cell.num_gates + cell.num_apart
+        sequences = (cotangent, *saved, *nonadditive, *before)
+        num_outputs = cell.num_gates + cell.num_nonadditive_gates
         outputs = _call(_backward_kernel, cell, weights, (), sequences, num_outputs, self._interpret)
         return outputs[: cell.num_gates], outputs[cell.num_gates :]
 
 
-def _by_gate(cell: Cell, weight: Float[Array, "hidden gates"]) -> Blocks:
+def _by_gate(cell: DifferentiatedCell, weight: Float[Array, "hidden gates"]) -> Blocks:
     return tuple(jnp.split(weight, cell.num_gates, axis=1))
 
 
 def _call(
     kernel: Callable[..., None],
-    cell: Cell,
+    cell: DifferentiatedCell,
     weights: Blocks,
     biases: Blocks,
     sequences: Blocks,
@@ -109,15 +113,17 @@ def _call(
 
 
 def _pad(array: Float[Array, "..."], hidden_size: int, width: int) -> Float[Array, "..."]:
-    """Every axis over the units gets zeros: the last one, and both of a weight's."""
+    """Pads every axis over the units with zeros: the last axis, and both axes of a weight."""
     num_axes = 2 if array.ndim == 2 else 1
     return jnp.pad(array, [(0, 0)] * (array.ndim - num_axes) + [(0, width - hidden_size)] * num_axes)
 
 
-def _forward_kernel(cell: Cell, weight_refs: Any, bias_refs: Any, input_refs: Any, output_refs: Any) -> None:
+def _forward_kernel(
+    cell: DifferentiatedCell, weight_refs: Any, bias_refs: Any, input_refs: Any, output_refs: Any
+) -> None:
     length, _, width = input_refs[0].shape
     sequence = pl.program_id(0)
-    added = cell.num_gates - cell.num_apart
+    num_additive = cell.num_gates - cell.num_nonadditive_gates
     weights = tuple(ref[...] for ref in weight_refs)
     biases = tuple(ref[...] for ref in bias_refs)
 
@@ -126,7 +132,7 @@ def _forward_kernel(cell: Cell, weight_refs: Any, bias_refs: Any, input_refs: An
         # Read while this step computes.
         next_inputs = _read(input_refs, jnp.minimum(t + 1, length - 1), sequence)
         products = tuple(jnp.sum(state[0][:, None] * weight, axis=0) for weight in weights)
-        state, saved = cell.step(inputs, products[:added] + add(products[added:], biases), state)
+        state, saved = cell.step_and_save(inputs, products[:num_additive] + add(products[num_additive:], biases), state)
         _write(output_refs, t, sequence, state + saved)
         return state, next_inputs
 
@@ -134,10 +140,10 @@ def _forward_kernel(cell: Cell, weight_refs: Any, bias_refs: Any, input_refs: An
     jax.lax.fori_loop(0, length, step, (start, _read(input_refs, 0, sequence)))
 
 
-def _backward_kernel(cell: Cell, weight_refs: Any, _: Any, sequence_refs: Any, output_refs: Any) -> None:
+def _backward_kernel(cell: DifferentiatedCell, weight_refs: Any, _: Any, sequence_refs: Any, output_refs: Any) -> None:
     length, _, width = sequence_refs[0].shape
     sequence = pl.program_id(0)
-    added = cell.num_gates - cell.num_apart
+    num_additive = cell.num_gates - cell.num_nonadditive_gates
     weights = tuple(ref[...] for ref in weight_refs)
 
     def step(i: Int[Array, ""], carry: tuple[Blocks, Blocks]) -> tuple[Blocks, Blocks]:
@@ -146,11 +152,11 @@ def _backward_kernel(cell: Cell, weight_refs: Any, _: Any, sequence_refs: Any, o
         # Read while this step computes.
         next_rest = _read(sequence_refs, jnp.maximum(t - 1, 0), sequence)
         saved, rest = tuple(rest[: cell.num_gates]), tuple(rest[cell.num_gates :])
-        apart, before = rest[: cell.num_apart], rest[cell.num_apart :]
+        nonadditive, before = rest[: cell.num_nonadditive_gates], rest[cell.num_nonadditive_gates :]
         d_state = (d_state[0] + from_above, *d_state[1:])
-        d_recurrent, d_inputs_apart, (d_output, *d_memory) = cell.pull_back(saved, apart, before, d_state)
+        d_recurrent, d_nonadditive_inputs, (d_output, *d_memory) = cell.pull_back(saved, nonadditive, before, d_state)
         scaled = sum(d_gate[:, None] * weight for d_gate, weight in zip(d_recurrent, weights, strict=True))
-        _write(output_refs, t, sequence, d_recurrent[:added] + d_inputs_apart + d_recurrent[added:])
+        _write(output_refs, t, sequence, d_recurrent[:num_additive] + d_nonadditive_inputs + d_recurrent[num_additive:])
         return (d_output + jnp.sum(scaled, axis=0), *d_memory), next_rest
 
     end = (jnp.zeros(width),) * cell.num_states

@@ -5,28 +5,29 @@ from typing import ClassVar
 import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
 
-from ._cell import Blocks, Cell, Gates, State, gates
+from ._cell import Blocks, DifferentiatedCell, Gates, State, gates, sigmoid
 from ._recurrent_model import RecurrentModel, draw_layers
-from ._sigmoid import sigmoid
 
 
-class _GRUCell(Cell):
+class _GRUCell(DifferentiatedCell):
     """Gates r (reset), z (update) and n (candidate), in this order; the state is h."""
 
     num_gates: ClassVar[int] = 3
-    num_alike: ClassVar[int] = 2
-    num_apart: ClassVar[int] = 1
     num_states: ClassVar[int] = 1
+    num_sigmoid_gates: ClassVar[int] = 2
+    num_nonadditive_gates: ClassVar[int] = 1
 
-    def step(self, inputs: Blocks, recurrent: Blocks, state: State) -> tuple[State, Blocks]:
+    def step_and_save(self, inputs: Blocks, recurrent: Blocks, state: State) -> tuple[State, Blocks]:
         (h,) = state
         r_and_z = tuple(sigmoid(u + v) for u, v in zip(inputs[:-1], recurrent[:-1], strict=True))
         r, z = gates(r_and_z, h.shape[-1])
         n = jnp.tanh(inputs[-1] + r * recurrent[-1])
         return (n + z * (h - n),), (*r_and_z, n)
 
-    def pull_back(self, saved: Blocks, apart: Blocks, before: State, cotangent: State) -> tuple[Gates, Gates, State]:
-        (recurrent_n,) = apart
+    def pull_back(
+        self, saved: Blocks, nonadditive: Blocks, before: State, cotangent: State
+    ) -> tuple[Gates, Gates, State]:
+        (recurrent_n,) = nonadditive
         (h,) = before
         (dh,) = cotangent
         r, z, n = gates(saved, h.shape[-1])
@@ -51,7 +52,7 @@ class GRU(RecurrentModel):
         Cho et al., "Learning Phrase Representations using RNN Encoder-Decoder" (2014), arXiv:1406.1078, section 2.3.
     """
 
-    cell: ClassVar[Cell] = _GRUCell()
+    cell: ClassVar[DifferentiatedCell] = _GRUCell()
 
     def __init__(self, hidden_size: int, num_layers: int, *, vocab_size: int, key: PRNGKeyArray):
         """Draws the weights: `num_layers` layers of `hidden_size` units; see `draw_layers`."""

@@ -5,20 +5,19 @@ from typing import ClassVar
 import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
 
-from ._cell import Blocks, Cell, Gates, State, gates
+from ._cell import Blocks, DifferentiatedCell, Gates, State, gates, sigmoid
 from ._recurrent_model import RecurrentModel, draw_layers
-from ._sigmoid import sigmoid
 
 
-class _LSTMCell(Cell):
+class _LSTMCell(DifferentiatedCell):
     """Gates i (input), f (forget), g (candidate) and o (output), in this order; the state is h and the memory c."""
 
     num_gates: ClassVar[int] = 4
-    num_alike: ClassVar[int] = 2
-    num_apart: ClassVar[int] = 0
     num_states: ClassVar[int] = 2
+    num_sigmoid_gates: ClassVar[int] = 2
+    num_nonadditive_gates: ClassVar[int] = 0
 
-    def step(self, inputs: Blocks, recurrent: Blocks, state: State) -> tuple[State, Blocks]:
+    def step_and_save(self, inputs: Blocks, recurrent: Blocks, state: State) -> tuple[State, Blocks]:
         _, c = state
         *i_and_f, g, o = (u + v for u, v in zip(inputs, recurrent, strict=True))
         saved = (*map(sigmoid, i_and_f), jnp.tanh(g), sigmoid(o))
@@ -26,7 +25,9 @@ class _LSTMCell(Cell):
         c = f * c + i * g
         return (o * jnp.tanh(c), c), saved
 
-    def pull_back(self, saved: Blocks, apart: Blocks, before: State, cotangent: State) -> tuple[Gates, Gates, State]:
+    def pull_back(
+        self, saved: Blocks, nonadditive: Blocks, before: State, cotangent: State
+    ) -> tuple[Gates, Gates, State]:
         _, c = before
         dh, dc = cotangent
         i, f, g, o = gates(saved, c.shape[-1])
@@ -53,7 +54,7 @@ class LSTM(RecurrentModel):
         "Learning to Forget" (2000).
     """
 
-    cell: ClassVar[Cell] = _LSTMCell()
+    cell: ClassVar[DifferentiatedCell] = _LSTMCell()
 
     def __init__(self, hidden_size: int, num_layers: int, *, vocab_size: int, key: PRNGKeyArray):
         """Draws the weights: `num_layers` layers of `hidden_size` units; see `draw_layers`."""

@@ -1,4 +1,4 @@
-"""What every model of token sequences can do."""
+"""What every model of token sequences can do, and the check of sizes that their constructors share."""
 
 from abc import abstractmethod
 from collections import OrderedDict
@@ -7,7 +7,7 @@ import equinox as eqx
 from jaxtyping import Array, Float, Int
 
 Activations = OrderedDict[str, Float[Array, "batch length _"]]
-"""By name, in the order of computation: JAX sorts the keys of a plain dict that comes out of a compiled function."""
+"""Arrays by name, in the order of computation: JAX sorts the keys of a plain dict that a compiled function returns."""
 
 
 class PredictiveModel(eqx.Module):
@@ -35,3 +35,10 @@ class PredictiveModel(eqx.Module):
         """The activations of every layer at every position of one sequence, by name, in the order of computation."""
         _, activations = self.forward(tokens[None])
         return OrderedDict((name, values[0]) for name, values in activations.items())
+
+
+def check_positive(**arguments: int) -> None:
+    """Raises ValueError, naming the argument and its value, unless every argument is at least 1."""
+    for name, value in arguments.items():
+        if value < 1:
+            raise ValueError(f"`{name}` must be at least 1, got {value}")

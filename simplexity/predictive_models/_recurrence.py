@@ -1,19 +1,19 @@
 r"""One recurrent layer over time, with a derivative that keeps the weights out of the loop.
 
-A gated cell has the form
+A recurrent layer has the form
 
     u_t = x_t W + b,    v_t = h_{t-1} R + c,    s_t = cell(u_t, v_t, s_{t-1}),    h_t the first part of s_t,
 
-where `cell` acts on each unit by itself. Only v_t needs the loop over time: all u_t are one product before it.
-Differentiated as it stands, each step of the reverse loop would add its outer product h_{t-1}ᵀ dv_t to the gradient of
-R. The reverse loop below only collects the cotangents dv_t; then
+where `cell` acts on each unit by itself (`_cell.py`). Only v_t needs the loop over time: all u_t are one product before
+the loop. If JAX differentiated the layer as it stands, each step of the reverse loop would add its outer product
+h_{t-1}ᵀ dv_t to the gradient of R. The reverse loop below only collects the cotangents dv_t; then
 
     dR = Σ_t h_{t-1}ᵀ dv_t,    dW = Σ_t x_tᵀ du_t,    dx_t = du_t Wᵀ
 
-are matrix products over all times and sequences at once. In most gates the cell adds v_t to u_t: there dv_t = du_t, and
+are matrix products over all times and sequences at once. Most gates use only the sum u_t + v_t: there dv_t = du_t, and
 both biases are added before the loop.
 
-Arrays are time-major. On a GPU each loop is one kernel, where there is one for the layer.
+Arrays are time-major. On a GPU each loop is one kernel (`_gpu_kernels.py`), where the layer has one.
 
 References:
     Appleyard, Kočiský and Blunsom, "Optimizing Performance of Recurrent Neural Networks on GPUs" (2016),
@@ -21,14 +21,14 @@ References:
 """
 
 import logging
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from ._cell import Blocks, Cell, add, join, split
+from ._cell import AutodiffCell, Blocks, Cell, DifferentiatedCell, add, differentiated, join, split
 from ._linear import multiply, rows, uniform
 from ._time_loops import TimeLoops, XLALoops
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("simplexity")
 
-# Measured on a CPU. Up to this many rows, to join the gates and multiply once is quicker than to multiply gate by gate.
+# Measured on a CPU: up to this many rows, one product with all gates is faster than a product per gate.
 _FEW_ROWS = 128
 
 
@@ -65,42 +65,49 @@ def initial_weights(cell: Cell, in_width: int, hidden_size: int, *, key: PRNGKey
     return LayerWeights(*map(uniform(hidden_size), keys, shapes))
 
 
-def _outputs(
+def recurrence(
     cell: Cell, weights: LayerWeights, x: Float[Array, "length batch in_width"]
 ) -> Float[Array, "length batch hidden"]:
-    """The outputs h_1, ..., h_T of one layer, from the state zero."""
+    """The outputs h_1, ..., h_T of one layer, from the state zero. It has a reverse-mode derivative only."""
+    return _recurrence(differentiated(cell), weights, x)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _recurrence(
+    cell: DifferentiatedCell, weights: LayerWeights, x: Float[Array, "length batch in_width"]
+) -> Float[Array, "length batch hidden"]:
     return _forward(cell, weights, x)[0]
 
 
 def _forward(
-    cell: Cell, weights: LayerWeights, x: Float[Array, "length batch in_width"]
+    cell: DifferentiatedCell, weights: LayerWeights, x: Float[Array, "length batch in_width"]
 ) -> tuple[Float[Array, "length batch hidden"], _Residuals]:
     input_bias, recurrent_bias = split(cell, weights.input_bias), split(cell, weights.recurrent_bias)
-    added = len(input_bias) - cell.num_apart
-    bias = add(input_bias[:added], recurrent_bias[:added]) + input_bias[added:]
+    num_additive = len(input_bias) - cell.num_nonadditive_gates
+    bias = add(input_bias[:num_additive], recurrent_bias[:num_additive]) + input_bias[num_additive:]
     inputs = add(split(cell, multiply(x, weights.input_weight)), bias)
     recurrent_weight = weights.recurrent_weight
     loops = _loops_for(cell, len(recurrent_weight))
-    states, saved = loops.run_forward(cell, recurrent_weight, recurrent_bias[added:], inputs)
+    states, saved = loops.run_forward(cell, recurrent_weight, recurrent_bias[num_additive:], inputs)
     return states[0], _Residuals(x, weights, states, saved)
 
 
 def _backward(
-    cell: Cell, residuals: _Residuals, cotangent: Float[Array, "length batch hidden"]
+    cell: DifferentiatedCell, residuals: _Residuals, cotangent: Float[Array, "length batch hidden"]
 ) -> tuple[LayerWeights, Float[Array, "length batch in_width"]]:
     x, weights, states, saved = residuals
-    added = len(saved) - cell.num_apart
+    num_additive = len(saved) - cell.num_nonadditive_gates
     before = tuple(jnp.concatenate((jnp.zeros_like(state[:1]), state[:-1])) for state in states)
-    products = tuple(multiply(before[0], weight) for weight in split(cell, weights.recurrent_weight)[added:])
-    apart = add(products, split(cell, weights.recurrent_bias)[added:])
+    products = tuple(multiply(before[0], weight) for weight in split(cell, weights.recurrent_weight)[num_additive:])
+    nonadditive = add(products, split(cell, weights.recurrent_bias)[num_additive:])
     loops = _loops_for(cell, len(weights.recurrent_weight))
-    d_inputs, d_apart = loops.run_backward(cell, weights.recurrent_weight, cotangent, saved, apart, before)
-    d_inputs, d_apart = tuple(map(rows, d_inputs)), tuple(map(rows, d_apart))
-    d_recurrent = d_inputs[:added] + d_apart
+    d_inputs, d_nonadditive = loops.run_backward(cell, weights.recurrent_weight, cotangent, saved, nonadditive, before)
+    d_inputs, d_nonadditive = tuple(map(rows, d_inputs)), tuple(map(rows, d_nonadditive))
+    d_recurrent = d_inputs[:num_additive] + d_nonadditive
     input_weights = split(cell, weights.input_weight)
     if len(rows(x)) <= _FEW_ROWS:
         d_inputs, d_recurrent, input_weights = ((join(blocks),) for blocks in (d_inputs, d_recurrent, input_weights))
-    # XLA multiplies faster by a left side that was transposed before than by one that it transposes.
+    # XLA multiplies faster by a left side that was transposed before the product than by one that it transposes itself.
     x_transposed, h_transposed = jax.lax.optimization_barrier((rows(x).T, rows(before[0]).T))
     d_weights = LayerWeights(
         input_weight=join(x_transposed @ d_block for d_block in d_inputs),
@@ -112,9 +119,13 @@ def _backward(
     return d_weights, jnp.reshape(d_x, x.shape)
 
 
-def _loops_for(cell: Cell, hidden_size: int) -> TimeLoops:
+_recurrence.defvjp(_forward, _backward)
+
+
+def _loops_for(cell: DifferentiatedCell, hidden_size: int) -> TimeLoops:
     """How such a layer goes through time on the device that JAX computes on."""
-    if jax.default_backend() == "gpu":
+    # Triton lacks some operations, and the step of a cell that JAX differentiates may use any of them.
+    if jax.default_backend() == "gpu" and not isinstance(cell, AutodiffCell):
         kernels = _gpu_kernels()
         if kernels is not None and kernels.can_run(cell, hidden_size):
             return kernels
@@ -130,7 +141,3 @@ def _gpu_kernels() -> "GPUKernels | None":
         _log.warning("jax %s: recurrent layers take XLA's loops over time, more slowly: %s", jax.__version__, error)
         return None
     return GPUKernels()
-
-
-recurrence = jax.custom_vjp(_outputs, nondiff_argnums=(0,))
-recurrence.defvjp(_forward, _backward)

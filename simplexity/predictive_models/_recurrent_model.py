@@ -5,15 +5,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from ._arguments import check_positive
 from ._cell import Cell
 from ._linear import Head, uniform
-from ._predictive_model import Activations, PredictiveModel
+from ._predictive_model import Activations, PredictiveModel, check_positive
 from ._recurrence import LayerWeights, initial_weights, recurrence
 
 
 class RecurrentModel(PredictiveModel):
-    """Layers of one kind of cell, which a final subclass names, and a linear head; `draw_layers` makes their weights.
+    """Layers of one kind of cell, and a linear head. A final subclass names the cell; `draw_layers` draws its weights.
 
     The input weight of the first layer is the embedding table too: its row for a token is what the token adds to the
     gates. A product with one-hot rows selects it, because the gradient of an indexed look-up is a scatter, which XLA
@@ -38,13 +37,13 @@ class RecurrentModel(PredictiveModel):
 def draw_layers(
     cell: Cell, hidden_size: int, num_layers: int, *, vocab_size: int, key: PRNGKeyArray
 ) -> tuple[tuple[LayerWeights, ...], Head]:
-    """The weights of a recurrent model.
+    """Draws the weights of a recurrent model: its fields `layers` and `head`.
 
     Args:
         cell: The model's cell.
         hidden_size: Units per layer, at least 1.
         num_layers: Layers, at least 1.
-        vocab_size: Number of tokens.
+        vocab_size: Number of tokens, at least 1.
         key: The random key of the weights.
 
     Raises:

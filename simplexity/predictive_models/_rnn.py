@@ -5,23 +5,25 @@ from typing import ClassVar
 import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
 
-from ._cell import Blocks, Cell, Gates, State
+from ._cell import Blocks, DifferentiatedCell, Gates, State
 from ._recurrent_model import RecurrentModel, draw_layers
 
 
-class _ElmanCell(Cell):
+class _ElmanCell(DifferentiatedCell):
     """One gate, the output itself; the state is h."""
 
     num_gates: ClassVar[int] = 1
-    num_alike: ClassVar[int] = 1
-    num_apart: ClassVar[int] = 0
     num_states: ClassVar[int] = 1
+    num_sigmoid_gates: ClassVar[int] = 0
+    num_nonadditive_gates: ClassVar[int] = 0
 
-    def step(self, inputs: Blocks, recurrent: Blocks, state: State) -> tuple[State, Blocks]:
+    def step_and_save(self, inputs: Blocks, recurrent: Blocks, state: State) -> tuple[State, Blocks]:
         h = jnp.tanh(inputs[0] + recurrent[0])
         return (h,), (h,)
 
-    def pull_back(self, saved: Blocks, apart: Blocks, before: State, cotangent: State) -> tuple[Gates, Gates, State]:
+    def pull_back(
+        self, saved: Blocks, nonadditive: Blocks, before: State, cotangent: State
+    ) -> tuple[Gates, Gates, State]:
         (h,) = saved
         (dh,) = cotangent
         return (dh * (1 - h * h),), (), (jnp.zeros_like(dh),)
@@ -36,7 +38,7 @@ class RNN(RecurrentModel):
         Elman, "Finding Structure in Time" (1990).
     """
 
-    cell: ClassVar[Cell] = _ElmanCell()
+    cell: ClassVar[DifferentiatedCell] = _ElmanCell()
 
     def __init__(self, hidden_size: int, num_layers: int, *, vocab_size: int, key: PRNGKeyArray):
         """Draws the weights: `num_layers` layers of `hidden_size` units; see `draw_layers`."""

@@ -10,12 +10,15 @@ import pytest
 
 from simplexity.predictive_models import GRU, LSTM, RNN, PredictiveModel, Transformer
 
+from .minimal_gated_unit import MinimalGatedUnit
+
 LENGTH = 7
 TRANSFORMER = partial(Transformer, 8, 2, 2, sequence_len=LENGTH)
 MAKERS = {
     "gru": partial(GRU, 5, 2),
     "lstm": partial(LSTM, 5, 2),
     "rnn": partial(RNN, 5, 2),
+    "only_a_step": partial(MinimalGatedUnit, 5, 2),
     "learned": partial(TRANSFORMER, 12, "learned"),
     "rotary": partial(TRANSFORMER, 12, "rotary"),
     "attention_only": partial(TRANSFORMER, None, "learned"),

@@ -78,7 +78,7 @@ def test_the_gradient_is_bitwise_the_same_every_time_and_reaches_every_weight(
         assert eqx.tree_equal(first, _gradient(model, _by_forward, tokens))
 
 
-@pytest.mark.parametrize("model", ["gru", "lstm", "rnn"], indirect=True)
+@pytest.mark.parametrize("model", ["gru", "lstm", "rnn", "only_a_step"], indirect=True)
 def test_gradients_agree_in_every_order_of_transformations(model: PredictiveModel, tokens: jax.Array) -> None:
     batched = _gradient(model, _by_forward, tokens)
     vmapped = _gradient(model, lambda model, tokens: jax.vmap(model)(tokens), tokens)

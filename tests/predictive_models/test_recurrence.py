@@ -1,4 +1,4 @@
-"""The recurrent models against scalar loops in numpy, and their derivative against plain autodiff."""
+"""The recurrent models against scalar loops in numpy, and the derivative of a layer against that of a plain scan."""
 
 import sys
 from collections.abc import Callable
@@ -8,21 +8,18 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
-from simplexity.predictive_models import GRU, LSTM, RNN, _cell, _recurrence
-from simplexity.predictive_models._cell import _NARROW, Cell
-from simplexity.predictive_models._gpu_kernels import GPUKernels
-from simplexity.predictive_models._gru import _GRUCell
-from simplexity.predictive_models._lstm import _LSTMCell
+from simplexity.predictive_models import GRU, LSTM, RNN, Cell, _recurrence
+from simplexity.predictive_models._cell import _NARROW, AutodiffCell
 from simplexity.predictive_models._recurrence import _FEW_ROWS, LayerWeights, recurrence
-from simplexity.predictive_models._rnn import _ElmanCell
 from simplexity.predictive_models._time_loops import XLALoops
 
+from .minimal_gated_unit import MinimalGatedCell, MinimalGatedUnit
+
 SIZE = 5
-H100 = jax.sharding.AbstractMesh(
-    (1,), ("x",), abstract_device=jax.sharding.AbstractDevice("NVIDIA H100 80GB HBM3", None, "gpu")
-)
+CELLS = (GRU.cell, LSTM.cell, RNN.cell)
 
 
 def _logistic(x: float) -> float:
@@ -66,27 +63,40 @@ def test_forward_is_the_textbook_recurrence(model: GRU | LSTM | RNN, tokens: jax
 
 
 def _plain(cell: Cell, weights: LayerWeights, x: jax.Array) -> jax.Array:
-    """The same layer as a Python loop, for JAX to differentiate without our derivative."""
-    hidden_size = weights.recurrent_weight.shape[0]
-    state = (jnp.zeros((x.shape[1], hidden_size)),) * cell.num_states
-    outputs = []
-    for x_t in x:
+    """The same layer as a scan that calls `cell.step`, for JAX to differentiate as it stands."""
+    start = (jnp.zeros((x.shape[1], len(weights.recurrent_weight))),) * cell.num_states
+
+    def step(state: tuple[jax.Array, ...], x_t: jax.Array) -> tuple[tuple[jax.Array, ...], jax.Array]:
         u = jnp.split(x_t @ weights.input_weight + weights.input_bias, cell.num_gates, axis=-1)
         v = jnp.split(state[0] @ weights.recurrent_weight + weights.recurrent_bias, cell.num_gates, axis=-1)
-        state, _ = cell.step(tuple(u), tuple(v), state)
-        outputs.append(state[0])
-    return jnp.stack(outputs)
+        state = cell.step(tuple(u), tuple(v), state)
+        return state, state[0]
+
+    return jax.lax.scan(step, start, x)[1]
 
 
 # Narrow and wide layers, few and many rows: they are computed in blocks of several gates, or gate by gate.
-@pytest.mark.parametrize("cell", [_GRUCell(), _LSTMCell(), _ElmanCell()], ids=lambda cell: type(cell).__name__)
-@pytest.mark.parametrize(
-    ("length", "batch", "in_width", "hidden_size"),
-    [(4, 3, 2, SIZE), (1, 1, 6, SIZE), (2, _FEW_ROWS, 2, SIZE), (3, 2, 2, _NARROW + 1), (2, _FEW_ROWS, 2, _NARROW + 1)],
-)
-def test_gradient_is_that_of_plain_autodiff(
-    cell: Cell, length: int, batch: int, in_width: int, hidden_size: int
-) -> None:
+SHAPES = [
+    (4, 3, 2, SIZE),
+    (1, 1, 6, SIZE),
+    (2, _FEW_ROWS, 2, SIZE),
+    (3, 2, 2, _NARROW + 1),
+    (2, _FEW_ROWS, 2, _NARROW + 1),
+]
+# Beside the derivatives by hand, the default one: of a cell that has no other, and of those that have.
+CASES = [(cell, shape) for cell in CELLS for shape in SHAPES]
+CASES += [(cell, shape) for cell in (MinimalGatedCell(), *map(AutodiffCell, CELLS)) for shape in SHAPES[::2]]
+
+
+def _case_id(value: Cell | tuple[int, ...]) -> str:
+    if isinstance(value, tuple):
+        return "x".join(map(str, value))
+    return f"autodiff of {_case_id(value.cell)}" if isinstance(value, AutodiffCell) else type(value).__name__
+
+
+@pytest.mark.parametrize(("cell", "shape"), CASES, ids=_case_id)
+def test_gradient_is_that_of_plain_autodiff(cell: Cell, shape: tuple[int, int, int, int]) -> None:
+    length, batch, in_width, hidden_size = shape
     width = cell.num_gates * hidden_size
     generator = np.random.default_rng(3)
     weight_shapes = [(in_width, width), (width,), (hidden_size, width), (width,)]
@@ -108,45 +118,38 @@ def test_gradient_is_that_of_plain_autodiff(
         np.testing.assert_allclose(value, expected_value, rtol=1e-4, atol=5e-5, err_msg=name)
 
 
-@pytest.mark.parametrize("cell", [_GRUCell(), _LSTMCell(), _ElmanCell()], ids=lambda cell: type(cell).__name__)
-@pytest.mark.parametrize(("length", "batch", "hidden_size"), [(3, 2, 64), (2, 1, 48), (1, 3, 1)])
-def test_gpu_kernels_are_the_loops_over_time(
-    cell: Cell, length: int, batch: int, hidden_size: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # Kernels take each gate by itself.
-    monkeypatch.setattr(_cell, "_NARROW", 0)
-    generator = np.random.default_rng(5)
-
-    def draw(*shape: int) -> jax.Array:
-        return jnp.asarray(generator.normal(0, 0.5, size=shape), jnp.float32)
-
-    def sequences(number: int) -> tuple[jax.Array, ...]:
-        return tuple(draw(length, batch, hidden_size) for _ in range(number))
-
-    weight = draw(hidden_size, cell.num_gates * hidden_size) * hidden_size**-0.5
-    biases = tuple(draw(hidden_size) for _ in range(cell.num_apart))
-    forward = (weight, biases, sequences(cell.num_gates))
-    apart, before = sequences(cell.num_apart), sequences(cell.num_states)
-    backward = (weight, draw(length, batch, hidden_size), sequences(cell.num_gates), apart, before)
-    for name, arguments in (("run_forward", forward), ("run_backward", backward)):
-        expected = jax.jit(partial(getattr(XLALoops(), name), cell))(*arguments)
-        actual = jax.jit(partial(getattr(GPUKernels(interpret=True), name), cell))(*arguments)
-        jax.tree.map(partial(np.testing.assert_allclose, atol=2e-6, err_msg=name), actual, expected)
-        # No GPU runs it here, but Triton must know every operation in it.
-        with jax.sharding.use_abstract_mesh(H100):
-            traced = jax.jit(partial(getattr(GPUKernels(), name), cell)).trace(*arguments)
-            program = traced.lower(lowering_platforms=("cuda",))
-        assert "triton" in program.as_text()
-
-
 def test_without_the_compiler_of_the_gpu_kernels_a_layer_takes_xlas_loops(monkeypatch, caplog) -> None:
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     monkeypatch.setitem(sys.modules, "simplexity.predictive_models._gpu_kernels", None)
     _recurrence._gpu_kernels.cache_clear()
     for _ in range(2):
-        assert isinstance(_recurrence._loops_for(_GRUCell(), 8), XLALoops)
+        assert isinstance(_recurrence._loops_for(GRU.cell, 8), XLALoops)
     _recurrence._gpu_kernels.cache_clear()
     assert caplog.text.count("recurrent layers take XLA's loops") == 1
+
+
+def test_a_model_whose_cell_has_only_a_step_trains() -> None:
+    tokens = jnp.arange(4 * 9).reshape(4, 9) % 3  # 0, 1, 2, over and over
+    optimizer = optax.adam(0.03)
+
+    @eqx.filter_jit
+    def train(key: jax.Array) -> jax.Array:
+        def loss_of(model: MinimalGatedUnit) -> jax.Array:
+            logits, _ = model.forward(tokens[:, :-1])
+            return optax.softmax_cross_entropy_with_integer_labels(logits, tokens[:, 1:]).mean()
+
+        def step(carry: tuple, _: None) -> tuple[tuple, jax.Array]:
+            model, state = carry
+            loss, gradient = jax.value_and_grad(loss_of)(model)
+            update, state = optimizer.update(gradient, state)
+            return (eqx.apply_updates(model, update), state), loss
+
+        model = MinimalGatedUnit(SIZE, 1, vocab_size=3, key=key)
+        return jax.lax.scan(step, (model, optimizer.init(model)), length=100)[1]
+
+    losses = train(jax.random.key(0))
+    assert losses[0] > 0.9
+    assert losses[-1] < 0.05
 
 
 def test_the_gradient_of_a_weight_holds_no_copy_per_sequence() -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from simplexity.predictive_models import Transformer
-from simplexity.predictive_models._rotary import rotate
+from simplexity.predictive_models._transformer import rotate
 
 TRANSFORMERS = pytest.mark.parametrize("model", ["learned", "rotary", "attention_only"], indirect=True)
 

@@ -1,0 +1,97 @@
+"""The GPU's kernels against XLA's loops: interpreted on a CPU, and, where there is a GPU, as they are."""
+
+import os
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from simplexity.host import jax_has_cuda
+from simplexity.predictive_models import GRU, LSTM, RNN, _cell, _recurrence
+from simplexity.predictive_models._cell import AutodiffCell, DifferentiatedCell
+from simplexity.predictive_models._gpu_kernels import GPUKernels
+from simplexity.predictive_models._time_loops import XLALoops
+
+H100 = jax.sharding.AbstractMesh(
+    (1,), ("x",), abstract_device=jax.sharding.AbstractDevice("NVIDIA H100 80GB HBM3", None, "gpu")
+)
+# The loss and its gradient with the kernels and without, all products in full precision.
+PROGRAM = """
+import equinox as eqx, jax, numpy as np, optax
+from simplexity.predictive_models import GRU, LSTM, RNN
+from simplexity.predictive_models._gpu_kernels import GPUKernels
+jax.config.update("jax_default_matmul_precision", "highest")
+tokens = jax.random.randint(jax.random.key(0), (9, 21), 0, 3)
+can_run, answers = GPUKernels.can_run, []
+
+def record(*layer):
+    answers.append(can_run(*layer))
+    return answers[-1]
+
+for kind, size in ((GRU, 16), (GRU, 64), (GRU, 100), (LSTM, 24), (LSTM, 64), (RNN, 1), (RNN, 128)):
+    model = kind(size, 2, vocab_size=3, key=jax.random.key(1))
+    results = []
+    for GPUKernels.can_run in (record, lambda *layer: False):
+        losses = optax.softmax_cross_entropy_with_integer_labels
+        loss = lambda model: losses(model.forward(tokens[:, :-1])[0], tokens[:, 1:]).mean()
+        results.append(jax.tree.leaves(eqx.filter_jit(eqx.filter_value_and_grad(loss))(model)))
+    for ours, plain in zip(*results, strict=True):
+        np.testing.assert_allclose(ours, plain, rtol=1e-4, atol=1e-6, err_msg=f"{kind.__name__} {size}")
+assert answers and all(answers), answers
+"""
+
+
+@pytest.mark.parametrize("cell", [GRU.cell, LSTM.cell, RNN.cell], ids=lambda cell: type(cell).__name__)
+@pytest.mark.parametrize(("length", "batch", "hidden_size"), [(3, 2, 64), (2, 1, 48), (1, 3, 1)])
+def test_gpu_kernels_are_the_loops_over_time(
+    cell: DifferentiatedCell, length: int, batch: int, hidden_size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Kernels take each gate by itself.
+    monkeypatch.setattr(_cell, "_NARROW", 0)
+    generator = np.random.default_rng(5)
+
+    def draw(*shape: int) -> jax.Array:
+        return jnp.asarray(generator.normal(0, 0.5, size=shape), jnp.float32)
+
+    def sequences(number: int) -> tuple[jax.Array, ...]:
+        return tuple(draw(length, batch, hidden_size) for _ in range(number))
+
+    weight = draw(hidden_size, cell.num_gates * hidden_size) * hidden_size**-0.5
+    biases = tuple(draw(hidden_size) for _ in range(cell.num_nonadditive_gates))
+    forward = (weight, biases, sequences(cell.num_gates))
+    nonadditive, before = sequences(cell.num_nonadditive_gates), sequences(cell.num_states)
+    backward = (weight, draw(length, batch, hidden_size), sequences(cell.num_gates), nonadditive, before)
+    for name, arguments in (("run_forward", forward), ("run_backward", backward)):
+        expected = jax.jit(partial(getattr(XLALoops(), name), cell))(*arguments)
+        actual = jax.jit(partial(getattr(GPUKernels(interpret=True), name), cell))(*arguments)
+        jax.tree.map(partial(np.testing.assert_allclose, atol=2e-6, err_msg=name), actual, expected)
+        # No GPU runs it here, but Triton must know every operation in it.
+        with jax.sharding.use_abstract_mesh(H100):
+            traced = jax.jit(partial(getattr(GPUKernels(), name), cell)).trace(*arguments)
+            program = traced.lower(lowering_platforms=("cuda",))
+        assert "triton" in program.as_text()
+
+
+def test_a_cell_that_jax_differentiates_takes_xlas_loops_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    monkeypatch.setattr(GPUKernels, "can_run", lambda *layer: True)
+    assert isinstance(_recurrence._loops_for(GRU.cell, 8), GPUKernels)
+    assert isinstance(_recurrence._loops_for(AutodiffCell(GRU.cell), 8), XLALoops)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(
+    not (jax_has_cuda() and Path("/dev/nvidia0").exists()), reason="needs an NVIDIA GPU, and jax with CUDA"
+)
+def test_the_kernels_compute_what_xla_does_on_a_gpu() -> None:
+    # Several tests may run at the same time.
+    variables = {"JAX_PLATFORMS": "cuda", "XLA_PYTHON_CLIENT_MEM_FRACTION": "0.1"}
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM], env=os.environ | variables, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
