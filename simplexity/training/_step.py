@@ -15,7 +15,7 @@ from simplexity.predictive_models import PredictiveModel
 
 from ._data_parallel import DataParallel
 from ._losses import accuracy, cross_entropy
-from ._micro_batches import mean_over_micro_batches, num_micro_batches
+from ._gradient import mean_over_micro_batches, num_micro_batches
 from ._settings import TrainingSettings
 from ._state import MetricWindow, TrainState
 

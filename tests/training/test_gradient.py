@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from simplexity.training._micro_batches import mean_over_micro_batches, num_micro_batches
+from simplexity.training._gradient import mean_over_micro_batches, num_micro_batches
 
 
 @pytest.mark.parametrize(
