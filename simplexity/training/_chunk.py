@@ -1,21 +1,51 @@
-"""How many steps to run before the host looks up again."""
+"""The number of steps per call of the compiled program: for a given time, up to the next step where the host acts."""
 
 import time
 from collections.abc import Callable
 
+from ._settings import TrainingSettings, ValidationSettings
+
+
+class Boundaries:
+    """The steps at which the host has something to do.
+
+    Args:
+        settings: Number of steps and logging interval.
+        validation: Validation interval, or None without validation.
+    """
+
+    def __init__(self, settings: TrainingSettings, validation: ValidationSettings | None):
+        self._last = settings.num_train_steps
+        self._log_every = settings.log_every
+        self._validate_every = validation.every if validation is not None else None
+
+    def logs_at(self, step: int) -> bool:
+        """Whether a line is logged after `step` steps."""
+        return step == self._last or step % self._log_every == 0 or self.validates_at(step)
+
+    def validates_at(self, step: int) -> bool:
+        """Whether the model is validated after `step` steps."""
+        return self._validate_every is not None and (step == self._last or step % self._validate_every == 0)
+
+    def next_after(self, step: int, save_step: int | None) -> int:
+        """The nearest step after `step` that logs, validates, saves or is the last."""
+        intervals = [self._log_every] + ([self._validate_every] if self._validate_every is not None else [])
+        candidates = [step - step % interval + interval for interval in intervals]
+        return min([self._last, *candidates] + ([save_step] if save_step is not None else []))
+
 
 class ChunkSizer:
-    """Sizes calls of the compiled program to a bounded duration, from the measured time of a step.
+    """Chooses the number of steps per call so that a call lasts a given time, from the measured time of a step.
 
-    The host sees a request to leave only between calls, so a call must be short; and each call costs a fraction of a
+    The host sees a stop request only between calls, so a call must be short. Each call costs a fraction of a
     millisecond, so it must not be too short.
 
     Args:
         target_s: Wanted duration of a call in seconds.
-        clock: Seconds that never run backwards.
+        clock: Gives seconds that never run backwards.
     """
 
-    # A first guess may be far too small or too large; growth is bounded because one fast call may be a fluke.
+    # The first measurements may be far from the true speed; growth is bounded because one fast call may be a fluke.
     _LARGEST_GROWTH = 8
 
     def __init__(self, target_s: float, clock: Callable[[], float] = time.perf_counter):

@@ -1,6 +1,14 @@
-"""Training over several devices: each has the whole state, and takes its share of every batch."""
+"""Training over several devices: each has the whole state and takes its share of every batch.
 
+A machine without a GPU is several devices too: each of its cores is one, with one thread. XLA's other way to use the
+cores is to split single operations over threads, but those of small models take microseconds, less than it takes to
+start another thread on a share. What a device computes does not depend on the number of cores, so a run that is resumed
+on another machine with the same number of devices computes the same numbers.
+"""
+
+import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import equinox as eqx
@@ -10,17 +18,23 @@ from jax.flatten_util import ravel_pytree
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Int, PyTree
 
+from simplexity.host import num_usable_cores
+
 _AXIS = "devices"
+# Measured on two cores with GRUs: below about twice this, the all-reduce costs more than a second device saves.
+_FEWEST_TOKENS = 512
+# XLA reads the number of its threads from this variable when it makes its client for the CPU.
+_THREADS = "PJRT_NPROC"
 
 
 class DataParallel:
     """Devices, of this process and of others, that train one model.
 
     The batch is drawn as on one device, so that the sequences are the same. The host sees the state as it would with
-    one device: what other devices have is a copy of it.
+    one device; the other devices have copies of it.
 
     Args:
-        devices: The devices of all processes; those of one process follow each other.
+        devices: The devices of all processes, ordered by process.
     """
 
     def __init__(self, devices: Sequence[jax.Device]):  # pyright: ignore[reportInvalidTypeForm]
@@ -33,34 +47,43 @@ class DataParallel:
         return self._mesh.size
 
     def mean_over_batch(self, function: Callable[..., PyTree]) -> Callable[..., PyTree]:
-        """`function(model, tokens)`, a mean over the rows of `tokens`, computed by all devices and averaged once.
+        """`function(model, tokens)`, a mean over the rows of `tokens`, with one share of the rows per device.
 
-        Left to itself, the compiler would sum up the weights' gradients over the devices after every token.
+        One all-reduce averages the results. Without it, the compiler would sum up the gradients of the weights over the
+        devices after every token.
         """
 
         def over_devices(model: Any, tokens: Int[Array, "batch length"]) -> PyTree:
             arrays, static = eqx.partition(model, eqx.is_array)
 
-            def on_one(arrays: PyTree, tokens: Int[Array, "rows length"]) -> PyTree:
-                # As one array: on a CPU the devices meet once for each.
+            def on_one_device(arrays: PyTree, tokens: Int[Array, "rows length"]) -> PyTree:
+                # All results as one array, because on a CPU there would be a barrier for each array.
                 values, restore = ravel_pytree(function(eqx.combine(arrays, static), tokens))
                 return restore(jax.lax.pmean(values, _AXIS))
 
             specs = (PartitionSpec(), PartitionSpec(_AXIS))
-            # Unchecked, because with the check a gradient is summed over the devices by differentiation itself.
-            sharded = jax.shard_map(on_one, mesh=self._mesh, in_specs=specs, out_specs=PartitionSpec(), check_vma=False)
+            # Unchecked, because with the check differentiation itself sums a gradient over the devices.
+            sharded = jax.shard_map(
+                on_one_device, mesh=self._mesh, in_specs=specs, out_specs=PartitionSpec(), check_vma=False
+            )
             return sharded(arrays, tokens)
 
         return over_devices
 
     def copied(self, tree: PyTree) -> PyTree:
-        """Within a compiled program: every device gets all of `tree`, of which the compiler may have split an array."""
+        """Within a compiled program: every device gets all of `tree`, even if the compiler has split an array of it."""
         return jax.lax.with_sharding_constraint(tree, self._copies)
 
     def compile(self, program: Any, *arguments: PyTree) -> Callable[..., Any]:
-        """Compiles for arguments shaped like these; all processes call the result together.
+        """Compiles a program for arguments shaped like these.
 
-        Takes and returns arrays of this process's first device.
+        Args:
+            program: A jitted function.
+            *arguments: Its arguments, with arrays of this process's first device.
+
+        Returns:
+            The compiled program, which takes and returns arrays of this process's first device. All processes have to
+            call it together.
         """
         compiled = program.lower(*map(self._spread, arguments)).compile()
         return lambda *arguments: _first_copy(compiled(*map(self._spread, arguments)))
@@ -71,6 +94,30 @@ class DataParallel:
             return jax.make_array_from_single_device_arrays(leaf.shape, self._copies, copies)
 
         return _map_arrays(everywhere, tree)
+
+
+def configure_cpu_devices(tokens_per_step: int, number: int | None = None) -> None:
+    """Makes JAX see the CPU as one device or several, of one thread each. No effect after JAX's first computation.
+
+    What the environment sets is kept (JAX_NUM_CPU_DEVICES, PJRT_NPROC).
+
+    Args:
+        tokens_per_step: Sequences per update times predictions per sequence.
+        number: The number of devices; None for one per core, or fewer if the step has too few tokens for so many.
+    """
+    os.environ.setdefault(_THREADS, "1")
+    if jax.config.jax_num_cpu_devices > 0:  # pyright: ignore[reportAttributeAccessIssue]
+        return
+    with suppress(RuntimeError):
+        most = max(1, tokens_per_step // _FEWEST_TOKENS)
+        jax.config.update("jax_num_cpu_devices", number or min(num_usable_cores(), most))
+
+
+def share_among_cpu_devices(batch_size: int) -> DataParallel | None:
+    """This process's CPU devices that share a batch: as many as divide it evenly; None if that is one."""
+    devices = jax.devices("cpu")
+    number = next(number for number in range(len(devices), 0, -1) if batch_size % number == 0)
+    return DataParallel(devices[:number]) if number > 1 else None
 
 
 def _first_copy(tree: PyTree) -> PyTree:

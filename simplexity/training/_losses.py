@@ -10,19 +10,19 @@ def cross_entropy(logits: Float[Array, "*batch vocab"], targets: Int[Array, "*ba
 
     Args:
         logits: Unnormalised log-probabilities q of the next token.
-        targets: The tokens that came, in [0, vocab).
+        targets: The true next tokens, in [0, vocab).
 
     Returns:
         One loss per target.
     """
-    # Not an indexed look-up, whose gradient is a scatter: XLA runs it one element at a time on a CPU.
+    # An indexed look-up would have a scatter as its gradient, which XLA runs one element at a time on a CPU.
     is_target = jax.nn.one_hot(targets, logits.shape[-1], dtype=bool)
     chosen = jnp.sum(logits, axis=-1, where=is_target)
     return jax.nn.logsumexp(logits, axis=-1) - chosen
 
 
 def accuracy(logits: Float[Array, "*batch vocab"], targets: Int[Array, "*batch"]) -> Float[Array, "*batch"]:
-    """1.0 where the likeliest token is the one that came, else 0.0."""
+    """1.0 where the likeliest token by the logits is the target, else 0.0."""
     return (jnp.argmax(logits, axis=-1) == targets).astype(jnp.float32)
 
 

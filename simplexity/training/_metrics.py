@@ -1,4 +1,4 @@
-"""From sums on the device to the numbers of a logged line."""
+"""The numbers of a logged line, from the sums that the device keeps."""
 
 import math
 import time
@@ -20,7 +20,7 @@ from ._validation import ValidationMetrics
 
 
 class Optima(NamedTuple):
-    """The best possible losses of a run."""
+    """The best possible losses of a run, on its training and its validation sequences."""
 
     training: LossOptimum
     validation: LossOptimum
@@ -32,9 +32,9 @@ class RunMetrics:
     Args:
         settings: Tokens per step.
         learning_rate: The learning rate at each step.
-        optima: Gives the best possible training and validation loss; first asked when the first line is due.
+        optima: Gives the best possible training and validation loss; first called when the first line is due.
         elapsed_s: Seconds that earlier attempts at this run had spent when its last line was logged.
-        clock: Seconds that never run backwards.
+        clock: Gives seconds that never run backwards.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What training knows of the rest of the world."""
+"""The interfaces through which training logs, saves and learns of a stop request."""
 
 from collections.abc import Mapping
 from typing import Protocol, runtime_checkable
@@ -18,7 +18,7 @@ class MetricLogger(Protocol):
         ...
 
     def progress(self, step: int) -> None:
-        """Is told that `step` steps are done; called about twice a second."""
+        """Shows that `step` steps are done; called about twice a second."""
         ...
 
     def flush(self) -> None:
@@ -39,7 +39,7 @@ class Checkpointer(Protocol):
         ...
 
     def save(self, step: int, state: TrainState) -> None:
-        """Begins to save `state`, which may be donated to a computation as soon as this returns."""
+        """Begins to save `state`, whose buffers may be donated to a computation as soon as this returns."""
         ...
 
     def wait(self) -> None:
@@ -49,8 +49,8 @@ class Checkpointer(Protocol):
 
 @runtime_checkable
 class Preemption(Protocol):
-    """Something that knows whether this process was asked to leave."""
+    """Something that knows whether this process shall stop, because its job is preempted or somebody pressed Ctrl-C."""
 
     def requested(self) -> bool:
-        """Whether the run should save and leave."""
+        """Whether a stop was requested: the run then saves its state and ends."""
         ...

@@ -1,4 +1,4 @@
-"""What a training run is told, apart from its process, model and optimizer."""
+"""The settings of training and of validation, which check themselves."""
 
 from dataclasses import dataclass
 
@@ -28,9 +28,7 @@ class TrainingSettings:
     gradient_clip_norm: float | None
 
     def __post_init__(self):
-        for name in ("num_train_steps", "batch_size", "sequence_len", "log_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"`{name}` must be at least 1, got {getattr(self, name)}")
+        _check_positive(self, "num_train_steps", "batch_size", "sequence_len", "log_every")
         if self.gradient_clip_norm is not None and not self.gradient_clip_norm > 0:
             raise ValueError(
                 f"`gradient_clip_norm` must be positive, or null for no clipping, got {self.gradient_clip_norm}"
@@ -40,3 +38,30 @@ class TrainingSettings:
     def tokens_per_step(self) -> int:
         """Predictions per update."""
         return self.batch_size * self.sequence_len
+
+
+@dataclass(frozen=True)
+class ValidationSettings:
+    """When and on how much data a run is validated.
+
+    Args:
+        every: Steps between validations; the last step is always validated.
+        batch_size: Sequences per compiled call.
+        num_batches: Calls per validation.
+
+    Raises:
+        ValueError: If one of them is below 1.
+    """
+
+    every: int
+    batch_size: int
+    num_batches: int
+
+    def __post_init__(self):
+        _check_positive(self, "every", "batch_size", "num_batches")
+
+
+def _check_positive(settings: object, *names: str) -> None:
+    for name in names:
+        if getattr(settings, name) < 1:
+            raise ValueError(f"`{name}` must be at least 1, got {getattr(settings, name)}")

@@ -1,4 +1,4 @@
-"""Everything that a run's future depends on, as one pytree."""
+"""The training state, one pytree with everything that the rest of a run depends on; its random keys; its start."""
 
 from typing import NamedTuple
 
@@ -23,16 +23,16 @@ class RunKeys(NamedTuple):
 
 
 def run_keys(seed: int) -> RunKeys:
-    """The keys of a run; training never meets a validation sequence, because the keys differ."""
+    """The keys of a run. Their sequences are independent: training never sees a validation sequence."""
     return RunKeys(*jax.random.split(jax.random.key(seed), 3))
 
 
 class MetricWindow(eqx.Module):
-    """What the next line says of the steps since the last one.
+    """What the next logged line needs of the steps since the last one.
 
-    `num_steps` counts them, `loss` and `accuracy` are sums over them, the norms are those of the last step, or zero
-    after a loss that was not finite. They live on the device, so that the host need not look at every step; a
-    checkpoint carries them, so that a resumed run logs the very line that it would have logged.
+    `num_steps` is their number, and `loss` and `accuracy` are sums over them. The norms are those of the last step, or
+    zero after a loss that was not finite. All are on the device, so that the host need not see every step. A checkpoint
+    contains them, so that a resumed run logs the same line that it would have logged without the interruption.
     """
 
     num_steps: Int[Array, ""]
@@ -44,7 +44,7 @@ class MetricWindow(eqx.Module):
     @classmethod
     def empty(cls) -> "MetricWindow":
         """A window over no steps."""
-        # Buffers of their own, because all of them are donated.
+        # Four arrays, because all of them are donated, and no buffer can be donated twice.
         zeros = (jnp.zeros((), jnp.float32) for _ in range(4))
         return cls(jnp.zeros((), jnp.int32), *zeros)
 
@@ -52,8 +52,9 @@ class MetricWindow(eqx.Module):
 class TrainState(eqx.Module):
     """A run between two steps.
 
-    `sampling_state` is where each row's process stopped, or None if every batch starts afresh. `finite` is False
-    once a loss was NaN or infinite; the rest is then the state before that step.
+    `sampling_state` is the state of each row's process after the last batch, or None if every batch starts from the
+    process's initial state. `finite` is False once a loss was NaN or infinite; the rest is then the state before that
+    step.
     """
 
     step: Int[Array, ""]
@@ -67,11 +68,11 @@ class TrainState(eqx.Module):
 
 
 def check_sequences(generator: DataGenerator, settings: TrainingSettings) -> None:
-    """Checks that a generator can draw the sequences that training asks for.
+    """Checks that a generator can draw the sequences that the settings want.
 
     Raises:
-        ValueError: If they are too short for the special tokens, or if batches are to continue each other although each
-            has a BOS token or the process has several components.
+        ValueError: If they are too short for the special tokens, or if `carry_state` is true although each sequence
+            begins with a BOS token or the process has several components.
     """
     generator.num_drawn(settings.sequence_len)
     if settings.carry_state and generator.bos_token is not None:
@@ -98,10 +99,10 @@ def initial_train_state(
         optimizer: Its optimizer.
         generator: Where the training sequences come from.
         settings: Batch size, and whether batches continue.
-        key: Source of all training data.
+        key: The random key of all training data.
 
     Raises:
-        ValueError: If `check_sequences` objects.
+        ValueError: If the generator cannot draw the sequences: see `check_sequences`.
     """
     check_sequences(generator, settings)
     start_key, data_key = jax.random.split(key)

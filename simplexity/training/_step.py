@@ -1,4 +1,4 @@
-"""The compiled program: any number of training steps in one call."""
+"""The compiled program: any number of training steps in one call; and the optimizer whose update a step applies."""
 
 import logging
 from collections.abc import Callable
@@ -11,17 +11,43 @@ import optax
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from simplexity.generative_processes import DataGenerator
-from simplexity.predictive_models import PredictiveModel
 
 from ._data_parallel import DataParallel
-from ._losses import accuracy, cross_entropy
-from ._gradient import mean_over_micro_batches, num_micro_batches
+from ._gradient import make_loss_and_gradient
 from ._settings import TrainingSettings
 from ._state import MetricWindow, TrainState
 
 _log = logging.getLogger("simplexity")
 
 TrainSteps = Callable[[TrainState, Int[Array, ""]], TrainState]
+"""`train_steps(state, num_steps)`, which donates the buffers of `state` and returns the state after the steps."""
+
+
+def make_optimizer(
+    optimizer: optax.GradientTransformation,
+    schedule: optax.Schedule | None,
+    gradient_clip_norm: float | Float[Array, ""] | None,
+) -> optax.GradientTransformation:
+    """Chains gradient clipping, `optimizer`, and a factor that depends on the number of steps.
+
+    The schedule scales the finished update. For optimizers whose update is proportional to the learning rate (Adam,
+    AdamW with its decay, SGD) that is the same as scaling the learning rate. So a schedule is a shape, and the learning
+    rate stays one number to sweep over.
+
+    Args:
+        optimizer: Any optax optimizer, with its learning rate.
+        schedule: Factor of the learning rate at each step, usually within [0, 1]; None is the constant 1.
+        gradient_clip_norm: Largest global norm of a gradient; None clips nothing.
+
+    Returns:
+        The optimizer that a run uses.
+    """
+    chained = [optimizer]
+    if gradient_clip_norm is not None:
+        chained.insert(0, optax.clip_by_global_norm(gradient_clip_norm))
+    if schedule is not None:
+        chained.append(optax.scale_by_schedule(schedule))
+    return optax.chain(*chained)
 
 
 def make_train_steps(
@@ -30,28 +56,25 @@ def make_train_steps(
     settings: TrainingSettings,
     parallel: DataParallel | None = None,
 ) -> Callable[[PyTree, TrainState, Int[Array, ""]], TrainState]:
-    """Builds `train_steps(hyperparameters, state, num_steps)`, which trains `num_steps` steps on the device.
+    """Builds `train_steps(hyperparameters, state, num_steps)`, which runs `num_steps` steps on the device.
 
-    A step draws a batch, differentiates, and updates with `optimizer_of(hyperparameters)`. The hyperparameters are
-    arrays whose values the program does not depend on, so that runs which differ in them share it.
+    A step draws a batch, differentiates, and updates the parameters with `optimizer_of(hyperparameters)`. The loop ends
+    early at a loss that is not finite. The buffers of the state are donated.
 
-    `num_steps` is a run-time value of one compiled loop. So the length of a call can follow the clock without a
-    recompilation, and a run is bitwise the same however its steps are cut into calls. The state's buffers are
-    donated. The loop ends early at a loss that is not finite. `parallel` is None for one device.
+    `num_steps` is an argument of one compiled loop. So the length of a call can depend on the time that a step takes
+    without a recompilation, and a run is bitwise the same however its steps are cut into calls.
+
+    Args:
+        generator: The process and the special tokens of the sequences.
+        optimizer_of: Makes the optimizer from the hyperparameters: arrays on whose values the program does not depend,
+            so that runs which differ in them share one compilation.
+        settings: The shape of a batch, and whether batches continue each other.
+        parallel: The devices that share each batch; None for one device.
+
+    Returns:
+        The jitted function.
     """
-
-    def loss_of(model: PredictiveModel, tokens: Int[Array, "batch length"]) -> tuple[Float[Array, ""], ...]:
-        logits, _ = model.forward(tokens[:, :-1])
-        targets = tokens[:, 1:]
-        return cross_entropy(logits, targets).mean(), accuracy(logits, targets).mean()
-
-    value_and_gradient = eqx.filter_value_and_grad(loss_of, has_aux=True)
-    if jax.default_backend() == "cpu":
-        rows = settings.batch_size // (1 if parallel is None else parallel.num_devices)
-        number = num_micro_batches(rows, settings.sequence_len)
-        value_and_gradient = mean_over_micro_batches(value_and_gradient, number)
-    if parallel is not None:
-        value_and_gradient = parallel.mean_over_batch(value_and_gradient)
+    loss_and_gradient = make_loss_and_gradient(settings, parallel)
 
     def draw(state: TrainState) -> tuple[object, Int[Array, "batch length"]]:
         start_key, sample_key = jax.random.split(jax.random.fold_in(state.key, state.step))
@@ -63,11 +86,11 @@ def make_train_steps(
 
     def step(optimizer: optax.GradientTransformation, state: TrainState, is_last: Bool[Array, ""]) -> TrainState:
         sampling_state, tokens = draw(state)
-        (loss, hits), gradient = value_and_gradient(state.model, tokens)
+        (loss, hits), gradient = loss_and_gradient(state.model, tokens)
         parameters = eqx.filter(state.model, eqx.is_inexact_array)
         update, optimizer_state = optimizer.update(gradient, state.optimizer_state, parameters)
         finite = jnp.isfinite(loss)
-        # Only of a call's last step, the only one that the host can see: they take a tenth of a small model's time.
+        # The norms would take a tenth of a small model's time, and the host sees only a call's last step.
         norms = jax.lax.cond(
             is_last & finite, lambda *trees: tuple(map(_norm, trees)), lambda *_: (jnp.zeros(()),) * 2, gradient, update
         )
@@ -108,13 +131,14 @@ def make_train_steps(
             arrays = parallel.copied(arrays)
         return eqx.combine(arrays, static)
 
-    # Equinox passes what it does not know on to jax.jit.
+    # filter_jit hands arguments that it does not know to jax.jit.
     jit = eqx.filter_jit(donate="all-except-first", compiler_options=_compiler_options())  # pyright: ignore[reportCallIssue]
     return jit(train_steps)
 
 
-# What XLA's CPU compiler leaves off by default: sums by its kernel library, wider vectors, and an analysis that spares
-# copies of the loop's state. Together a step takes 0.8 times as long. Narrower processors ignore the largest width.
+# XLA's CPU compiler does not do these by default: sums by its kernel library, wider vectors, and an analysis that
+# avoids copies of the loop's state. With them a step takes 0.8 times as long. Processors with narrower vectors ignore
+# the width.
 _CPU_OPTIONS: dict[str, bool | int | str] = {
     "xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT,LIBRARY_FUSION_TYPE_REDUCE",
     "xla_cpu_prefer_vector_width": 512,
@@ -129,7 +153,7 @@ def _compiler_options() -> dict[str, bool | int | str]:
     try:
         jax.jit(lambda: 0.0).lower().compile(dict(_CPU_OPTIONS))  # pyright: ignore[reportArgumentType]
     except jax.errors.JaxRuntimeError as error:
-        _log.warning("jax %s: %s; training goes on with XLA's default options, more slowly", jax.__version__, error)
+        _log.warning("jax %s: %s; training uses XLA's default options, which are slower", jax.__version__, error)
         return {}
     return _CPU_OPTIONS
 
@@ -140,7 +164,7 @@ def _norm(tree: PyTree[Float[Array, "..."]]) -> Float[Array, ""]:
 
 
 def _select(condition, if_true: TrainState, if_false: TrainState) -> TrainState:
-    """Leaf by leaf one state or the other; random keys and initial parameters are the same in both."""
+    """Chooses one state or the other, leaf by leaf; leaves that are the same array in both (random keys) are kept."""
 
     def leaf(new, old):
         return old if new is old or not eqx.is_array(new) else jnp.where(condition, new, old)

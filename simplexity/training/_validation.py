@@ -1,7 +1,6 @@
 """Validation on fresh sequences that training never sees, the same ones at every validation of a run."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import equinox as eqx
@@ -14,39 +13,17 @@ from simplexity.generative_processes import DataGenerator
 from simplexity.predictive_models import PredictiveModel
 
 from ._losses import accuracy, cross_entropy, kl_divergence
-
-
-@dataclass(frozen=True)
-class ValidationSettings:
-    """When and on how much data a run is validated.
-
-    Args:
-        every: Steps between validations; the last step is always validated.
-        batch_size: Sequences per compiled call.
-        num_batches: Calls per validation.
-
-    Raises:
-        ValueError: If one of them is below 1.
-    """
-
-    every: int
-    batch_size: int
-    num_batches: int
-
-    def __post_init__(self):
-        for name in ("every", "batch_size", "num_batches"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"`{name}` must be at least 1, got {getattr(self, name)}")
+from ._settings import ValidationSettings
 
 
 class ValidationMetrics(NamedTuple):
-    """Means over all sequences of one validation, in nats where a loss.
+    """Means over all sequences of one validation.
 
-    `kl` is the mean divergence from the process's true next-token distribution to the model's. Given what precedes a
-    token, its expected loss is the entropy of its true distribution plus this divergence. The mean of the first over
-    all sequences is known exactly: it is the optimum. So the loss is the optimum plus `kl`, where only `kl` has the
-    noise of the sequences, and none of it the noise of the sampled tokens. `sampled_loss` is the cross entropy of the
-    sampled tokens, which has both.
+    `kl` is the mean divergence, in nats per token, from the process's true distribution of the next token to the
+    model's. The expected loss of a token, given the tokens before it, is the entropy of its true distribution plus this
+    divergence. The mean of those entropies over all sequences is known exactly: it is the optimum. So the validation
+    loss is the optimum plus `kl`. It has some noise, because the sequences are sampled, but none from the choice of
+    each next token. `sampled_loss`, the cross entropy of the sampled tokens in nats per token, has both.
     """
 
     sampled_loss: float
@@ -61,9 +38,9 @@ class Validation:
 
     Args:
         generator: The process that the sequences come from.
-        settings: How many sequences.
+        settings: The number of sequences.
         sequence_len: Predictions per sequence.
-        key: Source of the sequences; equal keys give equal sequences.
+        key: The random key of the sequences; equal keys give equal sequences.
     """
 
     def __init__(self, generator: DataGenerator, settings: ValidationSettings, sequence_len: int, *, key: PRNGKeyArray):
@@ -74,13 +51,21 @@ class Validation:
         self._score = eqx.filter_jit(self._scores)
 
     def compile(self, model: PredictiveModel) -> None:
-        """Compiles for models shaped like `model` (arrays or their shapes), so that the first validation need not."""
+        """Compiles before the first validation, for models shaped like `model` (its leaves: arrays or their shapes)."""
         self._score = self._score.lower(model, self._key).compile()
 
     def __call__(
         self, model: PredictiveModel, interrupted: Callable[[], bool] = lambda: False
     ) -> ValidationMetrics | None:
-        """Validates `model`, or returns None as soon as `interrupted()`, which is asked between batches."""
+        """Validates a model.
+
+        Args:
+            model: The model, of the shape that was compiled for.
+            interrupted: Whether to stop; called before each batch.
+
+        Returns:
+            The metrics, or None if it was interrupted.
+        """
         total = np.zeros((3, self._sequence_len))
         for batch in range(self.settings.num_batches):
             if interrupted():

@@ -1,6 +1,6 @@
 import pytest
 
-from simplexity.training import ChunkSizer
+from simplexity.training._chunk import ChunkSizer
 
 
 class Clock:

@@ -18,12 +18,12 @@ from simplexity.training._gradient import mean_over_micro_batches, num_micro_bat
         (127, 64, 1),  # only into single rows
     ],
 )
-def test_parts_are_equal_and_neither_large_nor_tiny(num_rows, tokens_per_row, number):
+def test_micro_batches_are_equal_and_neither_large_nor_tiny(num_rows, tokens_per_row, number):
     assert num_micro_batches(num_rows, tokens_per_row) == number
 
 
 @pytest.mark.parametrize("number", [1, 3, 6])
-def test_the_mean_over_parts_is_the_mean_and_so_is_its_gradient(number):
+def test_the_mean_over_micro_batches_is_the_mean_and_so_is_its_gradient(number):
     def mean(weight, tokens):
         return jnp.mean((weight * tokens) ** 2)
 

@@ -19,7 +19,7 @@ WALL_CLOCK = ("time_s", "timestamp")
 
 
 class Recorder:
-    """A logger, a checkpointer and a preemption that note what they are told."""
+    """A logger, a checkpointer and a preemption that record their calls."""
 
     def __init__(self, save_every=None, stop_after=None):
         self.lines, self.saved, self.flushed = {}, {}, []
@@ -59,7 +59,7 @@ class Recorder:
 
 
 class StopWithinValidation(Recorder):
-    """Asks to leave once the first batch of a validation is done."""
+    """Requests a stop once the first batch of a validation is done."""
 
     def __init__(self):
         super().__init__()
@@ -109,7 +109,7 @@ def test_lines_validations_and_saves_come_at_their_steps(run, validation):
 
 
 @pytest.mark.parametrize("stop_after", [1, 10, 13, 20, 39, 40])
-def test_run_that_was_asked_to_leave_goes_on_where_it_was(run, validation, same_bits, stop_after):
+def test_stopped_run_resumes_where_it_was(run, validation, same_bits, stop_after):
     whole = Recorder()
     expected = go(run, validation, whole)
     first, second = Recorder(stop_after=stop_after), Recorder()
@@ -143,7 +143,7 @@ def test_finished_run_is_extended_as_if_it_had_been_longer(same_bits):
     assert {step: line for step, line in (first.lines | second.lines).items() if step != 25} == whole.lines
 
 
-def test_nothing_is_saved_twice_by_a_run_that_leaves_at_once(run, validation):
+def test_nothing_is_saved_twice_by_a_run_that_stops_at_once(run, validation):
     first, second = Recorder(stop_after=13), Recorder(stop_after=0)
     stopped = go(run, validation, first)
     again = go(run, validation, second, first.saved[stopped.step])

@@ -1,7 +1,7 @@
 import pytest
 
 from simplexity.generative_processes import DataGenerator, coin, mess3, nonergodic
-from simplexity.training import TrainingSettings, check_sequences
+from simplexity.training import TrainingSettings, ValidationSettings, check_sequences
 
 VALID = {
     "num_train_steps": 10,
@@ -27,6 +27,13 @@ VALID = {
 def test_number_out_of_its_range_is_named(name, value):
     with pytest.raises(ValueError, match=rf"`{name}` must be .*got {value}"):
         TrainingSettings(**(VALID | {name: value}))
+
+
+@pytest.mark.parametrize("name", ["every", "batch_size", "num_batches"])
+def test_number_of_a_validation_below_one_is_named(name):
+    numbers = {"every": 1, "batch_size": 1, "num_batches": 1} | {name: 0}
+    with pytest.raises(ValueError, match=f"`{name}` must be at least 1, got 0"):
+        ValidationSettings(**numbers)
 
 
 def test_continued_batches_are_refused_with_a_beginning():

@@ -93,10 +93,3 @@ def test_same_seed_means_no_training_sequence_is_validated(generator):
 
     keys = run_keys(0)
     assert not eqx.tree_equal(jax.random.key_data(keys.data), jax.random.key_data(keys.validation))
-
-
-@pytest.mark.parametrize("name", ["every", "batch_size", "num_batches"])
-def test_number_below_one_is_named(name):
-    numbers = {"every": 1, "batch_size": 1, "num_batches": 1} | {name: 0}
-    with pytest.raises(ValueError, match=f"`{name}` must be at least 1, got 0"):
-        ValidationSettings(**numbers)
