@@ -5,7 +5,7 @@ Their entropy rates are therefore exact, `sum_i pi_i H(token | i)`; `H(p)` below
 
 import numpy as np
 
-from ._domains import check_interval
+from ._checks import check_interval
 from ._hmm import HMM
 
 

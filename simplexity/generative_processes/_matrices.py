@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Float
 
-from ._markov import long_run_distribution, recurrent_classes
+from ._long_run import long_run_distribution, recurrent_classes
 
 # Rows typed with six digits and float32 files pass; a forgotten transition does not.
 ROW_SUM_TOLERANCE = 1e-6

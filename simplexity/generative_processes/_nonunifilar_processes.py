@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ._domains import LEAST_RATE, check_interval
+from ._checks import LEAST_RATE, check_interval
 from ._hmm import HMM
 
 

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from ._domains import check_interval
+from ._checks import check_interval
 from ._ghmm import GHMM, dominant_eigenvalue
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Float
 
-from ._domains import check_interval
+from ._checks import check_interval
 from ._hmm import HMM
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ._domains import LEAST_RATE, check_interval, check_sum_at_most_one
+from ._checks import LEAST_RATE, check_interval, check_sum_at_most_one
 from ._hmm import HMM
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from simplexity import generative_processes as gp
 from simplexity.generative_processes import HMM, DataGenerator, entropy_rate, is_ergodic, loss_optimum, myopic_entropies
-from simplexity.generative_processes._markov import long_run_distribution, recurrent_classes
+from simplexity.generative_processes._long_run import long_run_distribution, recurrent_classes
 
 
 def exact_stationary(rates):
