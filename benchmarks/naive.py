@@ -30,11 +30,11 @@ class NaiveGRU(eqx.Module):
         x = jax.vmap(self.embedding)(tokens)
         for cell in self.cells:
 
-            def advance(hidden, x_t, cell=cell):
+            def step(hidden, x_t, cell=cell):
                 hidden = cell(x_t, hidden)
                 return hidden, hidden
 
-            _, x = jax.lax.scan(advance, jnp.zeros(cell.hidden_size), x)
+            _, x = jax.lax.scan(step, jnp.zeros(cell.hidden_size), x)
         return jax.vmap(self.readout)(x)
 
 
@@ -48,13 +48,13 @@ def make_step(
     """One compiled step: `(model, optimizer_state, key) -> (model, optimizer_state, loss)`."""
 
     def sample(key: PRNGKeyArray) -> Int[Array, " length"]:
-        def advance(belief, key):
+        def step(belief, key):
             probabilities = jnp.einsum("i,xij->x", belief, transition_matrices)
             token = jax.random.categorical(key, jnp.log(probabilities))
             belief = belief @ transition_matrices[token]
             return belief / belief.sum(), token
 
-        _, tokens = jax.lax.scan(advance, initial_state, jax.random.split(key, sequence_len + 1))
+        _, tokens = jax.lax.scan(step, initial_state, jax.random.split(key, sequence_len + 1))
         return tokens
 
     def loss_of(model: NaiveGRU, tokens: Int[Array, " length"]) -> Float[Array, ""]:

@@ -6,8 +6,8 @@ from ._binary_processes import no_consecutive_ones as no_consecutive_ones
 from ._binary_processes import zero_one_random as zero_one_random
 from ._components import is_ergodic as is_ergodic
 from ._data_generator import DataGenerator as DataGenerator
+from ._entropy_rate import Estimate as Estimate
 from ._entropy_rate import entropy_rate as entropy_rate
-from ._estimate import Estimate as Estimate
 from ._from_matrices import from_matrices as from_matrices
 from ._from_matrices import from_npz as from_npz
 from ._generative_process import GenerativeProcess as GenerativeProcess

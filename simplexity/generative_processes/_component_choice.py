@@ -1,13 +1,13 @@
-"""What is still unknown of the choice of a mixture's component, after each token: `H(C | X_1 ... X_t)`.
+"""The uncertainty about the component of a mixture that generates a sequence, after each token: `H(C | X_1 ... X_t)`.
 
-The words of a mixture carry information on its component C besides their own, so with `w_c` its probability
+By the chain rule, with `w_c` the probability of the component c,
 
     H(X_1 ... X_t) = sum_c w_c H(X_1 ... X_t | C = c) + H(C) - H(C | X_1 ... X_t).
 
-The components' entropies come from walks of their own, which need to keep far fewer vectors than a walk of the whole,
-whose vectors have the dimensions of all of them. The last term is exact as long as the words' vectors are few. Further
-on it is a mean over words that are drawn from the process: each is filtered exactly, so its posterior distribution over
-components has no error, and only the mean over words has.
+The components' entropies come from a walk of each component, which keeps far fewer vectors than a walk of the mixture,
+whose vectors have the dimensions of all components. The last term is exact as long as the words lead to few vectors.
+After that it is a mean over words that are drawn from the process. Each word is filtered exactly, so its posterior
+distribution over components has no error, and only the mean over words has one.
 
 The words are drawn in pairs, each pair from a stratum of its own of the last exact set. So they are independent, the
 difference within a pair shows the variance, and Bernstein's inequality bounds the mean's error without assuming how it
@@ -35,11 +35,11 @@ CONFIDENCE = 1 - 1e-6
 # Entries of tables times words times tokens: about three seconds.
 _WORK = 900_000_000
 _MOST_WORDS, _FEWEST_WORDS = 300_000, 2_000
-# Each token of each word costs something however few states there are.
+# The part of the cost of a token of a word that does not depend on the number of states.
 _WORK_PER_WORD = 20
-# A choice that less than this is unknown of, in nats, is known.
+# The component counts as known once its entropy is below this, in nats.
 _KNOWN = 1e-12
-# A token with less probability than this, given the past, is one that rounding makes possible.
+# A token with less probability than this, given the past, is possible only because of rounding.
 _IMPOSSIBLE = 1e-14
 
 
@@ -58,7 +58,7 @@ def choice_entropies(
     length: int,
     capacity: int,
 ) -> ChoiceEntropies:
-    """How uncertain the component is for one who knows the process and the tokens so far.
+    """The entropy of the component, given the process and the tokens so far.
 
     Args:
         generator: The mixture.
@@ -104,7 +104,7 @@ def _drawn(
     vocab, num_states, _ = matrices.shape
     work = num_tokens * (_WORK_PER_WORD + vocab * num_states)
     num_pairs = max(_FEWEST_WORDS, min(_MOST_WORDS, _WORK // work)) // 2
-    # A key of its own, always the same: a process has one optimum.
+    # A fixed seed, so that a process always has the same optimum.
     rng = np.random.default_rng(0)
     states = _stratified(generator, vectors, blocks, num_pairs, rng)
     emissions = (matrices @ normalizer).T
@@ -129,7 +129,7 @@ def _stratified(
     num_pairs: int,
     rng: np.random.Generator,
 ) -> Float[np.ndarray, "words num_states"]:
-    """Vectors drawn by their weight, two from each stratum; strata are alike in what is known of the component."""
+    """Vectors drawn by their weight, two from each stratum; a stratum has similar posteriors over components."""
     weights = np.maximum(vectors @ generator.normalizer, 0.0)
     posterior = _joint_with_component(generator, vectors, blocks) / weights[:, None]
     order = np.lexsort(posterior.T)

@@ -1,17 +1,17 @@
-"""The parts of a process that nothing connects: one of them, chosen at the start, generates the whole sequence."""
+"""The components of a process: parts without transitions between them, one of which generates the whole sequence."""
 
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
 
+from ._checks import check_words
 from ._generative_process import GenerativeProcess
 from ._mixed_states import Generator, as_generator
-from ._word_check import check_words
 
-# Less than this is what rounding leaves of zero.
+# Rounding leaves less than this where the exact value is zero.
 _NO_ENTRY = 1e-15
-# A component of less probability than this is one that only rounding chooses.
+# A component with less probability than this has it only from rounding.
 _NEVER_CHOSEN = 1e-14
 
 
@@ -31,7 +31,7 @@ def components(process: GenerativeProcess, state: Float[np.ndarray, " num_states
 
     Args:
         process: Any generative process.
-        state: Its initial state, or its stationary one: then components that share transient states are apart too.
+        state: Its initial state, or its stationary one, which also separates components that share transient states.
 
     Returns:
         The components of positive weight. A GHMM whose blocks are no processes by themselves (only their weighted sum
@@ -76,7 +76,7 @@ def _is_process(component: Component) -> bool:
 
 
 def _reached(connected: Bool[np.ndarray, "n n"], first: Bool[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
-    """The states that are first ones, or that transitions lead to from them."""
+    """The first states, and all states that transitions lead to from them."""
     reached = first
     while True:
         further = reached | (reached @ connected)
@@ -97,5 +97,5 @@ def _blocks(connected: Bool[np.ndarray, "n n"]) -> list[Bool[np.ndarray, " n"]]:
 
 
 def is_ergodic(process: GenerativeProcess) -> bool:
-    """Whether a sequence that goes on for ever shows all of the process, and not one of its components only."""
+    """Whether an endless sequence shows all of the process, and not only one of several components."""
     return len(components(process, process.stationary_state)) == 1

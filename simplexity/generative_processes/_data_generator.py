@@ -1,6 +1,6 @@
 """Training sequences: a process's tokens between the special tokens that mark a sequence's beginning and end."""
 
-from typing import Any, Literal
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -8,8 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from ._generative_process import GenerativeProcess
-
-_SpecialToken = int | Literal["auto"] | None
+from ._special_tokens import SpecialToken, special_token_ids
 
 
 class DataGenerator(eqx.Module):
@@ -22,8 +21,8 @@ class DataGenerator(eqx.Module):
     bos_token: int | None = eqx.field(static=True)
     eos_token: int | None = eqx.field(static=True)
 
-    def __init__(self, process: GenerativeProcess, bos_token: _SpecialToken, eos_token: _SpecialToken) -> None:
-        """Settles the special tokens.
+    def __init__(self, process: GenerativeProcess, bos_token: SpecialToken, eos_token: SpecialToken) -> None:
+        """Chooses the ids of the special tokens.
 
         Args:
             process: The process to draw from.
@@ -34,12 +33,7 @@ class DataGenerator(eqx.Module):
             ValueError: If an id is a process token or the other special token, or leaves a gap in the vocabulary.
         """
         self.process = process
-        free = [process.vocab_size + offset for offset in range((bos_token is not None) + (eos_token is not None))]
-        _check_special_token("bos_token", bos_token, eos_token, free)
-        _check_special_token("eos_token", eos_token, bos_token, free)
-        # Only ids that are free and distinct are left: "auto" takes the first that the other token does not claim.
-        self.bos_token = _settled(bos_token, [token for token in free if token != eos_token])
-        self.eos_token = _settled(eos_token, [token for token in free if token != self.bos_token])
+        self.bos_token, self.eos_token = special_token_ids(process.vocab_size, bos_token, eos_token)
 
     @property
     def vocab_size(self) -> int:
@@ -70,7 +64,7 @@ class DataGenerator(eqx.Module):
         """Draws a batch of rows.
 
         Args:
-            sampling_state: From `initial_sampling_state`, or what an earlier call returned, to go on.
+            sampling_state: From `initial_sampling_state`, or what an earlier call returned, to continue its sequences.
             sequence_len: The number of inputs, and of targets; static under jit.
             key: The random key.
 
@@ -97,7 +91,7 @@ class DataGenerator(eqx.Module):
             tokens: One row, as `sample` draws it.
 
         Returns:
-            For each of `tokens[1:]` its distribution. That of EOS, whose place is known, is certain.
+            For each of `tokens[1:]` its distribution. EOS, whose position is known, has probability one there.
         """
         has_bos, has_eos = self.bos_token is not None, self.eos_token is not None
         drawn = tokens[has_bos : len(tokens) - has_eos]
@@ -108,20 +102,3 @@ class DataGenerator(eqx.Module):
         if self.eos_token is None:
             return padded
         return jnp.concatenate([padded, jax.nn.one_hot(jnp.array([self.eos_token]), self.vocab_size)])
-
-
-def _check_special_token(name: str, token: _SpecialToken, other: _SpecialToken, free: list[int]) -> None:
-    if not isinstance(token, int):
-        return
-    unclaimed = [candidate for candidate in free if candidate != other]
-    remedy = f"use {unclaimed[0]} or auto"
-    if 0 <= token < free[0]:
-        raise ValueError(f"`{name}` must not be one of the process's tokens 0 to {free[0] - 1}, got {token}: {remedy}")
-    if token == other:
-        raise ValueError(f"`bos_token` and `eos_token` must differ, got {token} for both: use {free[0]} and {free[1]}")
-    if token not in free:
-        raise ValueError(f"`{name}` must follow the process's tokens 0 to {free[0] - 1}, got {token}: {remedy}")
-
-
-def _settled(token: _SpecialToken, free: list[int]) -> int | None:
-    return free[0] if token == "auto" else token

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from ._checks import ROW_SUM_TOLERANCE, check_rows, check_shape
 from ._ghmm import GHMM, dominant_eigenvalue
-from ._hmm import HMM, check_rows
-from ._matrices import ROW_SUM_TOLERANCE, check_shape
+from ._hmm import HMM
 
 _ARRAY_NAMES = ("transition_matrices", "initial_state")
 
@@ -24,6 +24,9 @@ def from_matrices(transition_matrices: Sequence[Any], initial_state: Sequence[fl
     Args:
         transition_matrices: Nested lists [vocab][from][to]: for each token a matrix, whose rows are lists.
         initial_state: The distribution of the first state (a row vector for a GHMM); None for the stationary one.
+
+    Returns:
+        The HMM or GHMM.
 
     Raises:
         ValueError: If they are no process; the message names the row, entry or word that is wrong.
@@ -40,6 +43,9 @@ def from_npz(path: str | Path) -> HMM | GHMM:
 
     Args:
         path: An .npz file, as `numpy.savez` writes it; relative to the current folder. A run keeps a copy.
+
+    Returns:
+        The HMM or GHMM, as `from_matrices` decides.
 
     Raises:
         ValueError: If the file cannot be read, holds other arrays, or they are no process (see `from_matrices`).

@@ -37,10 +37,12 @@ class GenerativeProcess(eqx.Module):
 
     @property
     def vocab_size(self) -> int:
+        """The number of tokens."""
         return self.transition_matrices.shape[0]
 
     @property
     def num_states(self) -> int:
+        """The number of hidden states, or the dimension of the predictive vectors."""
         return self.transition_matrices.shape[1]
 
     def observation_probabilities(self, state: Float[ArrayLike, " num_states"]) -> Float[Array, " vocab"]:
@@ -81,11 +83,11 @@ class GenerativeProcess(eqx.Module):
         """
         start = jnp.asarray(self.initial_state if initial is None else initial, jnp.float32)
 
-        def advance(state, token):
+        def step(state, token):
             successor = self.update(state, token)
             return successor, successor
 
-        _, states = jax.lax.scan(advance, start, jnp.asarray(tokens))
+        _, states = jax.lax.scan(step, start, jnp.asarray(tokens))
         return jnp.concatenate([start[None], states])
 
     def log_word_probability(self, word: Int[ArrayLike, " length"]) -> Float[Array, ""]:
@@ -96,13 +98,13 @@ class GenerativeProcess(eqx.Module):
         get what float32 rounding leaves of their cancelling terms.
         """
 
-        def advance(state, token):
+        def step(state, token):
             successor = _successor(self.transition_matrices, state, token)
             mass = jnp.maximum(_dot(successor, self.normalizer), 0.0)
             # After an impossible token the state is zero, and so are all masses that follow: minus infinity, not nan.
             return jnp.where(mass > 0, successor / jnp.where(mass > 0, mass, 1.0), 0.0), mass
 
-        _, masses = jax.lax.scan(advance, jnp.asarray(self.initial_state, jnp.float32), jnp.asarray(word))
+        _, masses = jax.lax.scan(step, jnp.asarray(self.initial_state, jnp.float32), jnp.asarray(word))
         return jnp.sum(jnp.log(masses))
 
     def word_probability(self, word: Int[ArrayLike, " length"]) -> Float[Array, ""]:
@@ -118,7 +120,7 @@ class GenerativeProcess(eqx.Module):
         """Draws the next `length` tokens of every sequence of a batch.
 
         Args:
-            sampling_state: From `initial_sampling_state`, or what an earlier call returned, to go on.
+            sampling_state: From `initial_sampling_state`, or what an earlier call returned, to continue its sequences.
             length: The number of tokens to draw, static under jit.
             key: The random key.
 

@@ -5,16 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from ._checks import ROW_SUM_TOLERANCE, check_shape, check_state_length, check_words
 from ._generative_process import GenerativeProcess
-from ._matrices import (
-    ROW_SUM_TOLERANCE,
-    check_shape,
-    check_state_length,
-    left_fixed_vectors,
-    long_run_state,
-    unique_stationary_state,
-)
-from ._word_check import check_words
+from ._long_run import left_fixed_vectors, long_run_state, unique_stationary_state
 
 # A float32 predictive vector leaves about 1e-7 where exact cancellation leaves zero: less than this is not drawn.
 _LEAST_PROBABILITY = 1e-6
@@ -82,12 +75,12 @@ class GHMM(GenerativeProcess):
         """Draws `length` tokens from each predictive vector; returns the vectors after them, and the tokens."""
         uniforms = jax.random.uniform(key, (length, sampling_state.shape[0]))
 
-        def advance(states, uniform):
+        def step(states, uniform):
             probabilities = jax.vmap(self.observation_probabilities)(states)
             tokens = _draw(probabilities, uniform)
             return jax.vmap(self.update)(states, tokens), tokens
 
-        states, tokens = jax.lax.scan(advance, sampling_state, uniforms)
+        states, tokens = jax.lax.scan(step, sampling_state, uniforms)
         return states, tokens.T
 
 

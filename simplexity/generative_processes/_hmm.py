@@ -6,16 +6,12 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Int32, PRNGKeyArray, UInt32
 
 from ._categorical_table import CategoricalTable
+from ._checks import check_distribution, check_entries, check_rows, check_shape, check_state_length
 from ._generative_process import GenerativeProcess
-from ._matrices import (
-    ROW_SUM_TOLERANCE,
-    check_shape,
-    check_state_length,
-    long_run_state,
-    unique_stationary_state,
-)
+from ._long_run import long_run_state, unique_stationary_state
 
-# A GPU's time goes into starting operations, and it has no better use for the other states' arithmetic.
+# Up to this many states a GPU draws a successor for every state at once. It spends its time on starting operations, so
+# the arithmetic for the other states costs nothing.
 _FEW_STATES = 32
 
 
@@ -60,7 +56,7 @@ class HMM(GenerativeProcess):
             initial_state = _distribution(unique_stationary_state(summed))
         else:
             check_state_length(initial_state, num_states)
-            _check_distribution(initial_state)
+            check_distribution(initial_state)
             initial_state = _distribution(initial_state.astype(np.float64))
 
         self.transition_matrices = matrices
@@ -91,11 +87,11 @@ class HMM(GenerativeProcess):
     ) -> tuple[Int[Array, " batch"], Int[Array, "batch length"]]:
         num_states = self.num_states
 
-        def advance(states: Int32[Array, " batch"], step_bits):
+        def step(states: Int32[Array, " batch"], step_bits):
             outcomes = self._joint_table.draw(states, step_bits)
             return outcomes % num_states, outcomes
 
-        states, outcomes = jax.lax.scan(advance, sampling_state, bits)
+        states, outcomes = jax.lax.scan(step, sampling_state, bits)
         return states, (outcomes // num_states).T
 
     def _sample_all_at_once(
@@ -123,43 +119,6 @@ class HMM(GenerativeProcess):
         states_before = jnp.concatenate((sampling_state[None], states[:-1]))
         drawn = jnp.take_along_axis(outcomes, states_before[..., None], axis=-1)[..., 0]
         return states[-1], (drawn // num_states).T
-
-
-def check_entries(transition_matrices: Float[np.ndarray, "vocab from to"]) -> None:
-    """Raises ValueError, which names the first negative entry, unless all are probabilities."""
-    negative = np.argwhere(transition_matrices < 0)
-    if len(negative):
-        token, row, column = negative[0]
-        raise ValueError(
-            "`transition_matrices` of an HMM must be non-negative, "
-            f"got {transition_matrices[token, row, column]:g} at token {token}, row {row}, column {column}"
-        )
-
-
-def check_rows(transition_matrices: Float[np.ndarray, "vocab from to"]) -> None:
-    """Raises ValueError, which names the first such row and its sum, unless rows summed over tokens sum to one."""
-    row_sums = transition_matrices.sum(axis=(0, 2))
-    wrong = np.flatnonzero(np.abs(row_sums - 1) > ROW_SUM_TOLERANCE)
-    if len(wrong):
-        raise ValueError(
-            "`transition_matrices`, summed over tokens, must have rows that sum to 1, "
-            f"but row {wrong[0]} sums to {row_sums[wrong[0]]:.7g}"
-        )
-
-
-def _check_distribution(initial_state: Float[np.ndarray, " num_states"]) -> None:
-    negative = np.flatnonzero(initial_state < 0)
-    if len(negative):
-        state = negative[0]
-        raise ValueError(
-            "`initial_state` must be a distribution over the hidden states, "
-            f"but state {state} has the probability {initial_state[state]:g}"
-        )
-    total = initial_state.sum()
-    if abs(total - 1) > ROW_SUM_TOLERANCE:
-        raise ValueError(
-            f"`initial_state` must be a distribution over the hidden states, but its entries sum to {total:.7g}, not 1"
-        )
 
 
 def _distribution(vector: Float[np.ndarray, " num_states"]) -> Float[np.ndarray, " num_states"]:

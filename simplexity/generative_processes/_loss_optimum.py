@@ -7,7 +7,7 @@ from jaxtyping import Float
 
 from ._data_generator import DataGenerator
 from ._generative_process import GenerativeProcess
-from ._matrices import long_run_state
+from ._long_run import long_run_state
 from ._myopic_entropy import bounded_myopic_entropies
 
 _NEVER_VISITED = 1e-14
@@ -16,9 +16,9 @@ _NEVER_VISITED = 1e-14
 class LossOptimum(NamedTuple):
     """The mean cross-entropy, in nats per target, of the best predictor of a row's targets.
 
-    Of an ergodic process `nats` is from above: the loss of a predictor that exists (the process's own, which forgets a
-    little where `error_nats` is not zero). Excess losses are taken from it, because the truth is nearer to it than to
-    `nats - error_nats`.
+    For an ergodic process `nats` is an upper bound: the loss of a predictor that exists. It is the process's own, which
+    forgets a little where `error_nats` is not zero. Excess losses are measured from `nats`, because the truth is nearer
+    to it than to `nats - error_nats`.
     """
 
     nats: float
@@ -32,14 +32,17 @@ def loss_optimum(generator: DataGenerator, sequence_len: int, *, carry_state: bo
     """The best possible loss on rows of `sequence_len` inputs and as many targets.
 
     A row is `[BOS] + process tokens + [EOS]`, of the length `sequence_len + 1`, and its targets are all tokens but the
-    first. Behind BOS every process token is a target; without it the first one is only context. EOS stands where it
-    always stands and costs nothing.
+    first. After BOS every process token is a target; without BOS the first one is only context. EOS is always at the
+    same position, so it costs nothing.
 
     Args:
         generator: The process and the special tokens.
         sequence_len: The number of targets.
-        carry_state: Whether a row begins where the last one ended, which the model does not know; else each begins at
-            the initial state. The optimum is then that of a row from far within such a sequence of rows.
+        carry_state: Whether each row continues the row before it, whose tokens the model does not see; the optimum is
+            then that of a row after many others. Otherwise each row begins at the process's initial state.
+
+    Returns:
+        The optimum in nats per target, with its error.
 
     Raises:
         ValueError: If `sequence_len` is below one.
@@ -60,7 +63,7 @@ def loss_optimum(generator: DataGenerator, sequence_len: int, *, carry_state: bo
 
 
 def _carried_state(process: GenerativeProcess, num_drawn: int) -> Float[np.ndarray, " num_states"]:
-    """The state in which a row begins, on average over all rows that continue each other.
+    """The state in which a row begins, on average over rows that continue each other.
 
     That is the stationary state, but for a process whose period has a common divisor with a row's length: there the
     rows begin at some of its phases only.

@@ -33,7 +33,7 @@ from ._partition import partition
 # Vectors that agree to this, relative to the largest entry among them, are one vector: above rounding, and far below
 # any difference that a longer future could make visible.
 _SAME_VECTOR = 1e-12
-# A token with less probability than this, given the past, is one that rounding makes possible.
+# A token with less probability than this, given the past, is possible only because of rounding.
 _IMPOSSIBLE = 1e-14
 # Words rarer than this are left out before their probabilities lose digits by underflow.
 _NEVER = 1e-200
@@ -177,7 +177,7 @@ def _cells(
     least = _NO_SCATTER / capacity
     # Half of the points, where there are hardly more than the capacity.
     fewest, most = 0.5 * min(capacity, len(points) / 2), 1.5 * capacity
-    # Points in symmetric positions split all at once, so no tolerance may fit: the last attempt's cells are sound too.
+    # Points in symmetric positions split all at once, so no tolerance may fit: the last attempt's cells are valid too.
     for _ in range(_ATTEMPTS):
         tolerance = max(tolerance, least)
         cells, num_cells = partition(points, weights, tolerance)

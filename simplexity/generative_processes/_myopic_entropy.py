@@ -1,4 +1,4 @@
-"""Myopic entropies: how uncertain each next token is, for one who knows the process and all tokens before."""
+"""Myopic entropies: the uncertainty of each next token, given the process and all tokens before it."""
 
 import math
 from itertools import islice
@@ -9,28 +9,26 @@ from jaxtyping import Float
 
 from ._component_choice import choice_entropies
 from ._components import Component, components
-from ._estimate import Estimate
+from ._entropy_rate import Estimate, stationary_walk
 from ._generative_process import GenerativeProcess
-from ._matrices import long_run_state
+from ._long_run import long_run_state
 from ._mixed_states import Generator, as_generator, capacity_for, levels
-from ._monotone import falling_fit
-from ._stationary_walk import stationary_walk
 
 # Up to this length a walk goes to the end; beyond it, until its entropies have come down to their limit.
 _LONG = 128
 # About five seconds.
 _WORK = 30_000_000
-# An error per token that a longer walk need not improve on: one that is proven, or one of rounding.
+# Errors per token, in nats, that a longer walk need not improve on: of a proven bound, and of the size of rounding.
 _GOOD, _EXACT = 5e-5, 1e-9
-# A state that differs by less than this from what the next step makes of it, entries added up, is stationary; one
-# that differs by less than the second from the stationary one is taken for it, and the difference is accounted for.
+# A state is stationary if a step changes it by less than the first number, summed over its entries. One that differs
+# from the stationary state by less than the second is taken for it, and the error accounts for the difference.
 _SAME_STATE, _NEAR = 1e-12, 1e-10
 # The exact part of a mixture's walk ends with more vectors than this, or with more entries.
 _MIXTURE_VECTORS, _MIXTURE_ENTRIES = 20_000, 400_000
 
 
 class MyopicEntropies(NamedTuple):
-    """h(1..length), with what they may be off by."""
+    """The entropies h(1..length), with their errors."""
 
     values: Float[np.ndarray, " length"]
     """Nats; for an ergodic process each is at least the true one."""
@@ -57,6 +55,9 @@ def myopic_entropies(process: GenerativeProcess, length: int) -> list[Estimate]:
     Args:
         process: Any generative process; its initial state need not be stationary.
         length: The number of positions.
+
+    Returns:
+        One entropy in nats per position, with its error.
 
     Raises:
         ValueError: If `length` is negative.
@@ -93,6 +94,37 @@ def bounded_myopic_entropies(
     if not all(_is_stationary(part) for part in parts):
         return mixed
     return MyopicEntropies(*falling_fit(mixed.values, mixed.errors), mixed.total_error)
+
+
+def falling_fit(
+    values: Float[np.ndarray, " n"], errors: Float[np.ndarray, " n"]
+) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+    """Fits numbers whose true values never rise; their sum stays what it was.
+
+    Neighbours that rise are replaced by their mean until none do (pooled adjacent violators). Within such a pool, the
+    mean of any first few is at most the pool's and that of any last few at least the pool's. So each of its true values
+    differs from the pool's mean by no more than the greatest error in the pool.
+
+    Args:
+        values: The numbers.
+        errors: By how much each may be off.
+
+    Returns:
+        The fitted numbers and their errors.
+
+    References:
+        Barlow, Bartholomew, Bremner and Brunk, "Statistical inference under order restrictions" (1972), section 1.2.
+    """
+    pools: list[tuple[float, int, float]] = []  # mean, how many, greatest error
+    for value, error in zip(values.tolist(), errors.tolist(), strict=True):
+        pool = value, 1, error
+        while pools and pools[-1][0] < pool[0]:
+            mean, number, greatest = pools.pop()
+            total = number + pool[1]
+            pool = (mean * number + pool[0] * pool[1]) / total, total, max(greatest, pool[2])
+        pools.append(pool)
+    counts = [number for _, number, _ in pools]
+    return np.repeat([mean for mean, _, _ in pools], counts), np.repeat([error for _, _, error in pools], counts)
 
 
 def _mixed(

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
+from ._checks import ROW_SUM_TOLERANCE
 from ._generative_process import GenerativeProcess
 from ._ghmm import GHMM
 from ._hmm import HMM
-from ._matrices import ROW_SUM_TOLERANCE
 
 
 def nonergodic(

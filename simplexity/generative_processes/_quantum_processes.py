@@ -11,9 +11,9 @@ from ._ghmm import GHMM, dominant_eigenvalue
 def fanizza(alpha: float, lamb: float) -> GHMM:
     """The FRDN process (Fox, Rubin, Dharmadhikari, Nadkarni): runs whose length has an oscillating distribution.
 
-    Token 0 resets the process; token 1 goes on. After a reset, the probability of a run of exactly `k >= 1` ones is
-    `lamb^k / 2` times `1 - cos(angle + k alpha)`, for an angle that `alpha` and `lamb` determine. The rotation by
-    `alpha` is what a finite HMM cannot keep when `alpha / pi` is irrational.
+    Token 0 resets the process; token 1 continues the run. After a reset, the probability of a run of exactly `k >= 1`
+    ones is `lamb^k / 2` times `1 - cos(angle + k alpha)`, for an angle that `alpha` and `lamb` determine. The rotation
+    by `alpha` is what a finite HMM cannot keep when `alpha / pi` is irrational.
 
     The matrices are `T0 = w pi0` (a column times the row `pi0` that it resets to) and
     `T1 = lamb (0 + 1 + rotation by alpha)`, block-diagonal; their rows sum to one, so the normaliser is all ones. The
@@ -90,8 +90,8 @@ def tom_quantum(alpha: float, beta: float) -> GHMM:
     in the unit disk: the normaliser is (1, 0, 0). The nearer `alpha / beta` is to 1, the stronger the measurement, and
     a projective one (alpha = beta) leaves four states only.
 
-    The stationary state is (1, 0, 0), the fully mixed qubit, at which all four tokens are alike. The entropy rate has
-    no closed form.
+    The stationary state is (1, 0, 0), the fully mixed qubit, at which all four tokens are equally likely. The entropy
+    rate has no closed form.
 
     Args:
         alpha: The weight of the identity, any finite number.
@@ -117,6 +117,6 @@ def tom_quantum(alpha: float, beta: float) -> GHMM:
         np.fill_diagonal(matrices[token], keep)
         matrices[token][[0, axis], [0, axis]] = 1 / 4
         matrices[token][[0, axis], [axis, 0]] = sign * kick
-    # Given, because a measurement that is too weak for rounding leaves every qubit as it is.
+    # Given explicitly: where rounding hides a weak measurement, every state would be stationary.
     mixed = np.array([1.0, 0.0, 0.0])
     return GHMM(matrices, initial_state=mixed, normalizer=mixed)

@@ -52,7 +52,7 @@ def leaky_rrxor(p1: float, p2: float, epsilon: float) -> HMM:
     """
     check_interval(0.0, 1.0, p1=p1, p2=p2, epsilon=epsilon)
     matrices = _rrxor_matrices(p1, p2)
-    # A leak picks any of the two tokens and five states alike.
+    # A leak picks each of the two tokens and five states with equal probability.
     return HMM((1 - epsilon) * matrices + epsilon / 10)
 
 

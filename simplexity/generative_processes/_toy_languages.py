@@ -39,9 +39,9 @@ def mr_name(p: float, q: float) -> HMM:
     """A story in which "Mr." is always followed by a name, and whatever else is said says nothing.
 
     The tokens "Mr.", "Something", "Blah" and the name (0 to 3) are also the states: a Markov chain. "Mr." is followed
-    by the name, the name by either filler alike. A filler is followed by "Mr." with probability `q`, by the other
-    filler with `p`, else by itself. Two of them, which share all tokens but the name, make a non-ergodic mixture: after
-    the first name, the model should expect no other.
+    by the name, and the name by one of the two fillers with equal probability. A filler is followed by "Mr." with
+    probability `q`, by the other filler with `p`, else by itself. Two of these processes, which share all tokens but
+    the name, make a non-ergodic mixture: after the first name, the model should expect no other.
 
     Stationary distribution `[2 q, 1, 1, 2 q] / (2 + 4 q)`; entropy rate
     `(q log 2 - q log q - p log p - r log r) / (1 + 2 q)` nats with `r = 1 - p - q`.

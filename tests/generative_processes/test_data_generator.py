@@ -10,7 +10,7 @@ from simplexity.generative_processes import DataGenerator, coin, even_ones, tom_
 
 
 @pytest.mark.parametrize(
-    ("bos", "eos", "settled", "vocab_size"),
+    ("bos", "eos", "ids", "vocab_size"),
     [
         (None, None, (None, None), 2),
         ("auto", None, (2, None), 3),
@@ -22,9 +22,9 @@ from simplexity.generative_processes import DataGenerator, coin, even_ones, tom_
         (3, 2, (3, 2), 4),
     ],
 )
-def test_special_tokens(bos, eos, settled, vocab_size):
+def test_special_tokens(bos, eos, ids, vocab_size):
     generator = DataGenerator(even_ones(0.5), bos, eos)
-    assert (generator.bos_token, generator.eos_token) == settled
+    assert (generator.bos_token, generator.eos_token) == ids
     assert generator.vocab_size == vocab_size
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from simplexity import generative_processes as gp
 from simplexity.generative_processes import HMM, myopic_entropies
-from simplexity.generative_processes._myopic_entropy import bounded_myopic_entropies
+from simplexity.generative_processes._myopic_entropy import bounded_myopic_entropies, falling_fit
 from tests import oracles
 
 NEVER_EXACT = {
@@ -161,3 +161,29 @@ def test_lengths():
     assert myopic_entropies(gp.coin(0.5), 0) == []
     with pytest.raises(ValueError, match=r"^`length` must be at least 0, got -1$"):
         myopic_entropies(gp.coin(0.5), -1)
+
+
+@pytest.mark.parametrize(
+    ("values", "errors", "fitted", "fitted_errors"),
+    [
+        ([3, 2, 1], [0.1, 0.2, 0.3], [3, 2, 1], [0.1, 0.2, 0.3]),
+        ([3, 1, 2], [0.1, 0.2, 0.3], [3, 1.5, 1.5], [0.1, 0.3, 0.3]),
+        ([1, 2, 6], [0.3, 0.2, 0.1], [3, 3, 3], [0.3, 0.3, 0.3]),
+        ([2, 1, 1.5, 4], [0.1, 0.1, 0.1, 0.4], [2.125] * 4, [0.4] * 4),
+    ],
+)
+def test_falling_fit_pools_what_rises(values, errors, fitted, fitted_errors):
+    ours = falling_fit(np.array(values, dtype=float), np.array(errors))
+    np.testing.assert_allclose(ours, (fitted, fitted_errors))
+
+
+def test_what_falls_but_for_noise_is_missed_by_no_more_than_the_noise():
+    rng = np.random.default_rng(0)
+    truth = np.sort(rng.random(200))[::-1]
+    errors = rng.random(200) * 0.1
+    noisy = truth + errors * rng.uniform(-1, 1, 200)
+    fitted, fitted_errors = falling_fit(noisy, errors)
+    assert (np.diff(fitted) <= 0).all()
+    assert fitted.sum() == pytest.approx(noisy.sum())
+    assert (np.abs(fitted - truth) <= fitted_errors).all()
+    assert np.abs(fitted - truth).mean() < np.abs(noisy - truth).mean()
