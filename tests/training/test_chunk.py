@@ -1,3 +1,5 @@
+"""How long a call of the compiled program lasts, with a clock that the test moves."""
+
 import pytest
 
 from simplexity.training._chunk import ChunkSizer

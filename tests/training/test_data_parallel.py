@@ -1,3 +1,5 @@
+"""Training over several devices against one device, and how many devices a CPU is."""
+
 import os
 import subprocess
 import sys

@@ -1,3 +1,5 @@
+"""Gradient accumulation over micro-batches against the whole batch."""
+
 import jax
 import jax.numpy as jnp
 import numpy as np

@@ -1,3 +1,5 @@
+"""Losses and scores against their definitions in numpy."""
+
 import jax.numpy as jnp
 import numpy as np
 import pytest

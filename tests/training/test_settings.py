@@ -1,3 +1,5 @@
+"""Settings out of their range, and sequences that a generator cannot draw, are refused by name."""
+
 import pytest
 
 from simplexity.generative_processes import DataGenerator, coin, mess3, nonergodic

@@ -1,3 +1,5 @@
+"""The compiled program against a step written out, and the optimizer against that of optax."""
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp

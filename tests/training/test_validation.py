@@ -1,3 +1,5 @@
+"""Validation of the process itself and of a small model, against the known optimum."""
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
