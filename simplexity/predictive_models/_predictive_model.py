@@ -15,8 +15,8 @@ class PredictiveModel(eqx.Module):
 
     A model defines `forward`, which works on a whole batch, so that its matrix products have one row per token of the
     batch, and so that the gradient of a weight is one product over all of those rows. Both `model(tokens)` and
-    `model.activations(tokens)` look at one sequence. `jax.vmap(model)` is right, but differentiating it sums a
-    gradient per sequence: a training step calls `forward`.
+    `model.activations(tokens)` take one sequence. `jax.vmap(model)` gives the same logits as `forward`, but its
+    derivative sums one gradient per sequence, which is slower: a training step calls `forward`.
     """
 
     @abstractmethod

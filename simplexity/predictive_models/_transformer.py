@@ -72,6 +72,8 @@ class _MLP(eqx.Module):
 
 
 class _Block(eqx.Module):
+    """One layer: attention and, unless the model has only attention, an MLP."""
+
     attention_norm: _LayerNorm
     attention: _Attention
     mlp_norm: _LayerNorm | None
@@ -95,13 +97,13 @@ def rotate(x: Float[Array, "*batch length heads head_size"]) -> Float[Array, "*b
 
 
 class Transformer(PredictiveModel):
-    r"""A decoder-only transformer with normalisation before each part.
+    r"""A decoder-only transformer with normalisation before attention and before the MLP.
 
         x ← x + attention(norm(x)),    x ← x + mlp(norm(x))    in each layer;    logits = head(norm(x))
 
-    The embedding and the head share no weights. Weights start as in GPT-2: normal with standard deviation 0.02, which
-    is divided by the square root of the number of parts that add to the residual stream where a part's output is
-    projected; biases zero.
+    The embedding and the head share no weights. Weights start as in GPT-2: normal with standard deviation 0.02. The
+    output projections of attention and MLP, which add to the residual stream, have it divided by the square root of
+    their number. Biases start at zero.
 
     References:
         Radford et al., "Language Models are Unsupervised Multitask Learners" (2019), section 2.3.
@@ -135,12 +137,12 @@ class Transformer(PredictiveModel):
             mlp_size: Hidden units of each layer's MLP; None for attention only.
             positions: "learned" adds a trained vector per position to the embedding; "rotary" rotates queries and keys.
             vocab_size: Number of tokens.
-            sequence_len: The longest sequence. It bounds learned positions; rotary ones go on for ever.
+            sequence_len: The longest sequence of training. Learned positions end there; rotary ones have no end.
             key: The random key of the weights.
 
         Raises:
             ValueError: If a size is below 1, `num_heads` does not divide `model_size`, `positions` is neither of the
-                two, or rotary positions meet heads of odd size.
+                two, or the heads have an odd size and positions are rotary.
         """
         check_positive(model_size=model_size, num_layers=num_layers, num_heads=num_heads)
         check_positive(vocab_size=vocab_size, sequence_len=sequence_len)
@@ -155,8 +157,8 @@ class Transformer(PredictiveModel):
                 "`model_size` / `num_heads` must be even with rotary positions, "
                 f"got {model_size} / {num_heads} = {model_size // num_heads}"
             )
-        parts = num_layers * (1 if mlp_size is None else 2)
-        out_deviation = _DEVIATION * parts**-0.5
+        num_projections = num_layers * (1 if mlp_size is None else 2)
+        out_deviation = _DEVIATION * num_projections**-0.5
         embedding_key, positions_key, head_key, *block_keys = jax.random.split(key, num_layers + 3)
 
         def block(block_key: PRNGKeyArray) -> _Block:
@@ -181,7 +183,7 @@ class Transformer(PredictiveModel):
         They are named embedding, layer_0.attention, layer_0.mlp, layer_0, ..., final_norm.
 
         Raises:
-            ValueError: If positions are learned and the sequence is longer than the longest of training.
+            ValueError: If positions are learned and the sequences are longer than `sequence_len`.
         """
         # A product with one-hot rows selects the embeddings: the gradient of an indexed look-up is a slow scatter.
         x = multiply(jax.nn.one_hot(tokens, self.embedding.shape[0]), self.embedding)
