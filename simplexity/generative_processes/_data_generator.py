@@ -30,7 +30,7 @@ class DataGenerator(eqx.Module):
             eos_token: The id of the token that ends every row; "auto" for the first id free after BOS; None for none.
 
         Raises:
-            ValueError: If an id is a process token or the other special token, or leaves a gap in the vocabulary.
+            ValueError: If an id is a process token or the other special token, or there is a gap in the vocabulary.
         """
         self.process = process
         self.bos_token, self.eos_token = special_token_ids(process.vocab_size, bos_token, eos_token)

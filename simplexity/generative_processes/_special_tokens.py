@@ -20,7 +20,7 @@ def special_token_ids(
         The ids of BOS and EOS, each None if there is no such token.
 
     Raises:
-        ValueError: If an id is a process token or the other special token, or leaves a gap in the vocabulary.
+        ValueError: If an id is a process token or the other special token, or there is a gap in the vocabulary.
     """
     num_special = (bos_token is not None) + (eos_token is not None)
     free = [num_process_tokens + offset for offset in range(num_special)]
