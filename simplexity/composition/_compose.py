@@ -113,6 +113,6 @@ def first_value(override: str) -> str:
 
 
 def _without_consequences(problems: list[Problem], culprits: list[Culprit]) -> list[Problem]:
-    """Drops the complaints about keys of a section whose choice was wrong: the right choice may well have them."""
+    """Drops the problems with keys of a section whose choice was wrong: the right choice may well have them."""
     sections = tuple(f"{culprit.section}." for culprit in culprits if culprit.section)
     return [problem for problem in problems if not (sections and problem.path.startswith(sections))]
