@@ -19,7 +19,7 @@ PHASES = {
     "compile": ("simplexity.running._compilation", "BackgroundCompilation._compile", "before"),
     "restore": ("simplexity.persistence", "OrbaxCheckpointer.restore", "before"),
     "first_step": ("simplexity.running._attempt_logger", "AttemptLogger.progress", "after"),
-    "mid_chunk": ("simplexity.training._chunk", "ChunkSizer.start", "after"),
+    "mid_chunk": ("simplexity.persistence", "OrbaxCheckpointer.next_due_step", "after"),
     "save_before_commit": ("simplexity.runs", "move_durably", "before"),
     "save_after_commit": ("simplexity.runs", "move_durably", "after"),
     "validation": ("simplexity.training", "Validation.__call__", "before"),

@@ -49,7 +49,7 @@ def test_a_run_goes_on_without_its_file_and_says_which_versions_changed(cache, t
 
 def test_a_run_without_checkpoints_says_that_it_saved_nothing(cache, tmp_path):
     run_dir = tmp_path / "run"
-    stopped = run(run_dir, "gru", "persistence.instance=null", cache=cache, stop_at=("mid_chunk", "SIGTERM", 3))
+    stopped = run(run_dir, "gru", "persistence.instance=null", cache=cache, stop_at=("validation", "SIGTERM", 1))
     assert stopped.returncode == 85
     (line,) = [line for line in stopped.stdout.splitlines() if line.startswith("stopped at step ")]
     assert "by SIGTERM; nothing is saved, because `persistence.instance` is null; to begin again at step 0: " in line

@@ -37,7 +37,7 @@ class Cell(eqx.Module):
 
     @abstractmethod
     def step(self, inputs: Gates, recurrent: Gates, state: State) -> State:
-        """The state after one token.
+        """The state after one token. All arrays have the shape (batch, hidden).
 
         Args:
             inputs: What arrives at each gate from the layer below, u_t = x_t W + b.
@@ -45,7 +45,7 @@ class Cell(eqx.Module):
             state: The state before the token; all zeros before the first one.
 
         Returns:
-            The state after the token: `num_states` arrays, of which the first is the output h_t.
+            The state after the token: a tuple of `num_states` arrays, of which the first is the output h_t.
         """
 
 
