@@ -1,10 +1,14 @@
-from collections.abc import Mapping, Sequence
+"""A sweep over a grid: every combination of the values that overrides list, in batches for the launcher."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import product
 from typing import Any
 
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
+from hydra.errors import HydraException
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
@@ -50,14 +54,30 @@ class GridSweeper(Sweeper):
         """
         lines = [f"{key}={value}" for key, value in self._params.items() if value is not None]
         parser = OverridesParser.create(config_loader=self._loader)
-        overrides = parser.parse_overrides([*lines, *arguments])
+        runs = _combinations(parser.parse_overrides([*lines, *arguments]))
+        size = self._max_batch_size or max(1, len(runs))
         returns: list[JobReturn] = []
-        launched = 0
-        for batch in BasicSweeper.split_arguments(overrides, self._max_batch_size):
+        for first in range(0, len(runs), size):
             # A launcher that does not wait returns nothing.
-            returns += self._launcher.launch(batch, initial_job_idx=launched)
-            launched += len(batch)
+            returns += self._launcher.launch(runs[first : first + size], initial_job_idx=first)
         failed: Any = next((one for one in returns if one.status == JobStatus.FAILED), None)
         if failed is not None:
             _ = failed.return_value  # raises
         return returns
+
+
+def _combinations(overrides: Iterable[Override]) -> list[list[str]]:
+    """The overrides of each run; of two for the same key, the later one counts."""
+    axes: dict[str, list[str]] = {}
+    for override in overrides:
+        key = override.get_key_element()
+        if not override.is_sweep_override():
+            axes[key] = [f"{key}={override.get_value_element_as_str()}"]
+        elif override.is_discrete_sweep():
+            axes[key] = [f"{key}={value}" for value in override.sweep_string_iterator()]
+        else:
+            raise HydraException(
+                f"`{key}`: a grid has no values for {override.get_value_element_as_str()}; list them, or search with "
+                "hydra/sweeper=optuna"
+            )
+    return [list(run) for run in product(*axes.values())]

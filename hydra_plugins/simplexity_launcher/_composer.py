@@ -11,12 +11,13 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
+from ._hydra_internals import apply_values, override_dirname
 from ._yaml_text import yaml_text
 
 _VARYING = ("num", "id", "override_dirname", "task", "output_dir")
@@ -62,21 +63,17 @@ class RunComposer:
         config: The sweep's own config.
     """
 
-    def __init__(self, loader: ConfigLoaderImpl, config: DictConfig):
+    def __init__(self, loader: ConfigLoader, config: DictConfig):
         self._loader = loader
         self._config = config
         self._bases: dict[tuple[str, ...], _Base] = {}
         self._parse = lru_cache(maxsize=None)(OverridesParser.create().parse_override)
-        self._sets_value = lru_cache(maxsize=None)(self._is_value)
+        self._is_group = lru_cache(maxsize=None)(self._has_choices)
         self._sweep_dir = str(config.hydra.sweep.dir)
         subdir = OmegaConf.to_container(config.hydra.sweep, resolve=False)["subdir"]  # pyright: ignore
         self._is_numbered = subdir == _NUMBERED
-        # The search path, with the site's folder in it, is known only to the repository that a composition makes.
-        _, self._repository = loader._parse_overrides_and_create_caching_repo(
-            config.hydra.job.config_name,
-            # As typed: `hydra.sweep.subdir=run_${hydra.job.num}` has no value before there is a run.
-            OmegaConf.to_container(config.hydra.overrides.hydra, resolve=False),  # pyright: ignore[reportArgumentType]
-        )
+        # As typed: `hydra.sweep.subdir=run_${hydra.job.num}` has no value before there is a run.
+        self._hydra_overrides: Any = OmegaConf.to_container(config.hydra.overrides.hydra, resolve=False)
 
     def compose(self, overrides: Sequence[str], index: int) -> ComposedRun:
         """The config of the sweep's run `index`.
@@ -94,16 +91,21 @@ class RunComposer:
         if plain is not None and self._is_numbered:
             return ComposedRun(plain, self._hydra_text(base, overrides, index, name, str(index)), str(index))
         config = copy.deepcopy(base.config)
-        ConfigLoaderImpl._apply_overrides_to_config(values, config)
+        apply_values(values, config)
         directory = self._number(base, overrides, index, name)
         return ComposedRun(config, self._hydra_text(base, overrides, index, name, directory), directory)
 
-    def _is_value(self, text: str) -> bool:
+    def _sets_value(self, text: str) -> bool:
         """Whether an override leaves the choice of files as it is; the rule is that of Hydra's defaults list."""
         override = self._parse(text)
         if override.is_hydra_override() or override.package is not None:
             return False
-        return isinstance(override.value(), dict) or not self._repository.group_exists(override.key_or_group)
+        return isinstance(override.value(), dict) or not self._is_group(override.key_or_group)
+
+    def _has_choices(self, key: str) -> bool:
+        """Whether a key is a group of configs; the search path, with the site's folder in it, depends on the sweep."""
+        name = self._config.hydra.job.config_name
+        return bool(self._loader.get_group_options(key, None, name, self._hydra_overrides))
 
     def _compose_base(self, choices: Sequence[str]) -> _Base:
         config = self._loader.load_sweep_config(self._config, list(choices))
@@ -118,14 +120,9 @@ class RunComposer:
         return _Base(config, hydra, plain if _is_plain(plain) else None, yaml_text(marked))
 
     def _dirname(self, base: _Base, overrides: Sequence[str]) -> str:
-        settings = base.hydra.hydra.job.config.override_dirname
         parsed = [self._parse(override) for override in overrides]
-        return get_overrides_dirname(
-            overrides=[override for override in parsed if not override.is_hydra_override()],
-            kv_sep=settings.kv_sep,
-            item_sep=settings.item_sep,
-            exclude_keys=settings.exclude_keys,
-        )
+        own = [override for override in parsed if not override.is_hydra_override()]
+        return override_dirname(own, base.hydra.hydra.job.config.override_dirname)
 
     def _hydra_text(self, base: _Base, overrides: Sequence[str], index: int, name: str, directory: str) -> str:
         values = (index, str(index), name, list(overrides), f"{self._sweep_dir}/{directory}")

@@ -1,6 +1,6 @@
 """What both launchers do before anything starts: compose and check every run, freeze them, write the manifest.
 
-Nothing is written before all runs are valid. The compute nodes then read the frozen configs, so that a YAML
+Nothing is written before all runs are found valid. The compute nodes then read the frozen configs, so that a YAML
 edited between submission and start changes nothing.
 """
 
@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import setup_globals
 from hydra.errors import HydraException
@@ -36,14 +36,19 @@ _WRITERS = 16
 
 
 class PreparedRun(NamedTuple):
-    """A run that is valid, and the text of its files by their names in the run directory."""
+    """A run with a valid config.
+
+    Attributes:
+        run: Its entry in the manifest.
+        files: The text of its files, by their names in the run directory.
+    """
 
     run: SweepRun
     files: dict[str, str]
 
 
 def prepare(
-    loader: ConfigLoaderImpl,
+    loader: ConfigLoader,
     config: DictConfig,
     batch: Sequence[Sequence[str]],
     first_index: int,

@@ -16,7 +16,7 @@ from simplexity.host import PreemptionGuard
 from simplexity.runs import ExitCode
 from simplexity.sweeps import Manifest, SweepDirectory
 
-# submitit counts preemptions of short jobs as time-outs. The run's ledger is what limits the starts in vain.
+# submitit counts preemptions of short jobs as time-outs. The run's ledger limits the starts that make no progress.
 _MAX_NUM_TIMEOUT = 1_000_000
 _POLL_S = 0.5
 
@@ -54,7 +54,7 @@ class SubmittedRun:
             exit_code = run_frozen(run_dir, guard, f"{manifest.program}.log")
             if exit_code == ExitCode.REQUEUE:
                 guard.ignore()
-                _leave(requeue, comes_back=guard.reason != "interrupt" and not was_cancelled())
+                _exit(requeue, comes_back=guard.reason != "interrupt" and not was_cancelled())
         if exit_code != ExitCode.COMPLETE:
             raise RuntimeError(f"run {index} of {self.sweep_path} ended with exit code {exit_code}")
 
@@ -99,16 +99,16 @@ def submit_jobs(
 
 
 def wait_for_jobs(jobs: Sequence[submitit.Job[None]], guard: PreemptionGuard) -> None:
-    """Waits until jobs of this machine have ended; when `guard` is asked to stop, they are interrupted first."""
-    told = False
+    """Waits until jobs of this machine have ended; when a stop is requested, they are interrupted first."""
+    stopping = False
     while not all(job.done() for job in jobs):
-        if guard.wait(_POLL_S) and not told:
-            told = True
+        if guard.wait(_POLL_S) and not stopping:
+            stopping = True
             for job in jobs:
                 job.cancel()
 
 
-def _leave(requeue: Any, *, comes_back: bool) -> NoReturn:
+def _exit(requeue: Any, *, comes_back: bool) -> NoReturn:
     """Ends the process as submitit does, but without Python's shutdown, which a thread that compiles would crash."""
     code: Any = ExitCode.REQUEUE
     try:

@@ -3,21 +3,15 @@
 import logging
 import shlex
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 from hydra.core.utils import JobReturn
-from hydra.plugins.launcher import Launcher
-from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig
 
-if TYPE_CHECKING:
-    from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from ._launcher import SweepLauncher
 
 _log = logging.getLogger(__name__)
 
 
-class LocalLauncher(Launcher):
+class LocalLauncher(SweepLauncher):
     """Executes the runs here, each in a process and on cores of its own, several at a time.
 
     Args:
@@ -30,20 +24,12 @@ class LocalLauncher(Launcher):
         self._max_parallel = max_parallel
         self._cores_per_run = cores_per_run
 
-    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Called by Hydra before `launch`.
-
-        Raises:
-            ConfigError: If a number is less than 1.
-        """
-        # Hydra imports this module at every start to find its plugins: what it needs for a sweep comes with the sweep.
+    def _check_settings(self) -> None:
         from simplexity.composition import config_errors_at
         from simplexity.sweeps import LocalLaunch
 
         with config_errors_at("hydra.launcher"):
             self._launch = LocalLaunch(max_parallel=self._max_parallel, cores_per_run=self._cores_per_run)
-        self._config = config
-        self._loader: ConfigLoaderImpl = hydra_context.config_loader  # pyright: ignore[reportAttributeAccessIssue]
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Executes a batch, and waits for it.
@@ -63,7 +49,6 @@ class LocalLauncher(Launcher):
         from simplexity.runs import ExitCode
         from simplexity.sweeps import (
             RunState,
-            SweepDirectory,
             display_path,
             print_summary,
             read_status,
@@ -71,25 +56,24 @@ class LocalLauncher(Launcher):
             summary_lines,
         )
 
-        from ._preparation import prepare, register
-        from ._returns import job_returns
+        from ._batch import job_returns
+        from ._preparation import register
 
-        sweep = SweepDirectory(Path(self._config.hydra.sweep.dir).absolute())
+        sweep = self._sweep()
         path = display_path(sweep.path)
         with PreemptionGuard(resume_command=f"simplexity retry {shlex.quote(path)}") as guard:
-            prepared = prepare(self._loader, self._config, job_overrides, initial_job_idx, guard.requested)
+            prepared = self._prepare(job_overrides, initial_job_idx, guard)
             with sweep.lock():
                 manifest = register(sweep, self._config, self._launch, prepared)
-                # A search launches a batch after the other.
-                searches = "optuna" in self._config.hydra.sweeper._target_
                 if initial_job_idx == 0:
-                    what = "the search" if searches else f"{len(prepared)} run{'s' * (len(prepared) != 1)}"
-                    _log.info("%s in %s; from another terminal: simplexity status %s", what, path, shlex.quote(path))
+                    runs = f"{len(prepared)} run{'s' * (len(prepared) != 1)}"
+                    _log.info("started %s in %s", "the search" if self._searches() else runs, path)
+                    _log.info("to watch from another terminal: simplexity status %s --watch", shlex.quote(path))
                 outcomes = run_locally(sweep, manifest, self._launch, [one.run for one in prepared], guard)
         if any(outcome.state == RunState.STOPPED for outcome in outcomes):
             print_summary(sweep, outcomes)
             raise SystemExit(ExitCode.REQUEUE)
-        if not searches:
+        if not self._searches():
             for line in summary_lines(path, read_status(sweep)):
                 _log.info("%s", line)
         return job_returns(sweep, manifest.program, outcomes)

@@ -2,18 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hydra.core.utils import JobReturn
-from hydra.plugins.launcher import Launcher
-from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig
 
-if TYPE_CHECKING:
-    from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from ._launcher import SweepLauncher
 
 
-class SlurmLauncher(Launcher):
+class SlurmLauncher(SweepLauncher):
     """Submits the runs, with settings named as submitit names them.
 
     Args:
@@ -21,7 +17,7 @@ class SlurmLauncher(Launcher):
         name: What squeue shows.
         timeout_min: Time limit in minutes; None for the profile's. A run that needs longer is saved and requeued.
         array_parallelism: Runs at the same time; None for as many as the cluster gives.
-        wait: Whether to follow the sweep until it ends, or to leave once it is submitted.
+        wait: Whether to watch the sweep until it ends, or to exit once it is submitted.
         dry_run: Whether to print what would be submitted, and nothing else.
     """
 
@@ -41,21 +37,12 @@ class SlurmLauncher(Launcher):
         self._wait = wait
         self._dry_run = dry_run
 
-    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Called by Hydra before `launch`.
-
-        Raises:
-            ConfigError: If the profile has mistakes, or a search would not learn how its runs end.
-            SlurmError: If there is no SLURM here.
-        """
+    def _check_settings(self) -> None:
         from simplexity.composition import ConfigError, Problem, config_errors_at
         from simplexity.sweeps import SlurmLaunch, require_slurm, worker_command
 
-        from ._cluster import checked_image_digest, cluster_profile
+        from ._slurm_batch import checked_image_digest, cluster_profile
 
-        self._config = config
-        self._loader: ConfigLoaderImpl = hydra_context.config_loader  # pyright: ignore[reportAttributeAccessIssue]
-        self._sweep_path = Path(config.hydra.sweep.dir).absolute()
         if self._searches() and not self._wait:
             message = "must be true for a search, which goes on from the losses of each batch"
             raise ConfigError([Problem("hydra.launcher.wait", message)])
@@ -70,7 +57,7 @@ class SlurmLauncher(Launcher):
                 image_digest=checked_image_digest(profile),
             )
         with config_errors_at("hydra.sweep.dir"):
-            worker_command(profile, Path(config.hydra.runtime.cwd), self._sweep_path)
+            worker_command(profile, Path(self._config.hydra.runtime.cwd), self._sweep().path)
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Submits a batch, and follows it if it is to wait.
@@ -85,21 +72,21 @@ class SlurmLauncher(Launcher):
         Raises:
             ConfigError: With every mistake in any run, before the first is submitted.
             RuntimeError: If SLURM refuses or does not answer.
-            SystemExit: After a dry run, and if somebody has left the sweep to itself.
+            SystemExit: After a dry run, and after Ctrl-C while it waits, which does not stop the runs.
         """
         from simplexity.host import PreemptionGuard
-        from simplexity.sweeps import SweepDirectory
 
-        from ._preparation import prepare, register
-        from ._submission import become_watcher, follow, show, submit_batch
+        from ._batch import follow
+        from ._preparation import register
+        from ._slurm_batch import become_watcher, print_dry_run, submit_batch
 
-        sweep = SweepDirectory(self._sweep_path)
+        sweep = self._sweep()
         # Ctrl-C between the first and the last sbatch would leave jobs that no file tells of.
         with PreemptionGuard() as guard:
             processes = self._launch.profile.nodes * self._launch.profile.tasks_per_node
-            prepared = prepare(self._loader, self._config, job_overrides, initial_job_idx, guard.requested, processes)
+            prepared = self._prepare(job_overrides, initial_job_idx, guard, processes)
             if self._dry_run:
-                show(sweep, self._config, self._launch, prepared)
+                print_dry_run(sweep, self._config, self._launch, prepared)
                 raise SystemExit(0)
             with sweep.lock():
                 manifest = register(sweep, self._config, self._launch, prepared)
@@ -109,6 +96,3 @@ class SlurmLauncher(Launcher):
         if self._config.hydra.sweeper.get("max_batch_size") is None and not self._searches():
             become_watcher(sweep)
         return follow(sweep, manifest, prepared)
-
-    def _searches(self) -> bool:
-        return "optuna" in self._config.hydra.sweeper._target_

@@ -6,19 +6,15 @@ for a time-out, and gives up; and its own handler ends the process while a check
 """
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from hydra.core.utils import JobReturn
-from hydra.plugins.launcher import Launcher
-from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
-if TYPE_CHECKING:
-    from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from ._launcher import SweepLauncher
 
 
-class SubmititLauncher(Launcher):
+class SubmititLauncher(SweepLauncher):
     """Submits each run as a job of submitit, and follows the sweep until it ends.
 
     Args:
@@ -35,10 +31,8 @@ class SubmititLauncher(Launcher):
             for name, value in parameters.items()
         }
 
-    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Called by Hydra before `launch`."""
-        self._config = config
-        self._loader: ConfigLoaderImpl = hydra_context.config_loader  # pyright: ignore[reportAttributeAccessIssue]
+    def _check_settings(self) -> None:
+        """Nothing to check: submitit refuses what it does not know."""
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Submits those runs of a batch that are not complete, and waits until they have ended.
@@ -57,18 +51,18 @@ class SubmititLauncher(Launcher):
         """
         from simplexity.host import PreemptionGuard
         from simplexity.runs import ExitCode
-        from simplexity.sweeps import SubmititLaunch, SweepDirectory, require_slurm
+        from simplexity.sweeps import SubmititLaunch, require_slurm
 
-        from ._preparation import prepare, register
-        from ._submission import follow, idle_runs
+        from ._batch import follow, idle_runs
+        from ._preparation import register
         from ._submitit_jobs import submit_jobs, wait_for_jobs
 
-        sweep = SweepDirectory(Path(self._config.hydra.sweep.dir).absolute())
+        sweep = self._sweep()
         launch = SubmititLaunch(executor=self.executor)
         with PreemptionGuard() as guard:
             if self.executor == "slurm":
                 require_slurm()
-            prepared = prepare(self._loader, self._config, job_overrides, initial_job_idx, guard.requested)
+            prepared = self._prepare(job_overrides, initial_job_idx, guard)
             with sweep.lock():
                 manifest = register(sweep, self._config, launch, prepared)
                 indices = idle_runs(sweep, prepared)

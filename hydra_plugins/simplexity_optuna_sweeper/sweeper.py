@@ -6,7 +6,7 @@ import shlex
 import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
@@ -18,6 +18,11 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+
+from hydra_plugins.simplexity_launcher import returned
+
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
 
 _log = logging.getLogger(__name__)
 RESULTS_NAME = "optimization_results.yaml"
@@ -234,8 +239,7 @@ def _final_loss(result: JobReturn) -> float | None:
 
 
 def _reason(result: JobReturn) -> str:
-    # Asking a failed run for its return value raises what the run raised, and prints.
-    value = result._return_value  # pyright: ignore[reportPrivateUsage]
+    value = returned(result)
     return str(value) if isinstance(value, Exception) else f"its final loss is {value}"
 
 

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
+from simplexity import sweeps
 from simplexity.host import PreemptionGuard
 from simplexity.running._entrypoint import run
 from simplexity.runs import RunDirectory
-from simplexity.sweeps import Outcome, RunState, SweepDirectory, _local_progress
+from simplexity.sweeps import Outcome, RunState, SweepDirectory
 
 ROOT = Path(__file__).parents[2]
 HOSTILE = "a b'c $HOME `id` ü;&#"
@@ -35,7 +36,7 @@ def start(tmp_path, monkeypatch):
     executed = []
 
     def _start(*arguments, ends=lambda index: (RunState.COMPLETE, float(index), "")):
-        def execute(sweep, runs, slots, guard, progress, *, working_folder):
+        def execute(sweep, manifest, launch, runs, guard):
             executed.extend(one.index for one in runs)
             outcomes = []
             for one in runs:
@@ -43,10 +44,9 @@ def start(tmp_path, monkeypatch):
                 if state == RunState.COMPLETE:
                     sweep.run_directory(one).mark_complete(one.num_train_steps, loss)
                 outcomes.append(Outcome(one, state, loss, None, reason))
-                progress.ended(outcomes[-1])
             return outcomes
 
-        monkeypatch.setattr(_local_progress, "execute_locally", execute)
+        monkeypatch.setattr(sweeps, "run_locally", execute)
         return run("train_model", ["--multirun", *arguments], PreemptionGuard())
 
     _start.executed = executed
@@ -95,8 +95,6 @@ def test_a_failed_run_is_named_in_one_line_at_the_end(start, capfd):
     assert start("seed=0,1,2", "hydra.sweep.dir=here", ends=fails) == 1
     told = capfd.readouterr()
     assert told.err == "1 of 3 runs failed: #1; to start them again: simplexity retry here\n"
-    assert "1/3 complete: #1 seed=1: failed: out of memory\n" in told.out
-    assert "2/3 complete: #2 seed=2: final loss 2.00000 nats\n" in told.out
     assert "\n2 of 3 runs complete\nbest run: 0 (seed=0): final loss 0.00000 nats\n" in told.out
     assert told.out.endswith("to look at it: simplexity show here/0\nto see all results: simplexity results here\n")
 

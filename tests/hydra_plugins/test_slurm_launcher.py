@@ -1,6 +1,8 @@
 """What `hydra/launcher=slurm` does without a SLURM; tests/slurm/test_launcher.py has the rest."""
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 
@@ -9,7 +11,7 @@ import pytest
 from simplexity import sweeps
 from simplexity.host import PreemptionGuard
 from simplexity.running._entrypoint import run
-from simplexity.sweeps import SweepDirectory, _scheduler_state, _slurm_submission
+from simplexity.sweeps import SweepDirectory
 from tests.images import sif_header
 
 
@@ -20,7 +22,8 @@ def start(tmp_path, monkeypatch):
     monkeypatch.delenv("SIMPLEXITY_CONFIGS", raising=False)
     monkeypatch.delenv("SIMPLEXITY_CLUSTER", raising=False)
     monkeypatch.setattr(sys, "argv", ["train_model.py"])
-    monkeypatch.setattr(_slurm_submission, "slurm_is_installed", lambda: False)
+    which = shutil.which
+    monkeypatch.setattr(shutil, "which", lambda name: None if name == "sbatch" else which(name))
     return lambda *arguments: run("train_model", ["--multirun", "hydra/launcher=slurm", *arguments], PreemptionGuard())
 
 
@@ -75,12 +78,12 @@ def test_a_dry_run_of_a_large_sweep_has_several_arrays(start, capfd):
 
 
 def test_batches_that_nobody_waits_for_are_numbered_on(start, tmp_path, monkeypatch):
-    from hydra_plugins.simplexity_launcher import _submission
+    from hydra_plugins.simplexity_launcher import _slurm_batch
 
     batches = []
     monkeypatch.setattr(sweeps, "require_slurm", lambda: None)
     monkeypatch.setattr(
-        _submission, "submit_runs", lambda sweep, manifest, indices: batches.append(indices) or [str(len(batches))]
+        _slurm_batch, "submit_runs", lambda sweep, manifest, indices: batches.append(indices) or [str(len(batches))]
     )
     arguments = ("hydra.launcher.wait=false", "hydra.sweeper.max_batch_size=2", "hydra.sweep.dir=here")
     assert start("cluster=dev", "seed=0,1,2,3,4", *arguments) == 0
@@ -97,10 +100,13 @@ def test_without_sbatch_one_line_says_what_to_do(start, tmp_path, capfd):
 
 
 def test_the_value_of_a_variable_is_in_files_of_the_user_alone(start, tmp_path, monkeypatch):
-    monkeypatch.setattr(_slurm_submission, "slurm_is_installed", lambda: True)
-    monkeypatch.setattr(_slurm_submission, "cluster_configuration", dict)
-    monkeypatch.setattr(_slurm_submission, "submit", lambda script: "7")
-    monkeypatch.setattr(_scheduler_state, "queued_tasks", lambda jobs: {})
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for name, answer in (("sbatch", "7"), ("scontrol", ""), ("squeue", "")):
+        (programs / name).write_text(f"#!/bin/sh\necho {answer}\n")
+        (programs / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    monkeypatch.setattr(shutil, "which", lambda name: str(programs / name))
     monkeypatch.setenv("TOKEN", "hidden-value")
     arguments = ("cluster=dev", "+cluster.environment.TOKEN=${oc.env:TOKEN}", "seed=1,2", "hydra.sweep.dir=s")
     assert start(*arguments, "hydra.launcher.wait=false") == 0
@@ -212,11 +218,11 @@ def test_a_sweep_in_a_folder_that_cannot_be_bound_is_refused(start, tmp_path, ca
 
 
 def test_in_an_image_that_sweep_sh_has_started_tasks_run_in_that_image(start, tmp_path, capfd, monkeypatch):
-    from hydra_plugins.simplexity_launcher import _cluster
+    from hydra_plugins.simplexity_launcher import _slurm_batch
 
     image = tmp_path / "a.sif"
     image.write_bytes(sif_header())
     monkeypatch.setenv("SIMPLEXITY_IMAGE", str(image))
-    monkeypatch.setattr(_cluster, "is_inside_image", lambda: True)
+    monkeypatch.setattr(_slurm_batch, "is_inside_image", lambda: True)
     assert start(DRY, "cluster=dev") == 0
     assert f" {image} python -P -m simplexity.cli resume" in capfd.readouterr().out

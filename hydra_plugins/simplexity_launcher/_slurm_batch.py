@@ -1,14 +1,24 @@
-"""The cluster's profile, from the launcher's config, with the container that its tasks run in."""
+"""A batch of runs on SLURM: the cluster's profile with its container, the dry run, the submission, the watching."""
 
+import logging
 import os
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
+
+from omegaconf import DictConfig
 
 import simplexity
 from simplexity.cluster import ClusterProfile, Container, inspect_container, is_inside_image
 from simplexity.composition import ConfigError, Problem, config_errors_at, read_profile
+from simplexity.sweeps import Manifest, SlurmLaunch, SweepDirectory, display_path, plan_arrays, submit_runs
+
+from ._batch import idle_runs, watch_command
+from ._preparation import PreparedRun, new_manifest
+
+_log = logging.getLogger(__name__)
 
 
 def cluster_profile(cluster: Mapping[str, Any], timeout_min: int | None) -> ClusterProfile:
@@ -47,6 +57,38 @@ def checked_image_digest(profile: ClusterProfile) -> str | None:
         )
         raise ConfigError([_of_image(f"{message}; build the image again, or check out {facts.version}")])
     return facts.digest
+
+
+def print_dry_run(
+    sweep: SweepDirectory, config: DictConfig, launch: SlurmLaunch, prepared: Sequence[PreparedRun]
+) -> None:
+    """Prints the batch scripts and the manifest of a batch that is not submitted."""
+    manifest = new_manifest(config, launch, [one.run for one in prepared])
+    for job in plan_arrays(sweep, manifest, [one.run.index for one in prepared]):
+        sys.stdout.write(f"# {job.script_path}\n{job.script}\n")
+    sys.stdout.write(f"# {sweep.manifest_path}\n{manifest.to_text()}")
+
+
+def submit_batch(sweep: SweepDirectory, manifest: Manifest, prepared: Sequence[PreparedRun]) -> None:
+    """Submits those of the runs that nothing else is executing or has completed."""
+    indices = idle_runs(sweep, prepared)
+    if not indices:
+        return
+    path = display_path(sweep.path)
+    job_ids = submit_runs(sweep, manifest, indices)
+    how = "as job" if len(job_ids) == 1 else "as jobs"
+    _log.info("submitted %d runs %s %s, in %s", len(indices), how, ", ".join(job_ids), path)
+    _log.info("to watch them: %s", watch_command(sweep))
+
+
+def become_watcher(sweep: SweepDirectory) -> NoReturn:
+    """This process goes on as `simplexity status --watch`.
+
+    It may take days, and a login node has better use for the memory of JAX and of all configs.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "simplexity.cli", "status", str(sweep.path), "--watch"])
 
 
 def _own_container() -> Container | None:
