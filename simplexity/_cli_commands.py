@@ -36,7 +36,7 @@ from simplexity.sweeps import (
 )
 
 _RESUME = (
-    "Go on with a run from its last checkpoint. A run whose checkpoints are gone is not begun again, "
+    "Resume a run from its last checkpoint. A run whose checkpoints are gone is not started again "
     "unless its ledger, run.jsonl, is removed."
 )
 Command = Callable[[argparse.Namespace, PreemptionGuard], int]
@@ -72,7 +72,7 @@ def _status(arguments: argparse.Namespace, guard: PreemptionGuard) -> int:
         return ExitCode.COMPLETE
     status = watch(sweep)
     if not status.has_ended:
-        print(f"the runs go on; to follow them again: simplexity status {shlex.quote(path)} --watch")
+        print(f"the runs keep running; to watch them again: simplexity status {shlex.quote(path)} --watch")
         return ExitCode.COMPLETE
     return ExitCode.COMPLETE if status.counts[RunState.COMPLETE] == len(status.runs) else ExitCode.FAILED
 
@@ -133,7 +133,7 @@ def _show(arguments: argparse.Namespace, guard: PreemptionGuard) -> int:
 
 
 def _resume(arguments: argparse.Namespace, guard: PreemptionGuard) -> int:
-    """Goes on with a run, in this process. It is also what executes every run of a sweep, here and on a node."""
+    """Resumes a run, in this process. It is also what executes every run of a sweep, here and on a node."""
     if (arguments.run_dir is None) == (arguments.sweep is None) or (arguments.sweep is None) != (
         arguments.index is None
     ):
@@ -201,10 +201,10 @@ def _parser() -> argparse.ArgumentParser:
         return added
 
     newest = " (default: the newest in multirun/)"
-    text = "How each run of a sweep stands, and where the time goes."
+    text = "The state of each run of a sweep, and where the time goes."
     status = add_for_sweep("status", _status, text, by_default=newest)
     status.add_argument(
-        "--watch", action="store_true", help="go on until the sweep ends; exit code 0 if all is complete"
+        "--watch", action="store_true", help="show it until the sweep ends; exit code 0 if every run is complete"
     )
     status.add_argument("--json", action="store_true", help="print JSON, an object for every run")
     text = "Overrides against final metrics, failed runs included."
@@ -213,14 +213,14 @@ def _parser() -> argparse.ArgumentParser:
     results.add_argument("--json", action="store_true", help="print all columns as JSON, an object for every run")
     results.add_argument("--sort", metavar="KEY", help="sort by a column, such as loss or seed")
     results.add_argument("--descending", action="store_true", help="the largest first")
-    again = add_for_sweep("retry", _retry, "Start again what failed or is missing, as it was launched.")
+    again = add_for_sweep("retry", _retry, "Start the failed and missing runs of a sweep again, as they were launched.")
     again.add_argument("--failed", action="store_true", help="only runs that failed, also by a loss that is not finite")
     again.add_argument("--missing", action="store_true", help="only runs that were stopped, lost, or never began")
-    again.add_argument("--changed-image", action="store_true", help="go on with the container image as it now is")
+    again.add_argument("--changed-image", action="store_true", help="use the container image as it is now")
     add_for_sweep("cancel", _cancel, "Stop all runs of a sweep; what is running saves first.")
     logs = add_for_sweep("logs", _logs, "What a run has printed.")
     logs.add_argument("run", metavar="N", type=int, help="the run's index")
-    logs.add_argument("--follow", action="store_true", help="go on with what it prints until it ends")
+    logs.add_argument("--follow", action="store_true", help="keep printing until the run ends")
     show = add("show", _show, "The attempts at one run, why each ended, and where the time went.")
     help_text = "the run's folder (default: the newest in outputs/)"
     show.add_argument("run_dir", metavar="RUN_DIR", type=Path, nargs="?", help=help_text)

@@ -118,7 +118,7 @@ def test_show_of_a_run_that_began_again_says_from_step_0(tmp_path, capfd):
 
 def test_nothing_is_going_on(sweep, capfd):
     assert main(["cancel", str(sweep.path)]) == 0
-    assert capfd.readouterr().out == "nothing was going on\n"
+    assert capfd.readouterr().out == "no run is running\n"
     (sweep.path / "1/run.jsonl").unlink()
     RunDirectory(sweep.path / "1").mark_complete(5, 0.6)
     assert main(["retry", str(sweep.path), "--missing"]) == 0
@@ -130,8 +130,8 @@ def test_a_retry_that_selects_nothing_says_what_would(sweep, capfd):
     Ledger(directory.ledger_path).append(EventKind.FAILED, 5, reason="RuntimeError: the loss is not finite at step 6")
     assert main(["retry", str(sweep.path)]) == 0
     told = capfd.readouterr().out
-    assert told.startswith("left out: #1: a run whose loss is not finite repeats that")
-    assert "--failed starts it all the same\n" in told
+    assert told.startswith("skipped: #1: a run whose loss is not finite repeats that")
+    assert "--failed starts it nevertheless\n" in told
     directory.ledger_path.unlink()
     assert main(["retry", str(sweep.path), "--failed"]) == 0
     told = capfd.readouterr().out

@@ -115,8 +115,8 @@ def _exit(requeue: Any, *, comes_back: bool) -> NoReturn:
         if comes_back:
             # Called as the signal's handler would be: it dumps what `checkpoint` returns, and asks for the requeue.
             requeue(signal.SIGUSR2, None)
-    except SystemExit as leaving:
-        code = leaving.code
+    except SystemExit as requeued:
+        code = requeued.code
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code & 0xFF)

@@ -39,7 +39,7 @@ class LocalLauncher(SweepLauncher):
             initial_job_idx: Index of the first.
 
         Returns:
-            How each ended. A failed run is no end of the others.
+            How each ended. A failed run does not stop the others.
 
         Raises:
             ConfigError: With every mistake in any run, before the first starts.

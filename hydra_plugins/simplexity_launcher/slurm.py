@@ -81,7 +81,7 @@ class SlurmLauncher(SweepLauncher):
         from ._slurm_batch import become_watcher, print_dry_run, submit_batch
 
         sweep = self._sweep()
-        # Ctrl-C between the first and the last sbatch would leave jobs that no file tells of.
+        # Ctrl-C between the first and the last sbatch would leave jobs that no file records.
         with PreemptionGuard() as guard:
             processes = self._launch.profile.nodes * self._launch.profile.tasks_per_node
             prepared = self._prepare(job_overrides, initial_job_idx, guard, processes)

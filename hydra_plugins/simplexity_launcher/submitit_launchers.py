@@ -18,7 +18,7 @@ class SubmititLauncher(SweepLauncher):
     """Submits each run as a job of submitit, and follows the sweep until it ends.
 
     Args:
-        max_num_timeout: Has no effect: how often a run may start without getting on is for its ledger to say.
+        max_num_timeout: Has no effect: the run's ledger limits the starts that make no progress.
         **parameters: What the stock launcher of the executor takes.
     """
 
@@ -42,7 +42,7 @@ class SubmititLauncher(SweepLauncher):
             initial_job_idx: Index of the first.
 
         Returns:
-            How each ended. A failed run is no end of the others.
+            How each ended. A failed run does not stop the others.
 
         Raises:
             ConfigError: With every mistake in any run, before the first is submitted.

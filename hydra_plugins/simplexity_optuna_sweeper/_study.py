@@ -95,7 +95,7 @@ def open_study(
     Raises:
         ConfigError: If the storage cannot be used, or the stored study is another one.
     """
-    # Its messages name trials, not runs; ours say what matters.
+    # Optuna's own messages name trials, and not runs: the sweeper prints its own.
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
         study = optuna.create_study(
@@ -184,7 +184,7 @@ def _words(distribution: BaseDistribution) -> str:
 def _may_be_alive(facts: TrialFacts) -> bool:
     folder = Path(str(facts.sweep))
     if not folder.exists():
-        # Of another machine's own disk nothing can be said.
+        # The folder may be on another machine's own disk, and its search alive there.
         return facts.host != socket.gethostname()
     return is_alive(folder / LOCK_NAME)
 

@@ -124,7 +124,7 @@ class OptunaSweeper(Sweeper):
         return list(latest.values())
 
     def _search(self) -> None:
-        """Continues the trials that an earlier search in this folder has left, and then proposes new ones."""
+        """Continues the trials that an earlier search in this folder has not finished, and then proposes new ones."""
         from optuna.trial import TrialState
 
         from ._study import trials_of
@@ -154,7 +154,7 @@ class OptunaSweeper(Sweeper):
         return [trial for trial in trials_of(self._study, self._folder) if trial.number in numbers]
 
     def _run(self, trials: "Sequence[FrozenTrial]") -> None:
-        """Launches the runs of a batch, and tells the study what came of each trial."""
+        """Launches the runs of a batch, and reports the loss of each trial to the study."""
         from ._study import facts_of, known_loss
 
         launched = [trial for trial in trials if facts_of(trial).run is not None]
@@ -189,7 +189,7 @@ class OptunaSweeper(Sweeper):
         return [*self._fixed, *(as_override(key, value) for key, value in params.items())]
 
     def _config_hash(self, params: Mapping[str, Any]) -> str | None:
-        """What tells a run's config from others; None if it depends on the run's number or cannot be composed."""
+        """The hash of a run's config; None if it depends on the run's number or cannot be composed."""
         from simplexity.composition import config_hash
 
         try:

@@ -26,7 +26,7 @@ from ._launch_settings import private_values, with_private_values
 from ._manifest import Manifest, Submission, SweepRun
 
 # Six heartbeats of a lock, and some seconds by which two clocks may differ.
-_SILENCE_S = 45.0
+_HEARTBEAT_LIMIT_S = 45.0
 # `hydra.run.dir` and `hydra.sweep.dir` of the packaged configs.
 _RUNS, _SWEEPS = "outputs/*/*", "multirun/*/*"
 
@@ -79,7 +79,7 @@ class SweepDirectory:
 
     @property
     def submissions_path(self) -> Path:
-        """Who was asked to execute which runs, and when: see `Submission`."""
+        """Which process or array job was to execute which runs, and when: see `Submission`."""
         return self.folder / "submissions.jsonl"
 
     @property
@@ -150,7 +150,7 @@ class SweepDirectory:
         """Checks that nobody else can have changed what starting the sweep's runs executes.
 
         Raises:
-            RuntimeError: If a file is another user's, or all may write it, or the values of variables are gone.
+            RuntimeError: If a file is another user's, or all users may write it, or the values of variables are gone.
         """
         for path in (self.path, self.folder, self.manifest_path, self.environment_path):
             try:
@@ -172,7 +172,7 @@ class SweepDirectory:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Keeps the sweep to this process.
+        """Locks the sweep: at one time, one process submits or executes its runs.
 
         Raises:
             RuntimeError: If another process has it, or the folder cannot be written.
@@ -201,23 +201,22 @@ class SweepDirectory:
         holder = read_holder(self.lock_path)
         if holder is None or not is_alive(self.lock_path):
             return None
-        return (
-            "a process that left no name"
-            if holder.owner is None
-            else f"process {holder.owner.pid} on {holder.owner.host}"
-        )
+        return "an unnamed process" if holder.owner is None else f"process {holder.owner.pid} on {holder.owner.host}"
 
 
 def is_alive(lock_path: Path) -> bool:
     """Whether the process that holds a lock is alive, as far as can be seen at once.
 
-    Of a process on another machine the heartbeat is compared with this one's clock: good enough to tell people.
+    Of a process on another machine the heartbeat is compared with this one's clock: good enough for a status, but
+    not for taking the lock.
     """
     holder = read_holder(lock_path)
     if holder is None:
         return False
     seen = Liveness.UNSEEN if holder.owner is None else liveness(holder.owner)
-    return seen == Liveness.ALIVE or (seen == Liveness.UNSEEN and time.time() - holder.heartbeat_ns / 1e9 < _SILENCE_S)
+    return seen == Liveness.ALIVE or (
+        seen == Liveness.UNSEEN and time.time() - holder.heartbeat_ns / 1e9 < _HEARTBEAT_LIMIT_S
+    )
 
 
 def newest_sweep(current: Path) -> Path:

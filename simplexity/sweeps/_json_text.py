@@ -9,12 +9,12 @@ from simplexity.runs import (
     Goodput,
     RunDirectory,
     RunSummary,
-    read_ledger,
     split_attempts,
     summarize,
 )
 
 from ._directory import SweepDirectory, is_alive
+from ._run_files import read_events
 from ._run_status import RunStatus
 from ._sweep_status import SweepStatus
 
@@ -37,9 +37,7 @@ def run_json(directory: RunDirectory) -> str:
         ValueError: If there is no run.
         RuntimeError: If its ledger cannot be read.
     """
-    if not directory.config_path.is_file():
-        raise ValueError(f"{directory.path} is not a run directory: it has no {directory.config_path.name}")
-    events = read_ledger(directory.ledger_path)
+    events = read_events(directory)
     completion = directory.read_completion()
     attempts = [
         {

@@ -1,4 +1,4 @@
-"""Executing a sweep's runs as processes of this machine."""
+"""Executing a sweep's runs as processes of this machine: the loop that starts, watches and stops them."""
 
 import os
 import signal
@@ -25,7 +25,15 @@ WORKER = (sys.executable, "-P", "-m", "simplexity.cli", "resume")
 
 
 class Outcome(NamedTuple):
-    """How a run of this process ended: complete, failed, or stopped because the whole sweep was asked to stop."""
+    """How a run ended: complete, failed, unreadable, or stopped because a stop of the sweep was requested.
+
+    Attributes:
+        run: The manifest's entry.
+        state: COMPLETE, FAILED, UNREADABLE or STOPPED.
+        loss_nats: Final loss of a complete run.
+        excess_nats: Final loss minus the optimum, of a complete run whose optimum is known.
+        reason: One line on why it failed or cannot be read; empty otherwise.
+    """
 
     run: SweepRun
     state: RunState
@@ -36,7 +44,7 @@ class Outcome(NamedTuple):
 
 @runtime_checkable
 class Progress(Protocol):
-    """Is told how the runs get on."""
+    """Shows what happens to the runs of a sweep."""
 
     def started(self, run: SweepRun) -> None:
         """A process for the run was started, for the first time or again."""
@@ -45,13 +53,15 @@ class Progress(Protocol):
         """Nothing more will happen to the run."""
 
     def stopping(self) -> None:
-        """Those that are going on have been told to save and leave; no others start."""
+        """A stop was requested: the running ones save and exit, and no others start."""
 
     def tick(self) -> None:
         """Called about ten times a second."""
 
 
 class _Worker(NamedTuple):
+    """A running process. Events of its run's ledger before `events_before` are of earlier attempts."""
+
     run: SweepRun
     slot: Slot
     process: subprocess.Popen
@@ -68,18 +78,18 @@ def execute_locally(
     working_folder: Path,
     worker: Sequence[str] = WORKER,
 ) -> list[Outcome]:
-    """Executes the runs, as many at a time as there are slots, until all have ended or `guard` asks to leave.
+    """Executes the runs, as many at a time as there are slots, until all have ended or a stop is requested.
 
-    A process that wants to be started again is, after the others had their turn: the run itself decides when it has
-    been started in vain too often, and then fails. Asked to leave, all that run are told, and they save; so are they
-    if this process fails.
+    A run that exits with 85 is started again, after the others had their turn: the run itself counts starts that make
+    no progress, and fails after too many. When a stop is requested, or this process fails, every running one gets
+    SIGTERM, saves and exits.
 
     Args:
         sweep: The sweep, locked by this process.
         runs: What to execute, in this order.
         slots: Room for one run each.
-        guard: Installed; asked whether to leave.
-        progress: Is told what happens.
+        guard: Installed; says whether a stop was requested.
+        progress: Shows what happens.
         working_folder: Folder in which the processes run.
         worker: Command to which `--sweep DIR --index N` is added.
 
@@ -89,7 +99,7 @@ def execute_locally(
     queue, free = deque(runs), deque(slots)
     workers: list[_Worker] = []
     outcomes: dict[int, Outcome] = {}
-    told = False
+    stopping = False
     try:
         while workers or (queue and not guard.requested()):
             while queue and free and not guard.requested():
@@ -101,9 +111,9 @@ def execute_locally(
                 else:
                     outcomes[run.index] = outcome
                     progress.ended(outcome)
-            if guard.requested() and not told:
-                told = True
-                _ask_to_stop(workers)
+            if guard.requested() and not stopping:
+                stopping = True
+                _request_stop(workers)
                 progress.stopping()
             for one in [one for one in workers if one.process.poll() is not None]:
                 workers.remove(one)
@@ -120,7 +130,7 @@ def execute_locally(
                 _wait_for_any(workers)
     finally:
         # Empty, unless this process fails: nobody would then watch those that run.
-        _ask_to_stop(workers)
+        _request_stop(workers)
         for one in workers:
             one.process.wait()
     stopped = [Outcome(run, RunState.STOPPED) for run in queue]
@@ -155,7 +165,7 @@ def _start(sweep: SweepDirectory, run: SweepRun, slot: Slot, worker: Sequence[st
     return _Worker(run, slot, process, events_before)
 
 
-def _ask_to_stop(workers: Sequence[_Worker]) -> None:
+def _request_stop(workers: Sequence[_Worker]) -> None:
     for one in workers:
         one.process.send_signal(signal.SIGTERM)
 
@@ -205,13 +215,13 @@ def _outcome(sweep: SweepDirectory, worker: _Worker, *, stopping: bool) -> Outco
 
 def _describe(code: int) -> str:
     if code >= 0:
-        return f"its process left with exit code {code}"
+        return f"its process exited with code {code}"
     name = signal.Signals(-code).name
-    return f"its process was killed by {name}" + (" (was the memory used up?)" if name == "SIGKILL" else "")
+    return f"its process was killed by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
 
 
 def _record_failure(directory: RunDirectory, reason: str) -> None:
-    """Puts into the ledger what the run's process could not: that it died."""
+    """Records in the ledger that the run's process died, which it could not do itself."""
     try:
         with RunLock(directory.lock_path) as lock:
             ledger = Ledger(directory.ledger_path, lock.require_held)

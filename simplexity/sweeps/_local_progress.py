@@ -1,5 +1,6 @@
-"""What a person sees while a sweep runs on this machine."""
+"""A sweep on this machine as a person sees it: the table or lines while it runs, and the summary at its end."""
 
+import shlex
 import shutil
 import sys
 import time
@@ -8,10 +9,12 @@ from pathlib import Path
 from typing import IO, cast
 
 from rich.console import Console
+from rich.live import Live
+from rich.text import Text
 
 from simplexity.host import PreemptionGuard
 from simplexity.loggers import Output
-from simplexity.runs import ExitCode
+from simplexity.runs import ExitCode, error_text, red, wants_colour
 
 from ._directory import SweepDirectory
 from ._launch_settings import LocalLaunch
@@ -31,7 +34,18 @@ _REFRESH_S = 1.0
 def run_locally(
     sweep: SweepDirectory, manifest: Manifest, launch: LocalLaunch, runs: list[SweepRun], guard: PreemptionGuard
 ) -> list[Outcome]:
-    """Executes runs of a sweep that this process has locked here, with a table or with lines about it."""
+    """Executes runs of a sweep on this machine, and shows them: as a table on a terminal, as lines elsewhere.
+
+    Args:
+        sweep: The sweep, locked by this process.
+        manifest: Its manifest.
+        launch: How many run at a time, and on which cores.
+        runs: What to execute.
+        guard: Installed; says whether a stop was requested.
+
+    Returns:
+        How each run ended, in their order.
+    """
     slots = divide_machine(launch, len(runs))
     sweep.record_submission([run.index for run in runs])
     common = common_overrides(manifest.runs)
@@ -41,19 +55,24 @@ def run_locally(
 
 
 def print_summary(sweep: SweepDirectory, outcomes: list[Outcome]) -> ExitCode:
-    """Says how it went and how to go on, and what to leave the process with."""
+    """Prints how runs that were executed here have ended, and what to type next.
+
+    Returns:
+        The exit code of the process.
+    """
     path = display_path(sweep.path)
     if any(outcome.state == RunState.STOPPED for outcome in outcomes):
         complete = sum(outcome.state == RunState.COMPLETE for outcome in outcomes)
         # The terminal may have been hung up, which must not change the exit code.
         output = Output()
-        output.write(f"stopped with {complete} of {len(outcomes)} runs complete; to go on: simplexity retry {path}\n")
+        retry = f"simplexity retry {shlex.quote(path)}"
+        output.write(f"stopped with {complete} of {len(outcomes)} runs complete; to go on: {retry}\n")
         output.flush()
         return ExitCode.REQUEUE
     for line in summary_lines(path, read_status(sweep)):
         print(line, flush=True)
     if unfinished := unfinished_text(path, outcomes):
-        print(unfinished, file=sys.stderr, flush=True)
+        print(error_text(unfinished, sys.stderr), file=sys.stderr, flush=True)
         return ExitCode.FAILED
     return ExitCode.COMPLETE
 
@@ -70,7 +89,7 @@ def unfinished_text(sweep_path: str, outcomes: Sequence[Outcome]) -> str:
         what = f"{len(failed)} of {len(outcomes)} runs failed: {names}"
     if failed and all(is_repeated(outcome.reason) for outcome in failed):
         return f"{what}; {REPEATED_FAILURE}"
-    return f"{what}; to start them again: simplexity retry {sweep_path}"
+    return f"{what}; to start them again: simplexity retry {shlex.quote(sweep_path)}"
 
 
 def outcome_text(outcome: Outcome, common: frozenset[str]) -> str:
@@ -97,7 +116,7 @@ class PlainProgress:
         self._output = Output()
 
     def started(self, run: SweepRun) -> None:
-        """Says nothing: with hundreds of runs, their ends are lines enough."""
+        """Prints nothing: with hundreds of runs, a line for each end is enough."""
 
     def ended(self, outcome: Outcome) -> None:
         if outcome.state != RunState.STOPPED:
@@ -107,7 +126,7 @@ class PlainProgress:
             self._output.flush()
 
     def stopping(self) -> None:
-        """Says nothing: what asks to stop has its own answer."""
+        """Prints nothing: the guard says that a stop was requested."""
 
     def tick(self) -> None:
         """Does nothing: there is nothing to redraw."""
@@ -120,7 +139,7 @@ class PlainProgress:
 
 
 class LiveProgress:
-    """The runs that are going on, redrawn in place, above them a line for each that has ended.
+    """The running runs in a table that is redrawn in place, and above it a line for each run that has ended.
 
     Args:
         sweep: The sweep.
@@ -129,12 +148,11 @@ class LiveProgress:
     """
 
     def __init__(self, sweep: SweepDirectory, runs: Sequence[SweepRun], common: frozenset[str]):
-        from rich.live import Live
-
         self._sweep = sweep
         self._num_runs = len(runs)
         self._common = common
         self._complete = self._failed = 0
+        self._colour = wants_colour(sys.stdout)
         self._running: dict[int, SweepRun] = {}
         self._console = Console(file=cast(IO[str], Output()), highlight=False, markup=False, emoji=False)
         self._live = Live(console=self._console, auto_refresh=False, transient=True)
@@ -146,20 +164,20 @@ class LiveProgress:
     def ended(self, outcome: Outcome) -> None:
         self._running.pop(outcome.run.index, None)
         self._complete += outcome.state == RunState.COMPLETE
-        self._failed += outcome.state in (RunState.FAILED, RunState.UNREADABLE)
-        self._console.print(outcome_text(outcome, self._common), soft_wrap=True)
+        failed = outcome.state in (RunState.FAILED, RunState.UNREADABLE)
+        self._failed += failed
+        text = outcome_text(outcome, self._common)
+        self._console.print(Text.from_ansi(red(text) if failed and self._colour else text), soft_wrap=True)
 
     def stopping(self) -> None:
         # The answer to Ctrl-C was written where the next picture is drawn.
-        self._console.print("stopping: the runs save; Ctrl-C again leaves at once, and they save all the same")
+        self._console.print("stopping: the runs save and exit, also after a second Ctrl-C")
 
     def tick(self) -> None:
         now = time.monotonic()
         if now - self._drawn >= _REFRESH_S:
             self._drawn = now
-            from rich.text import Text
-
-            self._live.update(Text(self._picture(), no_wrap=True), refresh=True)
+            self._live.update(Text.from_ansi(self._picture(), no_wrap=True), refresh=True)
 
     def __enter__(self) -> "LiveProgress":
         self._live.__enter__()
@@ -174,7 +192,8 @@ class LiveProgress:
         failed = f", {self._failed} failed" if self._failed else ""
         elapsed = duration(time.monotonic() - self._began)
         below = f"{self._complete}/{self._num_runs} complete{failed}, {len(self._running)} running, {elapsed}"
-        return "\n".join([*table(("run", "overrides", "step", "loss", "left"), rows, columns, 1), below])
+        shown = table(("run", "overrides", "step", "loss", "left"), rows, columns, flexible=1, colour=self._colour)
+        return "\n".join([*shown, below])
 
     def _row(self, run: SweepRun) -> tuple[str, ...]:
         status = run_status(self._sweep, run, read_run(self._sweep, run), SchedulerState(True))

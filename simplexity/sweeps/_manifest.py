@@ -1,4 +1,4 @@
-"""What a sweep consists of: its runs, how they were launched, and who was asked to execute them."""
+"""What a sweep consists of: its runs, how they were launched, and which process or array job was to execute them."""
 
 import json
 from collections.abc import Iterable, Sequence

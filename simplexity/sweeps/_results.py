@@ -118,7 +118,7 @@ def _row(sweep: SweepDirectory, status: RunStatus, overrides: dict[str, str | No
 
 
 def _last_logged(sweep: SweepDirectory, status: RunStatus) -> tuple[dict[str, Any], str]:
-    """The last line of a run's metrics, and why it is not going on, or has no line that can be read."""
+    """The last line of a run's metrics, and why it is not running, or has no line that can be read."""
     if status.state == RunState.UNREADABLE:
         return {}, status.reason
     try:

@@ -38,7 +38,7 @@ def retry(
 
     Args:
         sweep: The sweep.
-        guard: Installed; asked whether to leave while runs of this machine go on.
+        guard: Installed; says whether a stop was requested while runs execute on this machine.
         failed: Whether those that failed.
         missing: Whether those that were stopped, cancelled, lost or never begun.
         changed_image: Whether the image of the sweep's container may have changed: from now on it is this one.
@@ -60,15 +60,15 @@ def retry(
         manifest = sweep.read_manifest()
         status = read_status(sweep, locked=True)
         if status.remark:
-            raise RuntimeError(f"{status.remark}: it is not known which runs are going to go on")
+            raise RuntimeError(f"{status.remark}: it is not known which runs SLURM will still execute")
         for run in status.runs:
             if run.state == RunState.UNREADABLE:
-                print(f"left out: #{run.run.index} is unreadable: {printable(run.reason)}")
+                print(f"skipped: #{run.run.index} is unreadable: {printable(run.reason)}")
         runs = select_for_retry(status, failed=failed, missing=missing)
         repeated = [] if repeat_failures else [run.run for run in status.runs if repeats_its_failure(run)]
         for run in runs:
             if run in repeated:
-                print(f"left out: #{run.index}: {REPEATED_FAILURE}; --failed starts it all the same")
+                print(f"skipped: #{run.index}: {REPEATED_FAILURE}; --failed starts it nevertheless")
         runs = [run for run in runs if run not in repeated]
         if not runs:
             print(_nothing_to_start(sweep, status, failed=failed, missing=missing))
@@ -85,12 +85,12 @@ def retry(
         job_ids = submit_runs(sweep, manifest, [run.index for run in runs])
     # Not before: SLURM may refuse.
     print(again, end="")
-    print(f"submitted as {', '.join(job_ids)}; to follow: simplexity status {display_path(sweep.path)} --watch")
+    print(f"submitted as {', '.join(job_ids)}; to watch: simplexity status {display_path(sweep.path)} --watch")
     return ExitCode.COMPLETE
 
 
 def cancel(sweep: SweepDirectory) -> str:
-    """Tells all that is going on to save and leave; nothing of it comes back.
+    """Requests a stop of every pending and running run: it saves and exits, and is not started again by itself.
 
     Returns:
         One line on what was done.
@@ -103,12 +103,14 @@ def cancel(sweep: SweepDirectory) -> str:
     if manifest.launch.on_slurm:
         tasks = slurm_tasks(sweep, sweep.read_submissions(), unfinished)
         cancel_jobs(tasks)
-        return f"cancelled what SLURM had left of {len(tasks)} array tasks; runs that were going on save first"
-    # The process that drives the sweep tells its runs; without it, each is told itself.
+        return f"cancelled the unfinished ones of {len(tasks)} array tasks; running ones save first"
+    # The process that executes the sweep stops its runs; where there is none, each run is stopped itself.
     if _stop(sweep.lock_path):
-        return "told the process that executes the sweep; its runs save and leave"
-    told = [run.index for run in manifest.runs if run.index in unfinished and _stop(sweep.run_directory(run).lock_path)]
-    return f"told {len(told)} runs to save and leave" if told else "nothing was going on"
+        return "requested a stop of the process that executes the sweep; its runs save and exit"
+    stopped = [
+        run.index for run in manifest.runs if run.index in unfinished and _stop(sweep.run_directory(run).lock_path)
+    ]
+    return f"requested a stop of {len(stopped)} runs; they save and exit" if stopped else "no run is running"
 
 
 def _nothing_to_start(sweep: SweepDirectory, status: SweepStatus, *, failed: bool, missing: bool) -> str:
@@ -131,7 +133,7 @@ def _with_present_image(manifest: Manifest) -> Manifest:
 
 
 def _stop(lock_path: Path) -> bool:
-    """Asks a lock's holder to leave; False if nobody holds it."""
+    """Sends SIGTERM to the process that holds a lock; False if none does."""
     holder = read_holder(lock_path)
     if holder is None or holder.owner is None:
         return False

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from simplexity.runs import Completion, Event, EventKind, ExitCode, RunSummary, read_ledger, summarize
+from simplexity.runs import Completion, Event, EventKind, ExitCode, RunDirectory, RunSummary, read_ledger, summarize
 
 from ._directory import SweepDirectory, is_alive
 from ._manifest import SweepRun
@@ -36,7 +36,7 @@ class RunFiles(NamedTuple):
 
 
 def read_run(sweep: SweepDirectory, run: SweepRun) -> RunFiles:
-    """Reads a run's files; only the ends of those that grow. A run that cannot be read is no end of the others."""
+    """Reads a run's files; only the ends of those that grow. One that cannot be read keeps nobody from the others."""
     directory = sweep.run_directory(run)
     try:
         completion = directory.read_completion()
@@ -56,10 +56,22 @@ def read_run(sweep: SweepDirectory, run: SweepRun) -> RunFiles:
         return RunFiles(unreadable=reading_failure(error))
 
 
-def with_progress(events: Sequence[Event], metrics: Sequence[dict[str, Any]]) -> list[Event]:
-    """A ledger's events, and behind them what the last logged line tells of the time since the last event.
+def read_events(directory: RunDirectory) -> list[Event]:
+    """The ledger of a run that a command names.
 
-    Between two saves the ledger stands still. The line is of the same host's clock as the attempt's events.
+    Raises:
+        ValueError: If there is no run.
+        RuntimeError: If its ledger cannot be read.
+    """
+    if not directory.config_path.is_file():
+        raise ValueError(f"{directory.path} is not a run directory: it has no {directory.config_path.name}")
+    return read_ledger(directory.ledger_path)
+
+
+def with_progress(events: Sequence[Event], metrics: Sequence[dict[str, Any]]) -> list[Event]:
+    """A ledger's events, and behind them one for the time between the last of them and the last logged line.
+
+    Between two saves nothing is added to the ledger. The line has the same host's clock as the attempt's events.
 
     Args:
         events: The ledger.

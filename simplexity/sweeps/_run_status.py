@@ -1,4 +1,4 @@
-"""What is known of one run: its files first, and then whoever is to start it again."""
+"""The state of one run, from its files and from the state of the scheduler that executes it."""
 
 from enum import StrEnum
 from typing import NamedTuple
@@ -12,31 +12,31 @@ from ._scheduler_state import SchedulerState
 
 
 class RunState(StrEnum):
-    """How a run stands."""
+    """The state of a run, as commands print it."""
 
     PENDING = "pending"
-    """It has not begun, and will."""
+    """It has not begun, and will be started."""
     RUNNING = "running"
     WAITING = "waiting"
-    """It was stopped, and will go on by itself."""
+    """It was stopped, and will be started again without anybody's doing."""
     COMPLETE = "complete"
     FAILED = "failed"
     """It ended with an error; a person starts it again."""
     STOPPED = "stopped"
-    """It was asked to stop and has saved; nothing will start it again by itself."""
+    """A stop was requested and it has saved; only `simplexity retry` starts it again."""
     CANCELLED = "cancelled"
     LOST = "lost"
-    """Its process ended without a word, and nothing will start it again by itself."""
+    """Its process ended unexpectedly (killed, or the machine crashed); only `simplexity retry` starts it again."""
     MISSING = "missing"
-    """It never began, and nothing will start it by itself."""
+    """It never began; only `simplexity retry` starts it."""
     UNREADABLE = "unreadable"
-    """Its files cannot be read, so that nothing more is known of it; a person mends them."""
+    """Its files cannot be read, so that nothing more is known of it; a person has to repair them."""
 
 
 ACTIVE_STATES = frozenset({RunState.PENDING, RunState.RUNNING, RunState.WAITING})
-"""States that end by themselves."""
+"""States of runs that are executed or will be, without anybody's doing."""
 UNFINISHED_STATES = frozenset({RunState.STOPPED, RunState.CANCELLED, RunState.LOST, RunState.MISSING})
-"""States of runs that are neither complete nor failed, and that nothing will start again."""
+"""States of runs that are neither complete nor failed, and that only `simplexity retry` starts again."""
 
 # Exit codes above it are those of a process that a signal has ended.
 _KILLED = 128
@@ -59,7 +59,7 @@ class RunStatus(NamedTuple):
         restarts: Starts after the first.
         node: Where it runs, or ran last.
         time_left_s: Of a running one, from its last line of metrics.
-        reason: One line on why it is not going on; empty otherwise.
+        reason: One line on why it is not running; empty if it runs, will run, or is complete.
         summary: What its ledger adds up to.
     """
 
@@ -79,7 +79,14 @@ class RunStatus(NamedTuple):
 
 
 def run_status(sweep: SweepDirectory, run: SweepRun, files: RunFiles, scheduler: SchedulerState) -> RunStatus:
-    """Puts together what a run's files and its scheduler say."""
+    """Derives a run's status.
+
+    Args:
+        sweep: The sweep, for the run's log.
+        run: The run.
+        files: What its files say.
+        scheduler: What SLURM, or the process that executes the sweep here, says.
+    """
     state = _state(files, scheduler)
     event = files.summary.last_event
     rate = _steps_per_s(files) if state == RunState.RUNNING else None
@@ -106,6 +113,7 @@ def run_status(sweep: SweepDirectory, run: SweepRun, files: RunFiles, scheduler:
 
 
 def _state(files: RunFiles, scheduler: SchedulerState) -> RunState:
+    """What the run has written counts first; the scheduler says whether a run that is not executed now will be."""
     event = files.summary.last_event
     if files.unreadable:
         return RunState.UNREADABLE
@@ -129,7 +137,7 @@ def _state(files: RunFiles, scheduler: SchedulerState) -> RunState:
         return RunState.PENDING if event is None else RunState.WAITING
     if scheduler.end == "CANCELLED":
         return RunState.CANCELLED
-    # A job that was stopped leaves with 85, which SLURM calls FAILED too.
+    # A job that was stopped exits with 85, which SLURM calls FAILED too.
     if scheduler.end in ("FAILED", "OUT_OF_MEMORY", "BOOT_FAIL", "DEADLINE") and not saved:
         return RunState.FAILED
     if event is None:
@@ -147,14 +155,14 @@ def _reason(sweep: SweepDirectory, run: SweepRun, state: RunState, files: RunFil
     if state in ACTIVE_STATES or state == RunState.COMPLETE:
         return ""
     if state == RunState.FAILED and event is not None and event.kind == EventKind.FAILED:
-        return event.reason or "it left no reason"
+        return event.reason or "no reason was recorded"
     words = last_printed(sweep.log_path(run.index))
     if files.exit_code is None and scheduler.end in _BY_SLURM:
         return f"SLURM ended its job, not the run: {scheduler.end}" + (f"; last printed: {words}" if words else "")
     if state in (RunState.STOPPED, RunState.CANCELLED) and event is not None:
         words = f"saved at step {event.step}" + (f" after {event.reason}" if event.reason else "")
-    said = scheduler.end if scheduler.end not in ("", "CANCELLED", "COMPLETED") else ""
-    return ": ".join(part for part in (said, words) if part)
+    end = scheduler.end if scheduler.end not in ("", "CANCELLED", "COMPLETED") else ""
+    return ": ".join(part for part in (end, words) if part)
 
 
 def _steps_per_s(files: RunFiles) -> float | None:

@@ -1,13 +1,13 @@
-"""One run's ledger for people."""
+"""`simplexity show` in words: the attempts at one run, and where its time went."""
 
 import shlex
 import time
 from collections.abc import Sequence
 
-from simplexity.runs import Attempt, EventKind, RunDirectory, known_reached_step, read_ledger, split_attempts, summarize
+from simplexity.runs import Attempt, EventKind, RunDirectory, known_reached_step, split_attempts, summarize
 
 from ._directory import is_alive
-from ._run_files import is_metrics, last_records, with_progress
+from ._run_files import is_metrics, last_records, read_events, with_progress
 from ._status_text import REPEATED_FAILURE, goodput_text, is_repeated
 from ._text import display_path, duration, number, printable, table, wrapped
 
@@ -28,9 +28,7 @@ def run_text(directory: RunDirectory, *, width: int | None = None, colour: bool 
         ValueError: If there is no run.
         RuntimeError: If its ledger cannot be read.
     """
-    if not directory.config_path.is_file():
-        raise ValueError(f"{directory.path} is not a run directory: it has no {directory.config_path.name}")
-    events = read_ledger(directory.ledger_path)
+    events = read_events(directory)
     if not events:
         return "the run has not begun"
     alive = is_alive(directory.lock_path)
@@ -40,14 +38,14 @@ def run_text(directory: RunDirectory, *, width: int | None = None, colour: bool 
     logged_step = max((record["step"] for record in logged), default=0)
     rows = [_row(index, attempts, alive, logged_step) for index in range(len(attempts))]
     summary = summarize(events)
-    told, commands = [], []
+    remarks, commands = [], []
     if width is None:
         lines = table(_HEADER, rows, colour=colour)
     else:
         kinds = [(*row[:-1], row[-1].partition(":")[0]) for row in rows]
         lines = table(_HEADER, kinds, width, _HEADER.index("where"), _LEAST, colour)
-        told += [f"attempt {row[0]} {row[-1]}" for row in rows if ":" in row[-1]]
-    told += [
+        remarks += [f"attempt {row[0]} {row[-1]}" for row in rows if ":" in row[-1]]
+    remarks += [
         f"attempt {index}: {printable(event.reason)}"
         for index, attempt in enumerate(attempts, 1)
         for event in attempt.events
@@ -56,17 +54,17 @@ def run_text(directory: RunDirectory, *, width: int | None = None, colour: bool 
     completion = directory.read_completion()
     if completion is not None:
         excess = "" if completion.excess_nats is None else f", excess {number(completion.excess_nats)} nats"
-        told.append(f"complete at step {completion.step:,}: final loss {number(completion.loss_nats)} nats{excess}")
+        remarks.append(f"complete at step {completion.step:,}: final loss {number(completion.loss_nats)} nats{excess}")
     elif alive:
-        told.append(f"running; saved up to step {summary.saved_step:,}")
+        remarks.append(f"running; saved up to step {summary.saved_step:,}")
     elif is_repeated(events[-1].reason):
-        told.append(f"not running; saved up to step {summary.saved_step:,}; {REPEATED_FAILURE}")
+        remarks.append(f"not running; saved up to step {summary.saved_step:,}; {REPEATED_FAILURE}")
     else:
-        told.append(f"not running; saved up to step {summary.saved_step:,}")
+        remarks.append(f"not running; saved up to step {summary.saved_step:,}")
         commands.append(f"to go on: simplexity resume {shlex.quote(display_path(directory.path))}")
-    told.append(goodput_text(summary.goodput))
+    remarks.append(goodput_text(summary.goodput))
     # Commands stay whole, to be copied.
-    return "\n".join([*lines, "", *wrapped(told, width), *commands])
+    return "\n".join([*lines, "", *wrapped(remarks, width), *commands])
 
 
 def _row(index: int, attempts: Sequence[Attempt], alive: bool, logged_step: int) -> tuple[str, ...]:
@@ -74,7 +72,7 @@ def _row(index: int, attempts: Sequence[Attempt], alive: bool, logged_step: int)
     first, last = attempt.events[0], attempt.events[-1]
     reached = known_reached_step(attempt, later)
     if not later and attempt.has_computed:
-        # The ledger tells of checkpoints only; the attempt that a kill ended, or that is running, has logged since.
+        # The ledger records checkpoints only; the attempt that a kill ended, or that is running, has logged since.
         reached = max(reached, logged_step)
     where = first.host if first.slurm is None else f"{first.slurm.node or first.host} (job {_job(attempt)})"
     return (

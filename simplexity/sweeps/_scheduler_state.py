@@ -1,4 +1,4 @@
-"""What SLURM says of a sweep's runs: the queue, and the accounting where there is one."""
+"""The scheduler's state of a sweep's runs: SLURM's queue, and its accounting where there is one."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -19,7 +19,7 @@ _EXECUTING = frozenset({"RUNNING", "CONFIGURING"})
 
 
 class SchedulerState(NamedTuple):
-    """What the one that starts runs, SLURM or a process on its machine, says of a run.
+    """What the scheduler of a run, SLURM or the process that executes the sweep on its machine, says of it.
 
     Attributes:
         coming: Whether it executes the run or is going to; None if it does not answer.

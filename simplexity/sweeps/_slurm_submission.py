@@ -2,7 +2,7 @@
 
 By plain sbatch with our own script, and not through submitit's executor: that one pickles the call, so that a changed
 checkout breaks a waiting job; ends a failed run with SLURM's COMPLETED, because the exception is a result to it; counts
-a preemption of a short job as a time-out; and wants its driver alive. What is kept are the names of its settings.
+a preemption of a short job as a time-out; and needs a process that stays alive. The names of its settings are kept.
 """
 
 import shlex
@@ -35,7 +35,13 @@ _DEFAULT_MAX_ARRAY_SIZE = 1001
 
 
 class ArrayJob(NamedTuple):
-    """An array job that is ready to be submitted."""
+    """An array job that is ready to be submitted.
+
+    Attributes:
+        array: Its array tasks, and the run that is the first of them.
+        script_path: Where its batch script is to be.
+        script: The batch script.
+    """
 
     array: ArraySlice
     script_path: Path

@@ -14,6 +14,7 @@ from ._text import describe, duration, number, printable, table, wrapped
 _HEADER = ("run", "overrides", "state", "step", "steps/s", "loss", "excess", "restarts", "node", "left")
 # Of a terminal so low that the runs matter more than what there is to type.
 _FEW_LINES = 20
+FILES_ALONE = " (the states come from the runs' files alone)"
 # What a narrow terminal does without, in this order.
 _LEAST = tuple(_HEADER.index(name) for name in ("node", "restarts", "steps/s", "left"))
 
@@ -35,13 +36,13 @@ def status_text(
         height: Lines of the terminal: then the runs in which nothing happens are left out first; None for no limit.
         colour: Whether the table's header is bold, and what has failed red.
     """
-    told = [totals(status), *_reasons(status.runs, 4 if height is not None else len(status.runs))]
-    told += [printable(status.remark) + ": from the runs' files alone"] if status.remark else []
+    remarks = [totals(status), *_reasons(status.runs, 4 if height is not None else len(status.runs))]
+    remarks += [printable(status.remark) + FILES_ALONE] if status.remark else []
     # Commands stay whole, to be copied.
     commands = next_commands(sweep_path, status)
     if height is not None and height < _FEW_LINES:
         commands = commands[-1:]
-    below = [*wrapped(told, width), *commands]
+    below = [*wrapped(remarks, width), *commands]
     shown, left_out = list(status.runs), ""
     if height is not None and len(shown) > (room := max(1, height - len(below) - 4)):
         # Those that change, then the ended ones that need somebody, then the rest.
@@ -55,7 +56,7 @@ def status_text(
 
 
 def totals(status: SweepStatus) -> str:
-    """The sweep in one line: `12 runs: 7 complete, 4 running, 1 failed; 3 restarts; 93 % of 2 h 5 min was training`."""
+    """The sweep in one line: `12 runs: 7 complete, 4 running, 1 failed; 3 restarts; total 2 h 5 min: 93 % training`."""
     counts = ", ".join(f"{status.counts[state]} {state}" for state in RunState if status.counts[state])
     restarts = sum(run.restarts for run in status.runs)
     parts = [f"{_plural(len(status.runs), 'run')}: {counts}"]
@@ -67,19 +68,18 @@ def totals(status: SweepStatus) -> str:
 def goodput_text(goodput: Goodput) -> str:
     """Where the time went, in one line; what took less than one percent is left out."""
     spent = {
+        "training": goodput.computing_s,
         "waiting": goodput.waiting_s,
         "compiling": goodput.compiling_s,
         "saving": goodput.saving_s,
         "restoring": goodput.restoring_s,
         "lost": goodput.lost_s,
-        "starting and validating": goodput.other_s,
+        "start-up and validation": goodput.other_s,
     }
     shares = {name: round(100 * seconds / goodput.total_s) for name, seconds in spent.items()}
-    rest = ", ".join(f"{share} % {name}" for name, share in shares.items() if share)
-    lost = f", {_plural(goodput.steps_lost, 'step')} computed twice" if goodput.steps_lost else ""
-    return f"{100 * goodput.fraction:.0f} % of {duration(goodput.total_s)} was training" + (
-        f" ({rest}{lost})" if rest or lost else ""
-    )
+    parts = [f"{share} % {name}" for name, share in shares.items() if share or name == "training"]
+    parts += [f"{_plural(goodput.steps_lost, 'step')} computed twice"] if goodput.steps_lost else []
+    return f"total {duration(goodput.total_s)}: {', '.join(parts)}"
 
 
 def best_run(status: SweepStatus) -> RunStatus | None:

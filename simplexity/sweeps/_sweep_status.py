@@ -1,4 +1,4 @@
-"""A whole sweep at one moment."""
+"""The status of a whole sweep at one moment, and the runs that a retry starts again."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -45,14 +45,14 @@ class SweepStatus(NamedTuple):
 
 
 def read_status(sweep: SweepDirectory, *, locked: bool = False) -> SweepStatus:
-    """Looks at every run's files, and asks SLURM about those that are not complete.
+    """Reads every run's files, and asks SLURM about the runs that are not complete.
 
     Args:
         sweep: The sweep.
         locked: Whether this process has locked it, and executes none of its runs yet.
 
     Raises:
-        RuntimeError: If the manifest, or a run's ledger, is of another version or was damaged.
+        RuntimeError: If the manifest is corrupt, or of another version.
     """
     manifest = sweep.read_manifest()
     files = read_all(sweep, manifest.runs)
@@ -79,7 +79,7 @@ def select_for_retry(status: SweepStatus, *, failed: bool, missing: bool) -> lis
     Args:
         status: The sweep, now.
         failed: Whether those that ended with an error.
-        missing: Whether those that were left behind: stopped, cancelled, lost or never begun.
+        missing: Whether those that were stopped, cancelled, lost, or never begun.
     """
     states = (frozenset({RunState.FAILED}) if failed else frozenset()) | (UNFINISHED_STATES if missing else frozenset())
     return [run.run for run in status.runs if run.state in states]

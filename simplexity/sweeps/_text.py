@@ -47,14 +47,14 @@ def describe(overrides: Sequence[str], common: frozenset[str] = frozenset(), *, 
         short: Whether `learning_rate=0.01` may stand for `training.optimizer.instance.learning_rate=0.01`: where no
             other key of the run ends so.
     """
-    told = [override for override in overrides if override not in common] or list(overrides)
+    shown = [override for override in overrides if override not in common] or list(overrides)
     if short:
-        names = [override.partition("=")[0].rpartition(".")[2] for override in told]
-        told = [
+        names = [override.partition("=")[0].rpartition(".")[2] for override in shown]
+        shown = [
             override if names.count(name) > 1 else name + "".join(override.partition("=")[1:])
-            for override, name in zip(told, names, strict=True)
+            for override, name in zip(shown, names, strict=True)
         ]
-    return printable(" ".join(told)) or "(no overrides)"
+    return printable(" ".join(shown)) or "(no overrides)"
 
 
 def number(value: float | int | None) -> str:
@@ -92,7 +92,7 @@ def table(
     """
     cells = [[printable(cell) for cell in row] for row in [header, *rows]]
     sizes = [max(map(cell_len, column)) for column in zip(*cells, strict=True)]
-    right = [all(not row[i] or row[i][-1].isdigit() for row in cells[1:]) for i in range(len(sizes))]
+    right = [all(_is_number(row[i]) for row in cells[1:]) for i in range(len(sizes))]
     kept = list(range(len(sizes)))
 
     def excess() -> int:
@@ -111,6 +111,11 @@ def table(
         bold(lines[0]),
         *(red(line) if _FAILED & set(row) else line for row, line in zip(rows, lines[1:], strict=True)),
     ]
+
+
+def _is_number(cell: str) -> bool:
+    """Whether a cell reads as a number, such as -0.5, 1e-05 or 20/1,000; an empty one fits any column."""
+    return not cell or (cell.lstrip("+-")[:1].isdigit() and cell[-1].isdigit())
 
 
 def _fit(cell: str, width: int, at_right: bool) -> str:

@@ -14,11 +14,11 @@ from simplexity.runs import wants_colour
 from ._directory import SweepDirectory
 from ._manifest import SweepRun
 from ._run_status import ACTIVE_STATES
-from ._status_text import next_commands, status_text, totals
+from ._status_text import FILES_ALONE, next_commands, status_text, totals
 from ._sweep_status import SweepStatus, read_status
 from ._text import display_path, printable
 
-# Waits for that many seconds; True if somebody wants to leave.
+# Waits for that many seconds; True if a stop was requested.
 _Sleep = Callable[[float], bool]
 
 _POLL_S = 0.1
@@ -31,7 +31,7 @@ _LOG_POLLS_PER_STATUS = 10
 
 
 def watch(sweep: SweepDirectory) -> SweepStatus:
-    """Shows the sweep until all its runs have ended, or until Ctrl-C, which leaves it alone.
+    """Shows the sweep until all its runs have ended, or until Ctrl-C, which does not stop the runs.
 
     A terminal gets the table on a screen of its own, and then the last one for good. Anything else gets the line of
     totals whenever the number of runs in some state has changed, and the commands at the end.
@@ -47,19 +47,19 @@ def watch(sweep: SweepDirectory) -> SweepStatus:
 @contextmanager
 def stop_on_signal() -> Iterator[_Sleep]:
     """Ctrl-C and SIGTERM end a sleep and nothing else, for there is nothing to save."""
-    told = False
+    requested = False
 
-    def leave(number: int, frame: FrameType | None) -> None:
-        nonlocal told
-        told = True
+    def request(number: int, frame: FrameType | None) -> None:
+        nonlocal requested
+        requested = True
 
     def sleep(seconds: float) -> bool:
         end_s = time.monotonic() + seconds
-        while not told and (left_s := end_s - time.monotonic()) > 0:
+        while not requested and (left_s := end_s - time.monotonic()) > 0:
             time.sleep(min(_POLL_S, left_s))
-        return told
+        return requested
 
-    found = {number: signal.signal(number, leave) for number in (signal.SIGINT, signal.SIGTERM)}
+    found = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield sleep
     finally:
@@ -81,7 +81,7 @@ def _watch_plainly(sweep: SweepDirectory, shown_path: str, sleep: _Sleep) -> Swe
     while True:
         earlier, status = status, _read_again(sweep, status)
         if status.remark and (earlier is None or earlier.remark != status.remark):
-            print(f"{printable(status.remark)}: from the runs' files alone", flush=True)
+            print(f"{printable(status.remark)}{FILES_ALONE}", flush=True)
         if earlier is None or status.counts != earlier.counts:
             print(totals(status), flush=True)
         if status.has_ended or sleep(_pause_s(status)):
@@ -129,7 +129,7 @@ def copy_log(sweep: SweepDirectory, run: SweepRun, output: BinaryIO) -> None:
 
 
 def follow_log(sweep: SweepDirectory, run: SweepRun, output: BinaryIO) -> None:
-    """Copies what a run has printed and prints, until it ends, or until Ctrl-C, which leaves the run alone."""
+    """Copies what a run has printed and prints, until it ends, or until Ctrl-C, which does not stop the run."""
     position = polls = 0
     ended = False
     with stop_on_signal() as sleep:

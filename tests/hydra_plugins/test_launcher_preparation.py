@@ -1,5 +1,8 @@
 """The launchers' quick ways of composing, checking and writing give what Hydra, `check` and OmegaConf give."""
 
+import warnings
+
+import hydra
 import pytest
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
@@ -12,8 +15,7 @@ from hydra_plugins.simplexity_launcher._composer import RunComposer
 from hydra_plugins.simplexity_launcher._preparation import prepare, typed
 from hydra_plugins.simplexity_launcher._run_check import RunCheck
 from hydra_plugins.simplexity_launcher._yaml_text import list_text, yaml_text
-from simplexity.composition import ConfigError, check, config_hash
-from simplexity.composition._compose import composing
+from simplexity.composition import CONFIG_MODULE, ConfigError, check, config_hash, ignore_equal_names
 
 RATE = "training.optimizer.instance.learning_rate"
 HOSTILE = "'a b \"c\" $HOME `id` ü;&#'"
@@ -23,7 +25,8 @@ HOSTILE = "'a b \"c\" $HOME `id` ü;&#'"
 def master():
     """Hydra's loader, and the config of a sweep, as Hydra has them when it calls a launcher."""
     setup_globals()
-    with composing():
+    with warnings.catch_warnings(), hydra.initialize_config_module(CONFIG_MODULE, version_base="1.3"):
+        ignore_equal_names()
         loader = GlobalHydra.instance().config_loader()
         config = loader.load_configuration(
             "train_model", ["hydra.sweep.dir=/a/b", "hydra.mode=MULTIRUN"], run_mode=RunMode.MULTIRUN

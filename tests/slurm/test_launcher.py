@@ -225,7 +225,8 @@ def test_ctrl_c_leaves_the_jobs_alone_and_says_how_to_follow_them(dev_cluster, t
         terminal.read_until("2 running")
         terminal.type("\x03")
         assert terminal.read_to_end() == 0
-    assert terminal.plain.endswith(f"the runs go on; to follow them again: simplexity status {sweep.path} --watch\n")
+    again = f"the runs keep running; to watch them again: simplexity status {sweep.path} --watch\n"
+    assert terminal.plain.endswith(again)
     cluster.wait_until(lambda: states(sweep) == [RunState.COMPLETE] * 2)
     assert [len(events(sweep, "start", index)) for index in (0, 1)] == [1, 1]
 

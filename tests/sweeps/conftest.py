@@ -64,10 +64,10 @@ def make_sweep(tmp_path):
 
 
 class Notes:
-    """Keeps what it is told of a sweep's progress, and does something at the first start."""
+    """Keeps what happens to a sweep's runs, and does something at the first start."""
 
     def __init__(self, at_start=None):
-        self.starts, self.ends, self.was_told, self._at_start = [], [], False, at_start
+        self.starts, self.ends, self.stopped, self._at_start = [], [], False, at_start
 
     def started(self, run: SweepRun) -> None:
         self.starts.append(run.index)
@@ -76,7 +76,7 @@ class Notes:
         self.ends.append(outcome.run.index)
 
     def stopping(self) -> None:
-        self.was_told = True
+        self.stopped = True
 
     def tick(self) -> None:
         if self._at_start is not None and self._at_start():
@@ -85,7 +85,7 @@ class Notes:
 
 @pytest.fixture
 def execute():
-    """Executes all runs of a sweep by the stand-in -> outcomes, and what the progress was told."""
+    """Executes all runs of a sweep by the stand-in -> outcomes, and its Notes."""
 
     def run(sweep: SweepDirectory, slots: int = 2, at_start=None, cores=((), ())) -> tuple[list[Outcome], Notes]:
         notes = Notes(at_start)

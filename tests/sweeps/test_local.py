@@ -35,8 +35,8 @@ def test_a_failed_run_is_no_end_of_the_others(make_sweep, execute):
     assert states(outcomes) == [RunState.FAILED] * 3 + [RunState.COMPLETE]
     assert [outcome.reason for outcome in outcomes[:3]] == [
         "RuntimeError: the loss is not finite",
-        "its process was killed by SIGKILL (was the memory used up?): about to die",
-        "its process left with exit code 1: cannot even begin",
+        "its process was killed by SIGKILL (out of memory?): about to die",
+        "its process exited with code 1: cannot even begin",
     ]
     assert [run.reason for run in read_status(sweep).runs[:3]] == [outcome.reason for outcome in outcomes[:3]]
 
@@ -64,7 +64,7 @@ def test_no_more_at_a_time_than_there_is_room_for_each_on_its_own_cores(make_swe
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_asked_to_stop_all_save(make_sweep, execute, number):
+def test_when_a_stop_is_requested_all_save(make_sweep, execute, number):
     sweep = make_sweep(*[{"steps": 400, "step_s": 0.05}] * 3)
 
     def stop():
@@ -75,7 +75,7 @@ def test_asked_to_stop_all_save(make_sweep, execute, number):
 
     outcomes, notes = execute(sweep, at_start=stop)
     assert states(outcomes) == [RunState.STOPPED] * 3
-    assert notes.was_told
+    assert notes.stopped
     assert notes.starts == [0, 1]
     assert events(sweep, 0)[-2:] == [EventKind.CHECKPOINT, EventKind.PREEMPTED]
     assert [run.state for run in read_status(sweep).runs] == [RunState.STOPPED, RunState.STOPPED, RunState.MISSING]

@@ -3,6 +3,9 @@ import sys
 import pytest
 
 from simplexity.runs import EventKind, RunDirectory, read_ledger
+from simplexity.sweeps import Outcome, RunState
+from simplexity.sweeps._local_progress import PlainProgress
+from simplexity.sweeps._manifest import common_overrides
 from tests.sweeps.conftest import WORKER
 from tests.terminal import on_terminal
 
@@ -32,7 +35,7 @@ def test_a_sweep_of_this_machine_on_a_terminal(make_sweep, columns):
         assert "#3 seed=3: failed: RuntimeError: the loss is not finite" in terminal.plain
         terminal.type("\x03")
         assert terminal.read_to_end() == 85
-    assert "stopping: the runs save" in terminal.plain
+    assert "stopping: the runs save and exit" in terminal.plain
     assert "#1 seed=1: stopped\n" in terminal.plain
     written = terminal.plain.splitlines()
     assert written[-1].startswith("stopped with 2 of 4 runs complete; to go on: simplexity retry ")
@@ -49,3 +52,16 @@ def test_a_sweep_whose_terminal_is_hung_up_saves_and_can_be_gone_on_with(make_sw
         assert terminal.process.wait(60) == 85
     kinds = [[event.kind for event in read_ledger(RunDirectory(sweep.path / str(i)).ledger_path)] for i in range(3)]
     assert [events[-1:] for events in kinds] == [[EventKind.PREEMPTED], [EventKind.PREEMPTED], []]
+
+
+def test_without_a_terminal_each_end_is_a_line(make_sweep, capfd):
+    runs = make_sweep({}, {}, {}).read_manifest().runs
+    with PlainProgress(runs, common_overrides(runs)) as progress:
+        progress.started(runs[1])
+        progress.ended(Outcome(runs[1], RunState.FAILED, reason="out of\nmemory"))
+        progress.ended(Outcome(runs[2], RunState.COMPLETE, 2.0, 0.5))
+        progress.ended(Outcome(runs[0], RunState.STOPPED))
+    assert capfd.readouterr().out.splitlines() == [
+        "0/3 complete: #1 seed=1: failed: out of\\nmemory",
+        "1/3 complete: #2 seed=2: final loss 2.00000 nats, excess 0.50000",
+    ]

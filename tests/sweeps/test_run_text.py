@@ -27,7 +27,7 @@ def test_what_is_shown_of_a_run_moves_between_its_saves(directory):
         text = run_text(directory)
     assert " 0       70      1  1 min  running" in text
     assert "running; saved up to step 10" in text
-    assert "100 % of 1 min was training" in text
+    assert "total 1 min: 100 % training" in text
 
 
 def test_the_totals_of_a_sweep_move_too(directory, make_sweep):

@@ -48,7 +48,7 @@ def test_the_other_runs_are_served(sweep_and_reason, capfd):
     rows = results_rows(sweep, status)
     assert [(row["state"], row["loss"]) for row in rows[::2]] == [("complete", 0.5), ("missing", None)]
     assert reason in rows[1]["reason"]
-    assert cancel(sweep) == "nothing was going on"
+    assert cancel(sweep) == "no run is running"
 
 
 def test_retry_leaves_it_out_and_says_so(sweep_and_reason, monkeypatch, capfd):

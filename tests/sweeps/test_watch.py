@@ -26,7 +26,7 @@ def test_a_sweep_on_a_terminal_until_ctrl_c(make_sweep, columns):
     # The table was on a screen of its own, and its last state stays.
     last = terminal.plain[terminal.plain.rindex("run  ") :].splitlines()
     assert last[2].split()[:3] == ["1", "seed=1", "running"]
-    assert last[-1].startswith("the runs go on; to follow them again: simplexity status ")
+    assert last[-1].startswith("the runs keep running; to watch them again: simplexity status ")
     del last[-1]
     assert max(map(len, last)) <= columns
     assert "\x1b[?1049h" in terminal.written
@@ -54,6 +54,6 @@ def test_in_a_pipe_it_says_that_slurm_does_not_answer_and_a_cancelled_run_stays_
     lines = [line.partition(";")[0] for line in capfd.readouterr().out.splitlines()]
     assert lines[:3] == [
         "2 runs: 1 waiting, 1 cancelled",
-        "`squeue` failed: Unable to contact slurm controller: from the runs' files alone",
+        "`squeue` failed: Unable to contact slurm controller (the states come from the runs' files alone)",
         "2 runs: 2 cancelled",
     ]
