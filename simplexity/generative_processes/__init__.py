@@ -19,6 +19,9 @@ from ._myopic_entropy import myopic_entropies as myopic_entropies
 from ._nonergodic import nonergodic as nonergodic
 from ._nonunifilar_processes import mess3 as mess3
 from ._nonunifilar_processes import sns as sns
+from ._presentation import EpsilonMachine as EpsilonMachine
+from ._presentation import MixedStatePresentation as MixedStatePresentation
+from ._presentation import mixed_state_presentation as mixed_state_presentation
 from ._quantum_processes import fanizza as fanizza
 from ._quantum_processes import post_quantum as post_quantum
 from ._quantum_processes import tom_quantum as tom_quantum

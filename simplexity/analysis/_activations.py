@@ -1,0 +1,37 @@
+"""What a model computes after each word of a process."""
+
+from collections import OrderedDict
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from simplexity.predictive_models import PredictiveModel
+
+from ._words import Words
+
+ALL_LAYERS = "all layers"
+_BATCH_SIZE = 4096
+
+
+def word_activations(model: PredictiveModel, words: Words) -> OrderedDict[str, Float[np.ndarray, "words _"]]:
+    """The activations of a model at the last token of each word, by name, in the order of computation.
+
+    Args:
+        model: Reads sequences of these words' tokens.
+        words: Of the process, with the special tokens that the model was trained with.
+    """
+    forward = eqx.filter_jit(lambda model, sequences: model.forward(sequences)[1])
+    batch_size = min(_BATCH_SIZE, len(words.sequences))
+    found: OrderedDict[str, Float[np.ndarray, "words _"]] = OrderedDict()
+    for start in range(0, len(words.sequences), batch_size):
+        sequences = words.sequences[start : start + batch_size]
+        # All batches have one shape, so that one program serves them.
+        padded = np.pad(sequences, ((0, batch_size - len(sequences)), (0, 0)))
+        here = np.flatnonzero((words.rows >= start) & (words.rows < start + batch_size))
+        for name, values in forward(model, jnp.asarray(padded)).items():
+            if name not in found:
+                found[name] = np.empty((len(words.rows), values.shape[-1]), dtype=np.float32)
+            found[name][here] = np.asarray(values)[words.rows[here] - start, words.positions[here]]
+    return found

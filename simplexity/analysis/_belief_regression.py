@@ -1,0 +1,145 @@
+"""Whether a model's activations carry the process's belief states, and what else would explain that they seem to."""
+
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from simplexity.generative_processes import DataGenerator, GenerativeProcess
+from simplexity.predictive_models import PredictiveModel
+
+from ._activations import ALL_LAYERS, word_activations
+from ._controls import control_features
+from ._regression import Regression, fold_words, regress
+from ._words import Words, words_of
+
+Kind = Literal["trained", "untrained", "shuffled", "control"]
+
+
+class Row(NamedTuple):
+    """One regression: from which features, and what kind of comparison it is."""
+
+    features: str
+    """A layer, all of them together, or the name of a control."""
+    kind: Kind
+    """Activations of the trained model; of an untrained one; of the trained one, but with the belief states of other
+    words; or features without a model."""
+    regression: Regression
+
+
+class BeliefRegression(NamedTuple):
+    """Regressions from activations, and from what they are to be compared with, to belief states."""
+
+    words: Words
+    rows: tuple[Row, ...]
+    explained_variance: Mapping[str, Float[np.ndarray, " _"]]
+    """Of each layer's activations: the shares of their variance along their principal components, greatest first."""
+
+    def __getitem__(self, layer: str) -> Regression:
+        """The regression from a layer of the trained model, or from "all layers"."""
+        for row in self.rows:
+            if row.kind == "trained" and row.features == layer:
+                return row.regression
+        raise KeyError(layer)
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The layers in the order of computation, and "all layers" where there are several."""
+        return tuple(row.features for row in self.rows if row.kind == "trained")
+
+    def records(self) -> list[dict[str, Any]]:
+        """The table as plain values, a dict per row."""
+        return [
+            {
+                "features": row.features,
+                "kind": row.kind,
+                "r2": row.regression.r2,
+                "r2_standard_error": row.regression.r2_standard_error,
+                "rmse": row.regression.rmse,
+                "r2_distances": row.regression.r2_distances,
+                "num_directions": row.regression.num_directions,
+            }
+            for row in self.rows
+        ]
+
+    def __str__(self) -> str:
+        words = self.words
+        source = "all words" if words.num_drawn is None else f"words of {words.num_drawn:,} drawn sequences"
+        lines = [f"{source} up to length {words.lengths.max()}, weighted by probability, cross-validated over words"]
+        lines.append(f"{'features':<31} {'R2':>8} {'+-':>7} {'RMSE':>8} {'R2 of distances':>16} {'directions':>11}")
+        for row in self.rows:
+            found = row.regression
+            name = row.features if row.kind in ("trained", "control") else f"{row.features}, {_SHOWN[row.kind]}"
+            lines.append(
+                f"{name:<31} {found.r2:8.4f} {found.r2_standard_error:7.4f} {found.rmse:8.4f} "
+                f"{found.r2_distances:16.4f} {found.num_directions:11d}"
+            )
+        return "\n".join(lines)
+
+
+_SHOWN = {"untrained": "untrained model", "shuffled": "shuffled beliefs"}
+
+
+def regress_beliefs(
+    model: PredictiveModel,
+    process: DataGenerator | GenerativeProcess,
+    length: int = 10,
+    *,
+    untrained: PredictiveModel | None = None,
+    max_words: int = 60_000,
+    seed: int = 0,
+) -> BeliefRegression:
+    """Regresses the belief states of a process's words on a model's activations, layer by layer, with controls.
+
+    Each word up to `length` counts once, with its probability. The fit is least squares with an intercept; what is
+    reported is its error on words that it has not seen, and so is what the controls are judged by.
+
+    Args:
+        model: Trained on `process`, with the same special tokens.
+        process: The process, or the process with its special tokens.
+        length: The number of tokens of the longest words.
+        untrained: A model of the same architecture that has not been trained, as one more control.
+        max_words: If there are more words of that length, as many sequences are drawn instead.
+        seed: Of the folds, of the shuffled belief states, and of what is drawn.
+
+    Raises:
+        ValueError: If the process has only one word of that length, or if `length` is below 1.
+
+    References:
+        Shai, Marzen, Teixeira, Gietelink Oldenziel and Riechers, "Transformers represent belief state geometry in their
+        residual stream" (2024).
+    """
+    words = words_of(process, length, max_words=max_words, seed=seed)
+    folds = fold_words(words.rows, seed)
+    shuffled = words.beliefs[np.random.default_rng(seed).permutation(len(words.beliefs))]
+
+    def row(features: str, kind: Kind, values: np.ndarray, targets: np.ndarray = words.beliefs) -> Row:
+        return Row(features, kind, regress(values, targets, words.probabilities, folds))
+
+    trained = _with_all_layers(word_activations(model, words))
+    rows = [row(name, "trained", values) for name, values in trained.items()]
+    last = next(reversed(trained))
+    rows.append(row(last, "shuffled", trained[last], shuffled))
+    if untrained is not None:
+        fresh = _with_all_layers(word_activations(untrained, words))
+        rows += [row(name, "untrained", values) for name, values in fresh.items()]
+    rows += [row(name, "control", values) for name, values in control_features(words)]
+    variance = {name: explained_variance(values, words.probabilities) for name, values in trained.items()}
+    return BeliefRegression(words, tuple(rows), variance)
+
+
+def explained_variance(
+    values: Float[np.ndarray, "words dimensions"], weights: Float[np.ndarray, " words"]
+) -> Float[np.ndarray, " dimensions"]:
+    """The shares of the weighted variance of vectors along their principal components, greatest first."""
+    centred = values.astype(np.float64) - weights @ values / weights.sum()
+    variances = np.linalg.eigvalsh((centred * weights[:, None]).T @ centred)[::-1]
+    variances = np.maximum(variances, 0.0)
+    return variances / max(variances.sum(), np.finfo(np.float64).tiny)
+
+
+def _with_all_layers(activations: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    if len(activations) == 1:
+        return dict(activations)
+    return {**activations, ALL_LAYERS: np.concatenate(list(activations.values()), axis=1)}

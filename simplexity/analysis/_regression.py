@@ -1,0 +1,187 @@
+"""Least squares from features to belief states, judged on words that the fit has not seen."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+
+NUM_FOLDS = 5
+# Directions in which the features vary less than this, relative to the one in which they vary most, are rounding.
+_ROUNDING = 1e-7
+_CUTOFFS = (1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5, 1e-6, _ROUNDING)
+_NO_VARIANCE = 1e-20
+# Distances are compared between so many words, drawn by their probability.
+_NUM_COMPARED = 500
+
+
+class Regression(NamedTuple):
+    """How well targets are a linear function of features, on words that the fit has not seen.
+
+    Every number is weighted by the words' probabilities.
+    """
+
+    r2: float
+    """The share of the targets' variance that is explained, all coordinates together; not a number if they are
+    constant. Below zero where the fit is worse than the mean."""
+    r2_standard_error: float
+    """Of the mean over the folds."""
+    rmse: float
+    """The root of the mean squared error of a coordinate."""
+    r2_distances: float
+    """The squared correlation of the distances between two words' targets with those between their predictions."""
+    num_directions: int
+    """The number of singular directions of the features that the fit uses."""
+    predictions: Float[np.ndarray, "words targets"]
+    """Each word's, from the fit that has not seen it."""
+
+
+def regress(
+    features: Float[np.ndarray, "words features"],
+    targets: Float[np.ndarray, "words targets"],
+    weights: Float[np.ndarray, " words"],
+    folds: Int[np.ndarray, " words"],
+) -> Regression:
+    """Fits weighted least squares with an intercept, cross-validated.
+
+    Singular directions of the centred features below a cut-off, relative to the greatest, are left out. The cut-off is
+    the one whose fits predict the other folds best, the same for all folds.
+
+    Args:
+        features: A row per word.
+        targets: A row per word.
+        weights: Of the words, positive.
+        folds: Which fold each word is in, numbered from zero; every one is predicted by a fit to the others.
+    """
+    features, targets = features.astype(np.float64), targets.astype(np.float64)
+    total_weight = weights.sum()
+    # The fits have intercepts of their own. This keeps what the sums below cancel small.
+    features -= weights @ features / total_weight
+    mean_target = weights @ targets / total_weight
+    variance = float(weights @ ((targets - mean_target) ** 2).sum(axis=1)) / total_weight
+    parts = [_Moments.of(features[inside], targets[inside], weights[inside]) for inside in _members(folds)]
+    whole = _Moments(*map(sum, zip(*parts, strict=True)))
+    fits = [
+        _Fit(whole.without(part), features, targets, weights, inside)
+        for part, inside in zip(parts, _members(folds), strict=True)
+    ]
+    cutoff = _CUTOFFS[int(sum(fit.squared_errors(_CUTOFFS) for fit in fits).argmin())]
+
+    predictions = np.empty_like(targets)
+    for fit in fits:
+        predictions[fit.held_out] = fit.predictions(cutoff)
+    residuals = weights * ((targets - predictions) ** 2).sum(axis=1)
+    mean_squared_error = float(residuals.sum()) / total_weight
+    if variance < _NO_VARIANCE:
+        r2, standard_error = np.nan, np.nan
+    else:
+        r2 = 1 - mean_squared_error / variance
+        by_fold = [residuals[fit.held_out].sum() / weights[fit.held_out].sum() / variance for fit in fits]
+        standard_error = float(np.std(by_fold, ddof=1) / len(by_fold) ** 0.5)
+    return Regression(
+        r2=float(r2),
+        r2_standard_error=float(standard_error),
+        rmse=(mean_squared_error / targets.shape[1]) ** 0.5,
+        r2_distances=_distance_correlation(targets, predictions, weights),
+        num_directions=max(fit.num_directions(cutoff) for fit in fits),
+        predictions=predictions,
+    )
+
+
+def fold_words(rows: Int[np.ndarray, " words"], seed: int = 0) -> Int[np.ndarray, " words"]:
+    """Folds for cross-validation: words that are read from one sequence are in one fold.
+
+    Args:
+        rows: The sequence that each word is read from.
+        seed: Of the assignment.
+
+    Raises:
+        ValueError: If there are fewer than two sequences.
+    """
+    num_sequences = int(rows.max()) + 1
+    if num_sequences < 2:
+        raise ValueError("`length` must be greater: the process has only one word of that length")
+    order = np.random.default_rng(seed).permutation(num_sequences)
+    folds = order % min(NUM_FOLDS, num_sequences)
+    # Folds of which no word is left (each was read from an earlier sequence) do not count.
+    return np.unique(folds[rows], return_inverse=True)[1]
+
+
+def _members(folds: Int[np.ndarray, " words"]) -> list[Int[np.ndarray, " members"]]:
+    return [np.flatnonzero(folds == fold) for fold in np.unique(folds)]
+
+
+class _Moments(NamedTuple):
+    """Weighted sums, from which least squares follow: of weights, features, targets, and products of two."""
+
+    weight: float
+    features: Float[np.ndarray, " features"]
+    targets: Float[np.ndarray, " targets"]
+    features_features: Float[np.ndarray, "features features"]
+    features_targets: Float[np.ndarray, "features targets"]
+
+    @classmethod
+    def of(cls, x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> "_Moments":
+        weighted = x * weights[:, None]
+        return cls(weights.sum(), weights @ x, weights @ y, weighted.T @ x, weighted.T @ y)
+
+    def without(self, part: "_Moments") -> "_Moments":
+        return _Moments(*(mine - its for mine, its in zip(self, part, strict=True)))
+
+
+class _Fit:
+    """The fits, one for each number of singular directions, from the moments of all words but those held out."""
+
+    def __init__(
+        self,
+        moments: _Moments,
+        features: Float[np.ndarray, "words features"],
+        targets: Float[np.ndarray, "words targets"],
+        weights: Float[np.ndarray, " words"],
+        held_out: Int[np.ndarray, " held_out"],
+    ):
+        self.held_out = held_out
+        mean_x, self._mean_y = moments.features / moments.weight, moments.targets / moments.weight
+        covariance = moments.features_features - np.outer(moments.features, mean_x)
+        variances, directions = np.linalg.eigh(covariance)
+        variances, directions = np.maximum(variances[::-1], 0.0), directions[:, ::-1]
+        self._scales = np.sqrt(variances)
+        correlations = directions.T @ (moments.features_targets - np.outer(moments.features, self._mean_y))
+        self._coefficients = correlations / np.where(variances > 0, variances, 1.0)[:, None]
+        self._scores = (features[held_out] - mean_x) @ directions
+        self._targets, self._weights = targets[held_out] - self._mean_y, weights[held_out]
+
+    def num_directions(self, cutoff: float) -> int:
+        return int((self._scales > cutoff * self._scales[0]).sum()) if len(self._scales) else 0
+
+    def predictions(self, cutoff: float) -> Float[np.ndarray, "held_out targets"]:
+        kept = self.num_directions(cutoff)
+        return self._scores[:, :kept] @ self._coefficients[:kept] + self._mean_y
+
+    def squared_errors(self, cutoffs: Sequence[float]) -> Float[np.ndarray, " cutoffs"]:
+        """On the words held out, for each of falling cut-offs."""
+        residuals, kept, errors = self._targets.copy(), 0, []
+        for cutoff in cutoffs:
+            more = slice(kept, kept := self.num_directions(cutoff))
+            residuals -= self._scores[:, more] @ self._coefficients[more]
+            errors.append(self._weights @ (residuals**2).sum(axis=1))
+        return np.array(errors)
+
+
+def _distance_correlation(
+    targets: Float[np.ndarray, "words targets"],
+    predictions: Float[np.ndarray, "words targets"],
+    weights: Float[np.ndarray, " words"],
+) -> float:
+    """The squared correlation of distances, over pairs of words that are drawn by their probability."""
+    drawn = np.random.default_rng(0).choice(len(targets), size=_NUM_COMPARED, p=weights / weights.sum())
+    pairs = np.triu_indices(_NUM_COMPARED, 1)
+    true, predicted = (_distances(vectors[drawn])[pairs] for vectors in (targets, predictions))
+    if min(true.std(), predicted.std()) < _NO_VARIANCE**0.5:
+        return float("nan")
+    return float(np.corrcoef(true, predicted)[0, 1] ** 2)
+
+
+def _distances(vectors: Float[np.ndarray, "n dimensions"]) -> Float[np.ndarray, "n n"]:
+    differences = vectors[:, None] - vectors[None]
+    return np.sqrt((differences**2).sum(axis=2))

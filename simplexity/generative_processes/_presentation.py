@@ -1,0 +1,305 @@
+"""The mixed-state presentation as an object: which belief states there are, and which token leads from one to another.
+
+`_mixed_states.py` walks the same presentation for its entropies alone, and merges what lies close where there is too
+much of it. Here nothing is approximated: states are one where they agree to within a stated tolerance.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
+
+from ._generative_process import GenerativeProcess
+
+IMPOSSIBLE = -1
+"""In place of a successor: the token cannot follow."""
+BEYOND = -2
+"""In place of a successor: it lies deeper than the presentation was followed."""
+# A token with less probability than this is one that rounding makes possible.
+_LEAST_PROBABILITY = 1e-14
+_CONVERGED = 1e-15
+_MOST_TOKENS = 1_000_000
+
+
+class EpsilonMachine(NamedTuple):
+    """The minimal unifilar presentation of a stationary process: its causal states.
+
+    References:
+        Shalizi and Crutchfield, "Computational mechanics: pattern and prediction, structure and simplicity" (2001).
+    """
+
+    transition_matrices: Float[np.ndarray, "vocab from to"]
+    stationary_distribution: Float[np.ndarray, " causal_states"]
+
+    @property
+    def num_states(self) -> int:
+        return len(self.stationary_distribution)
+
+    @property
+    def statistical_complexity(self) -> float:
+        """The entropy of the causal state, nats: how much of the past a perfect predictor keeps."""
+        return _entropy(self.stationary_distribution)
+
+
+class MixedStatePresentation(NamedTuple):
+    """Belief states (of a GHMM predictive vectors) that an observer who sees the tokens passes through.
+
+    References:
+        Upper, "Theory and algorithms for hidden Markov models and generalized hidden Markov models" (1997), chapter 2.
+    """
+
+    states: Float[np.ndarray, "mixed num_states"]
+    """In the order in which they are met; the first is the process's initial state."""
+    depths: Int[np.ndarray, " mixed"]
+    """The number of tokens after which each is met first."""
+    probabilities: Float[np.ndarray, "mixed vocab"]
+    """Of the next token."""
+    successors: Int[np.ndarray, "mixed vocab"]
+    """The state after each token, or `IMPOSSIBLE`, or `BEYOND`."""
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether these are all the mixed states of the process."""
+        return bool((self.successors != BEYOND).all())
+
+    @property
+    def is_recurrent(self) -> Bool[np.ndarray, " mixed"]:
+        """Which states are visited again and again; the others are transient: an observer on the way to these.
+
+        Raises:
+            ValueError: If the presentation is not closed.
+        """
+        self._require_closed()
+        num_parts, part = connected_components(self._edges(), connection="strong")
+        sources, targets = self._edges().coords
+        leaves = np.zeros(num_parts, dtype=bool)
+        leaves[part[sources[part[sources] != part[targets]]]] = True
+        return ~leaves[part]
+
+    def num_words(self, depth: int) -> int:
+        """The number of possible words of up to `depth` tokens, the empty one included.
+
+        In the tree of words each is a node of its own; here those that lead to one belief state are one.
+        """
+        counts, total = np.zeros(len(self.states), dtype=np.int64), 1
+        counts[0] = 1
+        for _ in range(depth):
+            counts = self._step(counts, np.where(self.successors >= 0, 1, 0))
+            total += int(counts.sum())
+        return total
+
+    def occupation(self, length: int) -> Float[np.ndarray, "times mixed"]:
+        """The probability to be in each state after 0, 1, ... `length` tokens.
+
+        Raises:
+            ValueError: If the presentation was not followed so far.
+        """
+        if not self.is_closed and length > self.depths.max():
+            raise ValueError(f"`length` must be at most {self.depths.max()}, the depth of the presentation")
+        rows = [np.zeros(len(self.states))]
+        rows[0][0] = 1.0
+        for _ in range(length):
+            rows.append(self._step(rows[-1], self.probabilities))
+        return np.stack(rows)
+
+    def myopic_entropies(self, length: int) -> Float[np.ndarray, " length"]:
+        """`H(X_t | X_1 ... X_{t-1})` for t = 1..length, nats. Their running sums are the block entropies.
+
+        Raises:
+            ValueError: If the presentation was not followed to `length - 1` tokens.
+        """
+        if length == 0:
+            return np.zeros(0)
+        return self.occupation(length - 1) @ _row_entropies(self.probabilities)
+
+    def synchronization(self, length: int) -> Float[np.ndarray, " times"]:
+        """How uncertain the hidden state is after 0, 1, ... tokens, `H(S_t | X_1 ... X_t)` in nats, of an HMM.
+
+        Raises:
+            ValueError: If the states are no distributions, or the presentation was not followed so far.
+        """
+        if (self.states < 0).any() or np.abs(self.states.sum(axis=1) - 1).max() > 1e-9:
+            raise ValueError("these are predictive vectors: only the hidden state of an HMM can be uncertain")
+        return self.occupation(length) @ _row_entropies(self.states)
+
+    def excess_entropy(self) -> float:
+        """The information that the past has of the future, `sum_t (h(t) - h)`, nats, of a stationary process.
+
+        Raises:
+            ValueError: If the presentation is not closed.
+        """
+        self._require_closed()
+        rate = self._stationary() @ _row_entropies(self.probabilities)
+        occupied, total, entropies = np.zeros(len(self.states)), 0.0, _row_entropies(self.probabilities)
+        occupied[0] = 1.0
+        for _ in range(_MOST_TOKENS):
+            above = float(occupied @ entropies) - rate
+            total += above
+            if above < _CONVERGED:
+                break
+            occupied = self._step(occupied, self.probabilities)
+        return total
+
+    def epsilon_machine(self) -> EpsilonMachine:
+        """The causal states: recurrent mixed states, those taken together from which the same futures follow.
+
+        The process is taken to be stationary and ergodic.
+
+        Raises:
+            ValueError: If the presentation is not closed.
+        """
+        recurrent = np.flatnonzero(self.is_recurrent)
+        number = np.full(len(self.states), IMPOSSIBLE)
+        number[recurrent] = np.arange(len(recurrent))
+        successors = self.successors[recurrent]
+        successors = np.where(successors >= 0, number[successors], IMPOSSIBLE)
+        probabilities = self.probabilities[recurrent]
+        causal = _same_futures(probabilities, successors)
+        num_causal, vocab_size = int(causal.max()) + 1, probabilities.shape[1]
+        representatives = np.unique(causal, return_index=True)[1]
+        matrices = np.zeros((vocab_size, num_causal, num_causal))
+        for token in range(vocab_size):
+            targets = successors[representatives, token]
+            possible = targets >= 0
+            matrices[token, np.flatnonzero(possible), causal[targets[possible]]] = probabilities[
+                representatives[possible], token
+            ]
+        stationary = np.bincount(causal, self._stationary()[recurrent], num_causal)
+        return EpsilonMachine(matrices, stationary)
+
+    def _require_closed(self) -> None:
+        if not self.is_closed:
+            raise ValueError(
+                f"the presentation is not closed: {len(self.states)} states up to depth {self.depths.max()}, and more "
+                "beyond; a greater `depth` may close it, unless the process has infinitely many"
+            )
+
+    def _edges(self) -> coo_array:
+        sources, tokens = np.nonzero(self.successors >= 0)
+        targets = self.successors[sources, tokens]
+        return coo_array((np.ones(len(sources)), (sources, targets)), shape=(len(self.states),) * 2)
+
+    def _step(self, amounts: np.ndarray, shares: np.ndarray) -> np.ndarray:
+        """What each state receives when each sends its amount on by every token, times that token's share."""
+        sources, tokens = np.nonzero(self.successors >= 0)
+        received = np.zeros_like(amounts)
+        np.add.at(received, self.successors[sources, tokens], amounts[sources] * shares[sources, tokens])
+        return received
+
+    def _stationary(self) -> Float[np.ndarray, " mixed"]:
+        """How often each state is visited in the long run, by the fixed point of the chain's average over time."""
+        recurrent = np.flatnonzero(self.is_recurrent)
+        chain = np.zeros((len(self.states),) * 2)
+        sources, tokens = np.nonzero(self.successors >= 0)
+        np.add.at(chain, (sources, self.successors[sources, tokens]), self.probabilities[sources, tokens])
+        inner = chain[np.ix_(recurrent, recurrent)]
+        # x (P - 1) = 0 and sum x = 1, in the least-squares sense: the one solution of an irreducible chain.
+        system = np.vstack([inner.T - np.eye(len(inner)), np.ones(len(inner))])
+        solution = np.linalg.lstsq(system, np.append(np.zeros(len(inner)), 1.0))[0]
+        stationary = np.zeros(len(self.states))
+        stationary[recurrent] = np.maximum(solution, 0.0) / np.maximum(solution, 0.0).sum()
+        return stationary
+
+
+def mixed_state_presentation(
+    process: GenerativeProcess, depth: int, *, tolerance: float = 1e-9, max_states: int = 200_000
+) -> MixedStatePresentation:
+    """Follows a process's mixed states from its initial state, breadth first.
+
+    Args:
+        process: Any generative process.
+        depth: The number of tokens to follow; fewer where no new states are met any more.
+        tolerance: States whose entries all agree to within this, relative to the greatest entry of the initial state
+            where that is above one, are taken for one.
+        max_states: Where a further depth would have more, the presentation ends before it.
+
+    Raises:
+        ValueError: If `depth` is negative.
+
+    Example:
+        >>> from simplexity.generative_processes import rrxor
+        >>> presentation = mixed_state_presentation(rrxor(0.5, 0.5), depth=20)
+        >>> len(presentation.states), presentation.is_closed, presentation.epsilon_machine().num_states
+        (36, True, 5)
+    """
+    if depth < 0:
+        raise ValueError(f"`depth` must be at least 0, got {depth}")
+    distance = tolerance * max(1.0, float(np.abs(process.initial_state).max()))
+    states, depths = process.initial_state[None], np.zeros(1, dtype=np.int64)
+    successors: list[Int[np.ndarray, "mixed vocab"]] = []
+    frontier = states
+    for reached in range(depth + 1):
+        follows, possible = _successors(process, frontier)
+        known, new = _find(follows[possible], states, distance)
+        if reached == depth or len(states) + len(new) > max_states:
+            known = np.where(known < len(states), known, BEYOND)
+            new = new[:0]
+        level = np.full(possible.shape, IMPOSSIBLE)
+        level[possible] = known
+        successors.append(level)
+        if len(new) == 0:
+            break
+        states = np.concatenate([states, new])
+        depths = np.concatenate([depths, np.full(len(new), reached + 1)])
+        frontier = new
+    probabilities = np.maximum(states @ process.emissions.T, 0.0)
+    return MixedStatePresentation(states, depths, probabilities, np.concatenate(successors))
+
+
+def _successors(
+    process: GenerativeProcess, states: Float[np.ndarray, "mixed num_states"]
+) -> tuple[Float[np.ndarray, "mixed vocab num_states"], Bool[np.ndarray, "mixed vocab"]]:
+    """The normalised state after each token, and which tokens are possible."""
+    follows = np.einsum("mi,xij->mxj", states, process.transition_matrices)
+    masses = follows @ process.normalizer
+    possible = masses > _LEAST_PROBABILITY
+    return follows / np.where(possible, masses, 1.0)[..., None], possible
+
+
+def _find(
+    vectors: Float[np.ndarray, "n num_states"], known: Float[np.ndarray, "mixed num_states"], distance: float
+) -> tuple[Int[np.ndarray, " n"], Float[np.ndarray, "new num_states"]]:
+    """The number of each vector among the known ones and, behind them, the new ones; and those."""
+    distances, nearest = cKDTree(known).query(vectors, p=np.inf, distance_upper_bound=distance)
+    numbers = np.where(np.isfinite(distances), nearest, BEYOND)
+    unknown = np.flatnonzero(numbers == BEYOND)
+    if len(unknown) == 0:
+        return numbers, vectors[:0]
+    pairs = cKDTree(vectors[unknown]).query_pairs(distance, p=np.inf, output_type="ndarray")
+    equal = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(len(unknown),) * 2)
+    _, groups = connected_components(equal, directed=False)
+    # Numbered in the order in which they are met.
+    first = np.unique(groups, return_index=True)[1]
+    order = np.argsort(first)
+    rank = np.empty_like(order)
+    rank[order] = np.arange(len(order))
+    numbers[unknown] = len(known) + rank[groups]
+    return numbers, vectors[unknown][np.sort(first)]
+
+
+def _same_futures(
+    probabilities: Float[np.ndarray, "n vocab"], successors: Int[np.ndarray, "n vocab"]
+) -> Int[np.ndarray, " n"]:
+    """Numbers for states such that two have the same one if and only if the same futures follow from both.
+
+    States with other next-token probabilities differ; of the others, those whose successors differ; and so on (Moore's
+    refinement of a partition).
+    """
+    classes = np.unique(np.round(probabilities, 9), axis=0, return_inverse=True)[1].ravel()
+    while True:
+        after = np.where(successors >= 0, classes[successors], IMPOSSIBLE)
+        finer = np.unique(np.column_stack([classes, after]), axis=0, return_inverse=True)[1].ravel()
+        if finer.max() == classes.max():
+            return finer
+        classes = finer
+
+
+def _entropy(distribution: Float[np.ndarray, " n"]) -> float:
+    return float(_row_entropies(distribution[None])[0])
+
+
+def _row_entropies(distributions: Float[np.ndarray, "rows n"]) -> Float[np.ndarray, " rows"]:
+    return -(distributions * np.log(np.where(distributions > 0, distributions, 1.0))).sum(axis=1)

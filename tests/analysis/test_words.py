@@ -1,0 +1,76 @@
+"""Against enumeration in float64 by the oracles."""
+
+import numpy as np
+import pytest
+
+from simplexity import generative_processes as gp
+from simplexity.analysis import words_of
+from tests import oracles
+
+
+def listed(words):
+    return [
+        tuple(words.sequences[row, position + 1 - length : position + 1])
+        for row, position, length in zip(words.rows, words.positions, words.lengths, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("bos", [None, "auto"])
+@pytest.mark.parametrize(
+    "process",
+    [gp.mess3(0.1, 0.7), gp.rrxor(0.5, 0.4), gp.tom_quantum(1.0, 7.0), gp.even_ones(0.5), gp.fanizza(2000.0, 0.49)],
+)
+def test_every_word_once_with_its_probability_and_belief(process, bos):
+    words = words_of(gp.DataGenerator(process, bos, None), 4)
+    tables = process.transition_matrices, process.initial_state, process.normalizer
+    expected = {
+        word: probability
+        for length in range(bos is None, 5)
+        for word in oracles.words(process.vocab_size, length)
+        if (probability := oracles.word_probability(*tables, word)) > 1e-12
+    }
+    found = listed(words)
+    assert sorted(found) == sorted(expected)
+    assert words.num_drawn is None
+    for word, probability, belief, following in zip(
+        found, words.probabilities, words.beliefs, words.next_token_probabilities, strict=True
+    ):
+        assert probability == pytest.approx(expected[word], abs=1e-14)
+        row = process.initial_state
+        for token in word:
+            row = row @ process.transition_matrices[token]
+        np.testing.assert_allclose(belief, row / (row @ process.normalizer), atol=1e-9)
+        after = [oracles.word_probability(*tables, (*word, token)) for token in range(process.vocab_size)]
+        np.testing.assert_allclose(following, np.array(after) / probability, atol=1e-9)
+
+
+def test_bos_stands_before_every_word():
+    words = words_of(gp.DataGenerator(gp.coin(0.3), "auto", None), 2)
+    assert (words.sequences[:, 0] == 2).all()
+    assert (words.positions == words.lengths).all()
+
+
+def test_a_sample_where_there_are_too_many_words():
+    process = gp.mess3(0.1, 0.7)
+    words = words_of(process, 12, max_words=20_000, seed=1)
+    assert words.num_drawn == 20_000
+    assert words.probabilities.sum() == pytest.approx(12)
+    exact = words_of(process, 3)
+    short = words.lengths <= 3
+    assert sorted(np.array(listed(words), dtype=object)[short]) == sorted(listed(exact))
+    by_word = dict(zip(listed(words), words.probabilities, strict=True))
+    expected = exact.probabilities
+    deviations = (np.array([by_word[word] for word in listed(exact)]) - expected) / np.sqrt(expected / 20_000)
+    assert np.abs(deviations).max() < 4
+    # The belief states are exact all the same.
+    np.testing.assert_allclose(
+        [words.beliefs[listed(words).index(word)] for word in listed(exact)], exact.beliefs, atol=1e-12
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"), [({"length": 0}, "length"), ({"length": 2, "max_words": 0}, "max_words")]
+)
+def test_what_is_refused(arguments, name):
+    with pytest.raises(ValueError, match=f"`{name}` must be at least 1"):
+        words_of(gp.coin(0.5), **arguments)
