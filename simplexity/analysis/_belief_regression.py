@@ -27,6 +27,11 @@ class Row(NamedTuple):
     words; or features without a model."""
     regression: Regression
 
+    @property
+    def name(self) -> str:
+        """What a table calls it."""
+        return self.features + {"untrained": ", untrained model", "shuffled": ", shuffled beliefs"}.get(self.kind, "")
+
 
 class BeliefRegression(NamedTuple):
     """Regressions from activations, and from what they are to be compared with, to belief states."""
@@ -70,15 +75,11 @@ class BeliefRegression(NamedTuple):
         lines.append(f"{'features':<31} {'R2':>8} {'+-':>7} {'RMSE':>8} {'R2 of distances':>16} {'directions':>11}")
         for row in self.rows:
             found = row.regression
-            name = row.features if row.kind in ("trained", "control") else f"{row.features}, {_SHOWN[row.kind]}"
             lines.append(
-                f"{name:<31} {found.r2:8.4f} {found.r2_standard_error:7.4f} {found.rmse:8.4f} "
+                f"{row.name:<31} {found.r2:8.4f} {found.r2_standard_error:7.4f} {found.rmse:8.4f} "
                 f"{found.r2_distances:16.4f} {found.num_directions:11d}"
             )
         return "\n".join(lines)
-
-
-_SHOWN = {"untrained": "untrained model", "shuffled": "shuffled beliefs"}
 
 
 def regress_beliefs(
