@@ -60,12 +60,13 @@ def regress(
     mean_target = weights @ targets / total_weight
     variance = float(weights @ ((targets - mean_target) ** 2).sum(axis=1)) / total_weight
     parts = [_Moments.of(features[inside], targets[inside], weights[inside]) for inside in _members(folds)]
-    whole = _Moments(*map(sum, zip(*parts, strict=True)))
+    whole = _Moments(*(sum(sums[1:], sums[0]) for sums in zip(*parts, strict=True)))  # pyright: ignore
     fits = [
         _Fit(whole.without(part), features, targets, weights, inside)
         for part, inside in zip(parts, _members(folds), strict=True)
     ]
-    cutoff = _CUTOFFS[int(sum(fit.squared_errors(_CUTOFFS) for fit in fits).argmin())]
+    errors = np.sum([fit.squared_errors(_CUTOFFS) for fit in fits], axis=0)
+    cutoff = _CUTOFFS[int(errors.argmin())]
 
     predictions = np.empty_like(targets)
     for fit in fits:
@@ -126,7 +127,7 @@ class _Moments(NamedTuple):
         return cls(weights.sum(), weights @ x, weights @ y, weighted.T @ x, weighted.T @ y)
 
     def without(self, part: "_Moments") -> "_Moments":
-        return _Moments(*(mine - its for mine, its in zip(self, part, strict=True)))
+        return _Moments(*(mine - its for mine, its in zip(self, part, strict=True)))  # pyright: ignore
 
 
 class _Fit:

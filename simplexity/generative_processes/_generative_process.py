@@ -111,6 +111,31 @@ class GenerativeProcess(eqx.Module):
         """The probability that the process, from its initial state, begins with `word`; a long word's underflows."""
         return jnp.exp(self.log_word_probability(word))
 
+    def sample_with_beliefs(
+        self, batch_size: int, length: int, *, key: PRNGKeyArray
+    ) -> tuple[Int[Array, "batch length"], Float[Array, "batch length num_states"]]:
+        """Draws fresh sequences, with the belief state (predictive vector) after each of their tokens.
+
+        Args:
+            batch_size: The number of sequences.
+            length: The number of tokens of each.
+            key: The random key.
+
+        Returns:
+            The tokens, and beside each the state of one who has seen it and all before it.
+
+        Example:
+            >>> import jax
+            >>> from simplexity.generative_processes import mess3
+            >>> tokens, beliefs = mess3(0.05, 0.85).sample_with_beliefs(4, 10, key=jax.random.key(0))
+            >>> tokens.shape, beliefs.shape
+            ((4, 10), (4, 10, 3))
+        """
+        start_key, sample_key = jax.random.split(key)
+        start = self.initial_sampling_state(batch_size, key=start_key)
+        _, tokens = self.sample(start, length, key=sample_key)
+        return tokens, jax.vmap(self.filter)(tokens)[:, 1:]
+
     @abstractmethod
     def initial_sampling_state(self, batch_size: int, *, key: PRNGKeyArray) -> Any:
         """What `sample` carries for a batch of fresh sequences: hidden states, or predictive vectors."""

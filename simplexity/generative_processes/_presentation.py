@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from ._generative_process import GenerativeProcess
 
@@ -132,8 +132,9 @@ class MixedStatePresentation(NamedTuple):
             ValueError: If the presentation is not closed.
         """
         self._require_closed()
-        rate = self._stationary() @ _row_entropies(self.probabilities)
-        occupied, total, entropies = np.zeros(len(self.states)), 0.0, _row_entropies(self.probabilities)
+        entropies = _row_entropies(self.probabilities)
+        rate = float(self._stationary() @ entropies)
+        occupied, total = np.zeros(len(self.states)), 0.0
         occupied[0] = 1.0
         for _ in range(_MOST_TOKENS):
             above = float(occupied @ entropies) - rate
@@ -263,12 +264,12 @@ def _find(
     vectors: Float[np.ndarray, "n num_states"], known: Float[np.ndarray, "mixed num_states"], distance: float
 ) -> tuple[Int[np.ndarray, " n"], Float[np.ndarray, "new num_states"]]:
     """The number of each vector among the known ones and, behind them, the new ones; and those."""
-    distances, nearest = cKDTree(known).query(vectors, p=np.inf, distance_upper_bound=distance)
+    distances, nearest = KDTree(known).query(vectors, p=np.inf, distance_upper_bound=distance)
     numbers = np.where(np.isfinite(distances), nearest, BEYOND)
     unknown = np.flatnonzero(numbers == BEYOND)
     if len(unknown) == 0:
         return numbers, vectors[:0]
-    pairs = cKDTree(vectors[unknown]).query_pairs(distance, p=np.inf, output_type="ndarray")
+    pairs = KDTree(vectors[unknown]).query_pairs(distance, p=np.inf, output_type="ndarray")
     equal = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(len(unknown),) * 2)
     _, groups = connected_components(equal, directed=False)
     # Numbered in the order in which they are met.

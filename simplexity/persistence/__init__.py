@@ -7,3 +7,4 @@ from ._reading import check_weights as check_weights
 from ._reading import checkpoint_digest as checkpoint_digest
 from ._reading import newest_step as newest_step
 from ._reading import restore_weights as restore_weights
+from ._step_directories import committed_steps as committed_steps

@@ -1,5 +1,7 @@
 """From a frozen config to a finished run: building it, attempting it, in one process or several."""
 
+from typing import TYPE_CHECKING
+
 from ._build_check import check_by_building as check_by_building
 from ._entrypoint import entrypoint as entrypoint
 from ._execute import execute as execute
@@ -7,4 +9,9 @@ from ._log_file import LogFile as LogFile
 from ._outcome import RunResult as RunResult
 from ._outcome import exit_process as exit_process
 from ._processes import in_all_tasks as in_all_tasks
+from ._reopen import reopen as reopen
 from ._start import StartCheck as StartCheck
+
+if TYPE_CHECKING:
+    # It comes with JAX, which finding a mistake in a config does not wait for.
+    from ._build import Experiment as Experiment

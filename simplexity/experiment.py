@@ -1,0 +1,266 @@
+"""Finished and running experiments in Python: `load_run`, `load_sweep`, and `fit` for a model without a run."""
+
+import json
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import PRNGKeyArray
+from omegaconf import DictConfig, OmegaConf
+from safetensors.numpy import save_file
+
+from simplexity.composition import load_frozen
+from simplexity.generative_processes import DataGenerator, GenerativeProcess, LossOptimum, loss_optimum
+from simplexity.persistence import committed_steps, copy_to_host, newest_step, restore_weights
+from simplexity.predictive_models import PredictiveModel
+from simplexity.running import reopen
+from simplexity.runs import RunDirectory, read_json_lines
+from simplexity.sweeps import SweepDirectory, read_status, results_rows
+from simplexity.training import (
+    MetricWindow,
+    NotFiniteError,
+    TrainingSettings,
+    initial_train_state,
+    make_train_steps,
+)
+
+if TYPE_CHECKING:
+    from simplexity.running import Experiment
+
+
+class Run:
+    """A run's folder, opened to look at; nothing is written, and the run may still be going.
+
+    Args:
+        path: The folder.
+    """
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path).resolve()
+        self._directory = RunDirectory(self.path)
+
+    @cached_property
+    def config(self) -> DictConfig:
+        """What the run was started with, every value resolved.
+
+        Raises:
+            ConfigError: If there is no run in the folder.
+        """
+        return load_frozen(self.path)
+
+    @cached_property
+    def _experiment(self) -> "Experiment":
+        return reopen(self.path)
+
+    @property
+    def metrics(self) -> list[dict[str, Any]]:
+        """The logged lines, a dict each, as many as there are by now."""
+        return read_json_lines(self._directory.metrics_path)
+
+    @property
+    def saved_steps(self) -> list[int]:
+        """The steps of which there is a checkpoint by now."""
+        return committed_steps(self._directory.checkpoints_path)
+
+    @property
+    def generator(self) -> DataGenerator:
+        """The process with its special tokens: what the model's vocabulary is made of."""
+        return self._experiment.generator
+
+    @property
+    def process(self) -> GenerativeProcess:
+        """What the training data are drawn from."""
+        return self.generator.process
+
+    @cached_property
+    def optimum(self) -> LossOptimum:
+        """The best possible loss: of the validation, or of training in a run without one."""
+        experiment = self._experiment
+        length = experiment.settings.sequence_len
+        if experiment.validation is not None:
+            return loss_optimum(experiment.validation_generator, length)
+        return loss_optimum(experiment.generator, length, carry_state=experiment.settings.carry_state)
+
+    def model(self, step: int | None = None) -> PredictiveModel:
+        """The model as it was saved.
+
+        Args:
+            step: One of `saved_steps`; None for the newest.
+
+        Raises:
+            ValueError: If that step was not saved.
+            RuntimeError: If its checkpoint is corrupt.
+        """
+        return restore_weights(self._directory.checkpoints_path, self._experiment.model_shapes(), step)
+
+    def untrained_model(self) -> PredictiveModel:
+        """The model as the run initialised it, before any training and before any weights that it loaded."""
+        return self._experiment.initial_state().model
+
+    def export(self, path: str | Path, step: int | None = None) -> Path:
+        """Writes the weights of a saved step as safetensors, named by where they are in the model.
+
+        Args:
+            path: The file to write.
+            step: One of `saved_steps`; None for the newest.
+
+        Returns:
+            `path`.
+
+        Raises:
+            ValueError: If that step was not saved.
+        """
+        step = newest_step(self._directory.checkpoints_path) if step is None else step
+        metadata = {
+            "step": str(step),
+            "model": json.dumps(OmegaConf.to_container(self.config.predictive_model.instance)),
+        }
+        save_file(copy_to_host(self.model(step)), path, metadata)
+        return Path(path)
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r})"
+
+
+class Sweep:
+    """A sweep's folder, opened to look at.
+
+    Args:
+        path: The folder.
+
+    Raises:
+        ValueError: If there is no sweep in it.
+    """
+
+    def __init__(self, path: str | Path):
+        self._directory = SweepDirectory.open(Path(path).resolve())
+        self.path = self._directory.path
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """A row of plain values for every run, as `simplexity results` prints them: for pandas, or polars."""
+        rows = results_rows(self._directory, read_status(self._directory))
+        return [{name: _value(entry) for name, entry in row.items()} for row in rows]
+
+    @property
+    def runs(self) -> list[Run]:
+        """The runs in the order of their numbers."""
+        return [Run(self._directory.run_directory(run).path) for run in self._directory.read_manifest().runs]
+
+    def __repr__(self) -> str:
+        return f"Sweep({str(self.path)!r})"
+
+
+def load_run(path: str | Path) -> Run:
+    """Opens a run's folder.
+
+    Args:
+        path: The folder, absolute or relative; the run may still be going.
+
+    Raises:
+        ConfigError: If there is no run in it.
+
+    Example:
+        >>> import simplexity as sx
+        >>> run = sx.load_run("outputs/2026-11-26/10-00-00")  # doctest: +SKIP
+        >>> logits, activations = run.model().forward(tokens)  # doctest: +SKIP
+    """
+    run = Run(path)
+    run.config  # noqa: B018  where there is no run, this says so
+    return run
+
+
+def load_sweep(path: str | Path) -> Sweep:
+    """Opens a sweep's folder.
+
+    Args:
+        path: The folder, absolute or relative; its runs may still be going.
+
+    Raises:
+        ValueError: If there is no sweep in it.
+
+    Example:
+        >>> import simplexity as sx
+        >>> rows = sx.load_sweep("multirun/2026-11-26/10-00-00").rows  # doctest: +SKIP
+    """
+    return Sweep(path)
+
+
+class Fit(NamedTuple):
+    """A model that was trained without a run."""
+
+    model: PredictiveModel
+    history: list[dict[str, float]]
+    """`step`, and `loss`, `accuracy` and `excess` as means over the steps since the last entry; losses in nats."""
+    optimum: LossOptimum
+
+
+def fit(
+    model: PredictiveModel,
+    process: DataGenerator | GenerativeProcess,
+    optimizer: optax.GradientTransformation,
+    num_steps: int,
+    *,
+    batch_size: int = 128,
+    sequence_len: int = 64,
+    log_every: int = 100,
+    key: PRNGKeyArray | None = None,
+) -> Fit:
+    """Trains a model on freshly drawn sequences, with the compiled loop of a run but without its folder.
+
+    Args:
+        model: The model to begin with; it stays as it is.
+        process: What to draw from, with or without special tokens.
+        optimizer: Its optimizer.
+        num_steps: The number of updates.
+        batch_size: Sequences per update.
+        sequence_len: Predictions per sequence.
+        log_every: Updates per entry of the history.
+        key: The source of the sequences; None for `jax.random.key(0)`.
+
+    Raises:
+        ValueError: If a number is out of its range.
+        NotFiniteError: If the loss is NaN or infinite.
+
+    Example:
+        >>> import jax, optax
+        >>> import simplexity as sx
+        >>> process = sx.processes.coin(0.3)
+        >>> model = sx.models.GRU(2, 1, vocab_size=2, key=jax.random.key(0))
+        >>> fitted = sx.fit(model, process, optax.adam(1e-2), num_steps=20, sequence_len=8)
+        >>> [entry["step"] for entry in fitted.history]
+        [20]
+    """
+    generator = process if isinstance(process, DataGenerator) else DataGenerator(process, None, None)
+    settings = TrainingSettings(num_steps, batch_size, sequence_len, log_every, False, None)
+    optimum = loss_optimum(generator, sequence_len)
+    train_steps = make_train_steps(generator, lambda _: optimizer, settings)
+    # A copy, because a step gives the buffers of the state before it to the state after it.
+    own_model = jax.tree.map(lambda leaf: jnp.copy(leaf) if eqx.is_array(leaf) else leaf, model)
+    state = initial_train_state(
+        own_model, optimizer, generator, settings, key=jax.random.key(0) if key is None else key
+    )
+    history: list[dict[str, float]] = []
+    while (step := int(state.step)) < num_steps:
+        state = train_steps(None, state, jnp.asarray(min(log_every, num_steps - step), jnp.int32))
+        if not bool(state.finite):
+            raise NotFiniteError(int(state.step))
+        steps, loss = int(state.window.num_steps), float(state.window.loss) / int(state.window.num_steps)
+        accuracy = float(state.window.accuracy) / steps
+        history.append({"step": int(state.step), "loss": loss, "accuracy": accuracy, "excess": loss - optimum.nats})
+        state = eqx.tree_at(lambda state: state.window, state, MetricWindow.empty())
+    return Fit(state.model, history, optimum)
+
+
+def _value(typed: Any) -> Any:
+    """An override's value, which the manifest has as it was typed, as a number where it is one."""
+    for number in (int, float) if isinstance(typed, str) else ():
+        try:
+            return number(typed)
+        except ValueError:
+            continue
+    return typed
