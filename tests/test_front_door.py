@@ -17,7 +17,6 @@ from safetensors.numpy import load_file
 
 import simplexity as sx
 import simplexity.analysis
-import simplexity.experiment
 from simplexity.composition import ConfigError
 from simplexity.generative_processes import DataGenerator
 from tests.small_runs import final_arrays
@@ -40,17 +39,13 @@ def test_what_there_is():
 
 
 @pytest.mark.parametrize(
-    "module",
-    [
-        simplexity.experiment,
-        sys.modules["simplexity.analysis._words"],
-        sys.modules["simplexity.generative_processes._presentation"],
-        sys.modules["simplexity.generative_processes._generative_process"],
-    ],
-    ids=lambda module: module.__name__,
-)
-def test_the_examples_of_docstrings(module):
-    result = doctest.testmod(module)
+    "documented",
+    [sx.fit, simplexity.analysis.words_of, sx.processes.mixed_state_presentation, sx.processes.epsilon_machine,
+     sx.processes.GenerativeProcess],
+    ids=lambda documented: documented.__name__,
+)  # fmt: skip
+def test_the_examples_of_docstrings(documented):
+    result = doctest.testmod(sys.modules[documented.__module__])
     assert result.attempted > 0
     assert result.failed == 0
 

@@ -18,9 +18,19 @@ DOTTED = re.compile(r"\b(?:simplexity|hydra_plugins)(?:\.\w+)+")
 # Exported for the users' own code and configs: nothing here needs them.
 FOR_USERS = frozenset(
     {
+        # Looking inside models.
+        "simplexity.analysis.BeliefRegression",
+        "simplexity.analysis.Regression",
+        "simplexity.analysis.Words",
+        "simplexity.analysis.word_activations",
+        "simplexity.analysis.words_of",
         # Processes of one's own, and what is known of one.
+        "simplexity.generative_processes.EpsilonMachine",
         "simplexity.generative_processes.GHMM",
         "simplexity.generative_processes.HMM",
+        "simplexity.generative_processes.MixedStatePresentation",
+        "simplexity.generative_processes.epsilon_machine",
+        "simplexity.generative_processes.mixed_state_presentation",
         "simplexity.generative_processes.myopic_entropies",
         # Recurrent models of one's own.
         "simplexity.predictive_models.Cell",

@@ -8,6 +8,8 @@ from ._components import is_ergodic as is_ergodic
 from ._data_generator import DataGenerator as DataGenerator
 from ._entropy_rate import Estimate as Estimate
 from ._entropy_rate import entropy_rate as entropy_rate
+from ._epsilon_machine import EpsilonMachine as EpsilonMachine
+from ._epsilon_machine import epsilon_machine as epsilon_machine
 from ._from_matrices import from_matrices as from_matrices
 from ._from_matrices import from_npz as from_npz
 from ._generative_process import GenerativeProcess as GenerativeProcess
@@ -19,7 +21,6 @@ from ._myopic_entropy import myopic_entropies as myopic_entropies
 from ._nonergodic import nonergodic as nonergodic
 from ._nonunifilar_processes import mess3 as mess3
 from ._nonunifilar_processes import sns as sns
-from ._presentation import EpsilonMachine as EpsilonMachine
 from ._presentation import MixedStatePresentation as MixedStatePresentation
 from ._presentation import mixed_state_presentation as mixed_state_presentation
 from ._quantum_processes import fanizza as fanizza

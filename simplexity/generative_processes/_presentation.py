@@ -24,26 +24,6 @@ _CONVERGED = 1e-15
 _MOST_TOKENS = 1_000_000
 
 
-class EpsilonMachine(NamedTuple):
-    """The minimal unifilar presentation of a stationary process: its causal states.
-
-    References:
-        Shalizi and Crutchfield, "Computational mechanics: pattern and prediction, structure and simplicity" (2001).
-    """
-
-    transition_matrices: Float[np.ndarray, "vocab from to"]
-    stationary_distribution: Float[np.ndarray, " causal_states"]
-
-    @property
-    def num_states(self) -> int:
-        return len(self.stationary_distribution)
-
-    @property
-    def statistical_complexity(self) -> float:
-        """The entropy of the causal state, nats: how much of the past a perfect predictor keeps."""
-        return _entropy(self.stationary_distribution)
-
-
 class MixedStatePresentation(NamedTuple):
     """Belief states (of a GHMM predictive vectors) that an observer who sees the tokens passes through.
 
@@ -113,7 +93,7 @@ class MixedStatePresentation(NamedTuple):
         """
         if length == 0:
             return np.zeros(0)
-        return self.occupation(length - 1) @ _row_entropies(self.probabilities)
+        return self.occupation(length - 1) @ row_entropies(self.probabilities)
 
     def synchronization(self, length: int) -> Float[np.ndarray, " times"]:
         """How uncertain the hidden state is after 0, 1, ... tokens, `H(S_t | X_1 ... X_t)` in nats, of an HMM.
@@ -123,7 +103,7 @@ class MixedStatePresentation(NamedTuple):
         """
         if (self.states < 0).any() or np.abs(self.states.sum(axis=1) - 1).max() > 1e-9:
             raise ValueError("these are predictive vectors: only the hidden state of an HMM can be uncertain")
-        return self.occupation(length) @ _row_entropies(self.states)
+        return self.occupation(length) @ row_entropies(self.states)
 
     def excess_entropy(self) -> float:
         """The information that the past has of the future, `sum_t (h(t) - h)`, nats, of a stationary process.
@@ -132,8 +112,8 @@ class MixedStatePresentation(NamedTuple):
             ValueError: If the presentation is not closed.
         """
         self._require_closed()
-        entropies = _row_entropies(self.probabilities)
-        rate = float(self._stationary() @ entropies)
+        entropies = row_entropies(self.probabilities)
+        rate = float(self.stationary_occupation() @ entropies)
         occupied, total = np.zeros(len(self.states)), 0.0
         occupied[0] = 1.0
         for _ in range(_MOST_TOKENS):
@@ -144,32 +124,23 @@ class MixedStatePresentation(NamedTuple):
             occupied = self._step(occupied, self.probabilities)
         return total
 
-    def epsilon_machine(self) -> EpsilonMachine:
-        """The causal states: recurrent mixed states, those taken together from which the same futures follow.
-
-        The process is taken to be stationary and ergodic.
+    def stationary_occupation(self) -> Float[np.ndarray, " mixed"]:
+        """How often each state is visited in the long run, of an ergodic process.
 
         Raises:
             ValueError: If the presentation is not closed.
         """
         recurrent = np.flatnonzero(self.is_recurrent)
-        number = np.full(len(self.states), IMPOSSIBLE)
-        number[recurrent] = np.arange(len(recurrent))
-        successors = self.successors[recurrent]
-        successors = np.where(successors >= 0, number[successors], IMPOSSIBLE)
-        probabilities = self.probabilities[recurrent]
-        causal = _same_futures(probabilities, successors)
-        num_causal, vocab_size = int(causal.max()) + 1, probabilities.shape[1]
-        representatives = np.unique(causal, return_index=True)[1]
-        matrices = np.zeros((vocab_size, num_causal, num_causal))
-        for token in range(vocab_size):
-            targets = successors[representatives, token]
-            possible = targets >= 0
-            matrices[token, np.flatnonzero(possible), causal[targets[possible]]] = probabilities[
-                representatives[possible], token
-            ]
-        stationary = np.bincount(causal, self._stationary()[recurrent], num_causal)
-        return EpsilonMachine(matrices, stationary)
+        chain = np.zeros((len(self.states),) * 2)
+        sources, tokens = np.nonzero(self.successors >= 0)
+        np.add.at(chain, (sources, self.successors[sources, tokens]), self.probabilities[sources, tokens])
+        inner = chain[np.ix_(recurrent, recurrent)]
+        # x (P - 1) = 0 and sum x = 1, in the least-squares sense: the one solution of an irreducible chain.
+        system = np.vstack([inner.T - np.eye(len(inner)), np.ones(len(inner))])
+        solution = np.linalg.lstsq(system, np.append(np.zeros(len(inner)), 1.0))[0]
+        stationary = np.zeros(len(self.states))
+        stationary[recurrent] = np.maximum(solution, 0.0) / np.maximum(solution, 0.0).sum()
+        return stationary
 
     def _require_closed(self) -> None:
         if not self.is_closed:
@@ -190,20 +161,6 @@ class MixedStatePresentation(NamedTuple):
         np.add.at(received, self.successors[sources, tokens], amounts[sources] * shares[sources, tokens])
         return received
 
-    def _stationary(self) -> Float[np.ndarray, " mixed"]:
-        """How often each state is visited in the long run, by the fixed point of the chain's average over time."""
-        recurrent = np.flatnonzero(self.is_recurrent)
-        chain = np.zeros((len(self.states),) * 2)
-        sources, tokens = np.nonzero(self.successors >= 0)
-        np.add.at(chain, (sources, self.successors[sources, tokens]), self.probabilities[sources, tokens])
-        inner = chain[np.ix_(recurrent, recurrent)]
-        # x (P - 1) = 0 and sum x = 1, in the least-squares sense: the one solution of an irreducible chain.
-        system = np.vstack([inner.T - np.eye(len(inner)), np.ones(len(inner))])
-        solution = np.linalg.lstsq(system, np.append(np.zeros(len(inner)), 1.0))[0]
-        stationary = np.zeros(len(self.states))
-        stationary[recurrent] = np.maximum(solution, 0.0) / np.maximum(solution, 0.0).sum()
-        return stationary
-
 
 def mixed_state_presentation(
     process: GenerativeProcess, depth: int, *, tolerance: float = 1e-9, max_states: int = 200_000
@@ -223,8 +180,8 @@ def mixed_state_presentation(
     Example:
         >>> from simplexity.generative_processes import rrxor
         >>> presentation = mixed_state_presentation(rrxor(0.5, 0.5), depth=20)
-        >>> len(presentation.states), presentation.is_closed, presentation.epsilon_machine().num_states
-        (36, True, 5)
+        >>> len(presentation.states), presentation.is_closed, presentation.is_recurrent.sum()
+        (36, True, np.int64(5))
     """
     if depth < 0:
         raise ValueError(f"`depth` must be at least 0, got {depth}")
@@ -281,26 +238,6 @@ def _find(
     return numbers, vectors[unknown][np.sort(first)]
 
 
-def _same_futures(
-    probabilities: Float[np.ndarray, "n vocab"], successors: Int[np.ndarray, "n vocab"]
-) -> Int[np.ndarray, " n"]:
-    """Numbers for states such that two have the same one if and only if the same futures follow from both.
-
-    States with other next-token probabilities differ; of the others, those whose successors differ; and so on (Moore's
-    refinement of a partition).
-    """
-    classes = np.unique(np.round(probabilities, 9), axis=0, return_inverse=True)[1].ravel()
-    while True:
-        after = np.where(successors >= 0, classes[successors], IMPOSSIBLE)
-        finer = np.unique(np.column_stack([classes, after]), axis=0, return_inverse=True)[1].ravel()
-        if finer.max() == classes.max():
-            return finer
-        classes = finer
-
-
-def _entropy(distribution: Float[np.ndarray, " n"]) -> float:
-    return float(_row_entropies(distribution[None])[0])
-
-
-def _row_entropies(distributions: Float[np.ndarray, "rows n"]) -> Float[np.ndarray, " rows"]:
+def row_entropies(distributions: Float[np.ndarray, "rows n"]) -> Float[np.ndarray, " rows"]:
+    """Shannon's, nats, of each row."""
     return -(distributions * np.log(np.where(distributions > 0, distributions, 1.0))).sum(axis=1)

@@ -1,6 +1,6 @@
 """From a frozen config to a finished run: building it, attempting it, in one process or several."""
 
-from typing import TYPE_CHECKING
+import typing
 
 from ._build_check import check_by_building as check_by_building
 from ._entrypoint import entrypoint as entrypoint
@@ -12,6 +12,6 @@ from ._processes import in_all_tasks as in_all_tasks
 from ._reopen import reopen as reopen
 from ._start import StartCheck as StartCheck
 
-if TYPE_CHECKING:
+if typing.TYPE_CHECKING:
     # It comes with JAX, which finding a mistake in a config does not wait for.
     from ._build import Experiment as Experiment
