@@ -12,6 +12,7 @@ from ._protocols import Checkpointer as Checkpointer
 from ._protocols import Preemption as Preemption
 from ._settings import TrainingSettings as TrainingSettings
 from ._settings import ValidationSettings as ValidationSettings
+from ._state import MetricWindow as MetricWindow
 from ._state import RunKeys as RunKeys
 from ._state import TrainState as TrainState
 from ._state import check_sequences as check_sequences
