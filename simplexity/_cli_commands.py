@@ -7,6 +7,7 @@ import shutil
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Literal
 
 import simplexity
 from simplexity.host import PreemptionGuard
@@ -18,8 +19,7 @@ from simplexity.sweeps import (
     copy_log,
     display_path,
     follow_log,
-    newest_run,
-    newest_sweep,
+    newest_folder,
     read_status,
     results_json,
     results_rows,
@@ -123,7 +123,7 @@ def _logs(arguments: argparse.Namespace, guard: PreemptionGuard) -> int:
 
 
 def _show(arguments: argparse.Namespace, guard: PreemptionGuard) -> int:
-    folder = arguments.run_dir or _named(newest_run(Path.cwd()), "run")
+    folder = arguments.run_dir or _newest("run")
     directory = RunDirectory(folder.absolute())
     if arguments.json:
         print(run_json(directory))
@@ -167,10 +167,11 @@ def _doctor(arguments: argparse.Namespace, guard: PreemptionGuard) -> int:
 
 
 def _sweep(arguments: argparse.Namespace) -> SweepDirectory:
-    return SweepDirectory.open(arguments.sweep_dir or _named(newest_sweep(Path.cwd()), "sweep"))
+    return SweepDirectory.open(arguments.sweep_dir or _newest("sweep"))
 
 
-def _named(folder: Path, what: str) -> Path:
+def _newest(what: Literal["run", "sweep"]) -> Path:
+    folder = newest_folder(Path.cwd(), what)
     print(f"the newest {what}: {display_path(folder)}", file=sys.stderr)
     return folder
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from simplexity.cluster import LOG_FOLDER
 from simplexity.runs import (
@@ -219,31 +220,18 @@ def is_alive(lock_path: Path) -> bool:
     )
 
 
-def newest_sweep(current: Path) -> Path:
-    """The sweep that was made last.
+def newest_folder(current: Path, what: Literal["run", "sweep"]) -> Path:
+    """The folder of the sweep, or of the run that belongs to no sweep, that was made last.
 
     Args:
         current: Folder in which commands are given.
+        what: "run" or "sweep".
 
     Raises:
         ValueError: If there is none.
     """
-    return _newest(current, _SWEEPS, SweepDirectory(Path()).manifest_path, "sweep")
-
-
-def newest_run(current: Path) -> Path:
-    """The run, of no sweep, that was made last.
-
-    Args:
-        current: Folder in which commands are given.
-
-    Raises:
-        ValueError: If there is none.
-    """
-    return _newest(current, _RUNS, RunDirectory(Path()).config_path, "run")
-
-
-def _newest(current: Path, pattern: str, mark: Path, what: str) -> Path:
+    pattern = _SWEEPS if what == "sweep" else _RUNS
+    mark = SweepDirectory(Path()).manifest_path if what == "sweep" else RunDirectory(Path()).config_path
     folders = [path for path in current.glob(pattern) if (path / mark).is_file()]
     if not folders:
         raise ValueError(f"there is no {what} in {pattern} here; name the {what}'s folder")
