@@ -82,7 +82,7 @@ def measure(command: list[str], environment: dict[str, str]) -> Cost:
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode != 0:
-        raise RuntimeError(f"{' '.join(command)} left with exit code {process.returncode}")
+        raise RuntimeError(f"{' '.join(command)} exited with code {process.returncode}")
     return Cost(time.monotonic() - began, usage.ru_maxrss / 1024)
 
 

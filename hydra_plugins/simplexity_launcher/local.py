@@ -43,7 +43,7 @@ class LocalLauncher(SweepLauncher):
 
         Raises:
             ConfigError: With every mistake in any run, before the first starts.
-            SystemExit: If this process was asked to stop; the runs have saved.
+            SystemExit: If a stop was requested; the runs have saved.
         """
         from simplexity.host import PreemptionGuard
         from simplexity.runs import ExitCode

@@ -32,7 +32,10 @@ class SubmititLauncher(SweepLauncher):
         }
 
     def _check_settings(self) -> None:
-        """Nothing to check: submitit refuses what it does not know."""
+        from simplexity.sweeps import SubmititLaunch
+
+        # The other settings are checked by submitit.
+        self._launch = SubmititLaunch(executor=self.executor)
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Submits those runs of a batch that are not complete, and waits until they have ended.
@@ -47,24 +50,23 @@ class SubmititLauncher(SweepLauncher):
         Raises:
             ConfigError: With every mistake in any run, before the first is submitted.
             RuntimeError: If SLURM refuses or does not answer.
-            SystemExit: If this process was asked to stop.
+            SystemExit: If a stop was requested, or Ctrl-C typed while it waits.
         """
         from simplexity.host import PreemptionGuard
         from simplexity.runs import ExitCode
-        from simplexity.sweeps import SubmititLaunch, require_slurm
+        from simplexity.sweeps import require_slurm
 
         from ._batch import follow, idle_runs
         from ._preparation import register
         from ._submitit_jobs import submit_jobs, wait_for_jobs
 
         sweep = self._sweep()
-        launch = SubmititLaunch(executor=self.executor)
         with PreemptionGuard() as guard:
             if self.executor == "slurm":
                 require_slurm()
             prepared = self._prepare(job_overrides, initial_job_idx, guard)
             with sweep.lock():
-                manifest = register(sweep, self._config, launch, prepared)
+                manifest = register(sweep, self._config, self._launch, prepared)
                 indices = idle_runs(sweep, prepared)
                 jobs = submit_jobs(sweep, manifest, indices, self.executor, self._parameters)
                 if self.executor == "local":

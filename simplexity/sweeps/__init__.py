@@ -1,4 +1,4 @@
-"""Many runs: the manifest, how each stands, starting them again, their results. Needs no library but rich, to print."""
+"""Many runs: their manifest and status; executing, submitting, retrying, cancelling them; their results. No JAX."""
 
 from ._directory import SweepDirectory as SweepDirectory
 from ._directory import is_alive as is_alive
