@@ -85,7 +85,8 @@ def retry(
         job_ids = submit_runs(sweep, manifest, [run.index for run in runs])
     # Not before: SLURM may refuse.
     print(again, end="")
-    print(f"submitted as {', '.join(job_ids)}; to watch: simplexity status {display_path(sweep.path)} --watch")
+    watch = f"simplexity status {shlex.quote(display_path(sweep.path))} --watch"
+    print(f"submitted as {', '.join(job_ids)}; to watch: {watch}")
     return ExitCode.COMPLETE
 
 
