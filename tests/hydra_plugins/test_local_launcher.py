@@ -95,6 +95,7 @@ def test_a_failed_run_is_named_in_one_line_at_the_end(start, capfd):
     assert start("seed=0,1,2", "hydra.sweep.dir=here", ends=fails) == 1
     told = capfd.readouterr()
     assert told.err == "1 of 3 runs failed: #1; to start them again: simplexity retry here\n"
+    assert "started 3 runs in here\nto watch from another terminal: simplexity status here --watch\n" in told.out
     assert "\n2 of 3 runs complete\nbest run: 0 (seed=0): final loss 0.00000 nats\n" in told.out
     assert told.out.endswith("to look at it: simplexity show here/0\nto see all results: simplexity results here\n")
 
