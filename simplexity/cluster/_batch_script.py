@@ -16,8 +16,8 @@ LOG_FOLDER = "logs"
 """Folder within a sweep's for what each array task prints: INDEX.log, continued by every restart.
 
 INDEX.jobs beside it has a line for every job that was submitted in place of one that SLURM refused to requeue: its id.
-INDEX.exit has the exit code of the last batch script, if that has ended and is not to come back: it tells of a run that
-failed before its ledger was open, and without it, of a job that SLURM has ended by itself.
+INDEX.exit has the exit code of the last batch script, if that has ended and is not to come back: it shows that a run
+failed before its ledger was open; if it is missing, SLURM has ended the job by itself.
 """
 
 # Seconds that the other processes of a run have to end after the first: all save at the same step, but one writes.

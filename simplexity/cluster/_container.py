@@ -10,7 +10,7 @@ from ._host_programs import call_image_check
 from ._profile import ClusterProfile, Container
 
 _TIMEOUT_S = 60.0
-# What Apptainer passes on by itself: which job and which of its processes a run is, and what its script says of it.
+# What Apptainer passes on by itself: which job and which of its processes a run is, and what its script has set for it.
 _PASSED = (
     "SLURM_JOB_ID", "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID", "SLURM_RESTART_COUNT", "SLURM_CLUSTER_NAME",
     "SLURMD_NODENAME", "SLURM_STEP_ID", "SLURM_STEP_NODELIST", "SLURM_STEP_NUM_NODES", "SLURM_STEP_NUM_TASKS",
@@ -25,7 +25,7 @@ class ImageFacts(NamedTuple):
 
     Attributes:
         digest: Names just this image; None where it cannot be known here.
-        version: Of simplexity in it; None if it does not say so.
+        version: Of simplexity in it; None if its labels do not have it.
     """
 
     digest: str | None

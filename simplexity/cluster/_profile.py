@@ -69,7 +69,7 @@ class ClusterProfile:
         cpus_per_task: CPU cores of each task.
         memory: Memory per node in SLURM's words, such as "16G".
         time_limit_minutes: A run that needs longer is saved and requeued when this is nearly over.
-        signal_lead_s: How long before the time limit a run is told to save. SLURM may be up to 60 s early.
+        signal_lead_s: How long before the time limit a run gets the signal to save. SLURM may be up to 60 s early.
         nodes: Nodes per run.
         tasks_per_node: Processes per node of a run.
         sbatch_options: Further options by their long names, such as {"exclude": "node7"}; an empty value is a flag.

@@ -86,7 +86,7 @@ def queued_tasks(job_ids: Iterable[str]) -> dict[str, QueuedTask]:
         # --array: a line for every waiting task, and not "7_[0-99]".
         answer = _call(["squeue", "--noheader", "--array", "--states=all", f"--jobs={jobs}", f"--format={form}"])
     except SlurmError as error:
-        if "Invalid job id" in str(error):  # what it says when it has forgotten all of them
+        if "Invalid job id" in str(error):  # the answer when it has forgotten all of them
             return {}
         raise
     tasks = {}
@@ -140,7 +140,7 @@ def cluster_configuration() -> dict[str, str]:
 
 
 def ask_slurm() -> SlurmAnswers:
-    """Everything that SLURM says of itself.
+    """Everything that SLURM's commands say of the cluster.
 
     Raises:
         SlurmError: If SLURM does not answer.
@@ -151,7 +151,7 @@ def ask_slurm() -> SlurmAnswers:
     qos = None
     if parse_configuration(configuration).get("AccountingStorageType", "").endswith("/slurmdbd"):
         form = "format=Name,Preempt,PreemptMode,GraceTime"
-        with suppress(SlurmError):  # the database may be down while SLURM goes on
+        with suppress(SlurmError):  # the database may be down while SLURM works
             qos = _call(["sacctmgr", "--noheader", "--parsable2", "show", "qos", form])
     return SlurmAnswers.parse(configuration, partitions, nodes, qos)
 

@@ -91,7 +91,7 @@ def tasks_on_node(tasks_per_node: str, node: int) -> int:
 
 
 def _local_gpus(values: Mapping[str, str]) -> tuple[int, ...] | None:
-    """SLURM shows all of a job's GPUs on a node to each task there, unless it was told to bind them."""
+    """SLURM shows all of a job's GPUs on a node to each task there, unless it is configured to bind them."""
     num_gpus = len([name for name in values.get("CUDA_VISIBLE_DEVICES", "").split(",") if name])
     num_tasks = tasks_on_node(values["SLURM_STEP_TASKS_PER_NODE"], int(values["SLURM_NODEID"]))
     if num_gpus <= 1 or num_tasks == 1:

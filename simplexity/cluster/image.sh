@@ -1,7 +1,7 @@
-# What a host can tell of an image before it runs anything in it, for bash. containers/run.sh and slurm/sweep.sh read this
+# What a host can check of an image before it runs anything in it, for bash. containers/run.sh and slurm/sweep.sh read this
 # file; the launcher reads it, and its batch scripts carry the text, so that a node looks again. Nothing here runs the image.
 #
-# RUNTIME is apptainer, singularity, docker or podman. A mistake is told in one line and ends the script, by `die`, which
+# RUNTIME is apptainer, singularity, docker or podman. A mistake is reported in one line and ends the script, by `die`, which
 # whoever uses the functions defines.
 
 # Whether images of RUNTIME are files or folders; those of the others have a name in a store.

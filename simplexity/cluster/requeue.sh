@@ -3,7 +3,7 @@
 #
 #   run_and_requeue COMMAND...    COMMAND should be `srun ...`: only a job step gets the signal of --signal.
 #
-# COMMAND's exit code 85 says "bring me back": it was stopped and has saved, or could not read a file and tries once
+# COMMAND's exit code 85 means "requeue me": it was stopped and has saved, or could not read a file and tries once
 # more. So does a death by any signal but Ctrl-C's: a stop that a container or a Python that is still starting cannot
 # handle yet, `kill -9`, memory that was used up, a crash. The run counts its starts, and fails after a few in vain. Any
 # other code is returned: 0 is the end, and the rest makes SLURM show the job as FAILED. The script that uses it defines
@@ -30,7 +30,7 @@ undisturbed() (
 )
 
 # sbatch would take this job's own variables for options of the new one. The new one waits for this one's end: it is
-# asked for as soon as this one is told to stop, which then saves.
+# asked for as soon as a stop of this one is requested, which then saves.
 submit_from_job() (
   options=(--parsable --dependency="afterany:$SLURM_JOB_ID")
   for name in "${!SLURM_@}" "${!SBATCH_@}"; do

@@ -9,8 +9,8 @@ from types import FrameType, TracebackType
 from typing import Any
 
 PREEMPTION_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP)
-# Who starts a program so that these are ignored wants it to go on: nohup ignores SIGHUP, and a shell SIGINT for a job
-# that it puts into the background.
+# A program that was started with these ignored is meant to continue: nohup ignores SIGHUP, and a shell ignores SIGINT
+# for a job in the background.
 _MAY_BE_IGNORED = (signal.SIGHUP, signal.SIGINT)
 _POLL_S = 0.05
 # One press of Ctrl-C can arrive twice: from the terminal and from a wrapper (srun, uv run) that passes it on.
@@ -31,10 +31,10 @@ class PreemptionGuard:
     Args:
         signals: Signals that request a stop; SIGINT is watched as well. SIGHUP, which a dropped connection sends, and
             SIGINT stay ignored if they were ignored before.
-        resume_command: What Ctrl-C tells the user to type to go on; may be set later.
+        resume_command: The command that Ctrl-C prints, with which the run continues later; may be set later.
 
     Attributes:
-        saves: Whether the program saves before it ends, for what Ctrl-C tells; may be set later.
+        saves: Whether the program saves before it ends, for the message of Ctrl-C; may be set later.
     """
 
     def __init__(self, signals: Sequence[signal.Signals] = PREEMPTION_SIGNALS, *, resume_command: str = ""):
@@ -48,7 +48,7 @@ class PreemptionGuard:
         self._interrupted_at_s: float | None = None
 
     def requested(self) -> bool:
-        """Whether the process has been asked to stop."""
+        """Whether a stop was requested."""
         return self._reason is not None
 
     def request(self, reason: str) -> None:
@@ -68,7 +68,7 @@ class PreemptionGuard:
         return self._requested_at_s
 
     def wait(self, timeout_s: float) -> bool:
-        """Sleeps until the process is asked to stop, at most `timeout_s`; returns `requested()`."""
+        """Sleeps until a stop is requested, at most `timeout_s`; returns `requested()`."""
         # An event would need a lock, which a handler that runs within this very wait could not take.
         end_s = time.monotonic() + timeout_s
         while not self.requested() and (left_s := end_s - time.monotonic()) > 0:

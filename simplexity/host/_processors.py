@@ -45,7 +45,7 @@ def num_usable_cores() -> int:
 
 
 def check_num_cpu_devices() -> None:
-    """Checks what the environment says about the number of CPU devices; jax would end its import with a traceback.
+    """Checks the number of CPU devices in the environment; jax would end its import with a traceback.
 
     Raises:
         ValueError: If it is no number.

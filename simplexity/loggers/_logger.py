@@ -1,4 +1,4 @@
-"""What every logger does, what it is told about its run, and several loggers as one."""
+"""What every logger does, what it is given about its run, and several loggers as one."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -45,7 +45,7 @@ class Logger(ABC):
 
     @abstractmethod
     def progress(self, step: int) -> None:
-        """Is told that `step` steps are done; called about twice a second."""
+        """Takes note that `step` steps are done; called about twice a second."""
 
     @abstractmethod
     def flush(self) -> None:

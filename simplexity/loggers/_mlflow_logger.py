@@ -26,7 +26,7 @@ _READ_BYTES = 4 * 2**20
 _DEFAULTS = {
     # Importing MLflow would report the user's environment to its makers.
     "MLFLOW_DISABLE_TELEMETRY": "true",
-    # It tells of every table that it makes.
+    # It logs every table that it creates.
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     # By default it tries for minutes, and prints a line each time. Here a later batch is the next try.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
@@ -38,7 +38,7 @@ class MLflowLogger(Logger):
     """Sends the lines of the run's metrics.jsonl to MLflow, with the config as parameters, and the figures at the end.
 
     Every number of a line is sent; lists, such as losses per position, are left to metrics.jsonl. That file is what
-    is sent from: a `FileLogger` has to stand before this logger. A resumed run goes on with the same MLflow run, whose
+    is sent from: a `FileLogger` has to stand before this logger. A resumed run continues the same MLflow run, whose
     id is kept in the run directory, and sends what that one lacks.
 
     A thread of its own sends, so that training does not wait. A fresh run is refused if the store cannot be used. After
@@ -132,7 +132,7 @@ class MLflowLogger(Logger):
                     self._tried.set()
                 self._send_new_lines(run)
                 if is_last:
-                    # What was stopped may go on one day; MLflow has no better word for it.
+                    # A stopped run may be resumed; MLflow has no status for that.
                     run.end("FINISHED" if self._step >= self._num_train_steps else "KILLED")
                 self._error, pause_s = None, _SECONDS_BETWEEN_BATCHES
             except Exception as error:  # whatever MLflow and the libraries below it raise

@@ -1,4 +1,4 @@
-"""One run in MLflow's store: the requests that make it, go on with it, fill it and end it."""
+"""One run in MLflow's store: the requests that create it, continue it, fill it and end it."""
 
 import fcntl
 import math

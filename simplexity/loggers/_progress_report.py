@@ -28,7 +28,7 @@ class RecentRate:
             self._marks.popleft()
 
     def per_second(self) -> float | None:
-        """The rate, or None before there are two marks to tell it from."""
+        """The rate, or None before there are two marks."""
         if len(self._marks) < 2:
             return None
         (first_s, first), (last_s, last) = self._marks[0], self._marks[-1]
@@ -36,7 +36,7 @@ class RecentRate:
 
 
 class ProgressReport:
-    """Collects what a run says about itself.
+    """Collects what the progress line shows.
 
     The first mark of the rate is the first progress and not the start, which lies before the compilation.
     """

@@ -1,4 +1,22 @@
-"""Checkpoints: written by Orbax, verified byte for byte, kept and restored."""
+"""Checkpoints: written by Orbax, verified byte for byte, kept and restored.
+
+Orbax's format is used, through its `Checkpointer`, so that any Orbax can read these checkpoints. When to save, what to
+keep and how to commit is decided here, because `CheckpointManager` and its policies (tried with version 0.12.8) do not
+give what a preempted run relies on:
+
+- It has no checksums: one flipped byte in an array's file came back as other numbers, without an error.
+- It commits by a rename, but calls no fsync around it: a power failure may lose a checkpoint after an older one was
+  deleted in its favour. By default it deletes in place, so that a kill can leave half a checkpoint.
+- It decides what to delete when a save begins. After a save that failed, the folder of the step that it would have
+  deleted stayed for good, and was missing from its list of steps; the temporary folder stayed too.
+- There is no hook before it deletes. A process that was frozen while another took over its run would delete
+  checkpoints of that run when it wakes up.
+- Its save policies take exact multiples of steps, which a chunk of steps passes over, or the wall clock, which may be
+  set back. A custom policy would be the same code as `_save_policy`.
+- An asynchronous save of 0.35 MB blocks training for 13 to 15 ms with it, and for 0.8 ms with `OrbaxCheckpointer`
+  (medians of 12 on two busy Xeon cores). In the background ours takes longer, 160 to 170 ms instead of 120 to 140,
+  because of the checksums and the fsync calls.
+"""
 
 from ._leaves import copy_to_host as copy_to_host
 from ._leaves import fill as fill

@@ -30,14 +30,13 @@ _log = logging.getLogger(__name__)
 
 
 class OrbaxCheckpointer:
-    """Saves states into `directory/STEP/`, restores them, and says when one is due.
+    """Saves states into `directory/STEP/`, restores them, and knows when the next one is due.
 
-    `save` copies the state to the host and returns; one background thread hashes it, writes it by Orbax, commits it by
-    a rename, and only then deletes what the retention lets go. Orbax's own asynchronous checkpointer is not used: it
-    blocks several times as long on a small state, since it sets up its files first.
+    `save` copies the state to the host and returns. One background thread writes it with Orbax, adds the checksums,
+    commits it by a rename, and only then deletes the checkpoints that the retention policy no longer keeps.
 
-    A new one has written nothing yet: call `open` before anything else. Whoever leaves the process must call `wait` or
-    `close` first: what is not committed is lost.
+    A new one has written nothing yet: call `open` before anything else. Before the process exits, call `wait` or
+    `close`: what is not committed is lost.
 
     Args:
         directory: Where the checkpoints lie.
@@ -111,8 +110,8 @@ class OrbaxCheckpointer:
     def save(self, step: int, state: PyTree) -> None:
         """Begins to save the array leaves of `state`, which may be donated as soon as this returns.
 
-        Waits for the save before it. If that failed, waits for this one too: where this one succeeds, nothing is lost
-        but time, and a warning says so. A step that is saved already stays as it is.
+        Waits for the save before it. If that failed, waits for this one too: if this one succeeds, only time was lost,
+        and a warning is logged. A step that is saved already stays as it is.
 
         Raises:
             RuntimeError: If both the save before and this one failed.
@@ -137,7 +136,7 @@ class OrbaxCheckpointer:
         """
         if self._pending is None:
             return
-        # First to the end, then forgotten: a Ctrl-C that interrupts this leaves something to wait for.
+        # Forgotten only once it has ended: after a Ctrl-C in between there is still something to wait for.
         futures.wait([self._pending])
         pending, self._pending = self._pending, None
         pending.result()
@@ -196,7 +195,7 @@ class OrbaxCheckpointer:
         """Runs in the background thread."""
         try:
             require_space(self._directory, sum(array.nbytes for array in arrays.values()))
-            # Orbax refuses to save an array without elements; its shape, in the manifest, says all.
+            # Orbax refuses to save an array without elements; its shape, which the manifest has, is enough.
             state = ocp.args.PyTreeSave({name: array for name, array in arrays.items() if array.size > 0})
             written = uncommitted(self._directory, step, self._holder)
             orbax().save(written, args=ocp.args.Composite(state=state))

@@ -40,7 +40,7 @@ def restore_step(directory: Path, step: int, like: PyTree, prefix: str = "") -> 
     saved = _same_leaves(checkpoint, manifest, like, prefix)
     verify_files(checkpoint, manifest)
     arrays = _read_arrays(checkpoint)
-    # Orbax refuses to save an array without elements; its shape says all.
+    # Orbax refuses to save an array without elements; its shape is enough.
     empty = {name: np.zeros(leaf.shape, leaf.dtype) for name, leaf in saved.items() if 0 in leaf.shape}
     return fill(like, arrays | empty, prefix)
 
@@ -117,7 +117,7 @@ def newest_step(directory: Path) -> int:
 
 @contextmanager
 def _named_step(directory: Path, step: int) -> Iterator[None]:
-    """Refuses a step that was not saved, and tells of a corrupt one which others there are."""
+    """Refuses a step that was not saved; the error about a corrupt one lists the other steps."""
     steps = committed_steps(directory)
     if step not in steps:
         raise ValueError(f"no checkpoint of step {step} in `{directory}`: saved steps are {_listed(steps)}")

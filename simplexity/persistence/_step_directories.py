@@ -54,7 +54,7 @@ def commit(directory: Path, step: int, holder: int, require_held: Callable[[], o
 def require_space(directory: Path, num_bytes: int) -> None:
     """Checks that a checkpoint of arrays of `num_bytes` in all fits on the disk.
 
-    TensorStore's threads print a traceback of their own when a write fails, and only then is the failure ours to tell.
+    TensorStore's threads print a traceback of their own when a write fails, before the error reaches us.
 
     Raises:
         OSError: If it does not. A quota, or another who fills the disk meanwhile, shows only in writing.

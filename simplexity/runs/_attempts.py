@@ -41,7 +41,7 @@ class Attempt(NamedTuple):
 
     @property
     def reached_step(self) -> int:
-        """The last step that its own events tell of, saved or not."""
+        """The last step in its own events, saved or not."""
         return max(
             [self.start_step, *(e.step for e in self.events if e.kind not in (EventKind.START, EventKind.RESUME))]
         )

@@ -20,7 +20,7 @@ class EventKind(StrEnum):
     CHECKPOINT = "checkpoint"
     """A checkpoint is committed."""
     PREEMPTED = "preempted"
-    """The process leaves because it was asked to; everything is saved."""
+    """The process exits because a stop was requested; everything is saved."""
     COMPLETE = "complete"
     FAILED = "failed"
     """The run ended with an error; only a person starts it again, unless the event says that it `comes_back`."""

@@ -2,7 +2,7 @@
 
 After a kill or a power failure a file is the old one or the new one, whole. Everything that must not be lost is written
 here: a file by `write_durably`, a folder by `move_durably`, a line by `append_json_line`, which uses the same parts. An
-error in reading says nothing about the file itself, so `retry_read` reads once more.
+error in reading means nothing about the file's content, so `retry_read` reads once more.
 """
 
 import errno
@@ -89,7 +89,7 @@ def move_durably(source: Path, target: Path, require_held: Callable[[], object] 
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Adds the file's name to an error about its descriptor, which by itself does not tell where the disk is full."""
+    """Adds the file's name to an error about its descriptor, which by itself does not name the file."""
     try:
         yield
     except OSError as error:

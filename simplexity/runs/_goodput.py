@@ -13,7 +13,7 @@ class Goodput(NamedTuple):
     Attributes:
         computing_s: Training steps that were kept.
         compiling_s: Compiling programs.
-        saving_s: Waiting for checkpoints; what is written while training goes on costs nothing here.
+        saving_s: Waiting for checkpoints; what is written while training continues costs nothing here.
         restoring_s: Reading checkpoints.
         other_s: Within attempts, none of these: building, validating, loading.
         lost_s: Work that was done again: steps after the last checkpoint, and the end of an attempt that was killed.
@@ -42,7 +42,7 @@ class Goodput(NamedTuple):
 
 
 class RunSummary(NamedTuple):
-    """What a run's ledger says about it.
+    """The summary of a run's ledger.
 
     Attributes:
         attempts: How often it was started.

@@ -15,7 +15,7 @@ _EARLY_S = 60.0
 
 
 class ExitCode(IntEnum):
-    """What a run's process says to the shell, the batch script and SLURM when it ends.
+    """How a run's process ended, for the shell, the batch script and SLURM.
 
     The batch script acts on one of them only: it requeues the job when it sees `REQUEUE`. The value 85 is none that
     Python, shells (126 and more) or sysexits.h (64 to 78) use.
@@ -28,7 +28,7 @@ class ExitCode(IntEnum):
     BAD_CONFIG = 2
     """The config or the command line is wrong; nothing was trained."""
     REQUEUE = 85
-    """The run was asked to stop, has saved everything, and wants to be started again."""
+    """A stop was requested and everything is saved: the run has to be started again."""
 
 
 class SlurmIds(NamedTuple):
@@ -80,7 +80,7 @@ class Job(NamedTuple):
         submission: Names the submission: the same for every restart of the job, and another after a retry by hand.
         start: Unix time of the job's start, by the clock of its first node.
         time_limit_s: Its time limit; None if it is not known.
-        signal_lead_s: How long before the time limit it is told to stop.
+        signal_lead_s: How long before the time limit a stop is requested.
     """
 
     submission: str

@@ -47,7 +47,7 @@ def append_json_line(path: Path, record: Mapping[str, Any], require_held: Callab
 def read_json_lines(path: Path) -> list[dict[str, Any]]:
     """The file's whole lines, in order; a torn end is left out, and a file that is not there has none.
 
-    Reading changes nothing, so it may go on while another process writes.
+    Reading changes nothing, so it is safe while another process writes.
 
     Raises:
         RuntimeError: If a line that others follow is not a JSON object: no kill does that.

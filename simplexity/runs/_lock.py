@@ -1,21 +1,22 @@
 """One run directory, one process.
 
-The lock is a folder of numbered files, of which the highest holds it. So whoever takes over a stale lock number n
-creates number n + 1: of several that try, one succeeds, and the others see it. The highest file is never removed, only
-marked as released; those below it are, so that a holder who was taken over finds its own file gone.
+The lock is a folder of numbered files; the process that created the highest one holds the lock. To take over a stale
+lock number n, a process creates number n + 1: if several try, one succeeds, and the others see it. The highest file is
+never removed, only marked as released. Those below it are removed, so that a former holder finds its own file gone.
 
-A holder may be frozen (stopped, its machine suspended, its file server away) for longer than others wait, and wake up
-as if nothing had happened, in the middle of a write. Asking `require_held` just before each write leaves a moment in
-which that happens. So what is written is such that a late write does no harm:
+A holder may be frozen (stopped, its machine suspended, its file server unreachable) for longer than others wait, and
+then continue in the middle of a write. It calls `require_held` just before each write, but it can be frozen between the
+two. So everything is written in such a way that a late write does no harm:
 
-- Lines (run.jsonl, metrics.jsonl): the file is opened first and the lock asked then, and who takes over puts the lines
-  into a new file of the same name before it adds its own (`renew_json_lines`). A late line goes into the old file.
-- Checkpoints are written under names that carry the holder's number. Who takes over first removes all others', by a
-  rename; a late commit then finds nothing to rename, and an earlier one is a valid checkpoint of the same run.
-- What is replaced as a whole (config.yaml, COMPLETE, environment.json) says the same whoever wrote it, because a run
-  computes the same whoever executes it.
+- Lines (run.jsonl, metrics.jsonl): the file is opened first, and then the lock is checked. A process that takes over
+  copies the lines into a new file of the same name before it adds its own (`renew_json_lines`). A late line goes into
+  the old file.
+- Checkpoints are written under names that carry the holder's number. A process that takes over first removes those of
+  all others, by a rename. A late commit then finds nothing to rename; an earlier one is a valid checkpoint of the run.
+- Files that are replaced as a whole (config.yaml, COMPLETE, environment.json) have the same content whoever wrote them,
+  because a run computes the same in every process.
 
-What remains is a holder that is frozen between the question and the rename at its very start, when it renews a file.
+One case is not covered: a holder that is frozen between the check and the rename when it renews a file at its start.
 """
 
 import errno
@@ -44,16 +45,17 @@ _TRIES = 3
 class RunLock:
     """Holds a run directory for this process, from `acquire` to `release` or within a `with` block.
 
-    A holder that is seen to be dead is taken over at once. An earlier incarnation of this SLURM job is taken over
-    too, alive or not: SLURM gives a job back when it has lost sight of its node, where the processes may go on. It is
-    then given two heartbeats to see that it is no longer the holder. One that cannot be seen (another machine, another
-    container) is dead if its heartbeat does not change during `expiry_s`. Clocks are never compared with each other.
+    If the holder is known to be dead, its lock is taken over at once. So is that of an earlier incarnation of this
+    SLURM job, dead or alive: SLURM requeues a job when it loses contact with its node, where the processes may still
+    run. That incarnation is then given two heartbeats to notice. A holder that cannot be seen from here (on another
+    machine, in another container) counts as dead if its heartbeat does not change during `expiry_s`. The clocks of two
+    machines are never compared.
 
     Args:
         folder: The lock's folder, within the run directory.
         heartbeat_s: Seconds between two signs of life.
         expiry_s: Seconds of silence after which a holder counts as dead; the same for all that use the folder.
-        on_lost: Called, in a thread of its own, within a heartbeat of another process's taking over.
+        on_lost: Called, in a thread of its own, within a heartbeat after another process has taken over.
     """
 
     def __init__(
@@ -84,7 +86,7 @@ class RunLock:
         return self._previous_alive
 
     def acquire(self) -> "RunLock":
-        """Takes the lock; waits at most `expiry_s` to see whether a holder elsewhere is alive.
+        """Takes the lock; waits at most `expiry_s` to see whether a holder on another machine is alive.
 
         Raises:
             RuntimeError: If another process holds it, or if the folder cannot be written.
@@ -188,7 +190,7 @@ class RunLock:
             previous, why = None, ""
         owner = this_process(since=round(time.time(), 3))
         if not create(self._file(current + 1), _text(owner)):
-            # A network file system may go on showing the old folder for a while.
+            # A network file system may show the old folder for a while.
             time.sleep(_POLL_S)
             return False
         # A process that looked long ago may have created a number that had been used and removed since.

@@ -44,7 +44,7 @@ def generations(folder: Path) -> list[int]:
 
 
 def look(file: Path) -> Sighting:
-    """What a file says now.
+    """The present content of a file, and its time.
 
     Raises:
         OSError: If it is gone, or cannot be read.

@@ -8,7 +8,7 @@ from ._job import SlurmIds, slurm_ids, slurm_ids_from_json
 
 
 class Liveness(Enum):
-    """What one process can say of another without waiting."""
+    """What one process knows of another without waiting."""
 
     ALIVE = "alive"
     DEAD = "dead"
@@ -23,14 +23,14 @@ class Owner(NamedTuple):
         token: Random, new for every acquisition.
         host: Host name, for people; two machines may share one.
         pid: Process id, within its namespace.
-        started: When the process started, in clock ticks since boot: tells a process from a later one with its pid.
+        started: When the process started, in clock ticks since boot; a later process with the same pid has another.
         kernel: Random id of the boot: the same for all containers of a machine, another after a reboot.
-        namespace: Which process ids (and boot clock) the pid and the start are told in.
+        namespace: Which process ids (and boot clock) the pid and the start refer to.
         since: Unix time of the acquisition, by its host's clock.
         slurm: The SLURM job it belongs to.
         released: Whether it gave the lock back.
 
-    `started`, `kernel` and `namespace` are None where /proc does not tell them.
+    `started`, `kernel` and `namespace` are None where /proc does not show them.
     """
 
     token: str
@@ -76,7 +76,7 @@ def liveness(owner: Owner) -> Liveness:
     """Whether the owner's process still exists.
 
     Answers only where it is certain: on the same boot of the same kernel, and where both processes count process ids
-    alike. A container with process ids of its own has a process 7 of its own, and says nothing about the host's.
+    alike. A container with process ids of its own has a process 7 of its own, which is not the host's.
     """
     here = owner.kernel is not None and owner.kernel == _boot_id() and owner.namespace == _namespace()
     if not here or owner.namespace is None or owner.started is None or not _proc_is_ours():
