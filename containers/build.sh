@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds this checkout's image.
 #
-#   containers/build.sh [apptainer|docker|podman|buildah] [cpu|cuda12] [NAME=VALUE]...
+#   containers/build.sh [apptainer|docker|podman|buildah] [cpu|cuda12|cuda13] [NAME=VALUE]...
 #
 # Without a tool the first installed one is taken; without an accelerator, cuda12. NAME=VALUE is
 #   output=FILE or NAME    what is made: simplexity-cuda12.sif, or the image simplexity:VERSION-cuda12
@@ -20,11 +20,11 @@ declare -A build_arguments=()
 for argument; do
     case $argument in
         apptainer | docker | podman | buildah) tool=$argument ;;
-        cpu | cuda12) accelerator=$argument ;;
+        cpu | cuda12 | cuda13) accelerator=$argument ;;
         output=?*) output=${argument#*=} ;;
         base_image=?* | bootstrap=?* | index_url=*) build_arguments[${argument%%=*}]=${argument#*=} ;;
         -h | --help) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//p}' "$0" && exit ;;
-        *) die "\`$argument\` is none of $tools, cpu, cuda12, output=, base_image=, bootstrap=, index_url=" ;;
+        *) die "\`$argument\` is none of $tools, cpu, cuda12, cuda13, output=, base_image=, bootstrap=, index_url=" ;;
     esac
 done
 
@@ -37,7 +37,7 @@ accelerator=${accelerator:-cuda12}
 
 started_in=$PWD
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-for needed in constraints.txt simplexity/__init__.py hydra_plugins; do
+for needed in constraints.txt constraints-newest.txt simplexity/__init__.py hydra_plugins; do
     [[ -e $needed ]] || die "$PWD/$needed is missing; build from a whole checkout"
 done
 version=$(sed -n 's/^__version__ = "\(.*\)"$/\1/p' simplexity/__init__.py)

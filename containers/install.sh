@@ -1,7 +1,7 @@
 #!/bin/sh
 # What an image holds beyond its base: one recipe for Apptainer.def and containers/Dockerfile, which run it as root.
 #
-#   install.sh cpu|cuda12 [INDEX_URL]
+#   install.sh cpu|cuda12|cuda13 [INDEX_URL]
 #
 # Run it in the folder of the sources. All lands in /usr/local/simplexity, readable by every user and written by none.
 #
@@ -14,8 +14,8 @@ prefix=/usr/local/simplexity
 
 case $accelerator in
     cpu) extras=mlflow ;;
-    cuda12) extras=mlflow,cuda12 ;; # the wheels bring CUDA with them: of the host only the driver is needed
-    *) echo "install.sh: \`accelerator\` is cpu or cuda12, not '$accelerator'" >&2 && exit 2 ;;
+    cuda12 | cuda13) extras=mlflow,$accelerator ;; # the wheels bring CUDA with them: of the host only the driver is needed
+    *) echo "install.sh: \`accelerator\` is cpu, cuda12 or cuda13, not '$accelerator'" >&2 && exit 2 ;;
 esac
 if [ -e "$prefix" ]; then
     echo "install.sh: $prefix exists already; this is for an image under construction, with a base without simplexity" >&2
@@ -31,13 +31,17 @@ if ! python3 -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>
     rm -rf /var/lib/apt/lists/*
 fi
 
+# The newest versions that CI tests need Python 3.12; a base with an older one gets the oldest.
+constraints=constraints-newest.txt
+python3 -c 'import sys; sys.exit(sys.version_info < (3, 12))' || constraints=constraints.txt
+
 # A mirror asked for is the only source; otherwise pip's own configuration in the base decides.
 [ -z "$index_url" ] || export PIP_INDEX_URL="$index_url"
 export PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 mkdir build-tmp
 export TMPDIR="$PWD/build-tmp"
 python3 -m venv "$prefix"
-"$prefix/bin/python" -m pip install --quiet --use-pep517 --constraint constraints.txt ".[$extras]"
+"$prefix/bin/python" -m pip install --quiet --use-pep517 --constraint "$constraints" ".[$extras]"
 install -m 755 containers/entrypoint "$prefix/entrypoint"
 # A missing library shows here and not on a compute node.
 cd / && "$prefix/bin/python" -P -c 'import jax, simplexity'

@@ -5,8 +5,8 @@
 #   slurm/sweep.sh status|results|retry|cancel|... SWEEP_DIR                what `simplexity` takes
 #
 # The runs are composed, checked and frozen in the image, and every array task runs in it; the host submits. The image
-# is $SIMPLEXITY_IMAGE, or else simplexity-cuda12.sif or simplexity-cpu.sif in the checkout; `cluster.container` names
-# another for the tasks.
+# is $SIMPLEXITY_IMAGE, or else the first of simplexity-cuda12.sif, simplexity-cuda13.sif and simplexity-cpu.sif in the
+# checkout; `cluster.container` names another for the tasks.
 set -euo pipefail
 
 die() {
@@ -25,7 +25,7 @@ case ${1-} in
 esac
 
 image=${SIMPLEXITY_IMAGE-}
-for file in "$checkout"/simplexity-{cuda12,cpu}.sif; do
+for file in "$checkout"/simplexity-{cuda12,cuda13,cpu}.sif; do
   if [[ -z $image && -f $file ]]; then image=$file; fi
 done
 [[ -n $image ]] || die "which image? containers/build.sh makes one in $checkout; or set SIMPLEXITY_IMAGE=FILE"

@@ -1,7 +1,7 @@
 """One Apptainer image and one Dockerfile image per test run, whichever worker comes first builds them.
 
-A build needs a Debian root file system, the folder $SIMPLEXITY_TEST_BASE_IMAGE (debootstrap makes one). Who has built
-this checkout's Apptainer image already names it in $SIMPLEXITY_TEST_IMAGE instead.
+A build needs a root file system of Debian 13, the folder $SIMPLEXITY_TEST_BASE_IMAGE (debootstrap makes one). Who has
+built this checkout's Apptainer image already names it in $SIMPLEXITY_TEST_IMAGE instead.
 """
 
 import fcntl
