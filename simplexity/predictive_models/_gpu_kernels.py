@@ -7,7 +7,8 @@ units would need sixteen vectors at a time, and most of the GPU would be idle. T
 Triton compiler, which wants all sizes to be powers of two: other numbers of units are padded with zeros.
 
 JAX 0.11 deprecates Pallas's Triton compiler in favour of Mosaic GPU, whose kernels name the threads and the memory of a
-Hopper or Blackwell GPU themselves. Where a JAX no longer has Triton, `recurrence` takes XLA's loops.
+Hopper or Blackwell GPU themselves. Where a JAX no longer has Triton, or Triton does not compile for a GPU,
+`recurrence` takes XLA's loops and logs one warning.
 
 References:
     Diamos et al., "Persistent RNNs: Stashing Recurrent Weights On-Chip" (2016).
@@ -19,7 +20,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax.experimental import pallas as pl
-from jax.experimental.pallas import triton
+from jax.experimental.pallas.triton import CompilerParams
 from jaxtyping import Array, Float, Int
 
 from ._cell import Blocks, DifferentiatedCell, add
@@ -42,11 +43,15 @@ class GPUKernels(TimeLoops):
         self._interpret = interpret
 
     @staticmethod
-    def can_run(cell: DifferentiatedCell, hidden_size: int) -> bool:
-        """Whether JAX's GPU can run them for such a layer: Triton needs NVIDIA's Ampere (8.0) or later."""
+    def knows_device() -> bool:
+        """Whether Triton compiles for JAX's GPU: NVIDIA's Ampere (compute capability 8.0) or later."""
         device = jax.local_devices()[0]
-        is_recent = device.device_kind.startswith("NVIDIA") and float(device.compute_capability) >= 8.0
-        return is_recent and cell.num_gates * pl.next_power_of_2(hidden_size) ** 2 <= _MOST_WEIGHTS
+        return device.device_kind.startswith("NVIDIA") and float(device.compute_capability) >= 8.0
+
+    @staticmethod
+    def can_run(cell: DifferentiatedCell, hidden_size: int) -> bool:
+        """Whether the weights of such a layer fit into the GPU's registers."""
+        return cell.num_gates * pl.next_power_of_2(hidden_size) ** 2 <= _MOST_WEIGHTS
 
     def run_forward(
         self,
@@ -105,7 +110,7 @@ def _call(
         with_refs,
         out_shape=[jax.ShapeDtypeStruct((length, batch, width), jnp.float32)] * num_outputs,
         grid=(batch,),
-        compiler_params=triton.CompilerParams(num_warps=num_warps, num_stages=1),
+        compiler_params=CompilerParams(num_warps=num_warps, num_stages=1),
         interpret=interpret,
         name=kernel.__name__.lstrip("_"),
     )(*(_pad(argument, hidden_size, width) for argument in arguments))

@@ -134,10 +134,15 @@ def _loops_for(cell: DifferentiatedCell, hidden_size: int) -> TimeLoops:
 
 @cache
 def _gpu_kernels() -> "GPUKernels | None":
-    """The kernels, where JAX still has the compiler that they are written for."""
+    """The kernels, where JAX still has the compiler that they are written for, and it knows this GPU."""
+    reason = "their kernels need NVIDIA's Ampere or later"
     try:
         from ._gpu_kernels import GPUKernels  # imports Pallas, which takes a while
     except ImportError as error:
-        _log.warning("jax %s: recurrent layers take XLA's loops over time, more slowly: %s", jax.__version__, error)
-        return None
-    return GPUKernels()
+        reason = f"jax {jax.__version__} does not compile their kernels ({error})"
+    else:
+        if GPUKernels.knows_device():
+            return GPUKernels()
+    device = jax.local_devices()[0].device_kind
+    _log.warning("%s: recurrent layers take XLA's loops over time, more slowly: %s", device, reason)
+    return None

@@ -79,9 +79,11 @@ def test_gpu_kernels_are_the_loops_over_time(
 
 def test_a_cell_that_jax_differentiates_takes_xlas_loops_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    monkeypatch.setattr(GPUKernels, "can_run", lambda *layer: True)
+    monkeypatch.setattr(GPUKernels, "knows_device", lambda: True)
+    _recurrence._gpu_kernels.cache_clear()
     assert isinstance(_recurrence._loops_for(GRU.cell, 8), GPUKernels)
     assert isinstance(_recurrence._loops_for(AutodiffCell(GRU.cell), 8), XLALoops)
+    _recurrence._gpu_kernels.cache_clear()
 
 
 @pytest.mark.gpu

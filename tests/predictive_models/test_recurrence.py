@@ -118,14 +118,22 @@ def test_gradient_is_that_of_plain_autodiff(cell: Cell, shape: tuple[int, int, i
         np.testing.assert_allclose(value, expected_value, rtol=1e-4, atol=5e-5, err_msg=name)
 
 
-def test_without_the_compiler_of_the_gpu_kernels_a_layer_takes_xlas_loops(monkeypatch, caplog) -> None:
-    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    monkeypatch.setitem(sys.modules, "simplexity.predictive_models._gpu_kernels", None)
+@pytest.mark.parametrize(("has_compiler", "reason"), [
+    (False, "does not compile their kernels (import of simplexity.predictive_models._gpu_kernels halted"),
+    (True, "their kernels need NVIDIA's Ampere or later"),
+])  # fmt: skip
+def test_without_the_gpu_kernels_compiler_or_a_gpu_for_it_a_layer_takes_xlas_loops(
+    has_compiler: bool, reason: str, monkeypatch, caplog
+) -> None:
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")  # and the device stays a CPU
+    if not has_compiler:
+        monkeypatch.setitem(sys.modules, "simplexity.predictive_models._gpu_kernels", None)
     _recurrence._gpu_kernels.cache_clear()
     for _ in range(2):
         assert isinstance(_recurrence._loops_for(GRU.cell, 8), XLALoops)
     _recurrence._gpu_kernels.cache_clear()
     assert caplog.text.count("recurrent layers take XLA's loops") == 1
+    assert reason in caplog.text
 
 
 def test_a_model_whose_cell_has_only_a_step_trains() -> None:
