@@ -18,13 +18,13 @@ from pathlib import Path
 PHASES = {
     "compile": ("simplexity.running._compilation", "BackgroundCompilation._compile", "before"),
     "restore": ("simplexity.persistence", "OrbaxCheckpointer.restore", "before"),
-    "first_step": ("simplexity.running._attempt_logger", "AttemptLogger.progress", "after"),
+    "first_step": ("simplexity.running._records", "FirstStepLogger.progress", "after"),
     "mid_chunk": ("simplexity.persistence", "OrbaxCheckpointer.next_due_step", "after"),
     "save_before_commit": ("simplexity.runs", "move_durably", "before"),
     "save_after_commit": ("simplexity.runs", "move_durably", "after"),
     "validation": ("simplexity.training", "Validation.__call__", "before"),
     "trained": ("simplexity.training", "train", "after"),
-    "order": ("simplexity.running._messages", "Leader.next_order", "before"),
+    "command": ("simplexity.running._messages", "ToCoordinator.next_command", "before"),
     "completion": ("simplexity.runs", "RunDirectory.mark_complete", "before"),
     "lock_asked": ("simplexity.runs", "RunLock.require_held", "after"),
 }

@@ -60,11 +60,11 @@ def test_two_devices_of_one_process_compute_what_one_does(uninterrupted, cache, 
     assert_nearly_the_same(tmp_path / "run", uninterrupted(MODEL))
 
 
-@pytest.mark.parametrize("stopped", [("order", 4), ("mid_chunk", 4)], ids=["process 1", "process 0"])
+@pytest.mark.parametrize("stopped", [("command", 4), ("mid_chunk", 4)], ids=["process 1", "process 0"])
 def test_a_signal_to_one_process_stops_both_at_the_same_step(stopped, together, cache, tmp_path):
     phase, count = stopped
     run_dir = tmp_path / "run"
-    process = 1 if phase == "order" else 0
+    process = 1 if phase == "command" else 0
     tasks = run_in_tasks(run_dir, MODEL, cache=cache, stop_at={process: (phase, "SIGTERM", count)})
     assert [task.returncode for task in tasks] == [85, 85], tasks
     last = events(run_dir)[-1]
@@ -81,7 +81,7 @@ def test_a_signal_to_one_process_stops_both_at_the_same_step(stopped, together, 
 
 def test_what_a_killed_process_leaves_is_gone_on_with(together, cache, tmp_path):
     run_dir = tmp_path / "run"
-    killed, other = reversed(run_in_tasks(run_dir, MODEL, cache=cache, stop_at={1: ("order", "SIGKILL", 6)}))
+    killed, other = reversed(run_in_tasks(run_dir, MODEL, cache=cache, stop_at={1: ("command", "SIGKILL", 6)}))
     assert (killed.returncode, other.returncode) == (-signal.SIGKILL, 1)
     assert other.stderr.splitlines()[-1].startswith(
         "the processes of this run cannot take a step together (is one lost?): "

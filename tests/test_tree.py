@@ -18,6 +18,8 @@ DOTTED = re.compile(r"\b(?:simplexity|hydra_plugins)(?:\.\w+)+")
 # Exported for the users' own code and configs: nothing here needs them.
 FOR_USERS = frozenset(
     {
+        # The config of a command, for programs of one's own.
+        "simplexity.composition.compose",
         # Looking inside models.
         "simplexity.analysis.BeliefRegression",
         "simplexity.analysis.Regression",

@@ -1,7 +1,6 @@
 """Composing, checking and freezing configs, and explaining what is wrong with one. No jax."""
 
 from ._check import check as check
-from ._cluster_plan import ClusterPlan as ClusterPlan
 from ._cluster_plan import plan_for_cluster as plan_for_cluster
 from ._cluster_plan import read_profile as read_profile
 from ._compose import CONFIG_MODULE as CONFIG_MODULE
@@ -16,12 +15,9 @@ from ._config_errors import describe_error as describe_error
 from ._config_errors import one_line as one_line
 from ._data_files import keep_data_files as keep_data_files
 from ._data_files import with_kept_files as with_kept_files
-from ._frozen import Difference as Difference
 from ._frozen import config_hash as config_hash
-from ._frozen import differences as differences
 from ._frozen import freeze as freeze
 from ._frozen import load_frozen as load_frozen
-from ._frozen import may_change as may_change
 from ._frozen import refuse_changes as refuse_changes
 from ._hydra_errors import Culprit as Culprit
 from ._hydra_errors import explain as explain

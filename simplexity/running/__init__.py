@@ -2,15 +2,13 @@
 
 import typing
 
-from ._build_check import check_by_building as check_by_building
 from ._entrypoint import entrypoint as entrypoint
 from ._execute import execute as execute
-from ._log_file import LogFile as LogFile
-from ._outcome import RunResult as RunResult
+from ._failures import LogFile as LogFile
 from ._outcome import exit_process as exit_process
 from ._processes import in_all_tasks as in_all_tasks
 from ._reopen import reopen as reopen
-from ._start import StartCheck as StartCheck
+from ._start import check_by_building as check_by_building
 
 if typing.TYPE_CHECKING:
     # It comes with JAX, which finding a mistake in a config does not wait for.

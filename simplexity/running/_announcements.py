@@ -1,4 +1,4 @@
-"""What a run says of itself before its first step and after its last one."""
+"""The lines that a run prints for people before its first step and after its last one."""
 
 import logging
 from pathlib import Path

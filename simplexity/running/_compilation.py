@@ -1,15 +1,22 @@
-"""Compiles a run's programs while the run gets everything else ready."""
+"""Compiles a run's programs while the run gets everything else ready, and keeps compiled programs for later starts."""
 
+import logging
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 
+from simplexity.host import CompilationCache, default_cache_folder
 from simplexity.training import DataParallel, Preemption, TrainState, TrainSteps, Validation, make_train_steps, run_keys
 
 from ._build import Experiment
+from ._private_jax import jax_uses
 
+_log = logging.getLogger("simplexity")
 _POLL_S = 0.05
 
 
@@ -37,12 +44,12 @@ class BackgroundCompilation:
         self._error: BaseException | None = None
         self._parallel = parallel
         self._validates = validates
-        # A daemon, because a process that is asked to leave does not wait for it.
+        # A daemon, because a process in which a stop was requested does not wait for it.
         self._thread = threading.Thread(target=self._compile, args=(experiment, state), daemon=True)
         self._thread.start()
 
     def wait(self, preemption: Preemption) -> Programs | None:
-        """The programs, or None as soon as `preemption` asks to leave."""
+        """The programs, or None as soon as `preemption` knows of a request to stop."""
         while self._thread.is_alive():
             if preemption.requested():
                 return None
@@ -74,3 +81,23 @@ class BackgroundCompilation:
         validation = Validation(experiment.validation_generator, settings, length, key=key)
         validation.compile(state.model)
         return validation
+
+
+@contextmanager
+def compilation_cache() -> Iterator[None]:
+    """Keeps compiled programs within the `with` block; not where that is impossible, with a warning."""
+    folder = default_cache_folder() / "programs"
+    try:
+        cache = CompilationCache(folder)
+    except OSError as error:
+        _log.warning(
+            "compiled programs are not kept: %s cannot be used (%s); set SIMPLEXITY_CACHE", folder, error.strerror
+        )
+        yield
+        return
+    with jax_uses(cache) as is_used:
+        if not is_used:
+            _log.warning(
+                "compiled programs are not kept: this version of JAX, %s, takes no cache of ours", jax.__version__
+            )
+        yield

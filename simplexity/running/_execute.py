@@ -6,6 +6,7 @@ import shlex
 import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig
 
@@ -24,13 +25,14 @@ from simplexity.runs import (
     this_job,
 )
 
-from ._cache import compilation_cache
-from ._outcome import RunResult, leave
+from ._outcome import RunResult, record_stop
 
 _log = logging.getLogger("simplexity")
 
 
-def execute(run_dir: Path, guard: PreemptionGuard, new_config: DictConfig | None = None) -> RunResult:
+def execute(
+    run_dir: Path, guard: PreemptionGuard, new_config: DictConfig | None = None, built: Any = None
+) -> RunResult:
     """Starts the run of `run_dir`, or goes on with it; does nothing if it is complete.
 
     Args:
@@ -38,6 +40,7 @@ def execute(run_dir: Path, guard: PreemptionGuard, new_config: DictConfig | None
         guard: Installed; asked whether to leave.
         new_config: What to start it with, or to go on with, in which `check` found no mistake; it is frozen once no
             other process has the run. None for the frozen config.
+        built: The `Experiment` that was built from `new_config`; None to build it here.
 
     Raises:
         ConfigError: If the config cannot be built, or the checkpoints are not of this config.
@@ -69,12 +72,15 @@ def execute(run_dir: Path, guard: PreemptionGuard, new_config: DictConfig | None
             if not decision.allowed:
                 raise RuntimeError(f"not started again: {decision.reason}; the next start by hand is not counted")
             if guard.requested():
-                return leave(ledger, guard, step, saves=guard.saves)
-            return _attempt(directory, config, ledger, lock, guard)
+                return record_stop(ledger, guard, step, saves=guard.saves)
+            # With jax, and so not before the lock is held: a refused start must be quick.
+            from ._attempt import attempt
+
+            return attempt(directory, config, ledger, lock, guard, built)
         except Exception as error:
             if isinstance(error, UnreadableError) and guard.requested():
                 # Only what a start reads raises it: nothing has been computed that could be lost.
-                return leave(ledger, guard, step, saves=guard.saves)
+                return record_stop(ledger, guard, step, saves=guard.saves)
             comes_back = _comes_back(error, job, ledger)
             with suppress(OSError):  # the disk may be what failed
                 if lock.still_held():
@@ -97,13 +103,3 @@ def _comes_back(error: Exception, job: Job | None, ledger: Ledger) -> bool:
     """Whether a new start is to try again to read a file: once, and only if somebody is there to start it."""
     before = [event for event in ledger.events if event.kind in (EventKind.FIRST_STEP, EventKind.FAILED)][-1:]
     return isinstance(error, UnreadableError) and job is not None and not any(event.comes_back for event in before)
-
-
-def _attempt(
-    directory: RunDirectory, config: DictConfig, ledger: Ledger, lock: RunLock, guard: PreemptionGuard
-) -> RunResult:
-    # With jax, and so not before the lock is held: a refused start must be quick.
-    from ._attempt import attempt
-
-    with compilation_cache():
-        return attempt(directory, config, ledger, lock, guard)

@@ -1,8 +1,11 @@
 """What the processes of one run tell each other, through the key-value store of JAX's coordinator.
 
-Process 0 leads: it alone composes the config, writes files and decides. The others follow: they do what it tells
-them to, and tell it when they are ready, when they are asked to leave, and why they failed. Neither waits for the other
-within a computation before both are known to be there.
+Process 0 is the run's coordinator: it alone composes the config, writes files and decides. The others are workers: they
+execute its commands, and report to it when they are ready, when a signal requests a stop, and why they failed.
+
+The processes compute together, and a computation waits until all have begun it. So none may begin one before it knows
+that the others will: the workers report that they are ready, and a command announces each chunk of steps. Wherever a
+stop is requested, the coordinator acts on it between two commands, so that all stop at the same step.
 """
 
 import json
@@ -12,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import jax
-from jax._src import distributed
 from jax.errors import JaxRuntimeError
 
 from simplexity.host import PreemptionGuard
+
+from ._private_jax import coordinator_client
 
 _POLL_S = 0.05
 _WAIT_MS = 200
@@ -25,8 +29,7 @@ class _Store:
     """Key-value pairs that all processes see."""
 
     def __init__(self):
-        # JAX shows it to nobody; Orbax takes it from the same place.
-        self._client: Any = distributed.global_state.client
+        self._client = coordinator_client()
 
     def put(self, key: str, value: str | int | list[str]) -> None:
         # JSON, because gRPC takes no string that is not UTF-8, and a path may be none.
@@ -50,35 +53,35 @@ class _Store:
             return None
 
 
-class Followers:
-    """Process 0's view of the others.
+class ToWorkers:
+    """The coordinator's side: its messages to the workers, and theirs to it.
 
     Args:
-        guard: Installed; is asked to leave where a follower is.
+        guard: Installed; a stop is requested of it where one is requested in a worker.
     """
 
     def __init__(self, guard: PreemptionGuard):
         self._store = _Store()
         self._count = jax.process_count() - 1
         self._guard = guard
-        self._num_orders = 0
+        self._num_commands = 0
 
-    def announce(self, arguments: Sequence[str]) -> None:
-        """Tells them this process's arguments, as they came."""
-        self._store.put("command", list(arguments))
+    def send_arguments(self, arguments: Sequence[str]) -> None:
+        """Sends this process's arguments, which must be theirs too."""
+        self._store.put("arguments", list(arguments))
 
     def begin(self, run_dir: Path) -> None:
         """Lets them build what the frozen config in `run_dir` describes."""
         self._store.put("run", str(run_dir))
 
     def requested(self) -> bool:
-        """Whether this process or a follower was asked to leave."""
-        for process, reason in self._store.within("asked").items():
+        """Whether a stop was requested in this process or in a worker."""
+        for process, reason in self._store.within("stop_requested").items():
             self._guard.request(f"{reason} in process {process}")
         return self._guard.requested()
 
     def wait_until_ready(self) -> bool:
-        """Waits for all of them; returns False if the run is asked to leave meanwhile.
+        """Waits for all of them; returns False if a stop is requested meanwhile.
 
         Raises:
             RuntimeError: If one has failed.
@@ -91,19 +94,19 @@ class Followers:
             time.sleep(_POLL_S)
         return False
 
-    def order(self, num_steps: int) -> None:
-        """Makes them take `num_steps` steps, in which this process must join. The first order is to take its state."""
-        self._store.put(f"order/{self._num_orders}", num_steps)
-        if self._num_orders > 0:
-            # The one before was carried out by all: otherwise this process would not be here.
-            self._store.delete(f"order/{self._num_orders - 1}")
-        self._num_orders += 1
+    def command(self, num_steps: int) -> None:
+        """Makes them take `num_steps` steps, in which this process must join. The first command shares its state."""
+        self._store.put(f"command/{self._num_commands}", num_steps)
+        if self._num_commands > 0:
+            # The one before was executed by all: otherwise this process would not be here.
+            self._store.delete(f"command/{self._num_commands - 1}")
+        self._num_commands += 1
 
-    def dismiss(self, exit_code: int) -> None:
-        """Makes them leave with `exit_code`."""
-        self._store.put("dismissed/with", exit_code)
+    def shut_down(self, exit_code: int) -> None:
+        """Makes them exit with `exit_code`."""
+        self._store.put("shut_down/exit_code", exit_code)
 
-    def give_up(self) -> None:
+    def mark_lost(self) -> None:
         """Notes that one is lost."""
         self._store.put("lost/one", "")
 
@@ -112,19 +115,19 @@ class Followers:
         return bool(self._store.within("lost"))
 
 
-class Leader:
-    """Process 0, as another process sees it.
+class ToCoordinator:
+    """A worker's side: its messages to the coordinator, and the coordinator's to it.
 
     Args:
-        guard: Installed; where it is asked to leave, process 0 is told, which decides.
+        guard: Installed; a stop that is requested of it is reported to the coordinator, which decides.
     """
 
     def __init__(self, guard: PreemptionGuard):
         self._store = _Store()
         self._process_id = jax.process_index()
         self._guard = guard
-        self._num_orders = 0
-        self._has_asked = False
+        self._num_commands = 0
+        self._has_reported_stop = False
 
     def wait_for_run(self, arguments: Sequence[str]) -> Path | None:
         """The run's directory, whose config is frozen; None if there is nothing to do.
@@ -135,8 +138,8 @@ class Leader:
         Raises:
             RuntimeError: If the tasks were given different commands: they should have been steps of their own.
         """
-        command = self._receive("command")
-        if command is not None and command != list(arguments):
+        expected = self._receive("arguments")
+        if expected is not None and expected != list(arguments):
             raise RuntimeError(
                 "its arguments are others than those of process 0, and the tasks of a step train one run together; "
                 "start each run with an `srun --ntasks=1` of its own"
@@ -145,34 +148,34 @@ class Leader:
         return None if run_dir is None else Path(run_dir)
 
     def report_ready(self) -> None:
-        """Says that this process waits for orders."""
+        """Reports that this process waits for commands."""
         self._store.put(f"ready/{self._process_id}", "")
 
     def report_failure(self, reason: str) -> None:
-        """Says that this process will carry out no more orders."""
+        """Reports that this process will execute no more commands."""
         self._store.put(f"failed/{self._process_id}", reason)
 
-    def next_order(self) -> int | None:
-        """How many steps to take; None if this process is dismissed."""
-        num_steps = self._receive(f"order/{self._num_orders}")
-        self._num_orders += 1
+    def next_command(self) -> int | None:
+        """How many steps to take; None if this process is to shut down."""
+        num_steps = self._receive(f"command/{self._num_commands}")
+        self._num_commands += 1
         return num_steps
 
     def requested(self) -> bool:
-        """Whether this process is dismissed. Passes on what this process itself is asked."""
-        if self._guard.requested() and not self._has_asked:
-            self._has_asked = True
-            self._store.put(f"asked/{self._process_id}", str(self._guard.reason))
-        return bool(self._store.within("dismissed"))
+        """Whether this process is to shut down. Reports a stop that is requested in it."""
+        if self._guard.requested() and not self._has_reported_stop:
+            self._has_reported_stop = True
+            self._store.put(f"stop_requested/{self._process_id}", str(self._guard.reason))
+        return bool(self._store.within("shut_down"))
 
-    def wait_for_dismissal(self) -> int:
-        """The exit code that process 0 leaves with."""
+    def wait_for_shutdown(self) -> int:
+        """The exit code of the coordinator."""
         while not self.requested():
             time.sleep(_POLL_S)
-        return self._store.within("dismissed")["with"]
+        return self._store.within("shut_down")["exit_code"]
 
     def _receive(self, key: str) -> Any:
-        """Waits for a message; None if this process is dismissed."""
+        """Waits for a message; None if this process is to shut down."""
         while not self.requested():
             value = self._store.wait_for(key)
             if value is not None:

@@ -1,4 +1,4 @@
-"""How an attempt at a run ended, and the lines that tell people."""
+"""How an attempt at a run ends: its result, its last line, and the exit code of the process."""
 
 import logging
 import math
@@ -69,14 +69,14 @@ def describe_not_finite(run_dir: Path, step: int, *, saves: bool) -> str:
     )
 
 
-def leave(ledger: Ledger, guard: PreemptionGuard, step: int, *, saves: bool) -> RunResult:
-    """Ends an attempt that was asked to leave.
+def record_stop(ledger: Ledger, guard: PreemptionGuard, step: int, *, saves: bool) -> RunResult:
+    """Writes into the ledger and the log that an attempt was stopped.
 
     Args:
         ledger: The run's.
-        guard: Knows what the request was.
-        step: The last step; where the run will go on, if it saves.
-        saves: Whether the run has checkpoints. One that has none begins again.
+        guard: Knows who requested the stop.
+        step: The last step; where the run will be resumed, if it saves.
+        saves: Whether the run has checkpoints. A run that has none begins again.
     """
     signalled_s, job = guard.requested_at_s, this_job()
     stopping_s = None if signalled_s is None else round(time.monotonic() - signalled_s, 3)

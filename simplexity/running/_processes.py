@@ -22,11 +22,11 @@ _REMARK_S = 10.0
 _POLL_S = 0.1
 
 
-def in_all_tasks(lead: Callable[[], int], guard: PreemptionGuard) -> int:
-    """Calls `lead` in a process alone, or in the first of a job step's tasks while the others follow it.
+def in_all_tasks(program: Callable[[], int], guard: PreemptionGuard) -> int:
+    """Calls `program` in a process alone, or in the first of a job step's tasks, for which the others work.
 
     Args:
-        lead: Runs the program; returns its exit code.
+        program: Runs the program; returns its exit code.
         guard: Installed.
 
     Returns:
@@ -42,25 +42,25 @@ def in_all_tasks(lead: Callable[[], int], guard: PreemptionGuard) -> int:
         sys.stderr.write(f"{error_text(one_line(str(error)), sys.stderr)}\n")
         return ExitCode.BAD_CONFIG if isinstance(error, ValueError) else ExitCode.FAILED
     if tasks is None:
-        return lead()
-    from ._follow import follow
-    from ._messages import Followers, Leader
+        return program()
+    from ._messages import ToCoordinator, ToWorkers
+    from ._worker import work
 
     if tasks.process_id == 0:
-        followers = Followers(guard)
-        followers.announce(sys.argv[1:])
-        exit_code = lead()
-        followers.dismiss(exit_code)
-        if not followers.are_lost():
+        workers = ToWorkers(guard)
+        workers.send_arguments(sys.argv[1:])
+        exit_code = program()
+        workers.shut_down(exit_code)
+        if not workers.are_lost():
             _disconnect()
     else:
-        exit_code = follow(Leader(guard))
+        exit_code = work(ToCoordinator(guard))
         _disconnect()
     return exit_code
 
 
 def _connect(tasks: StepTasks, guard: PreemptionGuard) -> bool:
-    """Joins the processes; False if `guard` was asked to stop before they had all come.
+    """Joins the processes; False if a stop was requested of `guard` before they had all come.
 
     Raises:
         RuntimeError: If process 0 cannot listen, the others do not come, or could not find this one.
@@ -77,16 +77,16 @@ def _connect(tasks: StepTasks, guard: PreemptionGuard) -> bool:
     # It would take SIGTERM away from the guard.
     jax.config.update("jax_enable_preemption_service", False)
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
-    # In a thread, because JAX waits in native code, in which no signal is heard.
+    # In a thread, because JAX waits in native code, in which Python handles no signal.
     joined: Future[None] = Future()
     threading.Thread(target=_join, args=(tasks, joined), daemon=True).start()
-    began_s, said = time.monotonic(), False
+    began_s, has_remarked = time.monotonic(), False
     while not joined.done():
         if guard.wait(_POLL_S):
             return False
         waited_s = time.monotonic() - began_s
-        if waited_s > _REMARK_S and not said:
-            said = True
+        if waited_s > _REMARK_S and not has_remarked:
+            has_remarked = True
             sys.stderr.write(f"waiting for {_the_others(tasks)}\n")
         if waited_s > _CONNECT_S:
             raise RuntimeError(f"waited {waited_s:.0f} s in vain for {_the_others(tasks)}")
@@ -143,8 +143,8 @@ def _require_free(port: int) -> None:
             listening.bind(("", port))
         except OSError as error:
             raise RuntimeError(
-                f"the processes of this run cannot meet at port {port} of {socket.gethostname()} ({error.strerror}); "
-                "submit again: another job has another port"
+                f"process 0 of this run cannot listen at port {port} of {socket.gethostname()} ({error.strerror}), "
+                "where the others expect it; submit again: another job has another port"
             ) from None
 
 
@@ -152,11 +152,11 @@ def _disconnect() -> None:
     import jax
 
     def shut_down() -> None:
-        # Whoever is lost has its failure told elsewhere.
+        # The failure of a process that is lost is reported where it happened.
         with suppress(RuntimeError):
             jax.distributed.shutdown()
 
-    # A daemon, because the process leaves whether or not the others answer.
+    # A daemon, because the process exits whether or not the others answer.
     thread = threading.Thread(target=shut_down, daemon=True)
     thread.start()
     thread.join(_DISCONNECT_S)

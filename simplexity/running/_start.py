@@ -1,13 +1,11 @@
-"""What happens between composing and the first byte on disk: the config is checked, and the run directory claimed.
+"""What happens between composing and the first byte on disk: the config is checked and built, and the folder claimed.
 
-Hydra makes the output directory before it calls the task, so the check is a callback. A callback's exceptions only
-become warnings; leaving the process from one does leave it.
+Hydra makes the run's folder before it calls the task, so `StartCheck` is a callback. Hydra turns a callback's errors
+into warnings and goes on; only ending the process from a callback ends it.
 """
 
 import itertools
 import logging
-import sys
-import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -23,21 +21,29 @@ from simplexity.composition import (
     Problem,
     check,
     check_sweep,
-    describe_error,
     load_frozen,
     make_importable,
     refuse_changes,
     rewrite_keys,
     set_environment,
 )
-from simplexity.runs import ExitCode, RunDirectory, error_text
+from simplexity.runs import RunDirectory
+
+from ._failures import report
 
 _log = logging.getLogger(__name__)
 _made_folders: list[Path] = []
 
 
 class StartCheck(Callback):
-    """Refuses a config with mistakes before anything is written."""
+    """Refuses a config with mistakes before anything is written, and builds the run once, for the check and the task.
+
+    `_entrypoint` names it to Hydra, which calls `on_run_start` for one run, or `on_multirun_start` for a sweep, then
+    makes the folder, then calls `on_job_start` and the task.
+    """
+
+    def __init__(self):
+        self._built: Any = None
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         with _refusing():
@@ -45,17 +51,7 @@ class StartCheck(Callback):
             _set_environment(config)
             _raise(check(config))
             _log.info("starting: JAX is being loaded")
-            # All import jax, which mistakes that need no jax to find do not wait for, and which reads the environment.
-            from ._build import build
-            from ._devices import share_among_devices, start_jax
-            from ._weights import require_weights
-
-            directory = RunDirectory(Path(config.hydra.run.dir))
-            start_jax(config, directory)
-            experiment = build(config)
-            share_among_devices(config)
-            if not directory.config_path.is_file():
-                require_weights(config, experiment, Path(config.hydra.run.dir))
+            self._built = _build(config)
             run_dir = _run_directory(config, "run")
             if RunDirectory(run_dir).config_path.is_file():
                 refuse_changes(load_frozen(run_dir), config)
@@ -75,17 +71,59 @@ class StartCheck(Callback):
                 quoted = QuotedString(str(sweep_dir), Quote.single).with_quotes()
                 config.hydra.overrides.hydra.append(f"hydra.sweep.dir={quoted}")
 
+    def on_job_start(self, config: DictConfig, *, task_function: Any, **kwargs: Any) -> None:
+        """Hands what was built to the task."""
+        task_function.built = self._built
+
+
+def check_by_building(config: DictConfig) -> list[Problem]:
+    """What only sections together get wrong: the model's shapes, the two generators' tokens.
+
+    JAX is imported by the call, and uses the CPU in this process from then on: a GPU, where this machine has one, and
+    its memory are for the runs.
+
+    Args:
+        config: A config in which `check` found no mistake.
+    """
+    import jax
+
+    from ._build import build
+
+    jax.config.update("jax_platforms", "cpu")
+    try:
+        build(config)
+    except ConfigError as error:
+        return list(error.problems)
+    return []
+
+
+def _build(config: DictConfig) -> Any:
+    """Builds what the run computes with, without computing anything yet.
+
+    Raises:
+        ConfigError: With a mistake that no section of the config shows alone.
+    """
+    # All import jax, which mistakes that need no jax to find do not wait for, and which reads the environment.
+    from ._build import build
+    from ._devices import share_among_devices, start_jax
+    from ._weights import require_weights
+
+    directory = RunDirectory(Path(config.hydra.run.dir))
+    start_jax(config, directory)
+    experiment = build(config)
+    share_among_devices(config)
+    if not directory.config_path.is_file():
+        require_weights(config, experiment, Path(config.hydra.run.dir))
+    return experiment
+
 
 @contextmanager
 def _refusing() -> Iterator[None]:
-    """Leaves the process with what is raised inside: Hydra would warn of it, and go on to run what was refused."""
+    """Ends the process with what is raised inside: Hydra would warn of it, and go on to run what was refused."""
     try:
         yield
     except Exception as error:
-        if not isinstance(error, ConfigError | RuntimeError | OSError):
-            traceback.print_exception(error)
-        sys.stderr.write(f"{error_text(describe_error(error), sys.stderr)}\n")
-        raise SystemExit(ExitCode.BAD_CONFIG if isinstance(error, ConfigError) else ExitCode.FAILED) from error
+        raise SystemExit(report(error)) from error
 
 
 def _set_environment(config: DictConfig) -> None:

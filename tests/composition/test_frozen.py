@@ -8,14 +8,13 @@ from simplexity.composition import (
     check,
     compose,
     config_hash,
-    differences,
     freeze,
     load_frozen,
-    may_change,
     refuse_changes,
 )
+from simplexity.composition._frozen import differences, may_change
 from simplexity.composition._sections import ADDED_KEYS, Section
-from simplexity.running._build import build
+from simplexity.running import check_by_building
 
 
 def config(**changes):
@@ -93,7 +92,7 @@ def test_a_config_frozen_by_an_earlier_commit_goes_on_as_the_same_command_of_tod
     frozen = load_frozen(tmp_path)
     assert check(frozen) == []
     refuse_changes(frozen, compose("experiment"))
-    build(frozen)
+    assert check_by_building(frozen) == []
 
 
 class Process:

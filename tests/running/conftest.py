@@ -9,12 +9,16 @@ import pytest
 @pytest.fixture
 def body(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """Replaces the training: the final loss is the learning rate's distance from 0.003. Records what it ran."""
-    from simplexity.composition import load_frozen
-    from simplexity.composition._frozen import freeze
+    from simplexity.composition import freeze, load_frozen
 
-    record = SimpleNamespace(run_dirs=[], configs=[], fail=None, exit_code=0)
+    record = SimpleNamespace(run_dirs=[], configs=[], built=[], executed=[], fail=None, exit_code=0)
 
-    def execute(run_dir, guard, new_config):
+    def build(config):
+        record.built.append(object())
+        return record.built[-1]
+
+    def execute(run_dir, guard, new_config, built):
+        record.executed.append(built)
         freeze(new_config, run_dir)
         record.run_dirs.append(run_dir)
         record.configs.append(load_frozen(run_dir))
@@ -25,7 +29,7 @@ def body(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 
     stand_ins = {
         "_execute": {"execute": execute},
-        "_build": {"build": lambda config: None},
+        "_build": {"build": build},
         "_weights": {"require_weights": lambda config, experiment, run_dir: None},
     }
     for name, attributes in stand_ins.items():

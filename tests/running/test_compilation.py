@@ -5,8 +5,7 @@ import pytest
 
 from simplexity.composition import compose
 from simplexity.running._build import build
-from simplexity.running._cache import compilation_cache
-from simplexity.running._compilation import BackgroundCompilation
+from simplexity.running._compilation import BackgroundCompilation, compilation_cache
 from simplexity.running._optimizer import build_optimizer
 
 SMALL = (

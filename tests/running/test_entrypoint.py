@@ -33,6 +33,31 @@ def test_a_run_leaves_its_config_and_its_log(start, body, site):
     assert (run_dir / "run_experiment.log").exists()
 
 
+def test_a_config_is_checked_and_built_once_per_start(start, body, monkeypatch):
+    from simplexity.running import _entrypoint, _start
+
+    checked = []
+    for module in (_entrypoint, _start):
+        monkeypatch.setattr(module, "check", lambda config: checked.append(config) or [])
+    assert start() == 0
+    assert len(checked) == len(body.built) == 1
+    assert body.executed == body.built
+    # Each run of a sweep has a config of its own, which nobody has seen before the run starts.
+    assert start("--multirun", "hydra/launcher=basic", "seed=1,2") == 0
+    assert len(checked) == 3
+    assert body.executed[1:] == [None, None]
+
+
+def test_a_primary_config_of_an_earlier_version_names_the_check_and_is_checked_once(start, body, site, capfd):
+    (site.parent / "site/mine.yaml").write_text(
+        "defaults:\n  - experiment\n  - override hydra/callbacks: check\n  - _self_\nseed: 4\n"
+    )
+    assert start("--config-name", "mine") == 0
+    assert (body.configs[0].seed, len(body.built)) == (4, 1)
+    assert start("--config-name", "mine", "seed=-1") == 2
+    assert capfd.readouterr().err.startswith("`seed`: must lie in")
+
+
 def test_runs_of_one_second_have_directories_of_their_own(start, body, site):
     fixed = "hydra.run.dir='outputs/${now:%Y}/x'"
     assert [start(fixed), start(fixed)] == [0, 0]

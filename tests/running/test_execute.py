@@ -23,7 +23,8 @@ def unreadable(monkeypatch):
         raise OSError(errno.EIO, "Input/output error", "manifest.json")
 
     monkeypatch.setattr(
-        _execute, "_attempt", lambda directory, config, ledger, lock, guard: retry_read(read, guard.wait)
+        "simplexity.running._attempt.attempt",
+        lambda directory, config, ledger, lock, guard, built: retry_read(read, guard.wait),
     )
 
 

@@ -1,4 +1,4 @@
-"""Process 0 of a run, with or without others."""
+"""Process 0 of a run, which coordinates the other processes where there are any."""
 
 from pathlib import Path
 
@@ -12,62 +12,62 @@ from simplexity.host import PreemptionGuard
 from simplexity.persistence import copy_to_host, fill
 from simplexity.training import TrainState, TrainSteps
 
-from ._messages import Followers
+from ._messages import ToWorkers
 
 
-class Lead:
-    """Leads the processes that train together with this one; where there are none, does nothing.
+class Coordinator:
+    """Lets the worker processes of a run do what this one does; where there are none, does nothing.
 
     Args:
-        guard: Installed; asked whether to leave.
+        guard: Installed.
     """
 
     def __init__(self, guard: PreemptionGuard):
         self._guard = guard
-        self._followers = Followers(guard) if jax.process_count() > 1 else None
+        self._workers = ToWorkers(guard) if jax.process_count() > 1 else None
 
     def begin(self, run_dir: Path) -> None:
         """Lets all processes build what the frozen config in `run_dir` describes."""
-        if self._followers is not None:
-            self._followers.begin(run_dir)
+        if self._workers is not None:
+            self._workers.begin(run_dir)
 
     def requested(self) -> bool:
-        """Whether any of the processes was asked to leave: they all do, at the same step."""
-        return self._guard.requested() if self._followers is None else self._followers.requested()
+        """Whether a stop was requested in any of the processes: all of them then stop, at the same step."""
+        return self._guard.requested() if self._workers is None else self._workers.requested()
 
-    def gather(self, state: TrainState) -> TrainState | None:
-        """All processes, once they are ready, take over `state`; None if the run is asked to leave meanwhile.
+    def share(self, state: TrainState) -> TrainState | None:
+        """Gives `state` to all processes once they are ready; None if a stop is requested meanwhile.
 
         Raises:
             RuntimeError: If one has failed.
         """
-        if self._followers is None:
+        if self._workers is None:
             return state
-        if not self._followers.wait_until_ready():
+        if not self._workers.wait_until_ready():
             return None
-        self._followers.order(0)
-        return taken_over(state)
+        self._workers.command(0)
+        return broadcast_state(state)
 
-    def leading(self, train_steps: TrainSteps) -> TrainSteps:
-        """`train_steps`, called in all processes."""
-        followers = self._followers
-        if followers is None:
+    def in_all_processes(self, train_steps: TrainSteps) -> TrainSteps:
+        """`train_steps`, called in all processes of the run."""
+        workers = self._workers
+        if workers is None:
             return train_steps
 
-        def train_steps_in_all_processes(state: TrainState, num_steps: Int[Array, ""]) -> TrainState:
-            followers.order(int(num_steps))
+        def train_steps_together(state: TrainState, num_steps: Int[Array, ""]) -> TrainState:
+            workers.command(int(num_steps))
             try:
                 return jax.block_until_ready(train_steps(state, num_steps))
             except JaxRuntimeError as error:
-                followers.give_up()
+                workers.mark_lost()
                 raise RuntimeError(
                     f"the processes of this run cannot take a step together (is one lost?): {error}"
                 ) from error
 
-        return train_steps_in_all_processes
+        return train_steps_together
 
 
-def taken_over(state: TrainState) -> TrainState:
+def broadcast_state(state: TrainState) -> TrainState:
     """The state of process 0, bit for bit; all processes call this together, each with a state of its shapes."""
     arrays = copy_to_host(state)
     # As bytes: JAX sends by adding zeros, which turns -0.0 into 0.0.

@@ -1,0 +1,50 @@
+"""How a failure is reported: a line on standard error, the same or a traceback in the run's log, and an exit code."""
+
+import logging
+import sys
+import traceback
+
+from simplexity.composition import ConfigError, describe_error
+from simplexity.runs import ExitCode, error_text
+
+# A logger that has only the run's log: the console gets one line on standard error instead.
+_log = logging.getLogger("simplexity.failures")
+# Until the log is open: without any handler, Python would print what `report` prints once more.
+_log.addHandler(logging.NullHandler())
+
+
+class LogFile(logging.FileHandler):
+    """A run's log. On a full disk its lines are lost silently.
+
+    Whatever needs the disk reports that it is full; a traceback for each line of a log would hide that report.
+    """
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  logging's own name
+        if not isinstance(sys.exception(), OSError):
+            super().handleError(record)
+
+
+def is_expected(error: Exception) -> bool:
+    """Whether the user or the machine caused an error. All others are mistakes of this program."""
+    return isinstance(error, ConfigError | RuntimeError | OSError)
+
+
+def log_failure(error: Exception) -> None:
+    """Writes an error into the run's log, with its traceback if it is a mistake of this program."""
+    _log.error("%s", describe_error(error), exc_info=None if is_expected(error) else error)
+
+
+def report(error: Exception, *, full_errors: bool = False) -> ExitCode:
+    """Prints an error on standard error: one line, after a traceback if it is a mistake of this program.
+
+    Args:
+        error: What was raised.
+        full_errors: Whether to print the traceback of any error.
+
+    Returns:
+        The exit code that the process should end with.
+    """
+    if full_errors or not is_expected(error):
+        traceback.print_exception(error)
+    sys.stderr.write(f"{error_text(describe_error(error), sys.stderr)}\n")
+    return ExitCode.BAD_CONFIG if isinstance(error, ConfigError) else ExitCode.FAILED
