@@ -18,7 +18,7 @@ test: .venv/dev.stamp ## every test that this machine can run; TESTS=tests/train
 	$(BIN)/python -m pytest -n auto --dist loadgroup $(TESTS)
 
 test-quick: .venv/dev.stamp ## the tests that start no whole programs, SLURM or containers
-	$(BIN)/python -m pytest -n auto --dist loadgroup -m "not slow and not slurm and not container and not gpu" $(TESTS)
+	$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow and not slurm and not container and not gpu" $(TESTS)
 
 check: .venv/dev.stamp ## ruff, basedpyright, the import contract
 	$(BIN)/ruff check .

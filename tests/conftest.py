@@ -72,6 +72,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group("containers"))
 
 
+@pytest.fixture(autouse=True, scope="session")
+def quick_compilation() -> None:
+    """Programs of the tests run once or twice: they take longer to compile than to run.
+
+    Not for the processes that tests start, and not where a test is about the bits of a program as users have it.
+    """
+    if jax := sys.modules.get("jax"):
+        jax.config.update("jax_disable_most_optimizations", True)
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--kills", type=int, default=4, help="how often the soak test kills its run")
 

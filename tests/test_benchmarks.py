@@ -2,6 +2,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent.parent
 # What a machine with a GPU need not have.
 PROGRAM = """
@@ -16,6 +18,7 @@ print(min(make(case).rate() for make in (_ours, _naive)))
 """
 
 
+@pytest.mark.slow
 def test_the_training_benchmark_needs_little_beside_jax():
     done = subprocess.run([sys.executable, "-c", PROGRAM], cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr

@@ -130,6 +130,7 @@ def test_full_disk_ends_the_run_in_one_line(small_disk, save_every, full, cache)
     assert all(name.isdigit() for name in saved)
 
 
+@pytest.mark.slow
 def test_run_whose_cache_breaks_is_stopped_and_saved_as_ever(tmp_path):
     cache = tmp_path / "cache"
     # The first program to be kept finds the disk full, and somebody tidies up.

@@ -1,6 +1,5 @@
 """The named processes and mixtures that every invariant is checked on."""
 
-from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -35,12 +34,6 @@ def process(request):
     return MAKERS[request.param]()
 
 
-@pytest.fixture(scope="session")
-def quick_jit():
-    """A jit for tests: compiling is what they take long for, and they run once."""
-    return partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
-
-
 class Drawn(NamedTuple):
     """What a process drew and said of it, from one compiled program."""
 
@@ -52,8 +45,8 @@ class Drawn(NamedTuple):
 
 
 @pytest.fixture(scope="session")
-def drawn(process, quick_jit):
-    @quick_jit
+def drawn(process):
+    @jax.jit
     def draw(key, long_word):
         initial_key, key = jax.random.split(key)
         state = process.initial_sampling_state(20_000, key=initial_key)

@@ -69,10 +69,10 @@ def test_the_shortest_rows(bos, eos, least):
         (tom_quantum(1.0, 3.0), "auto", "auto"),
     ],
 )
-def test_rows_and_the_probabilities_of_their_targets(process, bos, eos, quick_jit):
+def test_rows_and_the_probabilities_of_their_targets(process, bos, eos):
     generator = DataGenerator(process, bos, eos)
 
-    @quick_jit
+    @jax.jit
     def draw(key):
         state = generator.initial_sampling_state(4, key=key)
         _, rows = generator.sample(state, 5, key=key)

@@ -34,7 +34,7 @@ def test_unifilar_processes_have_a_closed_form(process, rate):
 
 @pytest.mark.parametrize("process", [gp.mess3(0.05, 0.85), gp.mess3(0.02, 0.6), gp.leaky_rrxor(0.5, 0.4, 0.3)])
 def test_the_bracket_lies_within_the_one_of_all_words(process):
-    length = 7 if process.vocab_size == 3 else 10
+    length = 6 if process.vocab_size == 3 else 8
     matrices, stationary = process.transition_matrices, process.initial_state
     upper = oracles.myopic_entropies(matrices, stationary, process.normalizer, length)[-1]
     lower = oracles.myopic_entropies_from_known_states(matrices, stationary, length)[-1]

@@ -58,10 +58,10 @@ def test_log_probability_of_a_long_word_is_right(process, drawn):
     np.testing.assert_allclose(drawn.log_probability, expected, rtol=2e-6, atol=1e-6)
 
 
-def test_sampling_goes_on_from_the_state_returned(quick_jit):
+def test_sampling_goes_on_from_the_state_returned():
     process = no_consecutive_ones(1.0)  # 0, 1, 0, 1, ... once the phase is drawn
 
-    @quick_jit
+    @jax.jit
     def draw(key):
         first_key, second_key = jax.random.split(key)
         state, first = process.sample(process.initial_sampling_state(64, key=key), 5, key=first_key)
@@ -73,14 +73,14 @@ def test_sampling_goes_on_from_the_state_returned(quick_jit):
 
 
 @pytest.mark.parametrize("process", [mess3(0.05, 0.85), post_quantum(1.0, 0.5)], ids=["hmm", "ghmm"])
-def test_a_process_may_be_closed_over_or_passed(process, quick_jit):
+def test_a_process_may_be_closed_over_or_passed(process):
     def draw(passed, key):
         _, tokens = passed.sample(passed.initial_sampling_state(4, key=key), 6, key=key)
         return tokens, jax.vmap(passed.filter)(tokens)
 
     key = jax.random.key(0)
     passed_tokens, passed_beliefs = eqx.filter_jit(draw)(process, key)
-    closed_tokens, closed_beliefs = quick_jit(lambda key: draw(process, key))(key)
+    closed_tokens, closed_beliefs = jax.jit(lambda key: draw(process, key))(key)
     np.testing.assert_array_equal(passed_tokens, closed_tokens)
     np.testing.assert_allclose(passed_beliefs, closed_beliefs, rtol=1e-5, atol=1e-5)
 

@@ -60,8 +60,8 @@ def test_a_wrong_normalizer_is_refused():
 
 
 @pytest.mark.parametrize("process", [post_quantum(1.0, 0.5), tom_quantum(1.0, 1.0)], ids=["post_quantum", "projective"])
-def test_tokens_of_cancelling_probability_are_not_drawn(process, quick_jit):
-    @quick_jit
+def test_tokens_of_cancelling_probability_are_not_drawn(process):
+    @jax.jit
     def draw(key):
         return process.sample(process.initial_sampling_state(256, key=key), 200, key=key)
 

@@ -24,10 +24,10 @@ def test_words_mix():
     assert probability(mixture, [0, 1]) == 0
 
 
-def test_each_sequence_keeps_its_component(quick_jit):
+def test_each_sequence_keeps_its_component():
     mixture = nonergodic([mr_name(0.4, 0.25)] * 2, [0.3, 0.7], [[0, 1, 2, 3], [0, 1, 2, 4]])
 
-    @quick_jit
+    @jax.jit
     def draw(key):
         initial_key, key = jax.random.split(key)
         return mixture.sample(mixture.initial_sampling_state(2000, key=initial_key), 60, key=key)[1]

@@ -1,7 +1,8 @@
 """One small run, compiled once for all tests of training."""
 
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 import equinox as eqx
@@ -38,8 +39,21 @@ class Run(NamedTuple):
         return self.initialize()
 
 
-def make_run(carry_state: bool = False, learning_rate: float = 0.01, num_train_steps: int = 40) -> Run:
-    settings = TrainingSettings(
+@contextmanager
+def optimized() -> Iterator[None]:
+    """Programs compiled in here are optimised as a run's own are: tests compare their bits."""
+    before = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", False)
+    yield
+    jax.config.update("jax_disable_most_optimizations", before)
+
+
+def optimizer_of(rate: Array) -> optax.GradientTransformation:
+    return make_optimizer(optax.adam(rate), None, None)
+
+
+def settings_of(carry_state: bool, num_train_steps: int) -> TrainingSettings:
+    return TrainingSettings(
         num_train_steps=num_train_steps,
         batch_size=4,
         sequence_len=6,
@@ -47,20 +61,35 @@ def make_run(carry_state: bool = False, learning_rate: float = 0.01, num_train_s
         carry_state=carry_state,
         gradient_clip_norm=None,
     )
-    generator = DataGenerator(mess3(0.05, 0.85), None, None)
-    rate = jnp.asarray(learning_rate)
 
-    def optimizer_of(rate: Array) -> optax.GradientTransformation:
-        return make_optimizer(optax.adam(rate), None, settings.gradient_clip_norm)
+
+GENERATOR = DataGenerator(mess3(0.05, 0.85), None, None)
+
+
+@lru_cache
+def programs(carry_state: bool) -> tuple[Callable[[Array, TrainState, Array], TrainState], Callable[[], TrainState]]:
+    """The compiled steps and the compiled initialisation: runs that differ in rate and length share them."""
+    settings = settings_of(carry_state, num_train_steps=40)
+    compiled = make_train_steps(GENERATOR, optimizer_of, settings)
+
+    def train_steps(rate: Array, state: TrainState, num_steps: Array) -> TrainState:
+        with optimized():
+            return compiled(rate, state, num_steps)
 
     @eqx.filter_jit
     def initialize() -> TrainState:
         keys = run_keys(seed=0)
-        model = GRU(4, 1, vocab_size=generator.vocab_size, key=keys.initialization)
-        return initial_train_state(model, optimizer_of(rate), generator, settings, key=keys.data)
+        model = GRU(4, 1, vocab_size=GENERATOR.vocab_size, key=keys.initialization)
+        return initial_train_state(model, optimizer_of(jnp.zeros(())), GENERATOR, settings, key=keys.data)
 
-    train_steps = partial(make_train_steps(generator, optimizer_of, settings), rate)
-    return Run(settings, generator, optimizer_of, rate, train_steps, initialize)
+    return train_steps, initialize
+
+
+def make_run(carry_state: bool = False, learning_rate: float = 0.01, num_train_steps: int = 40) -> Run:
+    train_steps, initialize = programs(carry_state)
+    rate = jnp.asarray(learning_rate)
+    settings = settings_of(carry_state, num_train_steps)
+    return Run(settings, GENERATOR, optimizer_of, rate, partial(train_steps, rate), initialize)
 
 
 @pytest.fixture(scope="session")
