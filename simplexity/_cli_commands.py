@@ -151,6 +151,25 @@ def _resume(arguments: argparse.Namespace, guard: PreemptionGuard) -> int:
     resume(run_dir, guard, log_name)
 
 
+def _analyze(arguments: argparse.Namespace, guard: PreemptionGuard) -> int:
+    run_dir = arguments.run_dir or _newest("run")
+    # Hydra, OmegaConf and JAX.
+    from simplexity.composition import ConfigError
+    from simplexity.running import analyze_run
+
+    try:
+        pictures = analyze_run(
+            run_dir, every_step=arguments.steps == "all", length=arguments.length, interrupted=guard.requested
+        )
+    except ConfigError as error:
+        raise ValueError(str(error)) from None
+    if pictures is None:
+        return ExitCode.FAILED
+    for picture in pictures:
+        print(f"picture: {display_path(picture)}")
+    return ExitCode.COMPLETE
+
+
 def _doctor(arguments: argparse.Namespace, guard: PreemptionGuard) -> int:
     if arguments.wait <= 0:
         raise ValueError(f"`--wait` must be more than 0 minutes, got {arguments.wait:g}")
@@ -226,6 +245,16 @@ def _parser() -> argparse.ArgumentParser:
     help_text = "the run's folder (default: the newest in outputs/)"
     show.add_argument("run_dir", metavar="RUN_DIR", type=Path, nargs="?", help=help_text)
     show.add_argument("--json", action="store_true", help="print JSON, an object for every attempt")
+    analyze = add(
+        "analyze", _analyze, "Regress belief states on the activations of a run's saved models, with controls."
+    )
+    analyze.add_argument("run_dir", metavar="RUN_DIR", type=Path, nargs="?", help=help_text)
+    analyze.add_argument(
+        "--steps", choices=("newest", "all"), default="newest", help="which saved steps (default: newest)"
+    )
+    analyze.add_argument(
+        "--length", metavar="N", type=int, default=10, help="tokens of the longest words (default: 10)"
+    )
     resume = add("resume", _resume, _RESUME)
     resume.add_argument("run_dir", metavar="RUN_DIR", type=Path, nargs="?", help="the run's folder")
     resume.add_argument("--sweep", metavar="SWEEP_DIR", type=Path, help="the folder of the sweep that has the run")

@@ -21,7 +21,6 @@ FOR_USERS = frozenset(
         # The config of a command, for programs of one's own.
         "simplexity.composition.compose",
         # Looking inside models.
-        "simplexity.analysis.BeliefRegression",
         "simplexity.analysis.Regression",
         "simplexity.analysis.Words",
         "simplexity.analysis.word_activations",

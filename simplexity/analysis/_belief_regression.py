@@ -1,6 +1,6 @@
 """Whether a model's activations carry the process's belief states, and what else would explain that they seem to."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -31,6 +31,10 @@ class Row(NamedTuple):
     def name(self) -> str:
         """What a table calls it."""
         return self.features + {"untrained": ", untrained model", "shuffled": ", shuffled beliefs"}.get(self.kind, "")
+
+
+class AnalysisInterruptedError(Exception):
+    """Somebody who was asked between two regressions wanted no more of them."""
 
 
 class BeliefRegression(NamedTuple):
@@ -90,6 +94,7 @@ def regress_beliefs(
     untrained: PredictiveModel | None = None,
     max_words: int = 60_000,
     seed: int = 0,
+    interrupted: Callable[[], bool] = lambda: False,
 ) -> BeliefRegression:
     """Regresses the belief states of a process's words on a model's activations, layer by layer, with controls.
 
@@ -103,8 +108,10 @@ def regress_beliefs(
         untrained: A model of the same architecture that has not been trained, as one more control.
         max_words: If there are more words of that length, as many sequences are drawn instead.
         seed: Of the folds, of the shuffled belief states, and of what is drawn.
+        interrupted: Asked before each regression.
 
     Raises:
+        AnalysisInterruptedError: As soon as `interrupted()`.
         ValueError: If the process has only one word of that length, or if `length` is below 1.
 
     References:
@@ -116,6 +123,8 @@ def regress_beliefs(
     shuffled = words.beliefs[np.random.default_rng(seed).permutation(len(words.beliefs))]
 
     def row(features: str, kind: Kind, values: np.ndarray, targets: np.ndarray = words.beliefs) -> Row:
+        if interrupted():
+            raise AnalysisInterruptedError
         return Row(features, kind, regress(values, targets, words.probabilities, folds))
 
     trained = _with_all_layers(word_activations(model, words))

@@ -4,15 +4,15 @@
 much of it. Here nothing is approximated: states are one where they agree to within a stated tolerance.
 """
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
-from scipy.spatial import KDTree
 
 from ._generative_process import GenerativeProcess
+
+if TYPE_CHECKING:
+    from scipy.sparse import coo_array
 
 IMPOSSIBLE = -1
 """In place of a successor: the token cannot follow."""
@@ -52,6 +52,8 @@ class MixedStatePresentation(NamedTuple):
         Raises:
             ValueError: If the presentation is not closed.
         """
+        from scipy.sparse.csgraph import connected_components
+
         self._require_closed()
         num_parts, part = connected_components(self._edges(), connection="strong")
         sources, targets = self._edges().coords
@@ -149,7 +151,9 @@ class MixedStatePresentation(NamedTuple):
                 "beyond; a greater `depth` may close it, unless the process has infinitely many"
             )
 
-    def _edges(self) -> coo_array:
+    def _edges(self) -> "coo_array":
+        from scipy.sparse import coo_array
+
         sources, tokens = np.nonzero(self.successors >= 0)
         targets = self.successors[sources, tokens]
         return coo_array((np.ones(len(sources)), (sources, targets)), shape=(len(self.states),) * 2)
@@ -221,6 +225,11 @@ def _find(
     vectors: Float[np.ndarray, "n num_states"], known: Float[np.ndarray, "mixed num_states"], distance: float
 ) -> tuple[Int[np.ndarray, " n"], Float[np.ndarray, "new num_states"]]:
     """The number of each vector among the known ones and, behind them, the new ones; and those."""
+    # A fifth of a second, which only those wait for who ask for a presentation.
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+    from scipy.spatial import KDTree
+
     distances, nearest = KDTree(known).query(vectors, p=np.inf, distance_upper_bound=distance)
     numbers = np.where(np.isfinite(distances), nearest, BEYOND)
     unknown = np.flatnonzero(numbers == BEYOND)

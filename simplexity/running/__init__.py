@@ -7,6 +7,7 @@ from ._execute import execute as execute
 from ._failures import LogFile as LogFile
 from ._outcome import exit_process as exit_process
 from ._processes import in_all_tasks as in_all_tasks
+from ._reopen import analyze_run as analyze_run
 from ._reopen import reopen as reopen
 from ._start import check_by_building as check_by_building
 

@@ -114,7 +114,7 @@ def _facts(run: Assembly) -> RunFacts:
 
 def _draw(directory: RunDirectory, optima: Optima) -> Path:
     # Importing matplotlib takes longer than drawing.
-    from simplexity.analysis import draw_loss_curve
+    from simplexity.analysis.figures import draw_loss_curve
 
     lines = read_json_lines(directory.metrics_path)
     path = directory.figures_path / "loss.png"

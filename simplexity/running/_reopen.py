@@ -1,5 +1,6 @@
-"""What a run computes with, built again from its folder by somebody who only wants to look."""
+"""Looking at a run that is there: what it computes with, built again from its folder, and its saved models analysed."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,3 +28,42 @@ def reopen(run_dir: Path) -> "Experiment":
     config = load_frozen(run_dir)
     restore_surroundings(run_dir, environment=False)
     return build(with_kept_files(config, RunDirectory(run_dir)))
+
+
+def analyze_run(
+    run_dir: Path,
+    *,
+    every_step: bool = False,
+    length: int = 10,
+    interrupted: Callable[[], bool] = lambda: False,
+) -> list[Path] | None:
+    """Looks for belief states in the activations of saved models; the pictures are those of the newest.
+
+    Args:
+        run_dir: The run's folder.
+        every_step: Whether to analyse every saved step, and not only the newest.
+        length: Tokens of the longest words.
+        interrupted: Asked between regressions.
+
+    Returns:
+        The pictures; None if it was interrupted.
+
+    Raises:
+        ConfigError: If there is no run in the folder, or its config cannot be built any more.
+        ValueError: If nothing was saved, or `length` is below 1.
+        RuntimeError: If a checkpoint is corrupt.
+    """
+    from simplexity.persistence import committed_steps, newest_step, restore_weights
+
+    from ._analysis import analyze_model
+
+    directory = RunDirectory(run_dir.absolute())
+    experiment = reopen(directory.path)
+    checkpoints = directory.checkpoints_path
+    pictures: list[Path] | None = []
+    for step in committed_steps(checkpoints) if every_step else [newest_step(checkpoints)]:
+        model = restore_weights(checkpoints, experiment.model_shapes(), step)
+        pictures = analyze_model(directory, experiment, model, step, length, interrupted=interrupted)
+        if pictures is None:
+            return None
+    return pictures

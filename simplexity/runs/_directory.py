@@ -60,8 +60,8 @@ class RunDirectory:
     def _refuse_links(self) -> None:
         """Others who may write here could make a run cut or overwrite any file of its user's."""
         paths = (
-            self.config_path, self.ledger_path, self.metrics_path, self.checkpoints_path, self.figures_path,
-            self.environment_path, self.complete_path, self.lock_path,
+            self.config_path, self.ledger_path, self.metrics_path, self.analysis_path, self.checkpoints_path,
+            self.figures_path, self.environment_path, self.complete_path, self.lock_path,
         )  # fmt: skip
         for path in paths:
             if path.is_symlink():
@@ -84,6 +84,11 @@ class RunDirectory:
     def metrics_path(self) -> Path:
         """One JSON object per logged step."""
         return self.path / "metrics.jsonl"
+
+    @property
+    def analysis_path(self) -> Path:
+        """One JSON object per analysed step: belief regressions and their controls."""
+        return self.path / "analysis.jsonl"
 
     @property
     def checkpoints_path(self) -> Path:

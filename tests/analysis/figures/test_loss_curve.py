@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from simplexity.analysis import draw_loss_curve
+from simplexity.analysis.figures import draw_loss_curve
 from simplexity.generative_processes import LossOptimum
 
 OPTIMUM = LossOptimum(0.83, 0.001, np.array([0.9, 0.8, 0.79]))

@@ -7,8 +7,9 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 
-from ._belief_regression import BeliefRegression
-from ._figure_style import BLUE, GREEN, GREY, ORANGE, SKY, new_figure, save
+from simplexity.analysis import BeliefRegression
+
+from ._style import BLUE, GREEN, GREY, ORANGE, SKY, new_figure, save
 
 _CORNERS = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, 3**0.5 / 2]])
 _CORNER_COLOURS = np.array([to_rgb(colour) for colour in (BLUE, ORANGE, GREEN)])
