@@ -1,4 +1,4 @@
-"""The standard terms of the field stand in the docs, and not words in a sense of our own.
+"""The standard terms of the field stand in the code, the messages and the docs, and not words in a sense of our own.
 
 `python tests/test_words.py` lists every place that is to be changed.
 """
@@ -11,7 +11,9 @@ from typing import NamedTuple
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PLACES = ("README.md", "CONTRIBUTING.md", "docs")
+# These are not checked yet: they still say finding, rehearsal, and asked to leave.
+NOT_YET = ("simplexity/doctor/", "simplexity/_cli_doctor.py", "simplexity/_cli_resume.py")
+PLACES = ("README.md", "CONTRIBUTING.md", "docs", "simplexity", "hydra_plugins", "containers", "slurm")
 SUFFIXES = {".py", ".md", ".yaml", ".sh", ""}
 
 
@@ -32,15 +34,10 @@ class Word(NamedTuple):
 WORDS = (
     Word(r"settl(e|es|ed|ing)(?![a-z])", "configure; resolve"),
     Word(
-        r"\bmeet(s|ing|ings)?\b|\bmet\b",
+        r"\b(devices?|processes|parts|batch|they)( \w+)? meet\b|\bmeetings?\b|, meeting\b",
         "all-reduce; barrier; connect",
-        {
-            r"will meet\b|\brun meets\b": "to encounter",
-            r"components that never meet": "to be reachable from each other",
-            r"rotary positions meet|training never meets": "to be used together with",
-        },
     ),
-    Word(r"num_parts|\bparts of (a|the|its|each|every) batch|mean over parts", "micro-batch; gradient accumulation"),
+    Word(r"\bparts of (a|the|its|each|every) batch|mean over parts", "micro-batch; gradient accumulation"),
     Word(
         r"(ask\w*|wants?|request\w*|whether|says|told|need\w*) to leave\b|leave_process|\bleave\(|, leave\b"
         r"|\b(and|then|them|or) leav(e|es|ing)\b|leav(e|es|ing) with\b|\bleft with (exit code )?\d"
@@ -48,7 +45,7 @@ WORDS = (
         "exit; a stop was requested",
         {
             r"can leave with a torn end": "a file is left",
-            r"and leaves? (nothing|most|the|it)\b": "to let something be",
+            r"(and|or|echoes,) leaves? (nothing|most|the|it)\b": "to let something be",
         },
     ),
     Word(
@@ -60,7 +57,7 @@ WORDS = (
         r"(?<![a-z])lead(er|ers)?(?![a-z])|\bleading\(|\.leading\b|(?<![a-z])followers?(?![a-z])",
         "coordinator; worker process",
         {
-            r"signal lead\b|signal_lead_s|(?<![a-z])lead_s\b": "the key `signal_lead_s` of a cluster's profile",
+            r"signal lead\b|signal_lead(_s)?\b|(?<![a-z])lead_s\b": "the key `signal_lead_s` of a cluster's profile",
             r"leads? to\b": "to result in",
         },
     ),
@@ -74,7 +71,7 @@ WORDS = (
     Word(
         r"(?<![a-z])findings?(?![a-z])",
         "check result",
-        {r"\"Finding Structure": "the title of a paper", r"that finding mistakes needs": "to find"},
+        {r"\"Finding Structure": "the title of a paper", r"finding a mistake": "to find"},
     ),
     Word(r"prospect", "scheduler state"),
     Word(
@@ -82,7 +79,7 @@ WORDS = (
         "run; summarise; the process that submitted",
         {r"(nvidia's|the|its) driver\b(?! of a sweep)": "of a GPU"},
     ),
-    Word(r"complain|\bblam(e|es|ed|ing)\b|culprit", "config error; report"),
+    Word(r"complain|\bblam(e|es|ed|ing)\b", "config error; report"),
     Word(
         r"\b_?(say|tell)\(|\b(say|tell)_\w|_(say|tell)\b|\bsay \"",
         "report; describe",
@@ -101,7 +98,8 @@ WORDS = (
 def files() -> Iterator[Path]:
     for place in map(ROOT.joinpath, PLACES):
         for path in [place] if place.is_file() else sorted(place.rglob("*")):
-            if path.is_file() and path.suffix in SUFFIXES and "__pycache__" not in path.parts:
+            is_text = path.is_file() and path.suffix in SUFFIXES and "__pycache__" not in path.parts
+            if is_text and not str(path.relative_to(ROOT)).startswith(NOT_YET):
                 yield path
 
 
@@ -121,6 +119,12 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 def test_standard_terms(word):
     places = [f"{path.relative_to(ROOT)}:{line}" for path in files() for line in uses(word, path.read_text("utf-8"))]
     assert places == [], f"say there: {word.standard}"
+
+
+@pytest.mark.parametrize("word", WORDS, ids=lambda word: word.standard)
+def test_every_exception_is_still_needed(word):
+    texts = [path.read_text("utf-8") for path in files()]
+    assert [plain for plain in word.plain if not any(_compiled(plain).search(text) for text in texts)] == []
 
 
 if __name__ == "__main__":

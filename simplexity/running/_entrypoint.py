@@ -76,8 +76,8 @@ def run(config_name: str, arguments: Sequence[str], guard: PreemptionGuard) -> i
                 print_help(program)
             else:
                 program()
-    except SystemExit as leaving:
-        return leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
     except Exception as error:
         if is_mistake(error):
             error = all_mistakes(error, parsed.config_name or config_name, parsed)

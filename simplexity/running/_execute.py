@@ -37,7 +37,7 @@ def execute(
 
     Args:
         run_dir: Its directory.
-        guard: Installed; asked whether to leave.
+        guard: Installed; asked whether a stop was requested.
         new_config: What to start it with, or to go on with, in which `check` found no mistake; it is frozen once no
             other process has the run. None for the frozen config.
         built: The `Experiment` that was built from `new_config`; None to build it here.

@@ -43,7 +43,7 @@ def check_model(
     if is_packaged:
         return
     if not isinstance(model, eqx.Module) or not callable(getattr(model, "forward", None)):
-        raise _problem(f"must make an equinox Module with a method `forward`, got {_say(model)}; {_FORM}")
+        raise _problem(f"must make an equinox Module with a method `forward`, got {_describe(model)}; {_FORM}")
     tokens = jax.ShapeDtypeStruct((_BATCH, sequence_len), jnp.int32)
     try:
         result = eqx.filter_eval_shape(lambda model, tokens: model.forward(tokens), model, tokens)
@@ -51,9 +51,11 @@ def check_model(
         raise _problem(f"fails on tokens of shape {tokens.shape}: {_place(error, constructor)}; {_FORM}") from error
     expected = (*tokens.shape, vocab_size)
     if not (isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], dict)):
-        raise _problem(f"{_FORM}, got {_say(result)}")
+        raise _problem(f"{_FORM}, got {_describe(result)}")
     if getattr(result[0], "shape", None) != expected or not jnp.issubdtype(result[0].dtype, jnp.floating):
-        message = f"{_FORM}: for tokens of shape {tokens.shape} that is float32{list(expected)}, got {_say(result[0])}"
+        message = (
+            f"{_FORM}: for tokens of shape {tokens.shape} that is float32{list(expected)}, got {_describe(result[0])}"
+        )
         raise _problem(message)
 
 
@@ -61,11 +63,11 @@ def _problem(message: str) -> ConfigError:
     return ConfigError([Problem("predictive_model.instance", message)])
 
 
-def _say(value: Any) -> str:
+def _describe(value: Any) -> str:
     if isinstance(value, jax.ShapeDtypeStruct):
         return f"{value.dtype}{list(value.shape)}"
     if isinstance(value, tuple):
-        return f"({', '.join(map(_say, value))})"
+        return f"({', '.join(map(_describe, value))})"
     return f"a {type(value).__name__}"
 
 
