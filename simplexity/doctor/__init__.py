@@ -5,7 +5,7 @@ from ._check_result import Severity as Severity
 from ._check_result import advice as advice
 from ._check_result import ok as ok
 from ._check_result import problem as problem
-from ._examine import examine as examine
+from ._check_cluster import examine as examine
 from ._folder_checks import folder_finding as folder_finding
 from ._image_checks import image_finding as image_finding
 from ._preemption_checks import interruption_findings as interruption_findings

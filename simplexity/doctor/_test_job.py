@@ -15,7 +15,7 @@ from simplexity.sweeps import SweepDirectory, cancel, read_status
 
 from ._check_result import Finding
 from ._stop_times import Stop
-from ._test_job_progress import TestJob, TestJobError
+from ._test_job_watch import TestJob, TestJobError
 from ._test_job_settings import Rehearsal
 
 _POLL_S = 1.0

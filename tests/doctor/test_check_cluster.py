@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from simplexity.cluster import SlurmError
-from simplexity.doctor._examine import _no_slurm, _start
+from simplexity.doctor._check_cluster import _no_slurm, _start
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ def test_answers_that_tell_no_time():
     ],
 )
 def test_a_slurm_that_does_not_answer(monkeypatch, error, found):
-    monkeypatch.setattr("simplexity.doctor._examine.slurm_is_installed", lambda: True)
+    monkeypatch.setattr("simplexity.doctor._check_cluster.slurm_is_installed", lambda: True)
     finding = _no_slurm(SlurmError(error))
     assert found in finding.found
     for remedy in ("slurm/dev-cluster up", "hydra.launcher.dry_run=true", "hydra/launcher=local"):
