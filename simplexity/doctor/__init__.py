@@ -1,29 +1,8 @@
-"""What a cluster will do to a run: ask SLURM and the files, judge their answers, say what to change. No jax."""
+"""What a cluster will do to a run: ask SLURM and the files, judge their answers, report what to change. No jax."""
 
-from ._check_result import Finding as Finding
+from ._check_cluster import check_cluster as check_cluster
+from ._check_result import CheckResult as CheckResult
 from ._check_result import Severity as Severity
-from ._check_result import advice as advice
-from ._check_result import ok as ok
-from ._check_result import problem as problem
-from ._check_cluster import examine as examine
-from ._folder_checks import folder_finding as folder_finding
-from ._image_checks import image_finding as image_finding
-from ._preemption_checks import interruption_findings as interruption_findings
-from ._preemption_checks import preemption_findings as preemption_findings
-from ._preemption_rules import PreemptionRules as PreemptionRules
-from ._preemption_rules import preemption_rules as preemption_rules
-from ._report import FindingPrinter as FindingPrinter
-from ._report import finding_line as finding_line
-from ._report import finding_text as finding_text
+from ._report import ReportPrinter as ReportPrinter
 from ._report import summary_line as summary_line
-from ._stop_times import Stop as Stop
-from ._stop_times import lead_finding as lead_finding
-from ._stop_times import notice_finding as notice_finding
-from ._stop_times import read_stops as read_stops
-from ._submission_checks import accounting_finding as accounting_finding
-from ._submission_checks import array_finding as array_finding
-from ._submission_checks import partition_findings as partition_findings
-from ._submission_checks import partition_names as partition_names
-from ._submission_checks import refusal_finding as refusal_finding
-from ._submission_checks import wants_gpu as wants_gpu
-from ._test_job_settings import Rehearsal as Rehearsal
+from ._test_job import TestJob as TestJob

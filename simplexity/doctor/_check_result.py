@@ -1,9 +1,11 @@
+"""What a check of the cluster results in: how serious it is, what was found, what that means, and what to change."""
+
 from enum import StrEnum
 from typing import NamedTuple
 
 
 class Severity(StrEnum):
-    """What a finding asks for."""
+    """What a check result asks for."""
 
     OK = "ok"
     """Nothing."""
@@ -13,7 +15,7 @@ class Severity(StrEnum):
     """A change without which runs do not start, or lose what they did."""
 
 
-class Finding(NamedTuple):
+class CheckResult(NamedTuple):
     """One thing about a cluster, for the person who is about to use it.
 
     Attributes:
@@ -31,16 +33,16 @@ class Finding(NamedTuple):
     change: str = ""
 
 
-def ok(topic: str, found: str, meaning: str) -> Finding:
-    """Asks for nothing."""
-    return Finding(Severity.OK, topic, found, meaning)
+def ok(topic: str, found: str, meaning: str) -> CheckResult:
+    """A result that asks for nothing."""
+    return CheckResult(Severity.OK, topic, found, meaning)
 
 
-def advice(topic: str, found: str, meaning: str, change: str) -> Finding:
-    """Asks for what would be better."""
-    return Finding(Severity.ADVICE, topic, found, meaning, change)
+def advice(topic: str, found: str, meaning: str, change: str) -> CheckResult:
+    """A result that asks for what would be better."""
+    return CheckResult(Severity.ADVICE, topic, found, meaning, change)
 
 
-def problem(topic: str, found: str, meaning: str, change: str) -> Finding:
-    """Asks for what is needed."""
-    return Finding(Severity.PROBLEM, topic, found, meaning, change)
+def problem(topic: str, found: str, meaning: str, change: str) -> CheckResult:
+    """A result that asks for what is needed."""
+    return CheckResult(Severity.PROBLEM, topic, found, meaning, change)

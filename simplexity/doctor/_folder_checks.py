@@ -9,7 +9,7 @@ from pathlib import Path
 
 from simplexity.runs import write_durably
 
-from ._check_result import Finding, advice, ok, problem
+from ._check_result import CheckResult, advice, ok, problem
 
 _LITTLE_BYTES = 2 * 10**9
 _SLOW_S = 1.0
@@ -17,8 +17,8 @@ _SLOW_S = 1.0
 _LOCAL = frozenset({"ext2", "ext3", "ext4", "xfs", "btrfs", "tmpfs", "overlay", "zfs", "f2fs", "ramfs"})
 
 
-def folder_finding(topic: str, folder: Path, key: str) -> Finding:
-    """Tries out what runs do in a folder, and leaves nothing behind.
+def check_folder(topic: str, folder: Path, key: str) -> CheckResult:
+    """Tries out what runs do in a folder, and removes everything again.
 
     Args:
         topic: What the folder is for.
@@ -89,7 +89,7 @@ def _try_out(probe: Path) -> tuple[float, str]:
 
 
 def _file_system(folder: Path) -> str:
-    """The kind of file system, such as nfs4 or lustre; "unknown" where the kernel does not tell."""
+    """The kind of file system, such as nfs4 or lustre; "unknown" where the kernel does not say."""
     try:
         lines = Path("/proc/self/mounts").read_text(errors="replace").splitlines()
     except OSError:

@@ -1,18 +1,18 @@
-"""Whether the image that a profile names can be one, as far as its file tells; a test job tells the rest."""
+"""Whether the image that a profile names can be one, as far as its file shows; a test job shows the rest."""
 
 import struct
 from pathlib import Path
 
 from simplexity.cluster import Container
 
-from ._check_result import Finding, ok, problem
+from ._check_result import CheckResult, ok, problem
 
 # SIF: a launch line of 32 bytes, then the magic word; from byte 112 on where the data begin and how long they are.
 _MAGIC_AT, _MAGIC = 32, b"SIF_MAGIC"
 _DATA_AT = 112
 
 
-def image_finding(container: Container | None, python: str, folder: Path) -> Finding:
+def check_image(container: Container | None, python: str, folder: Path) -> CheckResult:
     """What the profile's runs execute in.
 
     Args:
@@ -25,7 +25,7 @@ def image_finding(container: Container | None, python: str, folder: Path) -> Fin
     if not container.is_file:
         return ok(
             "image", f"{container.image} ({container.runtime})",
-            "Each node has a store of images of its own: only a test job tells whether it is there.",
+            "Each node has a store of images of its own: only a test job shows whether it is there.",
         )  # fmt: skip
     path = folder / container.image
     if path.is_dir():

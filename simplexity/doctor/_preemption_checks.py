@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from simplexity.cluster import ClusterProfile, SlurmAnswers, leading_number
 
-from ._check_result import Finding, advice, ok, problem
+from ._check_result import CheckResult, advice, ok, problem
 from ._preemption_rules import PreemptionRules, preemption_rules
 
 # The resolution of SLURM's own clock, by the manual of sbatch.
@@ -14,7 +14,7 @@ _REQUEUE_DELAY_S = 120
 _REQUEUE_ME = 85
 
 
-def preemption_findings(answers: SlurmAnswers, profile: ClusterProfile, partition: str) -> Iterator[Finding]:
+def check_preemption(answers: SlurmAnswers, profile: ClusterProfile, partition: str) -> Iterator[CheckResult]:
     """What a preemption in a partition does to a run that was submitted with the profile."""
     try:
         rules = preemption_rules(answers, partition, profile.qos)
@@ -31,7 +31,7 @@ def preemption_findings(answers: SlurmAnswers, profile: ClusterProfile, partitio
         yield _requeue(answers)
 
 
-def interruption_findings(answers: SlurmAnswers, profile: ClusterProfile) -> Iterator[Finding]:
+def check_interruptions(answers: SlurmAnswers, profile: ClusterProfile) -> Iterator[CheckResult]:
     """What the other ends of a job do, and how its signals arrive."""
     yield _time_limit(answers, profile)
     timeout_s = answers.number("SlurmdTimeout", 300)
@@ -45,12 +45,12 @@ def interruption_findings(answers: SlurmAnswers, profile: ClusterProfile) -> Ite
     if held:
         yield problem(
             "requeue", f"RequeueExitHold={','.join(held)}",
-            f"A run leaves with {_REQUEUE_ME} to be requeued, and this cluster holds jobs that end so.",
+            f"A run exits with {_REQUEUE_ME} to be requeued, and this cluster holds jobs that end so.",
             f"ask the site to take {_REQUEUE_ME} out of RequeueExitHold; until then: scontrol release JOB",
         )  # fmt: skip
 
 
-def _time_limit(answers: SlurmAnswers, profile: ClusterProfile) -> Finding:
+def _time_limit(answers: SlurmAnswers, profile: ClusterProfile) -> CheckResult:
     minutes, lead_s = profile.time_limit_minutes, profile.signal_lead_s
     found = f"time_limit_minutes={minutes}, signal_lead_s={lead_s}, KillWait={answers.number('KillWait', 30)} s"
     earliest_s = lead_s + _EARLY_S
@@ -66,7 +66,7 @@ def _time_limit(answers: SlurmAnswers, profile: ClusterProfile) -> Finding:
     )  # fmt: skip
 
 
-def _mode(rules: PreemptionRules, partition: str) -> Finding:
+def _mode(rules: PreemptionRules, partition: str) -> CheckResult:
     if rules.mode == "OFF":
         return ok(
             "preemption", f"none in `{partition}` ({rules.source})",
@@ -86,12 +86,12 @@ def _mode(rules: PreemptionRules, partition: str) -> Finding:
     return ok("preemption", found[0].upper() + found[1:], meaning + spared)
 
 
-def _notice(rules: PreemptionRules) -> Finding:
+def _notice(rules: PreemptionRules) -> CheckResult:
     found = f"GraceTime={rules.grace_time_s} s, KillWait={rules.kill_wait_s} s"
     if rules.grace_time_s == 0:
         return advice(
             "notice", found,
-            f"A preempted run is told by SIGTERM and killed {rules.kill_wait_s} s later; what it has not saved by "
+            f"A preempted run gets SIGTERM and is killed {rules.kill_wait_s} s later; what it has not saved by "
             "then, it does again.",
             "ask the site for a GraceTime; until then save often (`persistence.instance.save_every_minutes`)",
         )  # fmt: skip
@@ -106,7 +106,7 @@ def _notice(rules: PreemptionRules) -> Finding:
     )  # fmt: skip
 
 
-def _requeue(answers: SlurmAnswers) -> Finding:
+def _requeue(answers: SlurmAnswers) -> CheckResult:
     allowed = answers.number("JobRequeue", 1)
     delay_s = requeue_delay_s(answers)
     default = "" if allowed else " The batch scripts ask for it by --requeue, which outranks JobRequeue=0."
@@ -128,7 +128,7 @@ def requeue_delay_s(answers: SlurmAnswers) -> int:
     return _REQUEUE_DELAY_S + 1
 
 
-def _tracking(answers: SlurmAnswers) -> Finding:
+def _tracking(answers: SlurmAnswers) -> CheckResult:
     kind = answers.configuration.get("ProctrackType", "").removeprefix("proctrack/")
     found = f"ProctrackType={kind or 'unknown'}"
     if kind == "cgroup":

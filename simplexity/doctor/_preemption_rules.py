@@ -41,7 +41,7 @@ def preemption_rules(answers: SlurmAnswers, partition: str, qos: str | None) -> 
     """The rules for jobs of a partition that the cluster has, and of a QOS, or of the cluster's usual one.
 
     Raises:
-        ValueError: If the rules are those of a QOS that the accounting database does not tell about.
+        ValueError: If the rules are those of a QOS that the accounting database does not have.
     """
     kind = answers.configuration.get("PreemptType", "").removeprefix("preempt/")
     if kind == "qos":

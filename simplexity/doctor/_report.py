@@ -1,4 +1,4 @@
-"""Findings as people read them: laid out on a terminal, and a line each anywhere else."""
+"""Check results as people read them: laid out on a terminal, and a line each anywhere else."""
 
 import re
 import textwrap
@@ -11,7 +11,7 @@ from rich.text import Text
 
 from simplexity.sweeps import printable
 
-from ._check_result import Finding, Severity
+from ._check_result import CheckResult, Severity
 
 _STYLES = {Severity.OK: "green", Severity.ADVICE: "yellow", Severity.PROBLEM: "bold red"}
 _SEVERITY_WIDTH = max(len(severity) for severity in Severity)
@@ -21,8 +21,8 @@ _WIDEST = 120
 _UNIT = re.compile(r"(\d) (?=(?:s|ms|min|h|d|MB|GB|%)(?!\w))")
 
 
-class FindingPrinter:
-    """Prints each finding as it comes, and on a terminal, while it waits, what for. A context manager.
+class ReportPrinter:
+    """Prints each check result as it comes and, on a terminal, what is being waited for. A context manager.
 
     Args:
         console: Where to print; standard output by default.
@@ -33,31 +33,31 @@ class FindingPrinter:
         self._status = self._console.status("")
         self._waiting = False
 
-    def __enter__(self) -> "FindingPrinter":
+    def __enter__(self) -> "ReportPrinter":
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.tell("")
+        self.show_progress("")
 
     def title(self, text: str) -> None:
-        """Prints a line above the findings."""
+        """Prints a line above the check results."""
         self._console.print(Text(printable(text), style="bold"), *[""] * self._console.is_terminal, sep="\n")
 
     def end(self, text: str) -> None:
-        """Prints a line below the findings."""
+        """Prints a line below the check results."""
         self._console.print(*[""] * self._console.is_terminal, Text(text, style="bold"), sep="\n")
 
-    def show(self, finding: Finding) -> None:
-        """Prints one finding."""
+    def show(self, result: CheckResult) -> None:
+        """Prints one check result."""
         if self._console.is_terminal:
-            self._console.print(finding_text(finding, min(self._console.width, _WIDEST)))
+            self._console.print(result_text(result, min(self._console.width, _WIDEST)))
         else:
-            self._console.print(Text(finding_line(finding)))
+            self._console.print(Text(result_line(result)))
 
-    def tell(self, text: str) -> None:
-        """Shows what is being waited for until it is told something else; nothing for empty text."""
+    def show_progress(self, text: str) -> None:
+        """Shows what is being waited for, until the next call; nothing for empty text."""
         if not self._console.is_terminal:
             return
         self._status.update(Text(printable(text), style="dim", no_wrap=True, overflow="ellipsis"))
@@ -66,33 +66,33 @@ class FindingPrinter:
             (self._status.start if text else self._status.stop)()
 
 
-def finding_line(finding: Finding) -> str:
+def result_line(result: CheckResult) -> str:
     """One line, for files and for grep."""
-    change = f" To change: {finding.change}." if finding.change else ""
-    return printable(f"{finding.severity}: {finding.topic}: {finding.found}. {finding.meaning}{change}")
+    change = f" To change: {result.change}." if result.change else ""
+    return printable(f"{result.severity}: {result.topic}: {result.found}. {result.meaning}{change}")
 
 
-def finding_text(finding: Finding, width: int) -> Text:
+def result_text(result: CheckResult, width: int) -> Text:
     """A paragraph: severity and topic at the left; beside them what was found, what it means, what to change."""
     room = max(20, width - _INDENT)
-    lines = [(line, "") for line in _wrapped(finding.found, room)]
-    lines += [(line, "dim") for line in _wrapped(finding.meaning, room)]
-    if finding.change:
-        lines += [(line, _STYLES[finding.severity]) for line in _wrapped(f"→ {finding.change}", room, "  ")]
+    lines = [(line, "") for line in _wrapped(result.found, room)]
+    lines += [(line, "dim") for line in _wrapped(result.meaning, room)]
+    if result.change:
+        lines += [(line, _STYLES[result.severity]) for line in _wrapped(f"→ {result.change}", room, "  ")]
     text = Text()
     for number, (line, style) in enumerate(lines):
         if number == 0:
-            text.append(f"  {finding.severity:{_SEVERITY_WIDTH}}", _STYLES[finding.severity])
-            text.append(f"  {finding.topic:{_TOPIC_WIDTH}}  ", "bold")
+            text.append(f"  {result.severity:{_SEVERITY_WIDTH}}", _STYLES[result.severity])
+            text.append(f"  {result.topic:{_TOPIC_WIDTH}}  ", "bold")
         else:
             text.append("\n" + " " * _INDENT)
         text.append(line, style)
     return text
 
 
-def summary_line(findings: Sequence[Finding]) -> str:
-    """What all findings come to."""
-    counts = Counter(finding.severity for finding in findings)
+def summary_line(results: Sequence[CheckResult]) -> str:
+    """What all check results come to, such as "1 problem, 2 pieces of advice"."""
+    counts = Counter(result.severity for result in results)
     problems, pieces = counts[Severity.PROBLEM], counts[Severity.ADVICE]
     if not problems and not pieces:
         return "nothing to change"

@@ -1,4 +1,4 @@
-"""How long runs took to save and leave, and the lead that their signal therefore needs."""
+"""How long runs took to save and exit, and how long before the time limit their signal must therefore come."""
 
 import math
 import os
@@ -10,7 +10,7 @@ from simplexity.cluster import ClusterProfile
 from simplexity.runs import Event, RunDirectory, read_ledger
 from simplexity.sweeps import display_path
 
-from ._check_result import Finding, advice, ok, problem
+from ._check_result import CheckResult, advice, ok, problem
 from ._preemption_rules import PreemptionRules
 
 _LEDGER = RunDirectory(Path()).ledger_path.name
@@ -20,7 +20,7 @@ _WASTE = 0.02
 
 
 class Stop(NamedTuple):
-    """A run that was told to stop: the seconds until everything was saved, and which run it was."""
+    """A stop that was requested of a run: the seconds until everything was saved, and which run it was."""
 
     seconds: float
     run: str
@@ -58,7 +58,7 @@ def proposed_lead_s(longest_s: float) -> int:
     return max(_LEAST_LEAD_S, 30 * math.ceil((3 * longest_s + _SLACK_S) / 30))
 
 
-def lead_finding(profile: ClusterProfile, stops: Sequence[Stop]) -> Finding:
+def check_signal_lead(profile: ClusterProfile, stops: Sequence[Stop]) -> CheckResult:
     """What the profile's `signal_lead_s` is worth, by the stops that were measured."""
     lead_s, limit_s = profile.signal_lead_s, 60 * profile.time_limit_minutes
     topic = "signal lead"
@@ -90,7 +90,7 @@ def lead_finding(profile: ClusterProfile, stops: Sequence[Stop]) -> Finding:
     return ok(topic, found, f"Enough: {proposed} would do. It costs up to {100 * share:.1f} % of each job's time.")
 
 
-def notice_finding(rules: PreemptionRules, stops: Sequence[Stop]) -> Finding | None:
+def check_save_time(rules: PreemptionRules, stops: Sequence[Stop]) -> CheckResult | None:
     """Whether a preempted run has the time to save; None where nothing was measured, or nobody preempts."""
     if not stops or rules.mode not in ("REQUEUE", "CANCEL"):
         return None

@@ -1,10 +1,92 @@
-"""What a cluster makes of a submission: its partition, its arrays, and what it remembers of ended jobs."""
+"""Whether SLURM takes a submission: does it answer, would it start the job, in which partition, in how large arrays."""
 
+import re
+import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
 
-from simplexity.cluster import ClusterProfile, SlurmAnswers, parse_duration, refused_keys
+from simplexity.cluster import (
+    ClusterProfile,
+    SlurmAnswers,
+    SlurmError,
+    parse_duration,
+    refused_keys,
+    slurm_is_installed,
+    try_submission,
+)
+from simplexity.sweeps import Manifest, SweepDirectory, duration, plan_arrays
 
-from ._check_result import Finding, ok, problem
+from ._check_result import CheckResult, ok, problem
+
+_WITHOUT_SLURM = "hydra.launcher.dry_run=true, or hydra/launcher=local"
+
+
+def slurm_is_missing(error: SlurmError) -> CheckResult:
+    """Why SLURM did not answer, and how to work without it."""
+    if not slurm_is_installed():
+        return problem(
+            "SLURM", "there is no `sbatch` here", "No job can be submitted from this machine.",
+            "log in where SLURM's programs are; try it out on a throwaway cluster (slurm/dev-cluster up); see the "
+            "batch script with hydra.launcher.dry_run=true; or run sweeps here with hydra/launcher=local",
+        )  # fmt: skip
+    if "configuration source" in str(error):
+        return problem(
+            "SLURM", "its programs are here, but there is no slurm.conf", "No cluster is known to submit to.",
+            'set SLURM_CONF, or start a throwaway cluster: eval "$(slurm/dev-cluster up)"; without one: '
+            f"{_WITHOUT_SLURM}",
+        )  # fmt: skip
+    return problem(
+        "SLURM", str(error),
+        "Nothing can be submitted. Jobs that run go on, and `simplexity status` reads their files.",
+        "ask `scontrol ping`, and see that SLURM_CONF is right; to work without it: slurm/dev-cluster up, "
+        f"{_WITHOUT_SLURM}",
+    )  # fmt: skip
+
+
+def check_request(sweep: SweepDirectory, manifest: Manifest, profile: ClusterProfile) -> CheckResult:
+    """Whether SLURM would take a job of the profile as it is, and when the job would start.
+
+    Args:
+        sweep: The sweep that the job would be of; nothing is written there.
+        manifest: Its manifest, with one run and the profile.
+        profile: The cluster's profile.
+    """
+    (job,) = plan_arrays(sweep, manifest, [0])
+    with tempfile.TemporaryDirectory() as folder:
+        script = Path(folder) / "request.sh"
+        script.write_text(job.script, encoding="utf-8")
+        try:
+            answer = try_submission(script)
+        except SlurmError as error:
+            return refused_submission(str(error), refused_keys(str(error), profile))
+    return ok("request", f"sbatch would take a job of this profile{_start(answer)}", "The resources exist.")
+
+
+def refused_submission(message: str, change: str = "") -> CheckResult:
+    """What to do where SLURM refuses a job of the profile.
+
+    Args:
+        message: SLURM's words.
+        change: Which keys of the profile to change; empty if that is not known, or if the message says it.
+    """
+    keys = "partition, account, qos, gres, gpus_per_node, memory, constraint"
+    return problem(
+        "request", message, "Nothing of this profile would be submitted.",
+        change or f"correct what it names in the profile: {keys}",
+    )  # fmt: skip
+
+
+def _start(answer: str) -> str:
+    """When a job would start, from sbatch's "Job 3 to start at 2026-11-24T22:20:29 using 1 processors..."."""
+    found = re.search(r" to start at (\S+) ", answer)
+    if found is None:
+        return ""
+    with suppress(ValueError):
+        wait_s = (datetime.fromisoformat(found[1]) - datetime.now()).total_seconds()
+        return ", and start it now" if wait_s < 60 else f", and start it in about {duration(wait_s)}"
+    return ""
 
 
 def partition_names(answers: SlurmAnswers, profile: ClusterProfile) -> list[str]:
@@ -14,7 +96,7 @@ def partition_names(answers: SlurmAnswers, profile: ClusterProfile) -> list[str]
     return [name for name, entry in answers.partitions.items() if entry.get("Default") == "YES"]
 
 
-def partition_findings(answers: SlurmAnswers, profile: ClusterProfile) -> Iterator[Finding]:
+def check_partitions(answers: SlurmAnswers, profile: ClusterProfile) -> Iterator[CheckResult]:
     """Whether the profile's partitions can take its jobs."""
     names = partition_names(answers, profile)
     if not names:
@@ -32,7 +114,7 @@ def partition_findings(answers: SlurmAnswers, profile: ClusterProfile) -> Iterat
             )  # fmt: skip
 
 
-def _partition(answers: SlurmAnswers, profile: ClusterProfile, name: str) -> Finding:
+def _partition(answers: SlurmAnswers, profile: ClusterProfile, name: str) -> CheckResult:
     entry = answers.partitions[name]
     nodes = [node for node in answers.nodes if node.partition == name]
     up = [node for node in nodes if node.is_up]
@@ -65,7 +147,7 @@ def wants_gpu(profile: ClusterProfile) -> bool:
     return profile.gpus_per_node is not None or (profile.gres or "").startswith("gpu")
 
 
-def array_finding(answers: SlurmAnswers) -> Finding:
+def check_arrays(answers: SlurmAnswers) -> CheckResult:
     """How many runs fit into an array job."""
     size = answers.number("MaxArraySize", 1001)
     found = f"MaxArraySize={size}, MaxJobCount={answers.number('MaxJobCount', 10000)}"
@@ -77,23 +159,14 @@ def array_finding(answers: SlurmAnswers) -> Finding:
     return ok("arrays", found, f"Up to {size:,} runs are one array job; a larger sweep becomes several.")
 
 
-def accounting_finding(answers: SlurmAnswers) -> Finding:
+def check_accounting(answers: SlurmAnswers) -> CheckResult:
     """What SLURM still knows of a job that has ended."""
     kind = answers.configuration.get("AccountingStorageType", "")
     found = f"AccountingStorageType={kind.removeprefix('accounting_storage/') or 'none'}"
     if kind.endswith("/slurmdbd"):
-        return ok("accounting", found, "sacct tells how a job ended that left no word in its run's folder.")
+        return ok("accounting", found, "sacct tells how a job ended that ended unexpectedly.")
     age_s = answers.number("MinJobAge", 300)
     return ok(
         "accounting", f"{found}, MinJobAge={age_s} s",
         f"SLURM forgets a job {age_s} s after its end. `simplexity status` goes by the runs' files and needs no more.",
-    )  # fmt: skip
-
-
-def refusal_finding(message: str, profile: ClusterProfile) -> Finding:
-    """What SLURM said when it was asked whether it would take a job of the profile."""
-    return problem(
-        "request", message, "Nothing of this profile would be submitted.",
-        refused_keys(message, profile)
-        or "correct what it names in the profile: partition, account, qos, gres, gpus_per_node, memory, constraint",
     )  # fmt: skip

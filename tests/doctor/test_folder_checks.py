@@ -2,29 +2,30 @@ import os
 
 import pytest
 
-from simplexity.doctor import Severity, folder_finding
+from simplexity.doctor import Severity
 from simplexity.doctor import _folder_checks as module
+from simplexity.doctor._folder_checks import check_folder
 
 
-def test_a_sound_folder_stays_as_it_was(tmp_path):
+def test_a_valid_folder_stays_as_it_was(tmp_path):
     (tmp_path / "precious").touch()
-    finding = folder_finding("folder", tmp_path, "hydra.sweep.dir")
-    assert finding.severity == Severity.OK
-    assert str(tmp_path) in finding.found
+    result = check_folder("folder", tmp_path, "hydra.sweep.dir")
+    assert result.severity == Severity.OK
+    assert str(tmp_path) in result.found
     assert os.listdir(tmp_path) == ["precious"]
 
 
 def test_a_missing_folder_is_not_left_behind(tmp_path):
-    assert folder_finding("folder", tmp_path / "a b" / "c", "hydra.sweep.dir").severity == Severity.OK
+    assert check_folder("folder", tmp_path / "a b" / "c", "hydra.sweep.dir").severity == Severity.OK
     assert os.listdir(tmp_path) == []
 
 
 def test_a_folder_that_cannot_be(tmp_path):
     (tmp_path / "file").touch()
-    finding = folder_finding("cache folder", tmp_path / "file" / "x", "cache_folder")
-    assert finding.severity == Severity.PROBLEM
-    assert finding.found == f"{tmp_path}/file/x cannot be written: Not a directory"
-    assert "`cache_folder`" in finding.change
+    result = check_folder("cache folder", tmp_path / "file" / "x", "cache_folder")
+    assert result.severity == Severity.PROBLEM
+    assert result.found == f"{tmp_path}/file/x cannot be written: Not a directory"
+    assert "`cache_folder`" in result.change
 
 
 @pytest.mark.parametrize(
@@ -36,8 +37,8 @@ def test_a_folder_that_cannot_be(tmp_path):
 )
 def test_little_room_and_slow_disks(tmp_path, monkeypatch, name, value, words):
     monkeypatch.setattr(module, name, value)
-    finding = folder_finding("folder", tmp_path, "hydra.sweep.dir")
-    assert (finding.severity, words in finding.meaning) == (Severity.ADVICE, True)
+    result = check_folder("folder", tmp_path, "hydra.sweep.dir")
+    assert (result.severity, words in result.meaning) == (Severity.ADVICE, True)
 
 
 def test_a_file_system_that_copies_instead_of_renaming(tmp_path, monkeypatch):
@@ -45,6 +46,6 @@ def test_a_file_system_that_copies_instead_of_renaming(tmp_path, monkeypatch):
         path.write_bytes(content)
 
     monkeypatch.setattr(module, "write_durably", write_in_place)
-    finding = folder_finding("folder", tmp_path, "hydra.sweep.dir")
-    assert finding.severity == Severity.PROBLEM
-    assert "a rename does not replace a file in one step" in finding.found
+    result = check_folder("folder", tmp_path, "hydra.sweep.dir")
+    assert result.severity == Severity.PROBLEM
+    assert "a rename does not replace a file in one step" in result.found

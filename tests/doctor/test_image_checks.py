@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from simplexity.cluster import Container
-from simplexity.doctor import Severity, image_finding
+from simplexity.doctor import Severity
+from simplexity.doctor._image_checks import check_image
 
 
 def sif(path: Path, *, missing_bytes: int = 0) -> Path:
@@ -15,14 +16,14 @@ def sif(path: Path, *, missing_bytes: int = 0) -> Path:
     return path
 
 
-def examine(image: str, folder: Path, runtime="apptainer"):
-    return image_finding(Container(image=image, runtime=runtime, binds=[], env={}), "/usr/bin/python", folder)
+def check(image: str, folder: Path, runtime="apptainer"):
+    return check_image(Container(image=image, runtime=runtime, binds=[], env={}), "/usr/bin/python", folder)
 
 
 def test_a_whole_image_by_a_relative_path(tmp_path):
     sif(tmp_path / "a.sif")
-    finding = examine("a.sif", tmp_path)
-    assert (finding.severity, finding.found) == (Severity.OK, f"{tmp_path}/a.sif (0 MB)")
+    result = check("a.sif", tmp_path)
+    assert (result.severity, result.found) == (Severity.OK, f"{tmp_path}/a.sif (0 MB)")
 
 
 @pytest.mark.parametrize(
@@ -36,13 +37,13 @@ def test_a_whole_image_by_a_relative_path(tmp_path):
 )
 def test_what_cannot_run(tmp_path, make, reason):
     make(tmp_path / "a.sif")
-    finding = examine("a.sif", tmp_path)
-    assert finding.severity == Severity.PROBLEM
-    assert finding.found == f"{tmp_path}/a.sif: {reason}"
-    assert "container.image" in finding.change
+    result = check("a.sif", tmp_path)
+    assert result.severity == Severity.PROBLEM
+    assert result.found == f"{tmp_path}/a.sif: {reason}"
+    assert "container.image" in result.change
 
 
 def test_other_kinds(tmp_path):
-    assert "sandbox" in examine(str(tmp_path), Path("/")).found
-    assert "only a test job" in examine("simplexity:1", tmp_path, runtime="docker").meaning
-    assert image_finding(None, "/usr/bin/python", tmp_path).found == "no container: /usr/bin/python"
+    assert "sandbox" in check(str(tmp_path), Path("/")).found
+    assert "only a test job" in check("simplexity:1", tmp_path, runtime="docker").meaning
+    assert check_image(None, "/usr/bin/python", tmp_path).found == "no container: /usr/bin/python"

@@ -1,9 +1,10 @@
-"""What a preemption will do, told from the recorded answers of real SLURMs."""
+"""What a preemption will do, by the recorded answers of real SLURMs."""
 
 import pytest
 
-from simplexity.doctor import Severity, interruption_findings, preemption_findings, preemption_rules
-from simplexity.doctor._preemption_checks import requeue_delay_s
+from simplexity.doctor import Severity
+from simplexity.doctor._preemption_checks import check_interruptions, check_preemption, requeue_delay_s
+from simplexity.doctor._preemption_rules import preemption_rules
 
 SIGNAL = "SlurmctldParameters=preempt_send_user_signal"
 
@@ -53,29 +54,29 @@ def test_partitions_on_other_nodes_do_not_preempt(recorded):
     ],
 )
 def test_what_they_mean(recorded, profile, recording, expected):
-    findings = list(preemption_findings(recorded(recording), profile(), "low"))
-    for finding, words in zip(findings, expected, strict=True):
-        assert words in finding.meaning
-    assert [f.topic for f in findings if f.severity != Severity.OK] == ["notice"] * (recording == "no_grace")
+    results = list(check_preemption(recorded(recording), profile(), "low"))
+    for result, words in zip(results, expected, strict=True):
+        assert words in result.meaning
+    assert [f.topic for f in results if f.severity != Severity.OK] == ["notice"] * (recording == "no_grace")
 
 
 def test_no_grace_time_has_a_remedy(recorded, profile):
-    notice = list(preemption_findings(recorded("no_grace"), profile(), "low"))[1]
+    notice = list(check_preemption(recorded("no_grace"), profile(), "low"))[1]
     assert notice.found == "GraceTime=0 s, KillWait=30 s"
     assert "save_every_minutes" in notice.change
 
 
-def test_time_that_is_spared_is_told(recorded, profile):
-    finding = next(preemption_findings(recorded("user_signal", PreemptExemptTime="00:05:00"), profile(), "low"))
-    assert "spared in its first 300 s" in finding.meaning
+def test_time_that_is_spared_is_reported(recorded, profile):
+    result = next(check_preemption(recorded("user_signal", PreemptExemptTime="00:05:00"), profile(), "low"))
+    assert "spared in its first 300 s" in result.meaning
 
 
-def test_a_qos_that_nobody_tells_about_is_asked_for(recorded, profile):
-    (finding,) = preemption_findings(recorded("qos"), profile(qos="nope"), "low")
-    assert finding.severity == Severity.ADVICE
-    assert "does not tell about the QOS `nope`" in finding.meaning
-    (finding,) = preemption_findings(recorded("qos")._replace(qos=None), profile(), "low")
-    assert "`normal`" in finding.meaning
+def test_a_qos_that_is_not_in_the_answers_is_asked_for(recorded, profile):
+    (result,) = check_preemption(recorded("qos"), profile(qos="nope"), "low")
+    assert result.severity == Severity.ADVICE
+    assert "does not tell about the QOS `nope`" in result.meaning
+    (result,) = check_preemption(recorded("qos")._replace(qos=None), profile(), "low")
+    assert "`normal`" in result.meaning
 
 
 @pytest.mark.parametrize(
@@ -102,21 +103,21 @@ def test_the_wait_before_a_requeued_job_starts(recorded, settings, seconds):
     ],
 )
 def test_other_interruptions(recorded, profile, settings, topic, severity, words):
-    findings = list(interruption_findings(recorded("user_signal", **settings), profile()))
-    (finding,) = [finding for finding in findings if finding.topic == topic]
-    assert finding.severity == severity
-    assert words in finding.meaning
-    assert bool(finding.change) == (severity != Severity.OK)
+    results = list(check_interruptions(recorded("user_signal", **settings), profile()))
+    (result,) = [result for result in results if result.topic == topic]
+    assert result.severity == severity
+    assert words in result.meaning
+    assert bool(result.change) == (severity != Severity.OK)
 
 
 def test_a_limit_that_the_signal_uses_up(recorded, profile):
-    finding = next(interruption_findings(recorded("user_signal"), profile(time_limit_minutes=2, signal_lead_s=60)))
-    assert (finding.severity, finding.topic) == (Severity.PROBLEM, "time limit")
-    assert "set `time_limit_minutes` to 3 at the least" in finding.change
-    finding = next(interruption_findings(recorded("user_signal"), profile(time_limit_minutes=3, signal_lead_s=60)))
-    assert finding.severity == Severity.OK
+    result = next(check_interruptions(recorded("user_signal"), profile(time_limit_minutes=2, signal_lead_s=60)))
+    assert (result.severity, result.topic) == (Severity.PROBLEM, "time limit")
+    assert "set `time_limit_minutes` to 3 at the least" in result.change
+    result = next(check_interruptions(recorded("user_signal"), profile(time_limit_minutes=3, signal_lead_s=60)))
+    assert result.severity == Severity.OK
 
 
 def test_other_exit_codes_may_be_held(recorded, profile):
-    findings = interruption_findings(recorded("user_signal", RequeueExitHold="86,1-9,SPECIAL"), profile())
-    assert "requeue" not in [finding.topic for finding in findings]
+    results = check_interruptions(recorded("user_signal", RequeueExitHold="86,1-9,SPECIAL"), profile())
+    assert "requeue" not in [result.topic for result in results]

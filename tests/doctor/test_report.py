@@ -4,41 +4,42 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from simplexity.doctor import Finding, FindingPrinter, Severity, finding_line, finding_text, summary_line
+from simplexity.doctor import CheckResult, ReportPrinter, Severity, summary_line
+from simplexity.doctor._report import result_line, result_text
 
-FINDING = Finding(
+RESULT = CheckResult(
     Severity.ADVICE, "notice", "GraceTime=0 s, KillWait=30 s",
-    "A preempted run is told by SIGTERM and killed 30 s later; what it has not saved by then, it does again.",
+    "A preempted run gets SIGTERM and is killed 30 s later; what it has not saved by then, it does again.",
     "ask the site for a GraceTime; until then save often (`persistence.instance.save_every_minutes`)",
 )  # fmt: skip
-HOSTILE = Finding(Severity.PROBLEM, "test job", "failed: \x1b[2J[red]ü\n日本", "Every run would.", "see /a b/0.log")
+HOSTILE = CheckResult(Severity.PROBLEM, "test job", "failed: \x1b[2J[red]ü\n日本", "Every run would.", "see /a b/0.log")
 
 
 def test_a_line_says_all_three():
-    assert finding_line(FINDING) == (
-        "advice: notice: GraceTime=0 s, KillWait=30 s. A preempted run is told by SIGTERM and killed 30 s later; what "
+    assert result_line(RESULT) == (
+        "advice: notice: GraceTime=0 s, KillWait=30 s. A preempted run gets SIGTERM and is killed 30 s later; what "
         "it has not saved by then, it does again. To change: ask the site for a GraceTime; until then save often "
         "(`persistence.instance.save_every_minutes`)."
     )
-    assert finding_line(FINDING._replace(severity=Severity.OK, change="")).endswith("it does again.")
-    assert finding_line(HOSTILE).count("\n") == 0
+    assert result_line(RESULT._replace(severity=Severity.OK, change="")).endswith("it does again.")
+    assert result_line(HOSTILE).count("\n") == 0
 
 
 @pytest.mark.parametrize("width", [120, 80, 60])
 def test_a_paragraph_fits_the_terminal(width):
-    lines = finding_text(FINDING, width).plain.splitlines()
+    lines = result_text(RESULT, width).plain.splitlines()
     assert max(map(cell_len, lines)) <= max(width, 27 + len("(`persistence.instance.save_every_minutes`)"))
     assert lines[0].startswith("  advice   notice        GraceTime=0 s, KillWait=30 s")
     assert all(line.startswith(" " * 25) for line in lines[1:])
     assert not any(line.endswith((" 0", " 30")) for line in lines)  # a number and its unit stay together
-    assert " ".join(" ".join(lines).split()).endswith(f"→ {FINDING.change}")
+    assert " ".join(" ".join(lines).split()).endswith(f"→ {RESULT.change}")
 
 
 def printed(**console) -> str:
     file = io.StringIO()
-    with FindingPrinter(Console(file=file, highlight=False, width=80, **console)) as printer:
+    with ReportPrinter(Console(file=file, highlight=False, width=80, **console)) as printer:
         printer.title("cluster=dev")
-        printer.tell("waiting")
+        printer.show_progress("waiting")
         printer.show(HOSTILE)
         printer.end("1 problem")
     return file.getvalue()
@@ -46,7 +47,7 @@ def printed(**console) -> str:
 
 def test_a_file_gets_one_line_each_and_a_terminal_no_foreign_escapes():
     lines = printed(soft_wrap=True).splitlines()
-    assert lines == ["cluster=dev", finding_line(HOSTILE), "1 problem"]
+    assert lines == ["cluster=dev", result_line(HOSTILE), "1 problem"]
     terminal = printed(force_terminal=True, color_system=None)
     assert "\x1b[2J" not in terminal
     assert "\\x1b[2J[red]ü\\n日本" in terminal
@@ -63,4 +64,4 @@ def test_a_file_gets_one_line_each_and_a_terminal_no_foreign_escapes():
     ],
 )
 def test_summaries(severities, text):
-    assert summary_line([FINDING._replace(severity=severity) for severity in severities]) == text
+    assert summary_line([RESULT._replace(severity=severity) for severity in severities]) == text

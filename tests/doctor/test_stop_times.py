@@ -1,7 +1,8 @@
 import pytest
 
-from simplexity.doctor import PreemptionRules, Severity, Stop, lead_finding, notice_finding, read_stops
-from simplexity.doctor._stop_times import proposed_lead_s
+from simplexity.doctor import Severity
+from simplexity.doctor._preemption_rules import PreemptionRules
+from simplexity.doctor._stop_times import Stop, check_save_time, check_signal_lead, proposed_lead_s, read_stops
 from simplexity.runs import EventKind, Ledger, RunDirectory
 
 RULES = PreemptionRules("REQUEUE", "PreemptMode=REQUEUE", "jobs in `high`", 20, 10, "", 0)
@@ -47,17 +48,17 @@ def test_proposals_leave_room(longest_s, lead_s):
 )
 def test_what_a_lead_is_worth(profile, lead_s, minutes, longest_s, severity, change):
     changed = profile(signal_lead_s=lead_s, time_limit_minutes=minutes)
-    finding = lead_finding(changed, [Stop(0.1, "other"), Stop(longest_s, "multirun/7")])
-    assert (finding.severity, finding.change) == (severity, change)
-    assert f"the longest of 2 measured stops took {longest_s:.1f} s (multirun/7)" in finding.found
+    result = check_signal_lead(changed, [Stop(0.1, "other"), Stop(longest_s, "multirun/7")])
+    assert (result.severity, result.change) == (severity, change)
+    assert f"the longest of 2 measured stops took {longest_s:.1f} s (multirun/7)" in result.found
 
 
 def test_nothing_measured_is_no_proposal(profile):
-    finding = lead_finding(profile(), [])
-    assert finding.severity == Severity.ADVICE
-    assert "--runs DIR" in finding.change
-    assert notice_finding(RULES, []) is None
-    assert notice_finding(RULES._replace(mode="OFF"), [Stop(1.0, "a")]) is None
+    result = check_signal_lead(profile(), [])
+    assert result.severity == Severity.ADVICE
+    assert "--runs DIR" in result.change
+    assert check_save_time(RULES, []) is None
+    assert check_save_time(RULES._replace(mode="OFF"), [Stop(1.0, "a")]) is None
 
 
 @pytest.mark.parametrize(
@@ -65,6 +66,6 @@ def test_nothing_measured_is_no_proposal(profile):
     [(1.0, Severity.OK), (15.0, Severity.ADVICE), (29.0, Severity.ADVICE), (30.0, Severity.PROBLEM)],
 )
 def test_whether_a_preempted_run_saves_in_time(longest_s, severity):
-    finding = notice_finding(RULES, [Stop(longest_s, "a")])
-    assert finding.severity == severity
-    assert finding.found.startswith("30 s of notice; the one measured stop took ")
+    result = check_save_time(RULES, [Stop(longest_s, "a")])
+    assert result.severity == severity
+    assert result.found.startswith("30 s of notice; the one measured stop took ")

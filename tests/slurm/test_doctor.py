@@ -45,7 +45,7 @@ def wait_for_empty_queue(cluster) -> None:
 def test_all_is_well_and_nothing_remains(dev_cluster, doctor, tmp_path):
     cluster = dev_cluster(*REQUEUES)
     lines = doctor(*TINY, "--wait", "8")
-    assert {line.partition(": ")[0] for told in lines.values() for line in told} == {"ok"}
+    assert {line.partition(": ")[0] for of_topic in lines.values() for line in of_topic} == {"ok"}
     assert list(lines) == [
         "SLURM", "partition", "request", "preemption", "notice", "requeue", "time limit", "node failure", "signals",
         "arrays", "accounting", "folder", "software", "test job", "devices", "stop", "save", "signal lead",
@@ -68,7 +68,7 @@ def test_a_cluster_that_cancels_and_sends_no_signal(dev_cluster, doctor):
     assert "test job" not in lines
 
 
-def test_what_a_sweep_would_stumble_over_is_told(dev_cluster, doctor, tmp_path):
+def test_what_a_sweep_would_stumble_over_is_reported(dev_cluster, doctor, tmp_path):
     cluster = dev_cluster(*REQUEUES)
     failed = doctor("cluster.setup=['echo no module cuda >&2; exit 3']", code=1)["test job"][0]
     assert failed.startswith("problem: ")
@@ -110,9 +110,9 @@ def test_where_slurm_refuses_to_requeue_the_job_in_its_place_is_cancelled_too(de
     cluster = dev_cluster(*REQUEUES)
     process = begin(cluster, tmp_path)
     cluster.slurm("scontrol", "update", f"JobId={cluster.slurm('squeue', '--noheader', '--format=%i')}", "Requeue=0")
-    said, _ = process.communicate(timeout=500)
-    assert process.returncode == 0, said
-    assert "and was submitted anew, because SLURM refuses to requeue it" in said
+    printed, _ = process.communicate(timeout=500)
+    assert process.returncode == 0, printed
+    assert "and was submitted anew, because SLURM refuses to requeue it" in printed
     wait_for_empty_queue(cluster)
     assert os.listdir(tmp_path) == []
 
@@ -121,9 +121,9 @@ def test_ctrl_c_cancels_the_test_job(dev_cluster, tmp_path):
     cluster = dev_cluster(*REQUEUES)
     process = begin(cluster, tmp_path)
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=120)
+    _, printed = process.communicate(timeout=120)
     assert process.returncode == 1
-    assert said.splitlines()[-1] == "simplexity: interrupted; the test job was cancelled"
+    assert printed.splitlines()[-1] == "simplexity: interrupted; the test job was cancelled"
     wait_for_empty_queue(cluster)
     assert os.listdir(tmp_path) == []
 
@@ -134,6 +134,6 @@ def test_a_controller_that_does_not_answer(dev_cluster, doctor, tmp_path_factory
     lines = (cluster.folder / "slurm.conf").read_text().splitlines()
     text = "\n".join("SlurmctldPort=1" if line.startswith("SlurmctldPort=") else line for line in lines)
     elsewhere.write_text(f"{text}\nMessageTimeout=2\n")
-    told = doctor(code=1, SLURM_CONF=str(elsewhere))
-    assert "Unable to contact slurm controller" in told["SLURM"][0]
-    assert list(told) == ["SLURM", "folder", "software", "signal lead"]
+    lines = doctor(code=1, SLURM_CONF=str(elsewhere))
+    assert "Unable to contact slurm controller" in lines["SLURM"][0]
+    assert list(lines) == ["SLURM", "folder", "software", "signal lead"]
