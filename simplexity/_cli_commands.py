@@ -146,9 +146,9 @@ def _resume(arguments: argparse.Namespace, guard: PreemptionGuard) -> int:
         run_dir = sweep.run_directory(manifest.run(arguments.index)).path
         log_name = f"{manifest.program}.log"
     # Hydra, OmegaConf and, once the config was found, JAX: nothing that the other commands have use for.
-    from simplexity._cli_resume import resume
+    from simplexity.running import exit_process, run_frozen
 
-    resume(run_dir, guard, log_name)
+    exit_process(run_frozen(run_dir, guard, log_name), guard)
 
 
 def _analyze(arguments: argparse.Namespace, guard: PreemptionGuard) -> int:

@@ -1,6 +1,5 @@
 import csv
 import json
-import logging
 import os
 import shlex
 import shutil
@@ -12,7 +11,6 @@ import pytest
 
 import simplexity
 from simplexity.cli import main
-from simplexity.host import PreemptionGuard
 from simplexity.runs import EventKind, Ledger, RunDirectory, RunLock
 from simplexity.sweeps import LocalLaunch, Manifest, SweepDirectory, SweepRun
 from tests.terminal import on_terminal
@@ -262,19 +260,3 @@ def test_a_reader_that_goes_away(sweep):
     environment = {**os.environ, "SWEEP": str(sweep.path)}
     done = subprocess.run(["bash", "-c", command], env=environment, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
-
-
-def test_a_log_that_cannot_be_written_is_one_line(tmp_path, capfd, monkeypatch):
-    """As of a run of another user's: its log is not this user's to write."""
-    from simplexity import _cli_resume
-
-    # Hydra may have configured the real one, in a test before this.
-    monkeypatch.setattr(_cli_resume, "_failures", logging.Logger("of this test"))
-    _cli_resume._failures.addHandler(logging.NullHandler())
-    (tmp_path / "config.yaml").write_text("seed: 0\n")
-    (tmp_path / "run_experiment.log").mkdir()
-    with PreemptionGuard() as guard:
-        assert _cli_resume.run_frozen(tmp_path, guard, None) == 1
-    said = capfd.readouterr().err
-    assert said.count("\n") == 1
-    assert "run_experiment.log" in said

@@ -42,7 +42,7 @@ class SubmittedRun:
         Raises:
             RuntimeError: If the run fails.
         """
-        from simplexity._cli_resume import run_frozen
+        from simplexity.running import run_frozen
 
         # submitit's own handler, which ends the process: ours has the run save first.
         requeue = signal.getsignal(getattr(signal, f"SIG{submitit.JobEnvironment.USR_SIG}"))

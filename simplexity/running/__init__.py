@@ -6,9 +6,9 @@ from ._entrypoint import entrypoint as entrypoint
 from ._execute import execute as execute
 from ._failures import LogFile as LogFile
 from ._outcome import exit_process as exit_process
-from ._processes import in_all_tasks as in_all_tasks
 from ._reopen import analyze_run as analyze_run
 from ._reopen import reopen as reopen
+from ._resume import run_frozen as run_frozen
 from ._start import check_by_building as check_by_building
 
 if typing.TYPE_CHECKING:

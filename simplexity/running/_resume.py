@@ -1,11 +1,10 @@
-"""`simplexity resume`: one run, from the frozen config in its directory. Every run of a sweep is executed by it."""
+"""A run from the frozen config in its directory, in this process: `simplexity resume`, and every run of a sweep."""
 
 import logging
 import logging.config
 import sys
 import traceback
 from pathlib import Path
-from typing import NoReturn
 
 from simplexity.composition import (
     ConfigError,
@@ -16,29 +15,28 @@ from simplexity.composition import (
     with_kept_files,
 )
 from simplexity.host import PreemptionGuard, configure_accelerator
-from simplexity.running import LogFile, execute, exit_process, in_all_tasks
 from simplexity.runs import ExitCode, RunDirectory, error_text
+
+from ._execute import execute
+from ._failures import LogFile
+from ._processes import in_all_tasks
 
 _failures = logging.getLogger("simplexity.failures")
 # Until the run's log is open: without any handler, Python would print what is printed below once more.
 _failures.addHandler(logging.NullHandler())
 
 
-def resume(run_dir: Path, guard: PreemptionGuard, log_name: str | None) -> NoReturn:
-    """Starts the run, or goes on with it.
+def run_frozen(run_dir: Path, guard: PreemptionGuard, log_name: str | None) -> int:
+    """Starts the run, or resumes it from its last checkpoint. JAX must not have been used in this process.
 
     Args:
-        run_dir: Its directory.
-        guard: Installed; asked whether to leave.
+        run_dir: The run's directory.
+        guard: Installed; has whether a stop was requested.
         log_name: Name of the run's log; None for that of the log which is there.
 
-    The process ends with it: 0 complete, 1 failed, 2 a mistake in the config, 85 to be started again.
+    Returns:
+        The exit code: 0 complete, 1 failed, 2 a mistake in the config, 85 stopped and to be started again.
     """
-    exit_process(run_frozen(run_dir, guard, log_name), guard)
-
-
-def run_frozen(run_dir: Path, guard: PreemptionGuard, log_name: str | None) -> int:
-    """The same without ending the process; returns the exit code. JAX must not have been used in it."""
     try:
         restore_surroundings(run_dir)
     except (ConfigError, RuntimeError) as error:
@@ -77,7 +75,7 @@ def _log_to(path: Path) -> None:
             "console": {"class": "logging.StreamHandler", "formatter": "plain", "stream": "ext://sys.stdout"},
             "file": file,
         },
-        # Other libraries tell of what is no concern of a run; failures are a line on stderr instead.
+        # Below a warning, other libraries log what is no concern of a run; failures are a line on stderr instead.
         "root": {"level": "WARNING", "handlers": ["console", "file"]},
         "loggers": {
             "simplexity": {"level": "INFO"},
