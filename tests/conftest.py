@@ -13,6 +13,7 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 from absl import logging as absl_logging
 from jaxtyping import install_import_hook
+from xdist.scheduler import LoadScopeScheduling
 
 from tests import type_checks
 
@@ -57,19 +58,29 @@ def pytest_keyboard_interrupt() -> None:
     NodeManager.EXIT_TIMEOUT = 5
 
 
-# Before xdist's own, which makes the groups.
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         # These start whole programs.
         if "cache" in item.fixturenames:
             item.add_marker(pytest.mark.slow)
-        # One worker has the SLURM: two clusters on one machine would each count on all of it.
-        if item.get_closest_marker("slurm"):
-            item.add_marker(pytest.mark.xdist_group("slurm"))
-        # One worker builds the images and runs them, while the others do not wait for it.
-        elif item.get_closest_marker("container"):
-            item.add_marker(pytest.mark.xdist_group("containers"))
+
+
+class OneWorkerPerFolder(LoadScopeScheduling):
+    """Spreads tests one by one over the workers, but keeps those of some folders on one.
+
+    Two SLURMs on one machine would each count on all of it; and one worker builds the images and runs them, while the
+    others do not wait for it. xdist has marks for groups, which pytest from 9.2 on does not let it act on.
+    """
+
+    _FOLDERS = ("tests/slurm/", "tests/containers/")
+
+    def _split_scope(self, nodeid: str) -> str:
+        return next((folder for folder in self._FOLDERS if nodeid.startswith(folder)), nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log) -> OneWorkerPerFolder | None:
+    return OneWorkerPerFolder(config, log) if config.getvalue("dist") == "loadgroup" else None
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -3,7 +3,6 @@
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -60,7 +59,9 @@ def starts(sweep: SweepDirectory) -> list[int]:
     return [sum(event.kind == EventKind.FIRST_STEP for event in ledger) for ledger in ledgers]
 
 
-def test_a_sweep_from_a_bare_host_preempted_twice_is_bitwise_the_uninterrupted_one(dev_cluster, on_bare_host, cache):
+def test_a_sweep_from_a_bare_host_preempted_twice_is_bitwise_the_uninterrupted_one(
+    dev_cluster, on_bare_host, sif, cache
+):
     cluster = dev_cluster(*REQUEUES)
     words = ("train_model", "cluster=dev", "seed=0,1,2,3", "hydra.sweep.dir=it", *LONG)
     done = on_bare_host(*words, "hydra.launcher.wait=false")
@@ -76,9 +77,11 @@ def test_a_sweep_from_a_bare_host_preempted_twice_is_bitwise_the_uninterrupted_o
     assert "4 runs: 4 complete" in status.stdout, status.stderr
     assert [run.restarts for run in read_status(sweep).runs] == [2] * 4
     reference = on_bare_host.study / "uninterrupted"
-    outside = [sys.executable, str(ROOT / "simplexity/train_model.py"), "--multirun", "seed=0,1,2,3", *LONG]
+    # In the same image, whose JAX need not be that of the host.
+    command = [str(ROOT / "containers/run.sh"), str(sif), "train_model", "--multirun", "seed=0,1,2,3", *LONG]
     subprocess.run(
-        [*outside, f"hydra.sweep.dir='{reference}'"],
+        [*command, f"hydra.sweep.dir='{reference}'"],
+        cwd=on_bare_host.study,
         env=environment(cache),
         check=True,
         capture_output=True,
