@@ -53,9 +53,8 @@ def test_two_processes_compute_what_one_does(together, uninterrupted):
     assert kinds == [event.kind for event in events(uninterrupted(MODEL))]
 
 
-def test_two_devices_of_one_process_compute_what_one_does(uninterrupted, cache, tmp_path, monkeypatch):
-    monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "2")
-    done = run(tmp_path / "run", MODEL, cache=cache)
+def test_two_devices_of_one_process_compute_what_one_does(uninterrupted, cache, tmp_path):
+    done = run(tmp_path / "run", MODEL, cache=cache, variables={"JAX_NUM_CPU_DEVICES": "2"})
     assert done.returncode == 0, done.stderr
     assert_nearly_the_same(tmp_path / "run", uninterrupted(MODEL))
 
