@@ -1,18 +1,19 @@
 """What a model computes after each word of a process."""
 
 from collections import OrderedDict
+from collections.abc import Mapping
 
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float, Int
 
 from simplexity.predictive_models import PredictiveModel
 
 from ._words import Words
 
 ALL_LAYERS = "all layers"
-_BATCH_SIZE = 4096
+_BATCH_SIZE = 2048
 
 
 def word_activations(model: PredictiveModel, words: Words) -> OrderedDict[str, Float[np.ndarray, "words _"]]:
@@ -22,7 +23,6 @@ def word_activations(model: PredictiveModel, words: Words) -> OrderedDict[str, F
         model: Reads sequences of these words' tokens.
         words: Of the process, with the special tokens that the model was trained with.
     """
-    forward = eqx.filter_jit(lambda model, sequences: model.forward(sequences)[1])
     batch_size = min(_BATCH_SIZE, len(words.sequences))
     found: OrderedDict[str, Float[np.ndarray, "words _"]] = OrderedDict()
     for start in range(0, len(words.sequences), batch_size):
@@ -30,8 +30,16 @@ def word_activations(model: PredictiveModel, words: Words) -> OrderedDict[str, F
         # All batches have one shape, so that one program serves them.
         padded = np.pad(sequences, ((0, batch_size - len(sequences)), (0, 0)))
         here = np.flatnonzero((words.rows >= start) & (words.rows < start + batch_size))
-        for name, values in forward(model, jnp.asarray(padded)).items():
+        for name, values in _forward(model, jnp.asarray(padded)).items():
             if name not in found:
                 found[name] = np.empty((len(words.rows), values.shape[-1]), dtype=np.float32)
             found[name][here] = np.asarray(values)[words.rows[here] - start, words.positions[here]]
     return found
+
+
+@eqx.filter_jit
+def _forward(
+    model: PredictiveModel, sequences: Int[Array, "batch positions"]
+) -> Mapping[str, Float[Array, "batch positions _"]]:
+    """Not a lambda of each call: one program serves all models of one architecture."""
+    return model.forward(sequences)[1]

@@ -14,6 +14,8 @@ from ._controls import control_features
 from ._regression import Regression, fold_words, regress
 from ._words import Words, words_of
 
+_NUM_AT_A_TIME = 2**15
+
 Kind = Literal["trained", "untrained", "shuffled", "control"]
 
 
@@ -143,8 +145,14 @@ def explained_variance(
     values: Float[np.ndarray, "words dimensions"], weights: Float[np.ndarray, " words"]
 ) -> Float[np.ndarray, " dimensions"]:
     """The shares of the weighted variance of vectors along their principal components, greatest first."""
-    centred = values.astype(np.float64) - weights @ values / weights.sum()
-    variances = np.linalg.eigvalsh((centred * weights[:, None]).T @ centred)[::-1]
+    total, mean = weights.sum(), values.mean(axis=0, dtype=np.float64)
+    sums, products = np.zeros(values.shape[1]), np.zeros((values.shape[1],) * 2)
+    # A part of the words at a time: a float64 copy of all would take gigabytes.
+    for start in range(0, len(values), _NUM_AT_A_TIME):
+        centred, part = values[start : start + _NUM_AT_A_TIME] - mean, weights[start : start + _NUM_AT_A_TIME]
+        sums += part @ centred
+        products += (centred * part[:, None]).T @ centred
+    variances = np.linalg.eigvalsh(products - np.outer(sums, sums) / total)[::-1]
     variances = np.maximum(variances, 0.0)
     return variances / max(variances.sum(), np.finfo(np.float64).tiny)
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Int, Int8, Real
 
 from ._words import Words
 
@@ -13,7 +13,7 @@ _LEAST_LOG = np.log(1e-12)
 _MOST_FEATURES = 200
 
 
-def control_features(words: Words) -> Iterator[tuple[str, Float[np.ndarray, "words features"]]]:
+def control_features(words: Words) -> Iterator[tuple[str, Real[np.ndarray, "words features"]]]:
     """Features of each word, by name.
 
     - The next token's probabilities, and their logarithms: what a model needs for its loss. Where belief states are
@@ -50,20 +50,21 @@ def _recent_tokens(words: Words) -> Int[np.ndarray, "words longest"]:
     return np.stack(columns, axis=1)
 
 
-def _one_hot(tokens: Int[np.ndarray, " words"], vocab_size: int) -> Float[np.ndarray, "words vocab"]:
-    return (tokens[:, None] == np.arange(vocab_size)).astype(np.float64)
+def _one_hot(tokens: Int[np.ndarray, " words"], vocab_size: int) -> Int8[np.ndarray, "words vocab"]:
+    # Small, because there may be a million words.
+    return (tokens[:, None] == np.arange(vocab_size)).astype(np.int8)
 
 
 def _suffix_indicators(
     recent: Int[np.ndarray, "words longest"], vocab_size: int, order: int
-) -> Float[np.ndarray, "words suffixes"]:
+) -> Int8[np.ndarray, "words suffixes"]:
     """Which suffix of `order` tokens each word ends with; none if it is shorter."""
     suffix = recent[:, :order]
     number = suffix @ vocab_size ** np.arange(order)
     return _one_hot(np.where((suffix >= 0).all(axis=1), number, -1), vocab_size**order)
 
 
-def _by_position(words: Words, vocab_size: int) -> Float[np.ndarray, "words features"]:
+def _by_position(words: Words, vocab_size: int) -> Int8[np.ndarray, "words features"]:
     """The word's length, and its token at each position from the start."""
     longest = int(words.lengths.max())
     lengths = _one_hot(words.lengths, longest + 1)

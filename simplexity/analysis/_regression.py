@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Real
 
 NUM_FOLDS = 5
 # Directions in which the features vary less than this, relative to the one in which they vary most, are rounding.
@@ -37,7 +37,7 @@ class Regression(NamedTuple):
 
 
 def regress(
-    features: Float[np.ndarray, "words features"],
+    features: Real[np.ndarray, "words features"],
     targets: Float[np.ndarray, "words targets"],
     weights: Float[np.ndarray, " words"],
     folds: Int[np.ndarray, " words"],
@@ -53,32 +53,42 @@ def regress(
         weights: Of the words, positive.
         folds: Which fold each word is in, numbered from zero; every one is predicted by a fit to the others.
     """
-    features, targets = features.astype(np.float64), targets.astype(np.float64)
+    # Folds one after the other, so that each is a slice. Features become float64 one fold at a time: of many words
+    # with many features, a copy of all would take gigabytes.
+    order = np.argsort(folds, kind="stable")
+    folds, features, targets, weights = folds[order], features[order], targets[order].astype(np.float64), weights[order]
+    members = [slice(*np.searchsorted(folds, [fold, fold + 1])) for fold in np.unique(folds)]
     total_weight = weights.sum()
-    # The fits have intercepts of their own. This keeps what the sums below cancel small.
-    features -= weights @ features / total_weight
+    # The fits have intercepts of their own. That both are near zero keeps what the sums below cancel small.
+    origin = features.mean(axis=0, dtype=np.float64)
     mean_target = weights @ targets / total_weight
     variance = float(weights @ ((targets - mean_target) ** 2).sum(axis=1)) / total_weight
-    parts = [_Moments.of(features[inside], targets[inside], weights[inside]) for inside in _members(folds)]
+    parts = [_Moments.of(features[inside] - origin, targets[inside], weights[inside]) for inside in members]
     whole = _Moments(*(sum(sums[1:], sums[0]) for sums in zip(*parts, strict=True)))  # pyright: ignore
-    fits = [
-        _Fit(whole.without(part), features, targets, weights, inside)
-        for part, inside in zip(parts, _members(folds), strict=True)
-    ]
-    errors = np.sum([fit.squared_errors(_CUTOFFS) for fit in fits], axis=0)
+    fits = [_Fit(whole.without(part)) for part in parts]
+    errors = np.sum(
+        [
+            fit.squared_errors(_CUTOFFS, features[inside] - origin, targets[inside], weights[inside])
+            for fit, inside in zip(fits, members, strict=True)
+        ],
+        axis=0,
+    )
     cutoff = _CUTOFFS[int(errors.argmin())]
 
     predictions = np.empty_like(targets)
-    for fit in fits:
-        predictions[fit.held_out] = fit.predictions(cutoff)
+    for fit, inside in zip(fits, members, strict=True):
+        predictions[inside] = fit.predictions(cutoff, features[inside] - origin)
     residuals = weights * ((targets - predictions) ** 2).sum(axis=1)
     mean_squared_error = float(residuals.sum()) / total_weight
     if variance < _NO_VARIANCE:
         r2, standard_error = np.nan, np.nan
     else:
         r2 = 1 - mean_squared_error / variance
-        by_fold = [residuals[fit.held_out].sum() / weights[fit.held_out].sum() / variance for fit in fits]
+        by_fold = [residuals[inside].sum() / weights[inside].sum() / variance for inside in members]
         standard_error = float(np.std(by_fold, ddof=1) / len(by_fold) ** 0.5)
+    in_order = np.empty_like(order)
+    in_order[order] = np.arange(len(order))
+    targets, predictions, weights = targets[in_order], predictions[in_order], weights[in_order]
     return Regression(
         r2=float(r2),
         r2_standard_error=float(standard_error),
@@ -108,10 +118,6 @@ def fold_words(rows: Int[np.ndarray, " words"], seed: int = 0) -> Int[np.ndarray
     return np.unique(folds[rows], return_inverse=True)[1]
 
 
-def _members(folds: Int[np.ndarray, " words"]) -> list[Int[np.ndarray, " members"]]:
-    return [np.flatnonzero(folds == fold) for fold in np.unique(folds)]
-
-
 class _Moments(NamedTuple):
     """Weighted sums, from which least squares follow: of weights, features, targets, and products of two."""
 
@@ -133,39 +139,38 @@ class _Moments(NamedTuple):
 class _Fit:
     """The fits, one for each number of singular directions, from the moments of all words but those held out."""
 
-    def __init__(
-        self,
-        moments: _Moments,
-        features: Float[np.ndarray, "words features"],
-        targets: Float[np.ndarray, "words targets"],
-        weights: Float[np.ndarray, " words"],
-        held_out: Int[np.ndarray, " held_out"],
-    ):
-        self.held_out = held_out
-        mean_x, self._mean_y = moments.features / moments.weight, moments.targets / moments.weight
-        covariance = moments.features_features - np.outer(moments.features, mean_x)
+    def __init__(self, moments: _Moments):
+        self._mean_x, self._mean_y = moments.features / moments.weight, moments.targets / moments.weight
+        covariance = moments.features_features - np.outer(moments.features, self._mean_x)
         variances, directions = np.linalg.eigh(covariance)
-        variances, directions = np.maximum(variances[::-1], 0.0), directions[:, ::-1]
+        variances, self._directions = np.maximum(variances[::-1], 0.0), directions[:, ::-1]
         self._scales = np.sqrt(variances)
-        correlations = directions.T @ (moments.features_targets - np.outer(moments.features, self._mean_y))
+        correlations = self._directions.T @ (moments.features_targets - np.outer(moments.features, self._mean_y))
         self._coefficients = correlations / np.where(variances > 0, variances, 1.0)[:, None]
-        self._scores = (features[held_out] - mean_x) @ directions
-        self._targets, self._weights = targets[held_out] - self._mean_y, weights[held_out]
 
     def num_directions(self, cutoff: float) -> int:
         return int((self._scales > cutoff * self._scales[0]).sum()) if len(self._scales) else 0
 
-    def predictions(self, cutoff: float) -> Float[np.ndarray, "held_out targets"]:
+    def predictions(
+        self, cutoff: float, features: Float[np.ndarray, "held_out features"]
+    ) -> Float[np.ndarray, "held_out targets"]:
         kept = self.num_directions(cutoff)
-        return self._scores[:, :kept] @ self._coefficients[:kept] + self._mean_y
+        return (features - self._mean_x) @ (self._directions[:, :kept] @ self._coefficients[:kept]) + self._mean_y
 
-    def squared_errors(self, cutoffs: Sequence[float]) -> Float[np.ndarray, " cutoffs"]:
+    def squared_errors(
+        self,
+        cutoffs: Sequence[float],
+        features: Float[np.ndarray, "held_out features"],
+        targets: Float[np.ndarray, "held_out targets"],
+        weights: Float[np.ndarray, " held_out"],
+    ) -> Float[np.ndarray, " cutoffs"]:
         """On the words held out, for each of falling cut-offs."""
-        residuals, kept, errors = self._targets.copy(), 0, []
+        scores = (features - self._mean_x) @ self._directions
+        residuals, kept, errors = targets - self._mean_y, 0, []
         for cutoff in cutoffs:
             more = slice(kept, kept := self.num_directions(cutoff))
-            residuals -= self._scores[:, more] @ self._coefficients[more]
-            errors.append(self._weights @ (residuals**2).sum(axis=1))
+            residuals -= scores[:, more] @ self._coefficients[more]
+            errors.append(weights @ np.einsum("wt,wt->w", residuals, residuals))
         return np.array(errors)
 
 
