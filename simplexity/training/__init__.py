@@ -10,6 +10,7 @@ from ._metrics import Optima as Optima
 from ._metrics import RunMetrics as RunMetrics
 from ._protocols import Checkpointer as Checkpointer
 from ._protocols import Preemption as Preemption
+from ._protocols import StepObserver as StepObserver
 from ._settings import TrainingSettings as TrainingSettings
 from ._settings import ValidationSettings as ValidationSettings
 from ._state import MetricWindow as MetricWindow

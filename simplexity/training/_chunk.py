@@ -1,7 +1,7 @@
 """The number of steps per call of the compiled program: for a given time, up to the next step where the host acts."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from ._settings import TrainingSettings, ValidationSettings
 
@@ -27,11 +27,11 @@ class Boundaries:
         """Whether the model is validated after `step` steps."""
         return self._validate_every is not None and (step == self._last or step % self._validate_every == 0)
 
-    def next_after(self, step: int, save_step: int | None) -> int:
-        """The nearest step after `step` that logs, validates, saves or is the last."""
+    def next_after(self, step: int, due_steps: Iterable[int | None]) -> int:
+        """The nearest step after `step` that logs, validates or is the last, or is one of `due_steps`."""
         intervals = [self._log_every] + ([self._validate_every] if self._validate_every is not None else [])
         candidates = [step - step % interval + interval for interval in intervals]
-        return min([self._last, *candidates] + ([save_step] if save_step is not None else []))
+        return min([self._last, *candidates, *(due for due in due_steps if due is not None)])
 
 
 class ChunkSizer:

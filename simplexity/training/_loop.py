@@ -1,6 +1,6 @@
-"""The training loop on the host: it calls the compiled program, and between calls logs, validates, saves or stops."""
+"""The training loop on the host: it calls the compiled program; between calls it logs, observes, saves or stops."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Literal, NamedTuple
 
@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from ._chunk import Boundaries, ChunkSizer
 from ._metrics import RunMetrics
-from ._protocols import Checkpointer, MetricLogger, Metrics, Preemption
+from ._protocols import Checkpointer, MetricLogger, Metrics, Preemption, StepObserver
 from ._settings import TrainingSettings
 from ._state import MetricWindow, TrainState
 from ._step import TrainSteps
@@ -54,12 +54,14 @@ def train(
     checkpointer: Checkpointer,
     preemption: Preemption,
     timed: Callable[[Literal["computing", "saving"]], AbstractContextManager[object]],
+    observers: Sequence[StepObserver] = (),
 ) -> TrainResult:
     """Trains from `state` to the last step, or until a stop is requested.
 
     If the state is at a step that logs and its window is not empty, then the line of that step was not logged yet. A
     run that was interrupted before or within a validation thus validates and logs when it is resumed. The last state
-    keeps its window, so that a finished run can be extended.
+    keeps its window, so that a finished run can be extended. Observers see the model at each of their due steps, also
+    if `state` is at one; a run computes the same bits with and without them.
 
     Args:
         state: The state to begin with; its buffers are donated.
@@ -71,6 +73,7 @@ def train(
         checkpointer: Saves states when they are due, the last one, and the one at which a stop is requested.
         preemption: Says whether a stop is requested; asked between calls and between validation batches.
         timed: A context manager that counts the seconds within it as one phase, "computing" or "saving".
+        observers: Look at the model, one after the other, after a line was logged and before a checkpoint is saved.
 
     Returns:
         The last state, its step, whether the run is finished, and the metrics of the last line.
@@ -83,15 +86,21 @@ def train(
     chunk = ChunkSizer(_CHUNK_S)
     line: Metrics = {}
 
+    def flush() -> None:
+        logger.flush()
+        for observer in observers:
+            observer.flush()
+
     def save() -> None:
         with timed("saving"):
-            logger.flush()
+            flush()  # first, because a run that is resumed at this checkpoint does not come back to earlier steps
             checkpointer.save(step, state)
 
     def end(finished: bool) -> TrainResult:
         if step > first_step:
             save()
         with timed("saving"):
+            flush()
             checkpointer.wait()
         return TrainResult(state, step, finished, line)
 
@@ -111,13 +120,18 @@ def train(
             logger.log(step, line)
             if step < settings.num_train_steps:
                 state = eqx.tree_at(lambda s: s.window, state, MetricWindow.empty())
+        for observer in observers:
+            is_due = observer.next_due_step(step - 1) == step
+            if is_due and not observer.observe(step, state.model, preemption.requested):
+                return end(finished=False)
         if step == settings.num_train_steps:
             return end(finished=True)
         if preemption.requested():
             return end(finished=False)
         if checkpointer.due(step):
             save()
-        num_steps = chunk.start(boundaries.next_after(step, checkpointer.next_due_step(step)) - step)
+        due_steps = [other.next_due_step(step) for other in (checkpointer, *observers)]
+        num_steps = chunk.start(boundaries.next_after(step, due_steps) - step)
         with timed("computing"):
             state = train_steps(state, jnp.asarray(num_steps, jnp.int32))
             step = int(state.step)  # waits for the device

@@ -1,7 +1,9 @@
-"""The interfaces through which training logs, saves and learns of a stop request."""
+"""The interfaces through which training logs, saves, shows the model to observers, and learns of a stop request."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol, runtime_checkable
+
+from simplexity.predictive_models import PredictiveModel
 
 from ._state import TrainState
 
@@ -44,6 +46,37 @@ class Checkpointer(Protocol):
 
     def wait(self) -> None:
         """Returns when everything that was saved is committed."""
+        ...
+
+
+@runtime_checkable
+class StepObserver(Protocol):
+    """Something that looks at the model after exact numbers of steps.
+
+    A step is observed before any later checkpoint is saved. It is observed again if the run is resumed at that step,
+    or at an earlier one. So an observer does the same with the same model each time: it replaces what it has kept of a
+    step, or leaves it as it is.
+    """
+
+    def next_due_step(self, step: int) -> int | None:
+        """The first due step after `step`; None if there is none. After step -1 it is 0 if the first model is due."""
+        ...
+
+    def observe(self, step: int, model: PredictiveModel, interrupted: Callable[[], bool]) -> bool:
+        """Looks at the model, whose buffers may be donated to a computation as soon as this returns.
+
+        Args:
+            step: The number of steps that the model has been trained for, which is due.
+            model: The model; in a run of several processes, each array is whole in every process.
+            interrupted: Whether a stop was requested; to be asked about once a second by what takes longer.
+
+        Returns:
+            Whether it is done; False if it was interrupted. Then the run stops, and observes this step when resumed.
+        """
+        ...
+
+    def flush(self) -> None:
+        """Makes durable what was observed; called before a checkpoint is saved, and when training ends."""
         ...
 
 

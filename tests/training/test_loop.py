@@ -71,12 +71,32 @@ class StopWithinValidation(Recorder):
         return self._asked > 1
 
 
+class Observer:
+    """Copies the model at the given steps; interrupted at one of them, if it is told so."""
+
+    def __init__(self, *steps, interrupted_at=None):
+        self.models, self.num_flushed = {}, 0
+        self._steps, self._interrupted_at = steps, interrupted_at
+
+    def next_due_step(self, step):
+        return min((due for due in self._steps if due > step), default=None)
+
+    def observe(self, step, model, interrupted):
+        if step == self._interrupted_at:
+            return False
+        self.models[step] = jax.tree.map(lambda leaf: jnp.array(leaf), model)
+        return True
+
+    def flush(self):
+        self.num_flushed = len(self.models)
+
+
 @pytest.fixture(scope="module")
 def validation(run):
     return Validation(run.generator, VALIDATION, run.settings.sequence_len, key=run_keys(0).validation)
 
 
-def go(run, validation, recorder, state=None):
+def go(run, validation, recorder, state=None, observers=()):
     metrics = RunMetrics(run.settings, lambda step: 0.01, lambda: OPTIMA, elapsed_s=0.0)
     return train(
         run.fresh() if state is None else state,
@@ -88,6 +108,7 @@ def go(run, validation, recorder, state=None):
         checkpointer=recorder,
         preemption=recorder,
         timed=recorder.timed,
+        observers=observers,
     )
 
 
@@ -167,3 +188,48 @@ def test_a_validation_is_not_timed_as_training(run):
 
     go(run, Noting(run.generator, VALIDATION, run.settings.sequence_len, key=run_keys(0).validation), recorder)
     assert phases == ["", ""]
+
+
+def test_observers_see_the_model_at_their_steps_and_change_no_bit(run, validation, same_bits):
+    plain, observed, every = Recorder(save_every=15), Recorder(save_every=15), Recorder(save_every=1)
+    expected = go(run, validation, plain)
+    go(run, validation, every)
+    first, second = Observer(0, 7, 15, 20, 33), Observer(7, 40, 1000)
+    result = go(run, validation, observed, observers=[first, second])
+    assert [list(observer.models) for observer in (first, second)] == [[0, 7, 15, 20, 33], [7, 40]]
+    for step, model in (first.models | second.models).items():
+        assert same_bits(model, (every.saved[step] if step else run.fresh()).model)
+    assert same_bits(result.state, expected.state)
+    assert observed.lines == plain.lines
+    assert list(observed.saved) == list(plain.saved)
+    assert all(same_bits(observed.saved[step], plain.saved[step]) for step in plain.saved)
+
+
+@pytest.mark.parametrize("step", [0, 7, 20, 40])
+def test_observation_that_was_interrupted_is_made_up(run, validation, same_bits, step):
+    whole, first, second = Recorder(), Recorder(), Recorder()
+    complete, cut, rest = Observer(0, 7, 20, 40), Observer(0, 7, 20, 40, interrupted_at=step), Observer(0, 7, 20, 40)
+    expected = go(run, validation, whole, observers=[complete])
+    stopped = go(run, validation, first, observers=[cut])
+    assert (stopped.step, stopped.finished) == (step, False)
+    resumed = go(run, validation, second, first.saved.get(step), observers=[rest])
+    assert same_bits(resumed.state, expected.state)
+    assert first.lines | second.lines == whole.lines
+    assert next(iter(rest.models)) == step
+    assert same_bits(cut.models | rest.models, complete.models)
+
+
+def test_what_was_observed_is_durable_before_a_later_checkpoint_is_saved(run, validation):
+    observer, flushed = Observer(0, 7, 15, 20, 33), {}
+
+    class Noting(Recorder):
+        def save(self, step, state):
+            super().save(step, state)
+            flushed[step] = observer.num_flushed
+
+    go(run, validation, Noting(save_every=15), observers=[observer])
+    assert flushed == {15: 3, 30: 4, 40: 5}
+    assert observer.num_flushed == 5
+    last = Observer(40)
+    go(run, validation, Recorder(), observers=[last])
+    assert last.num_flushed == 1
