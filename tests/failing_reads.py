@@ -6,6 +6,7 @@ CASES is a list of variables of failing_reads.c in JSON. For each, `start` start
 restores the newest of the checkpoints in FOLDER, which it makes.
 """
 
+import io
 import json
 import os
 import shutil
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
@@ -40,7 +42,7 @@ def preload(tmp_path_factory) -> dict[str, str]:
 def answers(
     what: str, folder: Path, cases: Sequence[Mapping[str, str]], environment: Mapping[str, str]
 ) -> list[dict[str, str]]:
-    """The error that each case raised, all of them in one process, or the value that was returned."""
+    """The error that each case raised or reported, all of them in one process, or the value that was returned."""
     command = [sys.executable, "-m", "tests.failing_reads", what, str(folder)]
     done = subprocess.run(
         command, env=dict(environment), input=json.dumps(cases), capture_output=True, text=True, timeout=300
@@ -51,13 +53,20 @@ def answers(
 
 def _start(run_dir: Path) -> Callable[[], object]:
     from simplexity.host import PreemptionGuard
-    from simplexity.running import execute
+    from simplexity.running import run_frozen
 
     class Impatient(PreemptionGuard):
         def wait(self, timeout_s: float) -> bool:
             return super().wait(timeout_s / 100)
 
-    return lambda: execute(run_dir, Impatient()).exit_code
+    def start() -> int:
+        with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()) as reported:
+            exit_code = run_frozen(run_dir, Impatient(), None)
+        if exit_code != 0:
+            raise RuntimeError(reported.getvalue().strip())
+        return exit_code
+
+    return start
 
 
 def _restore(folder: Path) -> Callable[[], object]:

@@ -20,8 +20,6 @@ FOR_USERS = frozenset(
     {
         # The config of a command, for programs of one's own.
         "simplexity.composition.compose",
-        # A run of a program of one's own, which gets the run's errors as exceptions.
-        "simplexity.running.execute",
         # Looking inside models.
         "simplexity.analysis.Regression",
         "simplexity.analysis.Words",

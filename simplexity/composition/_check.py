@@ -7,12 +7,10 @@ from typing import Any
 from omegaconf import DictConfig
 
 from ._config_errors import Problem, choices, problem_at, raised_in
-from ._instantiate import instantiate
-from ._rules import broken_rule
-from ._sections import CONFIG, GENERATOR_GROUP, GENERATORS, Section, Target
+from ._instantiate import instantiate, plain_values
+from ._sections import CONFIG, GENERATOR_GROUP, GENERATORS, Section, Target, broken_rule
 from ._signature import Parameter, Signature, resolve, signature_of
 from ._types import ABSENT, describe_type, describe_value, fits, wrong_entries
-from ._values import plain_values
 
 # What our own constructors never mean a value to cause.
 _BUGS = (AssertionError, AttributeError, LookupError, NameError)

@@ -15,7 +15,7 @@ from ._check import check_plugin
 from ._compose import compose_leniently
 from ._config_errors import ConfigError, Problem
 from ._frozen import config_hash
-from ._values import without_hydra
+from ._instantiate import without_hydra
 
 _CHOICE = "cluster@hydra.launcher.cluster"
 # More than any test job takes: it is told to stop.

@@ -6,8 +6,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import hydra
-from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig, open_dict
 from omegaconf.errors import OmegaConfBaseException
@@ -15,7 +13,7 @@ from yaml import YAMLError
 
 from ._config_errors import ConfigError, Problem, raised_in
 from ._hydra_errors import Culprit, explain, find_culprit
-from ._overrides import rewrite
+from ._overrides import first_value, rewrite
 from ._site import make_importable
 
 CONFIG_MODULE = "simplexity.configs"
@@ -102,14 +100,6 @@ def is_mistake(error: Exception) -> bool:
     if isinstance(error, HydraException | OmegaConfBaseException | YAMLError):
         return True
     return isinstance(error, ValueError) and raised_in(error, "hydra", "omegaconf")
-
-
-def first_value(override: str) -> str:
-    """An override without its sweep: with the first of the values that it would sweep over."""
-    parsed = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader()).parse_overrides([override])[0]
-    if not parsed.is_discrete_sweep():
-        return override
-    return f"{parsed.get_key_element()}={next(iter(parsed.sweep_string_iterator()), 'null')}"
 
 
 def _without_consequences(problems: list[Problem], culprits: list[Culprit]) -> list[Problem]:

@@ -12,10 +12,10 @@ from omegaconf import DictConfig, OmegaConf
 from simplexity.runs import RunDirectory, UnreadableError, retry_read, write_durably
 
 from ._config_errors import ConfigError, Problem
+from ._instantiate import without_hydra
 from ._sections import ADDED_KEYS, CONFIG, Section
 from ._signature import signature_of
 from ._types import ABSENT, describe_value
-from ._values import without_hydra
 
 
 class Difference(NamedTuple):

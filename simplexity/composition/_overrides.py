@@ -9,6 +9,9 @@ profile is the launcher's and no part of a run's config, so that the same run ha
 import re
 from collections.abc import Iterable, Mapping
 
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
 from ._sections import GENERATOR_GROUP, GENERATORS
 
 _GENERATOR = re.compile(rf"({'|'.join(GENERATORS)})=(?!\s*(?:null\s*$|\$?{{))")
@@ -35,6 +38,14 @@ def as_typed(key: str) -> str:
     """The short form of a key that `rewrite` made long."""
     short = key.removeprefix(f"{GENERATOR_GROUP}@").removesuffix(f"@{_CLUSTER_SECTION}")
     return short.removeprefix("hydra.launcher.") if short.startswith(f"{_CLUSTER_SECTION}.") else short
+
+
+def first_value(override: str) -> str:
+    """An override without its sweep: with the first of the values that it would sweep over. Hydra is initialised."""
+    parsed = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader()).parse_overrides([override])[0]
+    if not parsed.is_discrete_sweep():
+        return override
+    return f"{parsed.get_key_element()}={next(iter(parsed.sweep_string_iterator()), 'null')}"
 
 
 def _rewrite(argument: str) -> str:

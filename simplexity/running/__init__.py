@@ -3,7 +3,6 @@
 import typing
 
 from ._entrypoint import entrypoint as entrypoint
-from ._execute import execute as execute
 from ._failures import LogFile as LogFile
 from ._outcome import exit_process as exit_process
 from ._reopen import analyze_run as analyze_run

@@ -2,28 +2,15 @@
 
 import logging
 import logging.config
-import sys
-import traceback
 from pathlib import Path
 
-from simplexity.composition import (
-    ConfigError,
-    check,
-    describe_error,
-    load_frozen,
-    restore_surroundings,
-    with_kept_files,
-)
+from simplexity.composition import ConfigError, check, load_frozen, restore_surroundings, with_kept_files
 from simplexity.host import PreemptionGuard, configure_accelerator
-from simplexity.runs import ExitCode, RunDirectory, error_text
+from simplexity.runs import RunDirectory
 
 from ._execute import execute
-from ._failures import LogFile
+from ._failures import LogFile, log_failure, report
 from ._processes import in_all_tasks
-
-_failures = logging.getLogger("simplexity.failures")
-# Until the run's log is open: without any handler, Python would print what is printed below once more.
-_failures.addHandler(logging.NullHandler())
 
 
 def run_frozen(run_dir: Path, guard: PreemptionGuard, log_name: str | None) -> int:
@@ -40,8 +27,7 @@ def run_frozen(run_dir: Path, guard: PreemptionGuard, log_name: str | None) -> i
     try:
         restore_surroundings(run_dir)
     except (ConfigError, RuntimeError) as error:
-        print(error_text(str(error), sys.stderr), file=sys.stderr)
-        return ExitCode.BAD_CONFIG if isinstance(error, ConfigError) else ExitCode.FAILED
+        return report(error)
     configure_accelerator()
     return in_all_tasks(lambda: _exit_code(run_dir, guard, log_name), guard)
 
@@ -56,12 +42,8 @@ def _exit_code(run_dir: Path, guard: PreemptionGuard, log_name: str | None) -> i
         logging.getLogger("simplexity").info("starting: JAX is being loaded")
         return execute(run_dir, guard).exit_code
     except Exception as error:
-        is_ours = not isinstance(error, ConfigError | RuntimeError | OSError)
-        _failures.error("%s", describe_error(error), exc_info=is_ours)
-        if is_ours:
-            traceback.print_exc()
-        print(error_text(describe_error(error), sys.stderr), file=sys.stderr)
-        return ExitCode.BAD_CONFIG if isinstance(error, ConfigError) else ExitCode.FAILED
+        log_failure(error)
+        return report(error)
 
 
 def _log_to(path: Path) -> None:

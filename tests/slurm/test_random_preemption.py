@@ -34,10 +34,10 @@ SWEPT = ("seed=0,1,2,3,4,5", "training.optimizer.instance.learning_rate=0.01,0.0
 REFERENCE = """
 import pathlib, sys
 from simplexity.host import PreemptionGuard
-from simplexity.running import execute
+from simplexity.running import run_frozen
 with PreemptionGuard() as guard:
     for folder in sys.argv[1:]:
-        assert execute(pathlib.Path(folder), guard).exit_code == 0
+        assert run_frozen(pathlib.Path(folder), guard, None) == 0
 """
 
 
