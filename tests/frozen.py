@@ -2,7 +2,7 @@
 
     python tests/frozen.py HOST PHASE COUNT SCRIPT [OVERRIDE ...]
 
-When PHASE (see stopping.py) begins for the COUNT-th time, it stops itself by SIGSTOP, as a suspended machine would.
+When PHASE (see running/stopping.py) begins for the COUNT-th time, it stops itself by SIGSTOP, like a suspended machine.
 HOST stands for another machine: who waits for this process judges it by its heartbeat alone, and within a second.
 """
 
@@ -14,7 +14,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from simplexity.runs import RunLock
-from tests import stopping
+from tests.running import stopping
 
 BOOT_ID = "/proc/sys/kernel/random/boot_id"  # by which a process knows its machine
 

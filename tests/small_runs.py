@@ -12,7 +12,7 @@ from simplexity.runs import RunDirectory, read_json_lines
 
 ROOT = Path(__file__).parent.parent
 SCRIPT = ROOT / "simplexity" / "run_experiment.py"
-STOPPING = Path(__file__).parent / "stopping.py"
+STOPPING = Path(__file__).parent / "running" / "stopping.py"
 SMALL = (
     "figures=false",
     "training.num_train_steps=30",
@@ -62,7 +62,7 @@ def run(
     stop_at: tuple[str, str, int] | None = None,
     variables: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess:
-    """One start of the run in `run_dir`; with `stop_at`, it sends itself a signal (see stopping.py).
+    """One start of the run in `run_dir`; with `stop_at`, it sends itself a signal (see running/stopping.py).
 
     Args:
         run_dir: The run's directory.

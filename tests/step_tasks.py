@@ -39,7 +39,7 @@ def run_in_tasks(
         model: One of `small_runs.MODELS`.
         overrides: Further overrides.
         cache: Folder of the compiled programs.
-        stop_at: By process, the signal that it sends itself (see stopping.py).
+        stop_at: By process, the signal that it sends itself (see running/stopping.py).
         only: By process, overrides that it alone has.
     """
     step = _step_on_free_port()

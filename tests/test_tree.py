@@ -40,9 +40,6 @@ FOR_USERS = frozenset(
     }
 )
 
-# What does not keep the rules yet; a line that is mended goes from here.
-UNTIL_MENDED = frozenset(Path(__file__).with_name("tree_exceptions.txt").read_text().splitlines())
-
 
 def files(*folders: str, suffix: str = "py") -> list[Path]:
     """Paths below the root."""
@@ -97,8 +94,7 @@ def package_of(file: Path) -> str:
 
 def none(found: Iterable[object]) -> None:
     """Fails with every line of what should not be there."""
-    lines = [line for line in map(str, found) if line not in UNTIL_MENDED]
-    if lines:
+    if lines := list(map(str, found)):
         pytest.fail("\n".join(lines), pytrace=False)
 
 

@@ -11,10 +11,9 @@ import pytest
 from omegaconf import OmegaConf
 
 from simplexity import sweeps
-from simplexity.host import PreemptionGuard
-from simplexity.running._entrypoint import run
 from simplexity.runs import RunDirectory
 from simplexity.sweeps import Outcome, RunState, SweepDirectory
+from tests.running.program import call_program
 
 ROOT = Path(__file__).parents[2]
 HOSTILE = "a b'c $HOME `id` ü;&#"
@@ -47,7 +46,7 @@ def start(tmp_path, monkeypatch):
             return outcomes
 
         monkeypatch.setattr(sweeps, "run_locally", execute)
-        return run("train_model", ["--multirun", *arguments], PreemptionGuard())
+        return call_program("train_model", "--multirun", *arguments)
 
     _start.executed = executed
     return _start

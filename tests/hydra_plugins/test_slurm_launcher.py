@@ -9,10 +9,9 @@ import sys
 import pytest
 
 from simplexity import sweeps
-from simplexity.host import PreemptionGuard
-from simplexity.running._entrypoint import run
 from simplexity.sweeps import SweepDirectory
 from tests.images import sif_header
+from tests.running.program import call_program
 
 
 @pytest.fixture
@@ -24,7 +23,7 @@ def start(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["train_model.py"])
     which = shutil.which
     monkeypatch.setattr(shutil, "which", lambda name: None if name == "sbatch" else which(name))
-    return lambda *arguments: run("train_model", ["--multirun", "hydra/launcher=slurm", *arguments], PreemptionGuard())
+    return lambda *arguments: call_program("train_model", "--multirun", "hydra/launcher=slurm", *arguments)
 
 
 DRY = "hydra.launcher.dry_run=true"

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from simplexity.host import PreemptionGuard
-from simplexity.running._entrypoint import run
+from tests.running.program import call_program
 
 ROOT = Path(__file__).parents[2]
 
@@ -18,10 +17,7 @@ ROOT = Path(__file__).parents[2]
 def start(site, body, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["run_experiment.py"])
 
-    def _start(*arguments):
-        return run("experiment", arguments, PreemptionGuard())
-
-    return _start
+    return lambda *arguments: call_program("experiment", *arguments)
 
 
 def test_a_run_leaves_its_config_and_its_log(start, body, site):

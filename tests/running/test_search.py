@@ -9,9 +9,8 @@ from omegaconf import OmegaConf
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from simplexity.host import PreemptionGuard
-from simplexity.running._entrypoint import run
 from simplexity.runs import RunDirectory, RunLock
+from tests.running.program import call_program
 
 RATE = "training.optimizer.instance.learning_rate"
 
@@ -21,9 +20,7 @@ def search(site, body, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["run_experiment.py"])
 
     def _search(*arguments):
-        return run(
-            "experiment", ["--multirun", "hydra/sweeper=optuna", "hydra/launcher=basic", *arguments], PreemptionGuard()
-        )
+        return call_program("experiment", "--multirun", "hydra/sweeper=optuna", "hydra/launcher=basic", *arguments)
 
     return _search
 

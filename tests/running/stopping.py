@@ -1,6 +1,6 @@
 """Runs a real entrypoint that sends itself a signal at an exact point of its course.
 
-    python tests/stopping.py PHASE SIGNAL COUNT SCRIPT [OVERRIDE ...]
+    python tests/running/stopping.py PHASE SIGNAL COUNT SCRIPT [OVERRIDE ...]
 
 The signal arrives when PHASE is reached for the COUNT-th time. Everything else is the script as it is.
 """
