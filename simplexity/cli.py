@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             code = run_command(arguments, guard)
             sys.stdout.flush()
         except BrokenPipeError:
-            # `simplexity results SWEEP | head`: nobody reads on. Python would report it again when it flushes at exit.
+            # As of `simplexity results SWEEP | head`. Python would report it again when it flushes at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return ExitCode.COMPLETE
         except ValueError as error:

@@ -102,7 +102,7 @@ def no_ignored_signals() -> None:
     """Programs that a test starts stop when told to, also where the tests run in a shell's background or under nohup.
 
     There SIGINT, or SIGHUP, is ignored, and so it would be in all that is started. A handler is not inherited, and one
-    that does nothing lets pytest go on ignoring it.
+    that does nothing lets pytest continue ignoring it.
     """
     for number in (signal.SIGINT, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_IGN:

@@ -45,7 +45,7 @@ WALL_CLOCK = ("time_s", "timestamp")
 
 
 def command(run_dir: Path, model: str, *overrides: str) -> list[str]:
-    """The command that starts, or goes on with, the run in `run_dir`."""
+    """The command that starts, or resumes, the run in `run_dir`."""
     return [sys.executable, str(SCRIPT), f"hydra.run.dir='{run_dir}'", *SMALL, *MODELS[model], *overrides]
 
 

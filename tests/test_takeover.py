@@ -44,7 +44,7 @@ def test_a_frozen_process_that_wakes_up_after_a_takeover_changes_nothing(uninter
 
 
 def wake(process: subprocess.Popen, run_dir: Path) -> None:
-    """Lets it go on until it ends, and checks that it ends as one that was taken over, and wrote nothing."""
+    """Lets it continue until it ends, and checks that it ends as one that was taken over, and wrote nothing."""
     directory = RunDirectory(run_dir)
     before = {path: path.read_bytes() for path in (directory.metrics_path, directory.ledger_path)}
     process.send_signal(signal.SIGCONT)

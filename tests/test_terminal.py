@@ -1,4 +1,4 @@
-"""Ctrl-C on a real terminal: the first saves and says how to go on, the second leaves at once."""
+"""Ctrl-C on a real terminal: the first saves and says how to resume, the second exits at once."""
 
 import os
 import re
@@ -75,7 +75,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(terminal, tmp_path):
     resume = f"simplexity resume '?{tmp_path}/run'?"
     after = terminal.shown.partition(NOTICE)[2]
     assert re.match(rf" To resume later: {resume}\r\n", after)
-    assert re.search(rf"stopped at step \d+ by interrupt; to go on: {resume}\r\n", after)
+    assert re.search(rf"stopped at step \d+ by interrupt; to resume: {resume}\r\n", after)
     assert list((tmp_path / "run" / "checkpoints").glob("[1-9]*"))
 
 

@@ -84,7 +84,9 @@ WORDS = (
         {r"(study|log|file)\.tell\(": "methods of Optuna and of Python's files"},
     ),
     Word(r"word of nobody|without a word\b", "unexpectedly; silently"),
-    Word(r"\bgoing on\b|going_on", "running"),
+    Word(r"\b(go|goes|going|gone|went) on\b|going_on", "resume; continue; running"),
+    Word(r"\b(no|some|any|every)body\b", "the process, the job, the user or the person, by name"),
+    Word(r"\basked (to|whether|of|between|not)\b|\basks (it|them|whether)\b", "checked; told; a stop was requested"),
     Word(r"\belsewhere:", "from another terminal:"),
     Word(r"lies between them", "the difference; the gap"),
     Word(r"share of time|time is worth", "CPU affinity, capped by the cgroup quota"),
@@ -109,7 +111,7 @@ def uses(word: Word, text: str) -> list[int]:
 
 
 def _compiled(pattern: str) -> re.Pattern[str]:
-    # A comment, a quoted paragraph or a list goes on in the next line.
+    # A comment, a quoted paragraph or a list continues in the next line.
     return re.compile(pattern.replace(" ", r"\s+(?:[#>-] )?"), re.IGNORECASE)
 
 

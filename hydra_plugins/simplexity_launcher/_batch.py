@@ -44,7 +44,7 @@ def idle_runs(sweep: SweepDirectory, prepared: Sequence[PreparedRun]) -> list[in
 
 
 def follow(sweep: SweepDirectory, manifest: Manifest, prepared: Sequence[PreparedRun]) -> list[JobReturn]:
-    """Shows the sweep until it has ended, for a sweeper that goes on from how its runs end.
+    """Shows the sweep until it has ended, for a sweeper whose next batch depends on how its runs end.
 
     Raises:
         SystemExit: After Ctrl-C, which does not stop the runs.

@@ -48,7 +48,7 @@ class SweepLauncher(Launcher):
         return SweepDirectory(Path(self._config.hydra.sweep.dir).absolute())
 
     def _searches(self) -> bool:
-        """Whether the sweeper goes on from how the runs end, and so launches one batch after the other."""
+        """Whether the sweeper launches one batch after the other, because each depends on how the last one ended."""
         return "optuna" in self._config.hydra.sweeper._target_
 
     def _prepare(

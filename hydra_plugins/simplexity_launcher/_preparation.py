@@ -27,7 +27,7 @@ from ._composer import RunComposer
 from ._run_check import RunCheck
 from ._yaml_text import list_text, yaml_text
 
-# What Hydra and the launcher need of an override, but nobody else: the group of a data generator, and the cluster.
+# What only Hydra and the launcher need of an override: the group of a data generator, and the cluster.
 _GROUP = re.compile(r"^([+~]*)generative_process@")
 _CLUSTER = re.compile(r"^[+~]*cluster@")
 _PRIVATE = 0o600
@@ -120,7 +120,7 @@ def prepare(
 
 
 def typed(overrides: Sequence[str]) -> list[str]:
-    """A run's overrides as somebody would type them, without the cluster that it happens to run on."""
+    """A run's overrides as a person would type them, without the cluster that it happens to run on."""
     return [_GROUP.sub(r"\1", override) for override in overrides if not _CLUSTER.match(override)]
 
 
@@ -140,7 +140,7 @@ def new_manifest(config: DictConfig, launch: Launch, runs: Sequence[SweepRun]) -
 def register(sweep: SweepDirectory, config: DictConfig, launch: Launch, prepared: Sequence[PreparedRun]) -> Manifest:
     """Writes the runs' directories, and then the manifest that counts them in. This process has locked the sweep.
 
-    Runs that the sweep has already stay as they are: the same command in the same folder goes on with them.
+    Runs that the sweep has already stay as they are: the same command in the same folder resumes them.
 
     Raises:
         ConfigError: If the sweep, or a run directory, is that of other runs.
@@ -151,7 +151,7 @@ def register(sweep: SweepDirectory, config: DictConfig, launch: Launch, prepared
     except OSError as error:
         raise RuntimeError(
             f"the sweep's folder {sweep.path} cannot be written: {error.strerror}; nothing was started, and the same "
-            "command goes on once that is mended"
+            "command resumes the sweep once that is mended"
         ) from error
 
 

@@ -82,7 +82,7 @@ def submit_batch(sweep: SweepDirectory, manifest: Manifest, prepared: Sequence[P
 
 
 def become_watcher(sweep: SweepDirectory) -> NoReturn:
-    """This process goes on as `simplexity status --watch`.
+    """This process then does what `simplexity status --watch` does.
 
     It may take days, and a login node has better use for the memory of JAX and of all configs.
     """

@@ -1,4 +1,4 @@
-"""A sweep as SLURM array jobs, which go on without this process."""
+"""A sweep as SLURM array jobs, which run without this process."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -44,7 +44,7 @@ class SlurmLauncher(SweepLauncher):
         from ._slurm_batch import checked_image_digest, cluster_profile
 
         if self._searches() and not self._wait:
-            message = "must be true for a search, which goes on from the losses of each batch"
+            message = "must be true for a search, whose next batch depends on the losses of the last"
             raise ConfigError([Problem("hydra.launcher.wait", message)])
         if not self._dry_run:
             require_slurm()

@@ -190,7 +190,7 @@ def _may_be_alive(facts: TrialFacts) -> bool:
 
 
 def _loss_on_disk(facts: TrialFacts) -> float | None:
-    """The loss of a run that went on without its search, if it is complete."""
+    """The loss of a run that outlived its search, if it is complete."""
     if facts.run is None:
         return None
     sweep = SweepDirectory(Path(str(facts.sweep)))

@@ -37,7 +37,7 @@ class OptunaSweeper(Sweeper):
         direction: Whether the final loss is minimized or maximized.
         seed: Seed of the search; None for a different one each time.
         storage: Where the study is kept: None for memory, a file for Optuna's journal, or a URL of a database.
-        study_name: Name of the study; a stored one goes on, with what every search of it has found.
+        study_name: Name of the study; a stored one is continued, with the results of every search of it.
         params: Keys and what to search over, in Hydra's sweep syntax; a null takes its key out of the search.
 
     Raises:

@@ -36,7 +36,7 @@ class Row(NamedTuple):
 
 
 class AnalysisInterruptedError(Exception):
-    """Somebody who was asked between two regressions wanted no more of them."""
+    """The analysis was interrupted between two regressions."""
 
 
 class BeliefRegression(NamedTuple):
@@ -110,7 +110,7 @@ def regress_beliefs(
         untrained: A model of the same architecture that has not been trained, as one more control.
         max_words: If there are more words of that length, as many sequences are drawn instead.
         seed: Of the folds, of the shuffled belief states, and of what is drawn.
-        interrupted: Asked before each regression.
+        interrupted: Called before each regression.
 
     Raises:
         AnalysisInterruptedError: As soon as `interrupted()`.

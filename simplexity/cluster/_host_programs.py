@@ -72,7 +72,7 @@ def _ask(folder: Path, words: Sequence[str], timeout_s: float) -> subprocess.Com
     deadline = time.monotonic() + timeout_s + _GRACE_S
     try:
         request = os.open(folder / "request", os.O_WRONLY | os.O_NONBLOCK)
-    except OSError:  # nobody has it open for reading
+    except OSError:  # no process has it open for reading
         raise subprocess.TimeoutExpired(words, timeout_s) from None
     with open(request, "wb") as pipe:
         os.set_blocking(request, True)

@@ -124,7 +124,7 @@ def cancel(task_ids: Sequence[str]) -> None:
     """Cancels jobs or array tasks; those that have ended are left alone.
 
     Raises:
-        SlurmError: If SLURM does not answer, or they are somebody else's.
+        SlurmError: If SLURM does not answer, or they are another user's.
     """
     if task_ids:
         _call(["scancel", "--quiet", *task_ids])

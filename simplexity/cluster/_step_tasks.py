@@ -39,7 +39,7 @@ def step_tasks(
 
     Args:
         environment: Variables as SLURM sets them for each task.
-        resolves: Whether a host name has an address here; by default the system is asked.
+        resolves: Whether a host name has an address here; by default the system's resolver says.
 
     Raises:
         ValueError: If the tasks of this node cannot share its GPUs evenly.
@@ -52,7 +52,7 @@ def step_tasks(
         int(values["SLURM_JOB_ID"]), int(values["SLURM_STEP_ID"]), int(values.get("SLURM_RESTART_COUNT") or 0)
     )
     if int(values["SLURM_STEP_NUM_NODES"]) == 1:
-        # Needs no name, and nobody else's machine can connect.
+        # Needs no name, and no other machine can connect.
         host = bind_host = "127.0.0.1"
     else:
         host, bind_host = first_host(values["SLURM_STEP_NODELIST"]), "[::]"

@@ -98,8 +98,8 @@ come_back() {
   return 1
 }
 
-# SLURM gives the batch script itself SIGTERM when it ends the job, and kills everything KillWait seconds later. It is
-# asked to bring the job back at once, because a save may take longer than that.
+# SLURM gives the batch script itself SIGTERM when it ends the job, and kills everything KillWait seconds later. The
+# requeue is requested at once, because a save may take longer than that.
 on_term() {
   if [[ -z $came_back ]] && come_back; then came_back=yes; fi
 }

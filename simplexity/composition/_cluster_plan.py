@@ -1,4 +1,4 @@
-"""What a sweep would ask of a cluster, read from the same config as the sweep itself."""
+"""What a sweep would request from a cluster, read from the same config as the sweep itself."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields

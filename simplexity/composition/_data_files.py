@@ -16,7 +16,7 @@ from ._config_errors import ConfigError, Problem
 from ._signature import signature_of
 
 _log = logging.getLogger("simplexity")
-# What a run computes from. Loggers and checkpoints may change when a run goes on, and name places to write to.
+# What a run computes from. Loggers and checkpoints may change when a run is resumed, and name places to write to.
 _SECTIONS = ("training_data_generator", "validation_data_generator", "predictive_model", "training")
 _FOLDER = "data"
 
@@ -107,4 +107,4 @@ def _refuse_or_warn(config: DictConfig, key: str, path: Path) -> None:
     if config.persistence.resume == "strict":
         message = f"{changed}, and `persistence.resume` is strict; restore the file, or set auto to use the run's copy"
         raise ConfigError([Problem(key, message)])
-    _log.warning("%s, which goes on with its own copy", changed)
+    _log.warning("%s; the run uses its own copy", changed)

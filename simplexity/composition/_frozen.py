@@ -1,4 +1,4 @@
-"""A run's config, resolved once and kept in its run directory, and what may change when the run goes on."""
+"""A run's config, resolved once and kept in its run directory, and what may change when the run is resumed."""
 
 import hashlib
 import io
@@ -27,7 +27,7 @@ class Difference(NamedTuple):
 
 
 def freeze(config: DictConfig, run_dir: Path, require_held: Callable[[], object] = lambda: None) -> Path:
-    """Writes the resolved config into `run_dir`, whole or not at all, if the run there may go on with it.
+    """Writes the resolved config into `run_dir`, whole or not at all, if the run there may be resumed with it.
 
     Args:
         config: What the run is started with.
@@ -86,7 +86,7 @@ def differences(frozen: DictConfig, new: DictConfig) -> list[Difference]:
 
 
 def may_change(difference: Difference) -> bool:
-    """Whether a run may go on with this difference: more steps, other logging, other saving."""
+    """Whether a run may be resumed with this difference: more steps, other logging, other saving."""
     path, frozen, new = difference
     if path == "training.num_train_steps":
         return isinstance(frozen, int) and isinstance(new, int) and new > frozen
@@ -94,7 +94,7 @@ def may_change(difference: Difference) -> bool:
 
 
 def refuse_changes(frozen: DictConfig, new: DictConfig) -> None:
-    """Checks that the run of `frozen` may go on as `new`.
+    """Checks that the run of `frozen` may be resumed as `new`.
 
     Raises:
         ConfigError: With every difference that matters.

@@ -64,7 +64,7 @@ def _unsweepable(axes: list[_Axis]) -> list[Problem]:
 
 
 def _with_origin(problem: Problem, config: DictConfig) -> Problem:
-    """Says of a key that nobody typed where it comes from, and how to take it out."""
+    """Adds to a problem with a key that was not typed where the key comes from, and how to take it out."""
     task: Any = OmegaConf.to_container(config.hydra.overrides.task, resolve=False)
     typed = {as_typed(line.partition("=")[0].lstrip("+~")) for line in task}
     searched = {as_typed(str(key)) for key in OmegaConf.select(config, "hydra.sweeper.params") or {}}

@@ -33,7 +33,7 @@ class _Scalar(NamedTuple):
     name: str
 
 
-# bool is an int to Python, and an int is a number to everybody, hence the order.
+# bool is an int to Python, and an int is a number to every user, hence the order.
 _SCALARS = (
     _Scalar((bool, np.bool_), (bool,), "true or false"),
     _Scalar((int, np.integer), (int,), "an integer"),

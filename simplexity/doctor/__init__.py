@@ -1,4 +1,4 @@
-"""What a cluster will do to a run: ask SLURM and the files, judge their answers, report what to change. No jax."""
+"""What a cluster will do to a run: query SLURM and the files, judge their answers, report what to change. No jax."""
 
 from ._check_cluster import check_cluster as check_cluster
 from ._check_result import CheckResult as CheckResult

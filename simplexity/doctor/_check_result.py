@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 
 class Severity(StrEnum):
-    """What a check result asks for."""
+    """What a check result requires."""
 
     OK = "ok"
     """Nothing."""
@@ -19,11 +19,11 @@ class CheckResult(NamedTuple):
     """One thing about a cluster, for the person who is about to use it.
 
     Attributes:
-        severity: What it asks for.
+        severity: What it requires.
         topic: What it is about, in a word or two.
         found: What was found, with the names and numbers of SLURM or of the profile.
         meaning: What that means for a run.
-        change: What to change; empty if nothing is asked for.
+        change: What to change; empty if nothing is required.
     """
 
     severity: Severity
@@ -34,15 +34,15 @@ class CheckResult(NamedTuple):
 
 
 def ok(topic: str, found: str, meaning: str) -> CheckResult:
-    """A result that asks for nothing."""
+    """A result that requires nothing."""
     return CheckResult(Severity.OK, topic, found, meaning)
 
 
 def advice(topic: str, found: str, meaning: str, change: str) -> CheckResult:
-    """A result that asks for what would be better."""
+    """A result with a change that would be better."""
     return CheckResult(Severity.ADVICE, topic, found, meaning, change)
 
 
 def problem(topic: str, found: str, meaning: str, change: str) -> CheckResult:
-    """A result that asks for what is needed."""
+    """A result with a change that is needed."""
     return CheckResult(Severity.PROBLEM, topic, found, meaning, change)

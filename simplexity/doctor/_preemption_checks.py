@@ -75,9 +75,9 @@ def _mode(rules: PreemptionRules, partition: str) -> CheckResult:
     found = f"{rules.preempted_by} preempt those in `{partition}` ({rules.source})"
     spared = f" It is spared in its first {rules.exempt_s} s." if rules.exempt_s else ""
     if rules.mode == "SUSPEND":
-        meaning = "SLURM freezes the run and lets it go on later. Nothing is lost; its GPU memory stays taken."
+        meaning = "SLURM freezes the run and continues it later. Nothing is lost; its GPU memory stays taken."
     elif rules.mode == "REQUEUE":
-        meaning = "SLURM puts the run back into the queue under the same job id, and it goes on where it saved."
+        meaning = "SLURM puts the run back into the queue under the same job id, and it resumes where it saved."
     else:
         meaning = (
             "SLURM would cancel the run for good. Its batch script therefore asks for a requeue as soon as the run has "

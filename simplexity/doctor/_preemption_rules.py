@@ -16,7 +16,7 @@ class PreemptionRules(NamedTuple):
     Attributes:
         mode: What SLURM does with it; OFF if it is never preempted.
         source: Where SLURM has that from, in its own words, such as "PreemptMode=REQUEUE".
-        preempted_by: Whose jobs take its place, in words; empty if nobody's do.
+        preempted_by: Whose jobs take its place, in words; empty if no jobs do.
         grace_time_s: Seconds between the notice and the end.
         kill_wait_s: Further seconds between SIGTERM and SIGKILL.
         user_signal: Which setting makes the notice the signal of --signal; empty if it is SIGTERM.

@@ -91,7 +91,7 @@ def check_signal_lead(profile: ClusterProfile, stops: Sequence[Stop]) -> CheckRe
 
 
 def check_save_time(rules: PreemptionRules, stops: Sequence[Stop]) -> CheckResult | None:
-    """Whether a preempted run has the time to save; None where nothing was measured, or nobody preempts."""
+    """Whether a preempted run has the time to save; None where nothing was measured, or nothing preempts."""
     if not stops or rules.mode not in ("REQUEUE", "CANCEL"):
         return None
     longest_s = max(stops).seconds

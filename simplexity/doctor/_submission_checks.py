@@ -39,7 +39,7 @@ def slurm_is_missing(error: SlurmError) -> CheckResult:
         )  # fmt: skip
     return problem(
         "SLURM", str(error),
-        "Nothing can be submitted. Jobs that run go on, and `simplexity status` reads their files.",
+        "Nothing can be submitted. Running jobs continue, and `simplexity status` reads their files.",
         "ask `scontrol ping`, and see that SLURM_CONF is right; to work without it: slurm/dev-cluster up, "
         f"{_WITHOUT_SLURM}",
     )  # fmt: skip

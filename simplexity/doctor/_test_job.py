@@ -108,7 +108,7 @@ def _submit(job: TestJob, sweep: SweepDirectory) -> str:
     """Submits the job, for less time than its profile asks for; returns the id of its task."""
     profile = job.profile
     minutes = min(profile.time_limit_minutes, _TIME_LIMIT_MINUTES)
-    # If this process is killed, nobody cancels the job: then it must not be requeued for ever.
+    # If this process is killed, nothing cancels the job: then it must not be requeued for ever.
     deadline = f"now+{minutes + math.ceil(job.wait_s / 60) + _SPARE_MINUTES}minutes"
     brief = replace(
         profile,

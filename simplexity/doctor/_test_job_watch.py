@@ -34,7 +34,7 @@ _DOING = {
 
 
 class TestJobError(Exception):
-    """The test job cannot go on; carries the check result that says why."""
+    """The test job cannot continue; carries the check result that says why."""
 
     def __init__(self, result: CheckResult):
         self.result = result

@@ -1,4 +1,4 @@
-"""Signals that announce the end of a job, turned into a flag that the program asks for between its steps."""
+"""Signals that announce the end of a job, turned into a flag that the program checks between its steps."""
 
 import os
 import signal
@@ -19,7 +19,7 @@ _SHOW_CURSOR = b"\x1b[?25h"
 
 
 class PreemptionGuard:
-    """Turns the signals that announce the end of a job into a flag that the program asks for between steps.
+    """Turns the signals that announce the end of a job into a flag that the program checks between steps.
 
     A handler does nothing but set the flag: exiting from within a handler, while a checkpoint is being written, loses
     the checkpoint. A signal may arrive any number of times. Ctrl-C sets the flag too; pressed again, it ends the
@@ -155,5 +155,5 @@ def _leave_at_once() -> None:
         _write(_SHOW_CURSOR + b"\n")
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.kill(os.getpid(), signal.SIGINT)
-    # Process 1 of a container does not die of a signal without a handler.
+    # Process 1 of a container is not ended by a signal without a handler.
     os._exit(130)

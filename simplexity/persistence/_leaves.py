@@ -86,7 +86,7 @@ def _describe(leaf: Any) -> Leaf:
 
 def _key_impl(leaf: Any) -> str:
     found = []
-    # A shape has no implementation to ask for, and an array that is traced from it does.
+    # A shape has no implementation, and an array that is traced from it does.
     jax.eval_shape(lambda key: found.append(jax.random.key_impl(key)), leaf)
     return str(found[0])
 

@@ -46,7 +46,7 @@ def restore_step(directory: Path, step: int, like: PyTree, prefix: str = "") -> 
 
 
 def restore_named_step(directory: Path, step: int, like: PyTree, prefix: str = "") -> PyTree:
-    """Like `restore_step`, for a step that a person asked for: nothing is changed and nothing else is tried.
+    """Like `restore_step`, for a step that a person chose: nothing is changed and nothing else is tried.
 
     Raises:
         ValueError: If there is no such step (those that exist are listed), or it is of something else than `like`.

@@ -23,7 +23,7 @@ class PredictiveModel(eqx.Module):
     def forward(self, tokens: Int[Array, "batch length"]) -> tuple[Float[Array, "batch length vocab"], Activations]:
         """The logits of each next token, and the named activations of every layer, for a batch of sequences.
 
-        Under `jax.jit`, activations that nobody reads are not computed.
+        Under `jax.jit`, activations that are not used are not computed.
         """
 
     def __call__(self, tokens: Int[Array, "length"]) -> Float[Array, "length vocab"]:

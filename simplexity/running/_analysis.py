@@ -38,7 +38,7 @@ def analyze_model(
         step: The number of training steps.
         length: Tokens of the longest words.
         report: Takes a line for people, before and after.
-        interrupted: Asked between regressions, of which each takes a second.
+        interrupted: Called between regressions, of which each takes a second.
 
     Returns:
         The pictures; None if it was interrupted: then nothing was written.

@@ -96,7 +96,7 @@ def assemble(
         checkpoints.close()
         raise
     if shared is None:
-        # The compiler cannot be interrupted: it goes on in its thread, and the process ends without it.
+        # The compiler cannot be interrupted: it continues in its thread, and the process ends without it.
         programs = None
     else:
         state = shared

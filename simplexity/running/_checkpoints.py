@@ -98,7 +98,7 @@ def restore(
     ledger: Ledger,
     wait: Callable[[float], bool],
 ) -> TrainState | None:
-    """The state to go on from, by the rule `persistence.resume`; None for a fresh start.
+    """The state to resume from, by the rule `persistence.resume`; None for a fresh start.
 
     A run that has saved never begins again by itself: its metrics would be cut off at step 0, and what happened to its
     checkpoints is for a person to find out.

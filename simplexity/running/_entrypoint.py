@@ -56,7 +56,7 @@ def run(config_name: str, arguments: Sequence[str], guard: PreemptionGuard) -> i
     Args:
         config_name: Primary config, unless `--config-name` is among the arguments.
         arguments: Hydra's flags, and overrides.
-        guard: Installed; a run asks it whether a stop was requested.
+        guard: Installed; knows whether a stop was requested.
 
     Returns:
         0 complete, 1 failed, 2 a mistake in the command or the config, 85 to be started again.
@@ -91,7 +91,7 @@ class Task:
     """One run, in the folder that Hydra has made for it.
 
     Args:
-        guard: Installed; the run asks it whether a stop was requested.
+        guard: Installed; knows whether a stop was requested.
         full_errors: Whether to print the traceback of any error.
 
     Attributes:

@@ -33,12 +33,12 @@ _log = logging.getLogger("simplexity")
 def execute(
     run_dir: Path, guard: PreemptionGuard, new_config: DictConfig | None = None, built: Any = None
 ) -> RunResult:
-    """Starts the run of `run_dir`, or goes on with it; does nothing if it is complete.
+    """Starts the run of `run_dir`, or resumes it; does nothing if it is complete.
 
     Args:
         run_dir: Its directory.
-        guard: Installed; asked whether a stop was requested.
-        new_config: What to start it with, or to go on with, in which `check` found no mistake; it is frozen once no
+        guard: Installed; knows whether a stop was requested.
+        new_config: What to start it or resume it with, in which `check` found no mistake; it is frozen once no
             other process has the run. None for the frozen config.
         built: The `Experiment` that was built from `new_config`; None to build it here.
 
@@ -93,13 +93,13 @@ def execute(
 
 
 def _stop_here() -> None:
-    """Ends the process as a kill would: all that it went on to write would be in another's run."""
+    """Ends the process as a kill would: whatever it still wrote would be in another's run."""
     sys.stderr.write("another process took over this run directory; this one stops here\n")
     sys.stderr.flush()
     os._exit(ExitCode.FAILED)
 
 
 def _comes_back(error: Exception, job: Job | None, ledger: Ledger) -> bool:
-    """Whether a new start is to try again to read a file: once, and only if somebody is there to start it."""
+    """Whether a new start is to try again to read a file: once, and only in a job, which starts it again."""
     before = [event for event in ledger.events if event.kind in (EventKind.FIRST_STEP, EventKind.FAILED)][-1:]
     return isinstance(error, UnreadableError) and job is not None and not any(event.comes_back for event in before)

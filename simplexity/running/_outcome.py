@@ -89,6 +89,6 @@ def record_stop(ledger: Ledger, guard: PreemptionGuard, step: int, *, saves: boo
         stopping_s=stopping_s,
         time_limit_s=job.time_limit_s if job is not None and is_over else None,
     )
-    again = "to go on" if saves else "to begin again at step 0"
+    again = "to resume" if saves else "to start again at step 0"
     _log.info("stopped at step %d by %s; %s: %s", step, reason, again, guard.resume_command)
     return RunResult(ExitCode.REQUEUE, None)

@@ -136,7 +136,7 @@ def _require_address() -> None:
 
 
 def _require_free(port: int) -> None:
-    """JAX may share a port with another run of the same user, or go on without one and die minutes later."""
+    """JAX may share a port with another run of the same user, or continue without one and fail minutes later."""
     with socket.socket() as listening:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

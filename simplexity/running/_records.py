@@ -80,7 +80,7 @@ def record_this_environment(
     if changes:
         changed = ", ".join([*changes[:3], *([f"{len(changes) - 3} more"] if len(changes) > 3 else [])])
         if config.persistence.resume == "strict":
-            message = f"is strict, and since this run's last start these have changed: {changed}; set auto to go on"
+            message = f"is strict, and since this run's last start these have changed: {changed}; set auto to resume it"
             raise ConfigError([Problem("persistence.resume", message)])
         _log.warning(
             "since this run's last start these have changed: %s; numbers may differ in the last digits", changed

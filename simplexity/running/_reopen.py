@@ -43,7 +43,7 @@ def analyze_run(
         run_dir: The run's folder.
         every_step: Whether to analyse every saved step, and not only the newest.
         length: Tokens of the longest words.
-        interrupted: Asked between regressions.
+        interrupted: Called between regressions.
 
     Returns:
         The pictures; None if it was interrupted.

@@ -1,7 +1,7 @@
 """What happens between composing and the first byte on disk: the config is checked and built, and the folder claimed.
 
 Hydra makes the run's folder before it calls the task, so `StartCheck` is a callback. Hydra turns a callback's errors
-into warnings and goes on; only ending the process from a callback ends it.
+into warnings and continues; only ending the process from a callback ends it.
 """
 
 import itertools
@@ -119,7 +119,7 @@ def _build(config: DictConfig) -> Any:
 
 @contextmanager
 def _refusing() -> Iterator[None]:
-    """Ends the process with what is raised inside: Hydra would warn of it, and go on to run what was refused."""
+    """Ends the process with what is raised inside: Hydra would warn of it, and then run what was refused."""
     try:
         yield
     except Exception as error:
@@ -156,7 +156,7 @@ def _run_directory(config: DictConfig, kind: Literal["run", "sweep"]) -> Path:
     """Makes the run's or the sweep's directory.
 
     A directory named by the time is a new one: where another start of the same second made it, a number is added. One
-    that is named in any other way may exist, and its run goes on.
+    that is named in any other way may exist, and its run is resumed.
     """
     section = config.hydra[kind]
     template = OmegaConf.to_container(section, resolve=False)["dir"]  # pyright: ignore

@@ -32,7 +32,7 @@ def work(coordinator: ToCoordinator) -> int:
     """Executes the coordinator's commands until it shuts this process down.
 
     Returns:
-        The exit code of process 0, or 1 if this process cannot go on.
+        The exit code of process 0, or 1 if this process failed.
     """
     logging.getLogger("simplexity").setLevel(logging.ERROR)  # process 0 logs for all
     try:
@@ -43,7 +43,7 @@ def work(coordinator: ToCoordinator) -> int:
         return coordinator.wait_for_shutdown()
     except RuntimeError as error:
         # Not reported to process 0, which may wait for this one in a computation: that ends when this process does.
-        sys.stderr.write(f"process {jax.process_index()} of the run cannot go on: {one_line(str(error))}\n")
+        sys.stderr.write(f"process {jax.process_index()} of the run failed: {one_line(str(error))}\n")
         return ExitCode.FAILED
 
 

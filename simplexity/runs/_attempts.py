@@ -48,7 +48,7 @@ class Attempt(NamedTuple):
 
 
 class StartDecision(NamedTuple):
-    """Whether a run may be started once more without asking anybody.
+    """Whether a run may be started once more automatically.
 
     Attributes:
         allowed: False if it would most likely end as the last starts did.

@@ -109,7 +109,7 @@ def _versions(package: str) -> dict[str, str]:
 def _git_state(checkout: Path) -> dict[str, Any] | None:
     """Commit of the checkout, and whether anything differs from it; None if this is no checkout or git is silent."""
     where = _git(checkout, "rev-parse", "--show-toplevel", "HEAD")
-    # An installed package may lie within somebody else's repository: its commit would say nothing.
+    # An installed package may lie within another project's repository: its commit would say nothing.
     if where is None or Path(where.split("\n")[0]).resolve() != checkout:
         return None
     changes = _git(checkout, "status", "--porcelain")

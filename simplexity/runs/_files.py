@@ -71,7 +71,7 @@ def move_durably(source: Path, target: Path, require_held: Callable[[], object] 
     """Renames a folder in one step, and returns once all that is in it and its new name are on disk.
 
     Args:
-        source: The folder; nobody writes into it any more.
+        source: The folder; nothing writes into it any more.
         target: Its new name, in the same folder; nothing has it yet.
         require_held: As in `write_durably`.
 

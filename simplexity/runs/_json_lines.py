@@ -1,7 +1,7 @@
 """Append-only files of one JSON object per line, which a kill can leave with a torn end.
 
 A line counts once its newline is on disk. What follows the last whole line (half a line, or the zero bytes that a
-power failure leaves) was never promised to anybody: readers leave it out, and so does `renew_json_lines`, with which
+power failure leaves) was never reported as written: readers leave it out, and so does `renew_json_lines`, with which
 a writer begins.
 """
 
@@ -81,7 +81,7 @@ def renew_json_lines(
 
     Args:
         path: The file.
-        keep: Is asked of each record in turn; from the first that it refuses on, all are left out.
+        keep: Called with each record in turn; the first for which it is false and all after it are left out.
         require_held: As in `write_durably`.
 
     Returns:

@@ -1,4 +1,4 @@
-"""The ledger of a run (run.jsonl): writing it as the holder of the lock, and reading it as anybody."""
+"""The ledger of a run (run.jsonl): writing it as the holder of the lock, and reading it without the lock."""
 
 import os
 import threading

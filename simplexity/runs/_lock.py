@@ -213,7 +213,7 @@ class RunLock:
             time.sleep(min(_POLL_S, self._heartbeat_s))
 
     def _wait_until_vacated(self, file: Path) -> tuple[Sighting | None, str] | None:
-        """Waits until it is certain that nobody holds `file`.
+        """Waits until it is certain that no process holds `file`.
 
         Returns:
             The holder that never released it (None if it did) and how it is known to be dead; None if the file is gone.

@@ -25,7 +25,7 @@ class Sighting(NamedTuple):
 
 
 def read_holder(folder: Path) -> Sighting | None:
-    """The holder of a run's lock and its last heartbeat, dead or alive; None if nobody holds it. Changes nothing."""
+    """The holder of a run's lock, running or ended, and its last heartbeat; None without one. Changes nothing."""
     while numbers := generations(folder):
         try:
             seen = look(folder / str(max(numbers)))

@@ -92,7 +92,7 @@ def liveness(owner: Owner) -> Liveness:
     if state is None:
         return Liveness.UNSEEN
     status, started = state
-    # A zombie has ended; its parent has not asked yet how.
+    # A zombie has ended; its parent has not collected its exit status yet.
     return Liveness.DEAD if started != owner.started or status in "ZX" else Liveness.ALIVE
 
 

@@ -148,7 +148,7 @@ class SweepDirectory:
         return [Submission(**{**record, "indices": tuple(record["indices"])}) for record in records]
 
     def require_own(self) -> None:
-        """Checks that nobody else can have changed what starting the sweep's runs executes.
+        """Checks that no other user can have changed what starting the sweep's runs executes.
 
         Raises:
             RuntimeError: If a file is another user's, or all users may write it, or the values of variables are gone.
@@ -198,7 +198,7 @@ class SweepDirectory:
             lock.release()
 
     def lock_owner(self) -> str | None:
-        """Who submits or executes the sweep's runs at this moment ("process 12 on host"); None if nobody does."""
+        """Who submits or executes the sweep's runs at this moment ("process 12 on host"); None if no process does."""
         holder = read_holder(self.lock_path)
         if holder is None or not is_alive(self.lock_path):
             return None

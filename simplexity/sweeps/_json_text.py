@@ -20,7 +20,7 @@ from ._sweep_status import SweepStatus
 
 
 def status_json(sweep: SweepDirectory, status: SweepStatus) -> str:
-    """A sweep's status: its folder, a remark on what could not be asked, and an object for every run."""
+    """A sweep's status: its folder, a remark on what SLURM did not answer, and an object for every run."""
     runs = [_run(sweep, run) for run in status.runs]
     return _text({"folder": str(sweep.path), "remark": status.remark, "runs": runs})
 

@@ -129,7 +129,7 @@ def execute_locally(
             if workers:
                 _wait_for_any(workers)
     finally:
-        # Empty, unless this process fails: nobody would then watch those that run.
+        # Empty, unless this process fails: nothing would then watch those that run.
         _request_stop(workers)
         for one in workers:
             one.process.wait()

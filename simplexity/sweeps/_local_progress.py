@@ -66,7 +66,7 @@ def print_summary(sweep: SweepDirectory, outcomes: list[Outcome]) -> ExitCode:
         # The terminal may have been hung up, which must not change the exit code.
         output = Output()
         retry = f"simplexity retry {shlex.quote(path)}"
-        output.write(f"stopped with {complete} of {len(outcomes)} runs complete; to go on: {retry}\n")
+        output.write(f"stopped with {complete} of {len(outcomes)} runs complete; to resume the others: {retry}\n")
         output.flush()
         return ExitCode.REQUEUE
     for line in summary_lines(path, read_status(sweep)):

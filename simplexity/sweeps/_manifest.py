@@ -46,7 +46,7 @@ class Manifest:
         version: simplexity's version.
         working_folder: Absolute path of the folder that relative paths in the configs start from.
         launch: How to start its runs again.
-        runs: In the order of their indices, which later batches of a search go on with.
+        runs: In the order of their indices, which later batches of a search continue.
     """
 
     program: str

@@ -36,7 +36,7 @@ class RunFiles(NamedTuple):
 
 
 def read_run(sweep: SweepDirectory, run: SweepRun) -> RunFiles:
-    """Reads a run's files; only the ends of those that grow. One that cannot be read keeps nobody from the others."""
+    """Reads a run's files; only the ends of those that grow. One that cannot be read does not hide the others."""
     directory = sweep.run_directory(run)
     try:
         completion = directory.read_completion()

@@ -18,7 +18,7 @@ class RunState(StrEnum):
     """It has not begun, and will be started."""
     RUNNING = "running"
     WAITING = "waiting"
-    """It was stopped, and will be started again without anybody's doing."""
+    """It was stopped, and will be started again automatically."""
     COMPLETE = "complete"
     FAILED = "failed"
     """It ended with an error; a person starts it again."""
@@ -34,7 +34,7 @@ class RunState(StrEnum):
 
 
 ACTIVE_STATES = frozenset({RunState.PENDING, RunState.RUNNING, RunState.WAITING})
-"""States of runs that are executed or will be, without anybody's doing."""
+"""States of runs that are executed, or will be automatically."""
 UNFINISHED_STATES = frozenset({RunState.STOPPED, RunState.CANCELLED, RunState.LOST, RunState.MISSING})
 """States of runs that are neither complete nor failed, and that only `simplexity retry` starts again."""
 

@@ -61,7 +61,7 @@ def run_text(directory: RunDirectory, *, width: int | None = None, colour: bool 
         remarks.append(f"not running; saved up to step {summary.saved_step:,}; {REPEATED_FAILURE}")
     else:
         remarks.append(f"not running; saved up to step {summary.saved_step:,}")
-        commands.append(f"to go on: simplexity resume {shlex.quote(display_path(directory.path))}")
+        commands.append(f"to resume it: simplexity resume {shlex.quote(display_path(directory.path))}")
     remarks.append(goodput_text(summary.goodput))
     # Commands stay whole, to be copied.
     return "\n".join([*lines, "", *wrapped(remarks, width), *commands])

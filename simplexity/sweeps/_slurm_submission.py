@@ -166,5 +166,5 @@ def _check_image(launch: SlurmLaunch) -> None:
     if inspect_container(container).digest not in (None, launch.image_digest):
         raise RuntimeError(
             f"the image {container.image} has changed since this sweep was first submitted; put the old one back, or "
-            "go on with the new one: simplexity retry SWEEP_DIR --changed-image"
+            "use the new one: simplexity retry SWEEP_DIR --changed-image"
         )

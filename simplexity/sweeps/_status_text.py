@@ -45,7 +45,7 @@ def status_text(
     below = [*wrapped(remarks, width), *commands]
     shown, left_out = list(status.runs), ""
     if height is not None and len(shown) > (room := max(1, height - len(below) - 4)):
-        # Those that change, then the ended ones that need somebody, then the rest.
+        # Those that change, then the ended ones that need attention, then the rest.
         rank = {RunState.RUNNING: 0, RunState.WAITING: 1, RunState.PENDING: 3, RunState.COMPLETE: 4}
         chosen = sorted(shown, key=lambda run: (rank.get(run.state, 2), run.run.index))[:room]
         shown = sorted(chosen, key=lambda run: run.run.index)

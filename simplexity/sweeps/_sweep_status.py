@@ -22,7 +22,7 @@ class SweepStatus(NamedTuple):
 
     Attributes:
         runs: How each stands.
-        remark: One line on what could not be asked; empty if nothing.
+        remark: One line on what SLURM did not answer; empty if nothing.
     """
 
     runs: list[RunStatus]

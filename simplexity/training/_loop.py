@@ -71,7 +71,7 @@ def train(
         validation: Validates the model, at the steps of its settings; None to not validate.
         logger: Gets each logged line once.
         checkpointer: Saves states when they are due, the last one, and the one at which a stop is requested.
-        preemption: Says whether a stop is requested; asked between calls and between validation batches.
+        preemption: Knows whether a stop is requested; checked between calls and between validation batches.
         timed: A context manager that counts the seconds within it as one phase, "computing" or "saving".
         observers: Look at the model, one after the other, after a line was logged and before a checkpoint is saved.
 

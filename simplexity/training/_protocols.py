@@ -82,7 +82,7 @@ class StepObserver(Protocol):
 
 @runtime_checkable
 class Preemption(Protocol):
-    """Something that knows whether this process shall stop, because its job is preempted or somebody pressed Ctrl-C."""
+    """Knows whether this process is to stop, because its job is preempted or Ctrl-C was pressed."""
 
     def requested(self) -> bool:
         """Whether a stop was requested: the run then saves its state and ends."""

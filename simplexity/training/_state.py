@@ -68,7 +68,7 @@ class TrainState(eqx.Module):
 
 
 def check_sequences(generator: DataGenerator, settings: TrainingSettings) -> None:
-    """Checks that a generator can draw the sequences that the settings want.
+    """Checks that a generator can draw the sequences that the settings require.
 
     Raises:
         ValueError: If they are too short for the special tokens, or if `carry_state` is true although each sequence

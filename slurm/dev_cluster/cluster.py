@@ -23,7 +23,7 @@ def start_ticks(pid: int) -> str | None:
 
 
 class Cluster:
-    """One cluster's folder: what it was asked to be (cluster.json), its daemons, and the clients' environment."""
+    """One cluster's folder: its options (cluster.json), its daemons, and the clients' environment."""
 
     def __init__(self, folder: Path):
         self.folder = folder

@@ -65,7 +65,7 @@ def write_configuration(folder: Path, options: dict) -> dict:
     """Writes everything that the daemons read into an empty folder, and returns the cluster's settings.
 
     Raises:
-        ClusterError: If the folder is in use, or SLURM could not live with its name.
+        ClusterError: If the folder is in use, or SLURM cannot use its name.
     """
     if len(os.fsencode(folder / "database" / "socket")) > LONGEST_SOCKET_PATH:
         raise ClusterError(f"{folder} is too long a path for a socket; choose a shorter one")
@@ -78,7 +78,7 @@ def write_configuration(folder: Path, options: dict) -> dict:
     settings = {"options": options, "user": current_user(), "ports": ports}
     key = folder / "munge.key"
     write_secret(key, secrets.token_bytes(128))
-    key.chmod(0o400)  # munged wants it so
+    key.chmod(0o400)  # munged requires it
     if options["accounting"]:
         text = SLURMDBD_CONF.format(folder=folder, ports=ports, user=settings["user"])
         write_secret(folder / "slurmdbd.conf", text.encode())

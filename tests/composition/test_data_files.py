@@ -69,7 +69,7 @@ def test_a_file_that_changed_is_said_and_refused_where_the_rule_is_strict(direct
     write("coin.npz", 0.75)
     with caplog.at_level(logging.WARNING):
         assert keep_data_files(process, directory, never_stops) == kept
-    assert "coin.npz has changed since this run began, which goes on with its own copy" in caplog.text
+    assert "coin.npz has changed since this run began; the run uses its own copy" in caplog.text
     with pytest.raises(ConfigError, match=r"`training_data_generator\.instance\.path`: coin.npz has changed"):
         keep_data_files(config(FILE | {"path": "coin.npz"}, "strict"), directory, never_stops)
 

@@ -45,10 +45,10 @@ def test_partitions_on_other_nodes_do_not_preempt(recorded):
 @pytest.mark.parametrize(
     ("recording", "expected"),
     [
-        ("user_signal", ["goes on where it saved", "SIGUSR2 at once, SIGTERM after 20 s", "after about 6 s"]),
-        ("no_user_signal", ["goes on where it saved", "SIGTERM at once, SIGTERM after 20 s", "after about 6 s"]),
+        ("user_signal", ["resumes where it saved", "SIGUSR2 at once, SIGTERM after 20 s", "after about 6 s"]),
+        ("no_user_signal", ["resumes where it saved", "SIGTERM at once, SIGTERM after 20 s", "after about 6 s"]),
         ("cancel", ["asks for a requeue as soon as", "it has 30 s to save", "after about 6 s"]),
-        ("no_grace", ["goes on where it saved", "killed 30 s later", "outranks JobRequeue=0"]),
+        ("no_grace", ["resumes where it saved", "killed 30 s later", "outranks JobRequeue=0"]),
         ("suspend", ["SLURM freezes the run"]),
         ("never_preempted", ["only the time limit"]),
     ],

@@ -233,7 +233,7 @@ def test_real_runs_survive_the_sweeps_process(tmp_path, number):
         said = sweep_process.communicate(timeout=120)[0]
     if number == signal.SIGINT:
         assert sweep_process.returncode == 85
-        assert "stopped with 0 of 2 runs complete; to go on: simplexity retry s\n" in said
+        assert "stopped with 0 of 2 runs complete; to resume the others: simplexity retry s\n" in said
     while "1 complete" not in command("status", str(sweep.path)).stdout and number == signal.SIGKILL:
         assert time.monotonic() < deadline
     again = command("retry", str(sweep.path), "--missing")

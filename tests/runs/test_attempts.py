@@ -58,7 +58,7 @@ STUCK = "start:100 resume:100 first_step:101 "
         ("start:0", True, 1),
         ("start:0 " * 3, True, 3),
         ("start:0 " * 4, False, 4),
-        # Progress of the attempt that is going on counts before the next one begins.
+        # Progress of the running attempt counts before the next one begins.
         ("start:0 " * 4 + "checkpoint:10", True, 0),
         ("start:0 checkpoint:100 " + STUCK * 3, True, 3),
         ("start:0 checkpoint:100 " + STUCK * 4, False, 4),
@@ -67,7 +67,7 @@ STUCK = "start:100 resume:100 first_step:101 "
         ("start:100 resume:50 checkpoint:100 " * 3, True, 3),
         ("start:100 resume:50 checkpoint:100 " * 4, False, 4),
         ("start:100 resume:50 checkpoint:100 " * 4 + "start:100 resume:50 checkpoint:101", True, 0),
-        # A checkpoint was lost once; the run goes on from an older one.
+        # A checkpoint was lost once; the run is resumed from an older one.
         ("start:200 resume:200 start:200 resume:50 checkpoint:80 start:80 resume:80", True, 1),
         # A person started it after it had failed, or extended it.
         ("start:0 " * 4 + "failed:0 start:0", True, 1),

@@ -196,7 +196,7 @@ class Patience(NamedTuple):
 
 @pytest.fixture(scope="session")
 def patience(clusters, tmp_path_factory) -> Patience:
-    """They go on, on a cluster of their own, while the other tests of this folder run; test_requeue.py waits for them.
+    """They run, on a cluster of their own, while the other tests of this folder run; test_requeue.py waits for them.
 
     The first wanted to be requeued while there was no controller. Of the others, which need more than the least time
     limit that SLURM has, one saves when it is told to, and one never leaves until SLURM kills it.

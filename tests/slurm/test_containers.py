@@ -112,7 +112,7 @@ def test_a_changed_image_is_refused_until_somebody_says_otherwise(dev_cluster, o
     assert "is not the image that this sweep was submitted with" in lines_of(sweep.log_path(0))[-1]
     again = on_bare_host("retry", "it")
     assert again.returncode == 1
-    assert "go on with the new one: simplexity retry SWEEP_DIR --changed-image" in again.stderr.splitlines()[-1]
+    assert "use the new one: simplexity retry SWEEP_DIR --changed-image" in again.stderr.splitlines()[-1]
     assert on_bare_host("retry", "it", "--changed-image").returncode == 0
     cluster.wait_until(lambda: read_status(sweep).runs[0].state == RunState.COMPLETE, 120)
 

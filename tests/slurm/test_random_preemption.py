@@ -121,7 +121,7 @@ def start_references(folders: list[Path], references: Path, cache: Path) -> subp
 
 
 def lose_a_node(cluster) -> None:
-    """Kills a slurmd, and lets SLURM find out at once. What ran on its node goes on, unseen, until the node is back."""
+    """Kills a slurmd, and lets SLURM find out at once. What ran on its node runs on, unseen, until it is back."""
     os.kill(cluster.pid("n1"), signal.SIGKILL)
     cluster.slurm("scontrol", "update", "NodeName=n1", "State=DOWN", "Reason=lost")
     time.sleep(3)

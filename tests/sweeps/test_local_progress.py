@@ -38,7 +38,7 @@ def test_a_sweep_of_this_machine_on_a_terminal(make_sweep, columns):
     assert "stopping: the runs save and exit" in terminal.plain
     assert "#1 seed=1: stopped\n" in terminal.plain
     written = terminal.plain.splitlines()
-    assert written[-1].startswith("stopped with 2 of 4 runs complete; to go on: simplexity retry ")
+    assert written[-1].startswith("stopped with 2 of 4 runs complete; to resume the others: simplexity retry ")
     pictures = [line for line in written if line.startswith("run  ")]
     assert len(pictures) > 1
     assert max(map(len, pictures)) <= columns

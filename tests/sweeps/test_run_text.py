@@ -1,4 +1,4 @@
-"""`simplexity show` while a run goes on, after it was killed, and on a narrow terminal."""
+"""`simplexity show` while it is running, after it was killed, and on a narrow terminal."""
 
 import json
 import time
@@ -42,7 +42,7 @@ def test_the_totals_of_a_sweep_move_too(directory, make_sweep):
 def test_a_killed_run_is_shown_up_to_its_last_logged_step(directory):
     text = run_text(directory)
     assert " 0       70      1  1 min  ended unexpectedly: killed, or the machine crashed" in text
-    assert text.splitlines()[-1].startswith("to go on: simplexity resume ")
+    assert text.splitlines()[-1].startswith("to resume it: simplexity resume ")
 
 
 def test_a_narrow_terminal_shows_a_reason_whole(directory):
