@@ -68,11 +68,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 class OneWorkerPerFolder(LoadScopeScheduling):
     """Spreads tests one by one over the workers, but keeps those of some folders on one.
 
-    Two SLURMs on one machine would each count on all of it; and one worker builds the images and runs them, while the
-    others do not wait for it. xdist has marks for groups, which pytest from 9.2 on does not let it act on.
+    Two SLURMs on one machine would each count on all of it, as sweeps on one GPU would on all of its memory; and one
+    worker builds the images and runs them, while the others do not wait for it. xdist has marks for groups, which
+    pytest from 9.2 on does not let it act on.
     """
 
-    _FOLDERS = ("tests/slurm/", "tests/containers/")
+    _FOLDERS = ("tests/slurm/", "tests/containers/", "tests/gpu/")
 
     def _split_scope(self, nodeid: str) -> str:
         return next((folder for folder in self._FOLDERS if nodeid.startswith(folder)), nodeid)

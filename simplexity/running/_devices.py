@@ -36,7 +36,8 @@ def start_jax(config: DictConfig, directory: RunDirectory) -> str:
         platforms = jax.config.jax_platforms  # pyright: ignore[reportAttributeAccessIssue]
         raise RuntimeError(
             f"JAX_PLATFORMS={platforms}, which jax cannot use here ({reason}): "
-            "check the driver, install jax with CUDA (extra `cuda12`), or unset it"
+            "check the driver and, with nvidia-smi, that other processes leave memory free, install jax with CUDA "
+            "(extra `cuda12` or `cuda13`), or unset it"
         ) from error
 
 

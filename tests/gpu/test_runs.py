@@ -23,7 +23,7 @@ pytestmark = [
     ),
 ]
 
-# Several tests may run at the same time.
+# Other processes may use the GPU at the same time.
 ON_GPU = {"JAX_PLATFORMS": "cuda", "XLA_PYTHON_CLIENT_MEM_FRACTION": "0.1"}
 TOKENS = """
 import json, jax
