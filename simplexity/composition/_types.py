@@ -1,11 +1,11 @@
 """Whether a value from YAML fits an annotation, and how the annotation is put into words.
 
-No library answers this question, because a value from YAML stands for the argument and need not be one. Of the 83 cases
-of tests/composition/test_types.py, beartype 0.23 answers 66 as we do; pydantic 2.14 answers 60, in strict mode 70, and 71
-from JSON. To beartype, true is an int, 1 is no float, a string is no path, and a list is no tuple. pydantic's lax mode accepts "1",
-1.0 and true as 1. For both, a section with a `_target_` is no object, a list of numbers is no array, and the name of an
-enum's member is no member. Such values stand at any depth of a union or a list, so correcting a library's answers would
-mean walking through the annotation, as `fits` does.
+No library answers this question, because a value from YAML stands for the argument and need not be one. Of the 83
+cases of tests/composition/test_types.py, beartype 0.23 answers 66 as we do; pydantic 2.14 answers 60, in strict mode
+70, and 71 from JSON. To beartype, true is an int, 1 is no float, a string is no path, and a list is no tuple.
+pydantic's lax mode accepts "1", 1.0 and true as 1. For both, a section with a `_target_` is no object, a list of
+numbers is no array, and the name of an enum's member is no member. Such values stand at any depth of a union or a
+list, so correcting a library's answers would mean walking through the annotation, as `fits` does.
 """
 
 import inspect
