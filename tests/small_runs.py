@@ -1,14 +1,20 @@
 """Small runs of the real script, and what they leave behind, for the tests that stop, kill and damage runs."""
 
+import io
 import os
 import subprocess
 import sys
 from collections.abc import Mapping
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import redirect_stderr, redirect_stdout
+from multiprocessing import get_context
 from pathlib import Path
 
 import orbax.checkpoint as ocp
 
+from simplexity.host import configure_accelerator
 from simplexity.runs import RunDirectory, read_json_lines
+from tests.running.program import call_program
 
 ROOT = Path(__file__).parent.parent
 SCRIPT = ROOT / "simplexity" / "run_experiment.py"
@@ -79,6 +85,40 @@ def run(
     done = subprocess.run(words, env=settings, capture_output=True, text=True, timeout=300, check=False)
     assert "Traceback" not in done.stderr, done.stderr
     return done
+
+
+class Runner:
+    """A process that does what the script does, run after run: it imports JAX once for all of them.
+
+    The tests' own process would not do: programs are compiled in another way there (see conftest.py).
+
+    Args:
+        cache: Folder of compiled programs.
+    """
+
+    def __init__(self, cache: Path):
+        self._process = ProcessPoolExecutor(1, get_context("spawn"), _prepare, (cache,))
+
+    def run(self, run_dir: Path, model: str) -> subprocess.CompletedProcess:
+        """As the function `run`."""
+        done = self._process.submit(_run_here, command(run_dir, model)[1:]).result(timeout=300)
+        assert "Traceback" not in done.stderr, done.stderr
+        return done
+
+    def close(self) -> None:
+        self._process.shutdown()
+
+
+def _prepare(cache: Path) -> None:
+    os.environ["SIMPLEXITY_CACHE"] = str(cache)
+    configure_accelerator()
+
+
+def _run_here(argv: list[str]) -> subprocess.CompletedProcess:
+    sys.argv[:] = argv
+    with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as error:
+        exit_code = call_program("experiment", *argv[1:])
+    return subprocess.CompletedProcess(argv, exit_code, out.getvalue(), error.getvalue())
 
 
 def slow_disk(folder: Path, seconds_per_file: float) -> dict[str, str]:

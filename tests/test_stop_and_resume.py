@@ -8,7 +8,7 @@ import pytest
 
 from simplexity.runs import EventKind, RunDirectory, read_environments, read_ledger, summarize
 
-from .small_runs import MODELS, assert_same_run, run
+from .small_runs import MODELS, Runner, assert_same_run, run
 
 PHASES = (
     "import",
@@ -24,6 +24,14 @@ PHASES = (
 SIGNALS = ("SIGTERM", "SIGUSR1", "SIGUSR2", "SIGHUP", "SIGINT", "SIGKILL")
 
 
+@pytest.fixture(scope="module")
+def runner(cache):
+    """Resumes the runs that a process of their own has left: so half the starts need no process."""
+    runner = Runner(cache)
+    yield runner
+    runner.close()
+
+
 def checkpoints_written(run_dir: Path) -> int:
     return sum(event.kind == EventKind.CHECKPOINT for event in read_ledger(RunDirectory(run_dir).ledger_path))
 
@@ -36,7 +44,7 @@ def checkpoints_written(run_dir: Path) -> int:
         for j, phase in enumerate(PHASES)
     ],
 )
-def test_resumed_run_is_the_uninterrupted_run(signal_name, phase, model, uninterrupted, cache, tmp_path):
+def test_resumed_run_is_the_uninterrupted_run(signal_name, phase, model, uninterrupted, runner, cache, tmp_path):
     reference = uninterrupted(model)
     run_dir = tmp_path / "a run"
     if phase == "restore":
@@ -55,7 +63,8 @@ def test_resumed_run_is_the_uninterrupted_run(signal_name, phase, model, uninter
         assert events[-1].stopping_s is not None
         assert events[-1].reason == ("interrupt" if signal_name == "SIGINT" else signal_name)
 
-    assert run(run_dir, model, cache=cache).returncode == 0
+    resumed = runner.run(run_dir, model)
+    assert resumed.returncode == 0, resumed.stderr
     assert_same_run(run_dir, reference)
     assert checkpoints_written(run_dir) <= checkpoints_written(reference) + 1
     summary = summarize(read_ledger(RunDirectory(run_dir).ledger_path))
