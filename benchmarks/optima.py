@@ -32,9 +32,9 @@ def main() -> int:
     print(f"{'':40}{'optimum':>10}{'error':>10}{'seconds':>9}")
     worst = 0.0
     for name, process in cases.items():
-        started = time.thread_time()
+        started = time.process_time()
         optimum = loss_optimum(DataGenerator(process, None, None), length)
-        seconds = time.thread_time() - started
+        seconds = time.process_time() - started
         print(f"{name:40}{optimum.nats:>10.6f}{optimum.error_nats:>10.1e}{seconds:>9.2f}", flush=True)
         worst = max(worst, optimum.error_nats)
     print(f"greatest error {worst:.1e}, wanted below {WANTED_ERROR:.0e}")

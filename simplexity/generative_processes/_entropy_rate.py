@@ -163,6 +163,11 @@ def _proven(above: tuple[Level, ...], below: tuple[Level, ...]) -> Estimate:
 
 
 def _estimated(fine: tuple[Level, ...], coarse: tuple[Level, ...]) -> Estimate:
+    """What the coarser walk gives more, plus how far the entropies fell in the second half of the walk.
+
+    The distances to the rate sum to the excess entropy. Where that is finite and they fall like a power of the time,
+    t^-a, then a > 1, and their fall from t/2 to t is more than what is left at t.
+    """
     value = min(level.entropy for level in fine)
     from_merging = max(0.0, coarse[-1].entropy - value)
     still_falling = max(0.0, fine[len(fine) // 2 - 1].entropy - value)

@@ -18,8 +18,8 @@ from ._mixed_states import Generator, as_generator, capacity_for, levels
 _LONG = 128
 # About five seconds.
 _WORK = 30_000_000
-# Errors per token, in nats, that a longer walk need not improve on: of a proven bound, and of the size of rounding.
-_GOOD, _EXACT = 5e-5, 1e-9
+# An error per token, in nats, that a walk to the end need not improve on.
+_GOOD = 5e-5
 # A state is stationary if a step changes it by less than the first number, summed over its entries. One that differs
 # from the stationary state by less than the second is taken for it, and the error accounts for the difference.
 _SAME_STATE, _NEAR = 1e-12, 1e-10
@@ -44,9 +44,11 @@ def myopic_entropies(process: GenerativeProcess, length: int) -> list[Estimate]:
     Exact (the error is zero) wherever few enough words differ in what they predict; else with an error:
 
     - An HMM: the truth lies within `[value - error, value]`, proven.
-    - A GHMM with negative entries: the value is still a proven upper bound, but for the error there is no proof. It is
-      the amount by which a walk with a quarter of the vectors lies above. The excess of a walk with n vectors in d
-      dimensions goes like n^(-2/d), so up to d = 4 that overstates the error of the finer walk.
+    - A GHMM with negative entries: the value is still a proven upper bound, but for the error there is no proof, since
+      no hidden states bound what merging forgets. It is the amount by which a walk with a quarter of the vectors lies
+      above. The excess of a walk with n vectors in d dimensions goes like n^(-2/d), so up to d = 4 that overstates the
+      error of the finer walk. In a long sequence, what the entropies may still fall after the walk's end is estimated
+      by how far they fell in its second half (`_entropy_rate.py`).
     - A mixture: the truth lies within `value - error` and `value + error`. The components' errors are those above;
       that of what is known of the component holds with the probability `1 - 1e-6` (`_component_choice.py`).
 
@@ -149,11 +151,11 @@ def _mixed(
 
 def _component_entropies(component: Component, length: int, capacity: int | None) -> MyopicEntropies:
     if length > _LONG and capacity is None:
-        limited, is_hmm = _until_the_limit(component, length), component.generator.is_hmm
-        if limited.total_error < (_GOOD if is_hmm else _EXACT) * length:
+        limited = _until_the_limit(component, length)
+        if limited.total_error < _GOOD * length:
             return limited
-        # A process that forgets slowly may not be at its limit yet, and of a GHMM nothing proves that it is. Both walks
-        # bound the entropies from above, but only the one to the end says how far down they may be.
+        # A process that forgets slowly is not at its limit yet. Both walks bound the entropies from above, but only the
+        # one to the end says how far down they may be.
         walked = _to_the_end(component, length, capacity)
         values = np.minimum(limited.values, walked.values)
         errors = values - (walked.values - walked.errors)
