@@ -6,7 +6,6 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from simplexity.composition import instantiate
-from simplexity.generative_processes import loss_optimum
 from simplexity.host import PreemptionGuard
 from simplexity.loggers import CompositeLogger, Logger, RunFacts
 from simplexity.runs import Ledger, RunDirectory, RunLock, read_json_lines
@@ -16,6 +15,7 @@ from ._announcements import announce_end
 from ._assembly import Assembly, assemble
 from ._build import Experiment
 from ._compilation import compilation_cache
+from ._optima import optima_of
 from ._outcome import RunResult, describe_not_finite, record_stop
 from ._records import FirstStepLogger, elapsed_s, record_completion, record_resume
 
@@ -49,7 +49,7 @@ def attempt(
                 return record_stop(ledger, guard, int(run.state.step), saves=guard.saves)
             # It takes up to seconds, and only lines need it: beside the first steps, not the compiler, which it would
             # slow.
-            optima = ThreadPoolExecutor(1).submit(optima_of, run.experiment)
+            optima = ThreadPoolExecutor(1).submit(optima_of, run.experiment, directory)
             directory.unmark_complete(lock.require_held)
             logger = _logger(directory, config, ledger, lock)
             try:
@@ -86,16 +86,6 @@ def attempt(
         return record_stop(ledger, guard, result.step, saves=guard.saves)
     announce_end(directory, picture)
     return record_completion(directory, ledger, lock, result, optima.result())
-
-
-def optima_of(experiment: Experiment) -> Optima:
-    """The best possible losses of training and of validation."""
-    length, carry_state = experiment.settings.sequence_len, experiment.settings.carry_state
-    training = loss_optimum(experiment.generator, length, carry_state=carry_state)
-    # Validation always begins at the initial state.
-    if experiment.validation_generator is experiment.generator and not carry_state:
-        return Optima(training, training)
-    return Optima(training, loss_optimum(experiment.validation_generator, length))
 
 
 def _logger(directory: RunDirectory, config: DictConfig, ledger: Ledger, lock: RunLock) -> CompositeLogger:

@@ -84,6 +84,11 @@ class SweepDirectory:
         return self.folder / "submissions.jsonl"
 
     @property
+    def optima_path(self) -> Path:
+        """Folder of the best possible losses that the sweep's runs have computed, for the others to read."""
+        return self.folder / "optima"
+
+    @property
     def lock_path(self) -> Path:
         """Held by whoever submits or executes the sweep's runs."""
         return self.folder / "lock"

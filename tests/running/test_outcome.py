@@ -1,25 +1,8 @@
-"""A run's best possible losses, and its last line."""
+"""A run's last line."""
 
-import numpy as np
 import pytest
 
-from simplexity.composition import compose
-from simplexity.generative_processes import HMM, DataGenerator, loss_optimum, zero_one_random
-from simplexity.running._attempt import optima_of
-from simplexity.running._build import build
 from simplexity.running._outcome import describe_final_loss
-
-
-@pytest.mark.parametrize("carry_state", [False, True])
-def test_rows_that_continue_each_other_have_another_optimum_than_the_validation_s(carry_state):
-    started = HMM(zero_one_random(0.3).transition_matrices, np.array([1.0, 0.0, 0.0]))
-    generator = DataGenerator(started, None, None)
-    overrides = ["training.sequence_len=9", f"training.carry_state={carry_state}"]
-    experiment = build(compose("experiment", overrides))
-    optima = optima_of(experiment._replace(generator=generator, validation_generator=generator))
-    assert optima.validation.nats == loss_optimum(generator, 9).nats
-    assert optima.training.nats == loss_optimum(generator, 9, carry_state=carry_state).nats
-    assert (optima.training.nats > optima.validation.nats + 0.01) == carry_state
 
 
 @pytest.mark.parametrize(
