@@ -111,11 +111,15 @@ def test_a_run_whose_checkpoints_are_gone_begins_again_on_purpose_only(what, run
         directory.checkpoints_path.mkdir()
     for answer in answers("start", run_dir, 2 * [failing("", 0)], environment(cache)):
         assert re.search(
-            rf"no valid checkpoint, but .* step {step}: .* begin again at step 0 instead, remove .*/run\.jsonl$",
+            rf"no valid checkpoint, but .* step {step}: .* at step 0 instead, remove .*/run\.jsonl and metrics\.jsonl$",
             answer["value"],
         )
     assert directory.metrics_path.read_bytes() == metrics
     directory.ledger_path.unlink()
+    (answer,) = answers("start", run_dir, [failing("", 0)], environment(cache))
+    assert re.search(r"/metrics\.jsonl has lines up to step \d+, .* instead, remove metrics\.jsonl$", answer["value"])
+    assert directory.metrics_path.read_bytes() == metrics
+    directory.metrics_path.unlink()
     assert answers("start", run_dir, [failing("", 0)], environment(cache))[0]["value"] == "0"
     assert_same_run(run_dir, uninterrupted("gru"))
 

@@ -83,8 +83,8 @@ def assemble(
     checkpoints = open_checkpoints(directory, kept, ledger, lock.require_held)
     try:
         with ledger.phases.measure("restoring"):
-            restored = restore(checkpoints, kept, state, directory, ledger, guard.wait)
             lines = retry_read(lambda: read_json_lines(directory.metrics_path), guard.wait)
+            restored = restore(checkpoints, kept, state, directory, ledger, lines, guard.wait)
             if restored is None:
                 state = with_weights(kept, experiment, state, directory, guard.wait)
             else:

@@ -1,8 +1,8 @@
 """A run's checkpoints, or none."""
 
 import logging
-from collections.abc import Callable
-from typing import Protocol, runtime_checkable
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, runtime_checkable
 
 from omegaconf import DictConfig
 
@@ -96,12 +96,14 @@ def restore(
     like: TrainState,
     directory: RunDirectory,
     ledger: Ledger,
+    lines: Sequence[dict[str, Any]],
     wait: Callable[[float], bool],
 ) -> TrainState | None:
     """The state to resume from, by the rule `persistence.resume`; None for a fresh start.
 
     A run that has saved never begins again by itself: its metrics would be cut off at step 0, and what happened to its
-    checkpoints is for a person to find out.
+    checkpoints is for a person to find out. The same holds for a run that has metrics of which its ledger knows
+    nothing: its ledger is gone, and its checkpoints too.
 
     Args:
         checkpoints: Those of the run, opened.
@@ -109,12 +111,13 @@ def restore(
         like: A state of the same structure.
         directory: The run's.
         ledger: The run's.
+        lines: Those of metrics.jsonl.
         wait: Sleeps between tries at reading; see `retry_read`.
 
     Raises:
         ConfigError: If the rule forbids what is there, or the checkpoints are not of this config.
         UnreadableError: If the checkpoints cannot be read.
-        RuntimeError: If the ledger knows a checkpoint, and none is there that is valid.
+        RuntimeError: If no valid checkpoint is there, though the ledger knows one, or has no step of the metrics.
     """
     steps, rule = retry_read(checkpoints.steps, wait), config.persistence.resume
     known_step = ledger.saved_step
@@ -129,7 +132,14 @@ def restore(
             missing = "`persistence.instance` is null"
         raise RuntimeError(
             f"{missing}, but this run has saved up to step {known_step}: put that right to resume it; "
-            f"to begin again at step 0 instead, remove {directory.ledger_path}"
+            f"to begin again at step 0 instead, remove {directory.ledger_path} and {directory.metrics_path.name}"
+        )
+    # The first step of every attempt is in the ledger before any of its lines.
+    if restored is None and lines and not any(event.step > 0 for event in ledger.events):
+        raise RuntimeError(
+            f"{directory.metrics_path} has lines up to step {lines[-1]['step']}, but neither a checkpoint nor "
+            f"{directory.ledger_path.name} knows of them: put these back to resume the run; to begin again at step 0 "
+            f"instead, remove {directory.metrics_path.name}"
         )
     if restored is not None and known_step not in (0, *steps):
         _log.warning("the checkpoint of step %d is gone: resuming from step %d", known_step, restored[0])

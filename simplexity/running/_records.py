@@ -38,12 +38,15 @@ class FirstStepLogger(Logger):
     def __init__(self, ledger: Ledger):
         self._ledger = ledger
         self._recorded = False
+        self._start_step = 0
 
     def start(self, facts: RunFacts) -> None:
-        """Does nothing."""
+        self._start_step = facts.start_step
 
     def log(self, step: int, metrics: Metrics) -> None:
-        """Does nothing: metrics are for other loggers."""
+        """Records the step, unless it is that of the restored state: the ledger knows a step before metrics.jsonl."""
+        if step > self._start_step:
+            self.progress(step)
 
     def progress(self, step: int) -> None:
         if not self._recorded:
