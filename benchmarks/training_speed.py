@@ -117,7 +117,9 @@ def _ours(case: Case) -> Work:
     train_steps = make_train_steps(generator, optax.adam, settings, parallel)
     states = [initial_train_state(model, optax.adam(rate), generator, settings, key=jax.random.key(1))]
     if parallel is not None:
-        train_steps = parallel.compile(train_steps, rate, states[0], jnp.asarray(0, jnp.int32))
+        train_steps = parallel.on_first_device(
+            parallel.lower(train_steps, rate, states[0], jnp.asarray(0, jnp.int32)).compile()
+        )
 
     def do(num_steps: int) -> None:
         states[0] = jax.block_until_ready(train_steps(rate, states[0], jnp.asarray(num_steps, jnp.int32)))

@@ -1,7 +1,8 @@
-"""What a process needs to know of its machine: signals, cores, GPUs, compiled programs. Standard library only."""
+"""What a process needs to know of its machine: signals, cores, memory, GPUs, programs. Standard library only."""
 
 from ._compilation_cache import CompilationCache as CompilationCache
 from ._compilation_cache import default_cache_folder as default_cache_folder
+from ._memory import usable_memory_bytes as usable_memory_bytes
 from ._preemption import PreemptionGuard as PreemptionGuard
 from ._processors import check_num_cpu_devices as check_num_cpu_devices
 from ._processors import configure_accelerator as configure_accelerator

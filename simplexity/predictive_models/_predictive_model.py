@@ -9,6 +9,10 @@ from jaxtyping import Array, Float, Int
 Activations = OrderedDict[str, Float[Array, "batch length _"]]
 """Arrays by name, in the order of computation: JAX sorts the keys of a plain dict that a compiled function returns."""
 
+_MOST_LAYERS = 1000
+# The product of a few sizes is still an index of 64 bits.
+_LARGEST_SIZE = 2**24
+
 
 class PredictiveModel(eqx.Module):
     """Predicts each next token of a sequence from the tokens before it.
@@ -37,8 +41,13 @@ class PredictiveModel(eqx.Module):
         return OrderedDict((name, values[0]) for name, values in activations.items())
 
 
-def check_positive(**arguments: int) -> None:
-    """Raises ValueError, naming the argument and its value, unless every argument is at least 1."""
+def check_sizes(**arguments: int) -> None:
+    """Raises ValueError, naming the argument and its value, unless every argument is at least 1 and no absurd number.
+
+    Layers are compiled one by one: a billion of them would fill the memory before anything could say so. Whether there
+    is enough memory for the other sizes is asked when the model has been compiled.
+    """
     for name, value in arguments.items():
-        if value < 1:
-            raise ValueError(f"`{name}` must be at least 1, got {value}")
+        largest = _MOST_LAYERS if name == "num_layers" else _LARGEST_SIZE
+        if not 1 <= value <= largest:
+            raise ValueError(f"`{name}` must be at {'least 1' if value < 1 else f'most {largest}'}, got {value}")

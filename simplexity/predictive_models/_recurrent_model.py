@@ -7,7 +7,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from ._cell import Cell
 from ._linear import Head, uniform
-from ._predictive_model import Activations, PredictiveModel, check_positive
+from ._predictive_model import Activations, PredictiveModel, check_sizes
 from ._recurrence import LayerWeights, initial_weights, recurrence
 
 
@@ -42,14 +42,14 @@ def draw_layers(
     Args:
         cell: The model's cell.
         hidden_size: Units per layer, at least 1.
-        num_layers: Layers, at least 1.
+        num_layers: Layers, from 1 to 1000.
         vocab_size: Number of tokens, at least 1.
         key: The random key of the weights.
 
     Raises:
-        ValueError: If a size is below 1.
+        ValueError: If a size is out of its range.
     """
-    check_positive(hidden_size=hidden_size, num_layers=num_layers, vocab_size=vocab_size)
+    check_sizes(hidden_size=hidden_size, num_layers=num_layers, vocab_size=vocab_size)
     head_key, *layer_keys = jax.random.split(key, num_layers + 1)
     in_widths = (vocab_size, *[hidden_size] * (num_layers - 1))
     layers = tuple(

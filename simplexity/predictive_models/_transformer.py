@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from ._linear import Head, Linear, multiply, normal
-from ._predictive_model import Activations, PredictiveModel, check_positive
+from ._predictive_model import Activations, PredictiveModel, check_sizes
 
 Positions = Literal["learned", "rotary"]
 # The standard deviation of GPT-2's weights.
@@ -132,7 +132,7 @@ class Transformer(PredictiveModel):
 
         Args:
             model_size: Width of the residual stream, a multiple of `num_heads`.
-            num_layers: Layers, at least 1.
+            num_layers: Layers, from 1 to 1000.
             num_heads: Attention heads per layer, at least 1.
             mlp_size: Hidden units of each layer's MLP; None for attention only.
             positions: "learned" adds a trained vector per position to the embedding; "rotary" rotates queries and keys.
@@ -141,13 +141,15 @@ class Transformer(PredictiveModel):
             key: The random key of the weights.
 
         Raises:
-            ValueError: If a size is below 1, `num_heads` does not divide `model_size`, `positions` is neither of the
-                two, or the heads have an odd size and positions are rotary.
+            ValueError: If a size is out of its range, `num_heads` does not divide `model_size`, `positions` is neither
+                of the two, or the heads have an odd size and positions are rotary.
         """
-        check_positive(model_size=model_size, num_layers=num_layers, num_heads=num_heads)
-        check_positive(vocab_size=vocab_size, sequence_len=sequence_len)
-        if mlp_size is not None and mlp_size < 1:
-            raise ValueError(f"`mlp_size` must be at least 1, or null for attention only, got {mlp_size}")
+        check_sizes(model_size=model_size, num_layers=num_layers, num_heads=num_heads)
+        check_sizes(vocab_size=vocab_size, sequence_len=sequence_len)
+        if mlp_size is not None:
+            if mlp_size < 1:
+                raise ValueError(f"`mlp_size` must be at least 1, or null for attention only, got {mlp_size}")
+            check_sizes(mlp_size=mlp_size)
         if model_size % num_heads:
             raise ValueError(f"`num_heads` must divide `model_size` = {model_size}, got {num_heads}")
         if positions not in get_args(Positions):

@@ -15,6 +15,7 @@ from ._announcements import announce_end
 from ._assembly import Assembly, assemble
 from ._build import Experiment
 from ._compilation import compilation_cache
+from ._memory import out_of_memory_in_one_line
 from ._optima import optima_of
 from ._outcome import RunResult, describe_not_finite, record_stop
 from ._records import FirstStepLogger, elapsed_s, record_completion, record_resume
@@ -40,9 +41,10 @@ def attempt(
 
     Raises:
         ConfigError: If the config cannot be built, or the checkpoints are not of this config.
-        RuntimeError: If the loss is not finite, a file cannot be read or written, or all checkpoints are gone.
+        RuntimeError: If the loss is not finite, a file cannot be read or written, all checkpoints are gone, or the
+            memory is too small.
     """
-    with compilation_cache():
+    with compilation_cache(), out_of_memory_in_one_line():
         run = assemble(directory, config, ledger, lock, guard, built)
         try:
             if run.programs is None:

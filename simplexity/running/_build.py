@@ -21,6 +21,7 @@ from simplexity.training import (
     run_keys,
 )
 
+from ._memory import require_memory
 from ._model_check import check_model
 from ._optimizer import Hyperparameters, Optimizer, build_optimizer
 
@@ -41,13 +42,24 @@ class Experiment(NamedTuple):
         return eqx.filter_eval_shape(self.make_model, jax.random.key(0))
 
     def initial_state(self) -> TrainState:
-        """The state before the first step, with a freshly initialised model."""
+        """The state before the first step, with a freshly initialised model.
+
+        Raises:
+            RuntimeError: If it takes more memory than there is.
+        """
         return self.state_of(None)
 
     def state_of(self, model: PredictiveModel | None) -> TrainState:
         """The state before the first step of training `model`, or a fresh one if that is None."""
         # One program, because initialising leaf by leaf compiles dozens of small ones, and the same one for all seeds.
-        return eqx.filter_jit(self._state_of)(model, run_keys(self.seed), self.optimizer.hyperparameters)
+        arguments = (model, run_keys(self.seed), self.optimizer.hyperparameters)
+        program = eqx.filter_jit(self._state_of).lower(*arguments).compile()
+        require_memory(
+            program,
+            "the model and its optimizer take",
+            "choose a smaller model: see `predictive_model.instance`",
+        )
+        return program(*arguments)
 
     def _state_of(self, model: PredictiveModel | None, keys: RunKeys, hyperparameters: Hyperparameters) -> TrainState:
         if model is None:

@@ -14,6 +14,7 @@ from simplexity.host import CompilationCache, default_cache_folder
 from simplexity.training import DataParallel, Preemption, TrainState, TrainSteps, Validation, make_train_steps, run_keys
 
 from ._build import Experiment
+from ._memory import require_memory
 from ._private_jax import jax_uses
 
 _log = logging.getLogger("simplexity")
@@ -63,12 +64,13 @@ class BackgroundCompilation:
             optimizer = experiment.optimizer
             program = make_train_steps(experiment.generator, optimizer.make, experiment.settings, self._parallel)
             arguments = (optimizer.hyperparameters, state, jnp.zeros((), jnp.int32))
-            if self._parallel is None:
-                compiled = program.lower(*arguments).compile()  # pyright: ignore
-            else:
-                compiled = self._parallel.compile(program, *arguments)
+            parallel = self._parallel
+            lowered = program.lower(*arguments) if parallel is None else parallel.lower(program, *arguments)
+            compiled = lowered.compile()  # pyright: ignore
+            require_memory(compiled, "a training step takes")
+            train_steps = compiled if parallel is None else parallel.on_first_device(compiled)
             validation = self._compiled_validation(experiment, state) if self._validates else None
-            self._programs = Programs(partial(compiled, optimizer.hyperparameters), validation)
+            self._programs = Programs(partial(train_steps, optimizer.hyperparameters), validation)
         except BaseException as error:
             self._error = error
 
@@ -79,7 +81,7 @@ class BackgroundCompilation:
         key = run_keys(experiment.seed).validation
         settings, length = experiment.validation, experiment.settings.sequence_len
         validation = Validation(experiment.validation_generator, settings, length, key=key)
-        validation.compile(state.model)
+        require_memory(validation.compile(state.model), "validation takes", "choose a smaller `validation.batch_size`")
         return validation
 
 

@@ -74,18 +74,20 @@ class DataParallel:
         """Within a compiled program: every device gets all of `tree`, even if the compiler has split an array of it."""
         return jax.lax.with_sharding_constraint(tree, self._copies)
 
-    def compile(self, program: Any, *arguments: PyTree) -> Callable[..., Any]:
-        """Compiles a program for arguments shaped like these.
+    def lower(self, program: Any, *arguments: PyTree) -> Any:
+        """A program that is ready to be compiled, for arguments shaped like these.
 
         Args:
-            program: A jitted function.
+            program: Made by `equinox.filter_jit`.
             *arguments: Its arguments, with arrays of this process's first device.
-
-        Returns:
-            The compiled program, which takes and returns arrays of this process's first device. All processes have to
-            call it together.
         """
-        compiled = program.lower(*map(self._spread, arguments)).compile()
+        return program.lower(*map(self._spread, arguments))
+
+    def on_first_device(self, compiled: Callable[..., Any]) -> Callable[..., Any]:
+        """What was lowered and compiled, as a function that takes and returns arrays of this process's first device.
+
+        All processes have to call it together.
+        """
         return lambda *arguments: _first_copy(compiled(*map(self._spread, arguments)))
 
     def _spread(self, tree: PyTree) -> PyTree:

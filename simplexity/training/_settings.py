@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+_LARGEST_INT32 = 2**31 - 1
+
 
 @dataclass(frozen=True)
 class TrainingSettings:
@@ -29,6 +31,14 @@ class TrainingSettings:
 
     def __post_init__(self):
         _check_positive(self, "num_train_steps", "batch_size", "sequence_len", "log_every")
+        # Compiled programs count steps, and index the tokens of a batch, in 32 bits.
+        if self.num_train_steps > _LARGEST_INT32:
+            raise ValueError(f"`num_train_steps` must be at most {_LARGEST_INT32}, got {self.num_train_steps}")
+        if self.tokens_per_step > _LARGEST_INT32:
+            raise ValueError(
+                f"`batch_size` must be at most {_LARGEST_INT32} divided by `sequence_len`, "
+                f"got {self.batch_size} with {self.sequence_len}"
+            )
         if self.gradient_clip_norm is not None and not self.gradient_clip_norm > 0:
             raise ValueError(
                 f"`gradient_clip_norm` must be positive, or null for no clipping, got {self.gradient_clip_norm}"
@@ -59,6 +69,8 @@ class ValidationSettings:
 
     def __post_init__(self):
         _check_positive(self, "every", "batch_size", "num_batches")
+        if self.batch_size > _LARGEST_INT32:
+            raise ValueError(f"`batch_size` must be at most {_LARGEST_INT32}, got {self.batch_size}")
 
 
 def _check_positive(settings: object, *names: str) -> None:

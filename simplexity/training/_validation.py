@@ -1,7 +1,7 @@
 """Validation on fresh sequences that training never sees, the same ones at every validation of a run."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -50,9 +50,14 @@ class Validation:
         self._sequence_len = sequence_len
         self._score = eqx.filter_jit(self._scores)
 
-    def compile(self, model: PredictiveModel) -> None:
-        """Compiles before the first validation, for models shaped like `model` (its leaves: arrays or their shapes)."""
+    def compile(self, model: PredictiveModel) -> Any:
+        """Compiles before the first validation, for models shaped like `model` (its leaves: arrays or their shapes).
+
+        Returns:
+            The compiled program, as `equinox.filter_jit` makes it.
+        """
         self._score = self._score.lower(model, self._key).compile()
+        return self._score
 
     def __call__(
         self, model: PredictiveModel, interrupted: Callable[[], bool] = lambda: False

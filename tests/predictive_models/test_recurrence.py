@@ -189,7 +189,12 @@ def test_weights_start_within_their_bound_and_the_key_decides_them() -> None:
 @pytest.mark.parametrize("kind", [GRU, LSTM, RNN])
 @pytest.mark.parametrize(
     ("sizes", "message"),
-    [((0, 1), "`hidden_size` must be at least 1, got 0"), ((4, -1), "`num_layers` must be at least 1, got -1")],
+    [
+        ((0, 1), "`hidden_size` must be at least 1, got 0"),
+        ((4, -1), "`num_layers` must be at least 1, got -1"),
+        ((4, 3_000_000_000), "`num_layers` must be at most 1000, got 3000000000"),
+        ((3_000_000_000, 1), "`hidden_size` must be at most 16777216, got 3000000000"),
+    ],
 )
 def test_a_size_below_one_is_refused_by_name(kind: type, sizes: tuple[int, int], message: str) -> None:
     with pytest.raises(ValueError, match=f"^{message}$"):

@@ -127,6 +127,8 @@ def test_weights_start_as_in_gpt_2() -> None:
     [
         ({"model_size": 0}, "`model_size` must be at least 1, got 0"),
         ({"num_layers": 0}, "`num_layers` must be at least 1, got 0"),
+        ({"num_layers": 1001}, "`num_layers` must be at most 1000, got 1001"),
+        ({"mlp_size": 2**40}, f"`mlp_size` must be at most 16777216, got {2**40}"),
         ({"num_heads": 0}, "`num_heads` must be at least 1, got 0"),
         ({"num_heads": 3}, "`num_heads` must divide `model_size` = 8, got 3"),
         ({"mlp_size": 0}, "`mlp_size` must be at least 1, or null for attention only, got 0"),

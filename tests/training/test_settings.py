@@ -19,6 +19,8 @@ VALID = {
     ("name", "value"),
     [
         ("num_train_steps", 0),
+        ("num_train_steps", 2**31),
+        ("batch_size", 2**31),
         ("batch_size", 0),
         ("sequence_len", -1),
         ("log_every", 0),
@@ -29,6 +31,15 @@ VALID = {
 def test_number_out_of_its_range_is_named(name, value):
     with pytest.raises(ValueError, match=rf"`{name}` must be .*got {value}"):
         TrainingSettings(**(VALID | {name: value}))
+
+
+def test_number_of_tokens_per_step_fits_32_bits():
+    with pytest.raises(
+        ValueError, match=r"`batch_size` must be at most 2147483647 divided by `sequence_len`, got 65536"
+    ):
+        TrainingSettings(**(VALID | {"batch_size": 2**16, "sequence_len": 2**15}))
+    with pytest.raises(ValueError, match="`batch_size` must be at most 2147483647"):
+        ValidationSettings(every=1, batch_size=2**31, num_batches=1)
 
 
 @pytest.mark.parametrize("name", ["every", "batch_size", "num_batches"])

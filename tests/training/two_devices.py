@@ -22,7 +22,10 @@ def main() -> None:
         run = make_run(carry_state)
         parallel = DataParallel(devices)
         program = make_train_steps(run.generator, run.optimizer_of, run.settings, parallel)
-        train_steps = partial(parallel.compile(program, run.learning_rate, run.fresh(), steps(20)), run.learning_rate)
+        train_steps = partial(
+            parallel.on_first_device(parallel.lower(program, run.learning_rate, run.fresh(), steps(20)).compile()),
+            run.learning_rate,
+        )
         whole = train_steps(run.fresh(), steps(20))
         cut = train_steps(train_steps(run.fresh(), steps(7)), steps(13))
         assert arrays_of(whole) == arrays_of(cut)

@@ -1,0 +1,59 @@
+"""Programs that need more memory than there is: refused before they run, and an error of one line where they fail.
+
+Without the check, a program on a CPU would get all that it asks for, until the kernel kills the process.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import jax
+from jax.errors import JaxRuntimeError
+
+from simplexity.host import usable_memory_bytes
+
+_SMALLER = "choose a smaller `training.batch_size`, `training.sequence_len` or model"
+
+
+def require_memory(compiled: Any, needs: str, remedy: str = _SMALLER) -> None:
+    """Checks that a compiled program fits into the memory of the device that it runs on.
+
+    Args:
+        compiled: The program, as `equinox.filter_jit` makes it.
+        needs: What needs the memory, in words for the error.
+        remedy: What the user can do.
+
+    Raises:
+        RuntimeError: If it does not fit.
+    """
+    sizes = compiled.compiled.memory_analysis()
+    if sizes is None:  # JAX does not promise it for every platform
+        return
+    needed = (
+        sizes.argument_size_in_bytes + sizes.output_size_in_bytes + sizes.temp_size_in_bytes - sizes.alias_size_in_bytes
+    )
+    device = jax.local_devices()[0]
+    if device.platform == "cpu":
+        usable = usable_memory_bytes()
+    else:
+        usable = (device.memory_stats() or {}).get("bytes_limit", needed)
+    if needed > usable:
+        raise RuntimeError(
+            f"out of memory: {needs} {needed / 1e9:,.1f} GB, and the {device.platform} has {usable / 1e9:,.1f} GB; "
+            f"{remedy}"
+        )
+
+
+@contextmanager
+def out_of_memory_in_one_line() -> Iterator[None]:
+    """Names the keys of the config in XLA's error about memory, which says only how many bytes it wanted.
+
+    Raises:
+        RuntimeError: In place of that error.
+    """
+    try:
+        yield
+    except JaxRuntimeError as error:
+        if not str(error).startswith("RESOURCE_EXHAUSTED"):
+            raise
+        raise RuntimeError(f"out of memory: {str(error).partition(': ')[2].splitlines()[0]} {_SMALLER}") from error

@@ -1,0 +1,63 @@
+"""Runs that need more memory than there is end in one line, before they take it."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import pytest
+from jax.errors import JaxRuntimeError
+
+from simplexity.composition import compose
+from simplexity.host import usable_memory_bytes
+from simplexity.running._build import build
+from simplexity.running._compilation import BackgroundCompilation
+from simplexity.running._memory import out_of_memory_in_one_line, require_memory
+
+BATCH = ["training.sequence_len=64", "predictive_model.instance.hidden_size=8", "validation.batch_size=4"]
+
+
+def compile_(overrides):
+    experiment = build(compose("experiment", [*BATCH, *overrides]))
+    compilation = BackgroundCompilation(experiment, experiment.initial_state())
+
+    class Never:
+        def requested(self):
+            return False
+
+    return compilation.wait(Never())
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["training.batch_size=10000000"], r"a training step takes [\d.,]+ GB, .*smaller `training.batch_size`"),
+        (["validation.batch_size=10000000"], r"validation takes [\d.,]+ GB, .*smaller `validation.batch_size`"),
+    ],
+)
+def test_a_program_that_is_too_large_is_not_run(overrides, message, monkeypatch):
+    monkeypatch.setattr("simplexity.running._memory.usable_memory_bytes", lambda: 8 * 10**9)
+    with pytest.raises(RuntimeError, match=rf"^out of memory: {message}"):
+        compile_(overrides)
+
+
+def test_a_model_that_is_too_large_is_not_made():
+    experiment = build(compose("experiment", ["predictive_model.instance.hidden_size=10000000"]))
+    with pytest.raises(RuntimeError, match=r"^out of memory: the model and its optimizer take .* GB, and the cpu has"):
+        experiment.initial_state()
+
+
+def test_a_program_that_fits_passes():
+    require_memory(eqx.filter_jit(lambda x: x + 1).lower(jnp.ones(3)).compile(), "this takes")
+
+
+def test_what_fails_for_want_of_memory_names_the_keys():
+    with (
+        pytest.raises(RuntimeError, match=r"^out of memory: Out of memory allocating \d+ bytes\. choose a smaller `tr"),
+        out_of_memory_in_one_line(),
+    ):
+        jax.block_until_ready(jnp.zeros((2**30, 2**17)))
+    with pytest.raises(JaxRuntimeError, match="INTERNAL"), out_of_memory_in_one_line():
+        raise JaxRuntimeError("INTERNAL: a fault of another kind")
+
+
+def test_the_usable_memory_is_at_most_the_machine_s():
+    assert 2**26 < usable_memory_bytes() < 2**50
