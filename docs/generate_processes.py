@@ -34,7 +34,23 @@ Each process is chosen with `training_data_generator=NAME`, and a parameter is s
   the stationary distribution over the hidden states, and `H(p)` is the entropy of a coin with the probabilities `p` and
   `1 - p`, in nats.
 
-A process of your own needs no code: `configs/generative_process/my_custom_data.yaml` gives one as matrices.
+A process of your own needs no code: `configs/generative_process/my_custom_data.yaml` gives one as matrices, and the
+composites in this table are made of any other processes. This file, `configs/generative_process/two_walks.yaml`, is all
+that `training_data_generator=two_walks` needs, for a process of 3 x 4 x 4 = 48 tokens:
+
+```yaml
+instance:
+  _target_: simplexity.generative_processes.product
+  factors:
+    - {_target_: simplexity.generative_processes.mess3, x: 0.15, a: 0.6}
+    - {_target_: simplexity.generative_processes.tom_quantum, alpha: 1.0, beta: 3.0}
+    - {_target_: simplexity.generative_processes.tom_quantum, alpha: 1.0, beta: 3.0}
+bos_token: auto
+eos_token: null
+```
+
+The belief states of a composite are its factors' one after another. `process.factor_beliefs(beliefs)` has that of each
+factor, and `process.joint_beliefs(beliefs)` that of all together.
 """
 _HEADER = """\
 | Process | Kind | States | Tokens | Default parameters | Entropy rate (nats) | Source |

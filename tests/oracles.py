@@ -1,5 +1,6 @@
 """Independent, brute-force answers to compare with: numpy only, nothing of simplexity, no care for speed."""
 
+import functools
 import itertools
 
 import numpy as np
@@ -112,3 +113,28 @@ def choice_entropies(components, weights, length, num_words, rng):
         posterior /= posterior.sum(axis=1, keepdims=True)
         entropies.append(-(posterior * np.log(np.where(posterior > 0, posterior, 1))).sum(axis=1))
     return entropies[0].mean(), entropies[-1].mean(), entropies[-1].std() / num_words**0.5
+
+
+def joint_tables(factors):
+    """The tables of several factors as one process, by Kronecker products, the first factor the most significant.
+
+    `factors` are tuples: matrices by label, the label of each joint token, initial state, normaliser.
+    """
+    tokens = range(len(factors[0][1]))
+    matrices = [
+        functools.reduce(np.kron, [matrices[labels[token]] for matrices, labels, _, _ in factors]) for token in tokens
+    ]
+    states, normalizers = zip(*[(state, normalizer) for _, _, state, normalizer in factors], strict=True)
+    return np.array(matrices), functools.reduce(np.kron, states), functools.reduce(np.kron, normalizers)
+
+
+def marginals(joint, normalizers):
+    """Each factor's own state, from a joint one and the factors' normalisers."""
+    tensor = np.reshape(joint, [len(normalizer) for normalizer in normalizers])
+    states = []
+    for kept in range(len(normalizers)):
+        state = np.moveaxis(tensor, kept, 0)
+        for normalizer in [*normalizers[:kept], *normalizers[kept + 1 :]]:
+            state = np.tensordot(state, normalizer, axes=(1, 0))
+        states.append(state)
+    return states

@@ -75,7 +75,7 @@ def words_of(
         sequences, positions = tokens, lengths - 1
     else:
         sequences, positions = np.pad(tokens, ((0, 0), (1, 0)), constant_values=bos_token), lengths
-    next_tokens = np.maximum(beliefs @ process.emissions.T, 0.0)
+    next_tokens = process.token_probabilities(beliefs)
     return Words(sequences, rows, positions, lengths, weights, beliefs, next_tokens, num_drawn)
 
 
@@ -83,15 +83,15 @@ def _all_words(
     process: GenerativeProcess, length: int, max_words: int
 ) -> tuple[Int[np.ndarray, "words length"], Float[np.ndarray, " words"]] | None:
     """All possible words in lexical order with their probabilities; None if there are more than `max_words`."""
-    vectors, probabilities = process.initial_state[None], np.ones(1)
+    states, probabilities = process.initial_state[None], np.ones(1)
     tokens = np.zeros((1, 0), dtype=np.int32)
     for _ in range(length):
-        successors = np.einsum("wi,xij->wxj", vectors, process.transition_matrices)
-        masses = successors @ process.normalizer
-        parents, emitted = np.nonzero(masses > _IMPOSSIBLE * probabilities[:, None])
+        next_tokens = process.token_probabilities(states)
+        parents, emitted = np.nonzero(next_tokens > _IMPOSSIBLE)
         if len(parents) > max_words:
             return None
-        vectors, probabilities = successors[parents, emitted], masses[parents, emitted]
+        states = process.successors(states[parents], emitted)
+        probabilities = probabilities[parents] * next_tokens[parents, emitted]
         tokens = np.column_stack([tokens[parents], emitted.astype(np.int32)])
     return tokens, probabilities
 
@@ -104,11 +104,11 @@ def _drawn_words(
     states = np.tile(process.initial_state, (num_words, 1))
     tokens = np.empty((num_words, length), dtype=np.int32)
     for position in range(length):
-        masses = states @ process.emissions.T
-        cumulative = np.where(masses > _IMPOSSIBLE, masses, 0.0).cumsum(axis=1)
+        next_tokens = process.token_probabilities(states)
+        cumulative = np.where(next_tokens > _IMPOSSIBLE, next_tokens, 0.0).cumsum(axis=1)
         drawn = rng.random((num_words, 1)) * cumulative[:, -1:]
         tokens[:, position] = (cumulative <= drawn).sum(axis=1)
-        states = _successors(process, states, tokens[:, position])
+        states = process.successors(states, tokens[:, position])
     distinct, counts = np.unique(tokens, axis=0, return_counts=True)
     return distinct, counts / num_words
 
@@ -139,18 +139,7 @@ def _beliefs(
     beliefs = np.empty((len(rows), process.num_states))
     for length in range(tokens.shape[1] + 1):
         if length > 0:
-            states = _successors(process, states, tokens[:, length - 1])
+            states = process.successors(states, tokens[:, length - 1])
         ends_here = lengths == length
         beliefs[ends_here] = states[rows[ends_here]]
     return beliefs
-
-
-def _successors(
-    process: GenerativeProcess, states: Float[np.ndarray, "words num_states"], tokens: Int[np.ndarray, " words"]
-) -> Float[np.ndarray, "words num_states"]:
-    """The normalised states after one token each."""
-    successors = np.empty_like(states)
-    for token, matrix in enumerate(process.transition_matrices):
-        emitted = tokens == token
-        successors[emitted] = states[emitted] @ matrix
-    return successors / (successors @ process.normalizer)[:, None]

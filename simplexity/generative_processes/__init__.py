@@ -23,6 +23,8 @@ from ._nonunifilar_processes import mess3 as mess3
 from ._nonunifilar_processes import sns as sns
 from ._presentation import MixedStatePresentation as MixedStatePresentation
 from ._presentation import mixed_state_presentation as mixed_state_presentation
+from ._product import Product as Product
+from ._product import product as product
 from ._quantum_processes import fanizza as fanizza
 from ._quantum_processes import post_quantum as post_quantum
 from ._quantum_processes import tom_quantum as tom_quantum

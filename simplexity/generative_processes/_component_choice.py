@@ -80,7 +80,7 @@ def choice_entropies(
         num_tokens = length + 1 - len(exact)
         log_inverse = math.log(3 * num_tokens / (1 - CONFIDENCE))
         for t, entropies in enumerate(_drawn(generator, vectors, blocks, num_tokens), start=len(exact)):
-            values[t], errors[t] = _mean(entropies, math.log(len(blocks)), log_inverse)
+            values[t], errors[t] = bernstein_mean(entropies, math.log(len(blocks)), log_inverse)
     return ChoiceEntropies(values, errors)
 
 
@@ -141,7 +141,7 @@ def _stratified(
     return vectors[chosen] / weights[chosen, None]
 
 
-def _mean(entropies: Float[np.ndarray, " words"], greatest: float, log_inverse: float) -> tuple[float, float]:
+def bernstein_mean(entropies: Float[np.ndarray, " words"], greatest: float, log_inverse: float) -> tuple[float, float]:
     """The mean, and the error that it has with a probability of `3 exp(-log_inverse)` at most."""
     num_words = len(entropies)
     deviation = math.sqrt(((entropies[::2] - entropies[1::2]) ** 2).mean() / 2)

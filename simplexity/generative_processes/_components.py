@@ -7,12 +7,16 @@ from jaxtyping import Bool, Float
 
 from ._checks import check_words
 from ._generative_process import GenerativeProcess
+from ._matrix_process import MatrixProcess
 from ._mixed_states import Generator, as_generator
+from ._product import Product
 
 # Rounding leaves less than this where the exact value is zero.
 _NO_ENTRY = 1e-15
 # A component with less probability than this has it only from rounding.
 _NEVER_CHOSEN = 1e-14
+# Eigenvalues agree with one another, or with one in magnitude, to this.
+_SAME_PHASE = 1e-9
 
 
 class Component(NamedTuple):
@@ -26,11 +30,11 @@ class Component(NamedTuple):
     state: Float[np.ndarray, " own_states"]
 
 
-def components(process: GenerativeProcess, state: Float[np.ndarray, " num_states"]) -> list[Component]:
+def components(process: MatrixProcess, state: Float[np.ndarray, " num_states"]) -> list[Component]:
     """The components that a process may be in, if it is in a given state.
 
     Args:
-        process: Any generative process.
+        process: A process of matrices.
         state: Its initial state, or its stationary one, which also separates components that share transient states.
 
     Returns:
@@ -59,7 +63,7 @@ def components(process: GenerativeProcess, state: Float[np.ndarray, " num_states
     return found
 
 
-def _whole(process: GenerativeProcess, state: Float[np.ndarray, " num_states"]) -> Component:
+def _whole(process: MatrixProcess, state: Float[np.ndarray, " num_states"]) -> Component:
     everything = np.ones(process.num_states, dtype=bool)
     return Component(1.0, everything, *as_generator(process.transition_matrices, process.normalizer, state))
 
@@ -97,5 +101,30 @@ def _blocks(connected: Bool[np.ndarray, "n n"]) -> list[Bool[np.ndarray, " n"]]:
 
 
 def is_ergodic(process: GenerativeProcess) -> bool:
-    """Whether an endless sequence shows all of the process, and not only one of several components."""
-    return len(components(process, process.stationary_state)) == 1
+    """Whether an endless sequence is known to show all of the process, and not only one of several components.
+
+    A product of ergodic factors is ergodic unless a period that two of them share fixes their relative phase. Then some
+    eigenvalues of magnitude one, one of each factor and not all of them 1, have the product 1. What neither is a
+    product nor has small matrices is not known to be ergodic.
+    """
+    if isinstance(process, Product):
+        if not all(is_ergodic(factor) for factor in process.factors):
+            return False
+        phases = [0.0]
+        for factor in process.factors:
+            matrices = factor.as_matrices()
+            assert matrices is not None, "an ergodic factor is known by its matrices"
+            phases = [phase + own for phase in phases for own in _peripheral_phases(matrices)]
+        return sum(abs(phase - round(phase)) < _SAME_PHASE for phase in phases) == 1
+    matrices = process.as_matrices()
+    return matrices is not None and len(components(matrices, matrices.stationary_state)) == 1
+
+
+def _peripheral_phases(process: MatrixProcess) -> list[float]:
+    """The eigenvalues of magnitude one of an ergodic process's summed matrices, as fractions of a turn.
+
+    The eigenvalue 1 is a single one: others that rounding does not tell from it belong to slow changes.
+    """
+    eigenvalues = np.linalg.eigvals(process.transition_matrices.sum(axis=0))
+    phases = np.angle(eigenvalues[np.abs(eigenvalues) > 1 - _SAME_PHASE]) / (2 * np.pi)
+    return [0.0, *phases[np.abs(phases) > _SAME_PHASE].tolist()]

@@ -1,13 +1,28 @@
-"""What every generative process can do: filter a sequence, give a word's probability, draw sequences.
+"""What every generative process can do: predict the next token, follow a sequence, draw sequences.
 
-A process is a set of labelled transition matrices `T[x]`, a row vector `initial_state` and a column vector `normalizer`
-`w` with `sum_x T[x] w = w`. A word has the probability `initial_state T[x_1] ... T[x_L] w`. An HMM's `w` is all ones
-and its states are distributions over hidden states (belief states); a GHMM's states are predictive vectors, whose
-entries may be negative. Both are kept at `state @ w == 1`, so that one set of formulas, below, serves both.
+Training, validation, optima, words and analysis need no more of a process than this. What an observer knows after some
+tokens is a *state*, a vector of fixed length; two functions say all about it:
+
+- `token_probabilities(states)`: the distribution of the next token;
+- `successors(states, tokens)`: the states after one token more.
+
+Both take any number of states at once. From NumPy arrays they compute in float64 on the host (optima, words, analysis);
+from JAX arrays in float32, also where a compiled function is traced (validation). Filtering, the probabilities of words
+and sampled belief states follow from them. The initial state, the vocabulary and the way to draw sequences complete it.
+
+What a state is differs:
+
+- `MatrixProcess` (HMM, GHMM): a belief state or predictive vector, updated by labelled transition matrices.
+- `Product` (independent factors): the factors' states one after another. Three factors of 3 states have 9 numbers, and
+  not 27, and no Kronecker product is ever formed.
+
+The exact quantities use what a process is made of (`_myopic_entropy.py`): a product's entropies are the sums of its
+factors', a small composite is written out as matrices (`as_matrices`), and any other is walked by its states, exactly
+while these are few and then by drawn words with a stated error (`_filtered_entropy.py`).
 """
 
 from abc import abstractmethod
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import equinox as eqx
 import jax
@@ -15,64 +30,112 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Int, PRNGKeyArray
 
-# Accelerators multiply float32 matrices in TF32 or bfloat16 unless told otherwise; beliefs need the full mantissa.
-_PRECISION = jax.lax.Precision.HIGHEST
+if TYPE_CHECKING:
+    from ._matrix_process import MatrixProcess
+
+States = TypeVar("States", np.ndarray, Array)
+"""A NumPy array or a JAX array, whose last axis is a state; the other axes are rows."""
 
 
 class GenerativeProcess(eqx.Module):
-    """A stationary or non-stationary stochastic process given by labelled transition matrices.
+    """A stochastic process over tokens whose next-token distribution, given the past, is known exactly.
 
-    The tables are float64 numpy arrays, from which exact quantities are computed on the host. Whatever is traced
-    (filtering, sampling) runs in float32. A process may be closed over by a compiled function or passed to one.
+    The tables are float64 numpy arrays. A process may be closed over by a compiled function or passed to one.
     """
 
-    transition_matrices: eqx.AbstractVar[Float[np.ndarray, "vocab from to"]]
-    """`T[x, i, j]`: the probability (for an HMM) to emit `x` and move to state `j`, from state `i`."""
     initial_state: eqx.AbstractVar[Float[np.ndarray, " num_states"]]
-    normalizer: eqx.AbstractVar[Float[np.ndarray, " num_states"]]
-    emissions: eqx.AbstractVar[Float[np.ndarray, "vocab num_states"]]
-    """`T[x] w`: what each token's probability is linear in, `state @ emissions[x]`."""
-    stationary_state: eqx.AbstractVar[Float[np.ndarray, " num_states"]]
-    """The state that the process approaches on average over time from its initial one; unique if it is ergodic."""
+    """What an observer knows before the first token."""
 
     @property
+    @abstractmethod
     def vocab_size(self) -> int:
         """The number of tokens."""
-        return self.transition_matrices.shape[0]
 
     @property
     def num_states(self) -> int:
-        """The number of hidden states, or the dimension of the predictive vectors."""
-        return self.transition_matrices.shape[1]
+        """The length of a state: an HMM's number of hidden states, the sum of the lengths of a product's factors."""
+        return len(self.initial_state)
+
+    @abstractmethod
+    def token_probabilities(self, states: States) -> States:
+        """The distribution of the next token.
+
+        Args:
+            states: Normalised states (*rows, num_states).
+
+        Returns:
+            Probabilities (*rows, vocab), never negative: what rounding leaves below zero is zero.
+        """
+
+    @abstractmethod
+    def successors(self, states: States, tokens: States) -> States:
+        """The states after one token each.
+
+        Args:
+            states: Normalised states (*rows, num_states).
+            tokens: The token observed after each of them (*rows).
+
+        Returns:
+            The normalised states (*rows, num_states); not a number where a token is impossible, since no state follows.
+        """
+
+    @abstractmethod
+    def factor_beliefs(self, states: States) -> tuple[States, ...]:
+        """The belief state of each factor, (*rows, factor's states) each; of a process without factors its own."""
+
+    @abstractmethod
+    def joint_beliefs(self, states: States) -> States:
+        """The belief state of all factors together, (*rows, product of the factors' numbers of states).
+
+        The first factor's state is the most significant. Where factors are independent given the past, it is the outer
+        product of `factor_beliefs`. Of a process without factors it is its own belief state.
+        """
+
+    @abstractmethod
+    def as_matrices(self) -> "MatrixProcess | None":
+        """The same process as an HMM or GHMM; None if its matrices would be large, or if no finite ones exist."""
+
+    @abstractmethod
+    def initial_sampling_state(self, batch_size: int, *, key: PRNGKeyArray) -> Any:
+        """What `sample` carries for a batch of fresh sequences, such as hidden states or predictive vectors."""
+
+    @abstractmethod
+    def sample(self, sampling_state: Any, length: int, *, key: PRNGKeyArray) -> tuple[Any, Int[Array, "batch length"]]:
+        """Draws the next `length` tokens of every sequence of a batch.
+
+        Args:
+            sampling_state: From `initial_sampling_state`, or what an earlier call returned, to continue its sequences.
+            length: The number of tokens to draw, static under jit.
+            key: The random key.
+
+        Returns:
+            The sampling state after the tokens, and the tokens.
+        """
 
     def observation_probabilities(self, state: Float[ArrayLike, " num_states"]) -> Float[Array, " vocab"]:
-        """The distribution of the next token, `state T[x] w`.
+        """The distribution of the next token, as `token_probabilities` of one state, in float32.
 
         Args:
-            state: A belief state or predictive vector, normalised.
-
-        Returns:
-            Probabilities, never negative: what rounding leaves below zero (1e-8) is zero.
+            state: A normalised state.
         """
-        return jnp.maximum(_dot(self.emissions, state), 0.0)
+        # Accelerators multiply float32 matrices in TF32 or bfloat16 unless told otherwise; beliefs need all digits.
+        with jax.default_matmul_precision("highest"):
+            return self.token_probabilities(jnp.asarray(state, jnp.float32))
 
     def update(self, state: Float[ArrayLike, " num_states"], token: Int[ArrayLike, ""]) -> Float[Array, " num_states"]:
-        """The state after `token`: `state T[token]`, divided by its mass.
+        """The state after `token`, as `successors` of one state, in float32.
 
         Args:
-            state: A belief state or predictive vector, normalised.
+            state: A normalised state.
             token: The token observed.
-
-        Returns:
-            The normalised state; not a number where an HMM cannot emit `token`, since no state follows.
         """
-        successor = _successor(self.transition_matrices, state, token)
-        return successor / _dot(successor, self.normalizer)
+        with jax.default_matmul_precision("highest"):
+            return self.successors(jnp.asarray(state, jnp.float32), jnp.asarray(token))
 
     def filter(
         self, tokens: Int[ArrayLike, " length"], initial: Float[ArrayLike, " num_states"] | None = None
     ) -> Float[Array, "length+1 num_states"]:
-        """The belief states (predictive vectors) along a sequence.
+        """The states (belief states, predictive vectors) along a sequence.
 
         Args:
             tokens: The sequence observed.
@@ -93,19 +156,18 @@ class GenerativeProcess(eqx.Module):
     def log_word_probability(self, word: Int[ArrayLike, " length"]) -> Float[Array, ""]:
         """The log-probability (nats) that the process, from its initial state, begins with `word`.
 
-        The state is normalised at every token and the logs of the masses are added, so words of thousands of tokens
-        neither underflow nor lose digits. A word that an HMM cannot emit has minus infinity; a GHMM's impossible words
-        get what float32 rounding leaves of their cancelling terms.
+        The state is normalised at every token and the logs of the tokens' probabilities are added, so words of
+        thousands of tokens neither underflow nor lose digits. A word that an HMM cannot emit has minus infinity; a
+        GHMM's impossible words get what float32 rounding leaves of their cancelling terms.
         """
 
         def step(state, token):
-            successor = _successor(self.transition_matrices, state, token)
-            mass = jnp.maximum(_dot(successor, self.normalizer), 0.0)
-            # After an impossible token the state is zero, and so are all masses that follow: minus infinity, not nan.
-            return jnp.where(mass > 0, successor / jnp.where(mass > 0, mass, 1.0), 0.0), mass
+            probability = self.observation_probabilities(state)[token]
+            # No state follows an impossible token: any one keeps the sum at minus infinity, and not a number would not.
+            return jnp.where(probability > 0, self.update(state, token), state), probability
 
-        _, masses = jax.lax.scan(step, jnp.asarray(self.initial_state, jnp.float32), jnp.asarray(word))
-        return jnp.sum(jnp.log(masses))
+        _, probabilities = jax.lax.scan(step, jnp.asarray(self.initial_state, jnp.float32), jnp.asarray(word))
+        return jnp.sum(jnp.log(probabilities))
 
     def word_probability(self, word: Int[ArrayLike, " length"]) -> Float[Array, ""]:
         """The probability that the process, from its initial state, begins with `word`; a long word's underflows."""
@@ -114,7 +176,7 @@ class GenerativeProcess(eqx.Module):
     def sample_with_beliefs(
         self, batch_size: int, length: int, *, key: PRNGKeyArray
     ) -> tuple[Int[Array, "batch length"], Float[Array, "batch length num_states"]]:
-        """Draws fresh sequences, with the belief state (predictive vector) after each of their tokens.
+        """Draws fresh sequences, with the state (belief state, predictive vector) after each of their tokens.
 
         Args:
             batch_size: The number of sequences.
@@ -135,31 +197,3 @@ class GenerativeProcess(eqx.Module):
         start = self.initial_sampling_state(batch_size, key=start_key)
         _, tokens = self.sample(start, length, key=sample_key)
         return tokens, jax.vmap(self.filter)(tokens)[:, 1:]
-
-    @abstractmethod
-    def initial_sampling_state(self, batch_size: int, *, key: PRNGKeyArray) -> Any:
-        """What `sample` carries for a batch of fresh sequences: hidden states, or predictive vectors."""
-
-    @abstractmethod
-    def sample(self, sampling_state: Any, length: int, *, key: PRNGKeyArray) -> tuple[Any, Int[Array, "batch length"]]:
-        """Draws the next `length` tokens of every sequence of a batch.
-
-        Args:
-            sampling_state: From `initial_sampling_state`, or what an earlier call returned, to continue its sequences.
-            length: The number of tokens to draw, static under jit.
-            key: The random key.
-
-        Returns:
-            The sampling state after the tokens, and the tokens.
-        """
-
-
-def _successor(
-    transition_matrices: Float[ArrayLike, "vocab from to"], state: Float[ArrayLike, " from"], token: Int[ArrayLike, ""]
-) -> Float[Array, " to"]:
-    matrix = jnp.asarray(transition_matrices, jnp.float32)[jnp.asarray(token)]
-    return jnp.matmul(jnp.asarray(state, jnp.float32), matrix, precision=_PRECISION)
-
-
-def _dot(left: Float[ArrayLike, "*rows num_states"], right: Float[ArrayLike, " num_states"]) -> Float[Array, "*rows"]:
-    return jnp.matmul(jnp.asarray(left, jnp.float32), jnp.asarray(right, jnp.float32), precision=_PRECISION)

@@ -6,14 +6,14 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from ._checks import ROW_SUM_TOLERANCE, check_shape, check_state_length, check_words
-from ._generative_process import GenerativeProcess
 from ._long_run import left_fixed_vectors, long_run_state, unique_stationary_state
+from ._matrix_process import MatrixProcess
 
 # A float32 predictive vector leaves about 1e-7 where exact cancellation leaves zero: less than this is not drawn.
 _LEAST_PROBABILITY = 1e-6
 
 
-class GHMM(GenerativeProcess):
+class GHMM(MatrixProcess):
     """A generalized hidden Markov model: matrices of any sign that still give every word a probability.
 
     The matrices summed over tokens have the dominant eigenvalue 1; its right eigenvector is the normaliser. Every

@@ -7,15 +7,15 @@ from jaxtyping import Array, Float, Int, Int32, PRNGKeyArray, UInt32
 
 from ._categorical_table import CategoricalTable
 from ._checks import check_distribution, check_entries, check_rows, check_shape, check_state_length
-from ._generative_process import GenerativeProcess
 from ._long_run import long_run_state, unique_stationary_state
+from ._matrix_process import MatrixProcess
 
 # Up to this many states a GPU draws a successor for every state at once. It spends its time on starting operations, so
 # the arithmetic for the other states costs nothing.
 _FEW_STATES = 32
 
 
-class HMM(GenerativeProcess):
+class HMM(MatrixProcess):
     """A hidden Markov model (edge-emitting): `T[x, i, j] = P(emit x, move to j | at i)`.
 
     Sequences are drawn by their hidden states: one draw per token from the joint table of (token, next state), with all

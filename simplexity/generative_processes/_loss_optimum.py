@@ -8,7 +8,9 @@ from jaxtyping import Float
 from ._data_generator import DataGenerator
 from ._generative_process import GenerativeProcess
 from ._long_run import long_run_state
+from ._matrix_process import MatrixProcess
 from ._myopic_entropy import bounded_myopic_entropies
+from ._product import Product
 
 _NEVER_VISITED = 1e-14
 
@@ -45,7 +47,7 @@ def loss_optimum(generator: DataGenerator, sequence_len: int, *, carry_state: bo
         The optimum in nats per target, with its error.
 
     Raises:
-        ValueError: If `sequence_len` is below one.
+        ValueError: If `sequence_len` is below one, or if the optimum with `carry_state` is not known for the process.
     """
     if sequence_len < 1:
         raise ValueError(f"`sequence_len` must be at least 1, got {sequence_len}")
@@ -66,8 +68,15 @@ def _carried_state(process: GenerativeProcess, num_drawn: int) -> Float[np.ndarr
     """The state in which a row begins, on average over rows that continue each other.
 
     That is the stationary state, but for a process whose period has a common divisor with a row's length: there the
-    rows begin at some of its phases only.
+    rows begin at some of its phases only. The factors of an ergodic product have no common period.
     """
+    if isinstance(process, Product):
+        return np.concatenate([_carried_state(factor, num_drawn) for factor in process.factors])
+    if not isinstance(process, MatrixProcess):
+        raise ValueError(
+            "`carry_state` must be false with this process: the optimum of rows that continue each other is known "
+            "for HMMs, GHMMs and their products"
+        )
     summed = process.transition_matrices.sum(axis=0)
     state = long_run_state(np.linalg.matrix_power(summed, num_drawn), process.initial_state)
     # Rounding leaves 1e-17 of either sign where a state is never visited.

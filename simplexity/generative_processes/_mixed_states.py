@@ -101,7 +101,7 @@ def observe(
     masses = np.maximum(successors @ normalizer, 0.0)
     token_masses = masses.reshape(len(vectors), -1)
     possible = _possible(token_masses).ravel()
-    return token_masses, *_merge_equal(successors[possible], masses[possible])
+    return token_masses, *merge_equal(successors[possible], masses[possible])
 
 
 def levels(generator: Generator, vectors: Float[np.ndarray, "n num_states"], capacity: int) -> Iterator[Level]:
@@ -140,7 +140,7 @@ def _possible(masses: Float[np.ndarray, "n vocab"]) -> Bool[np.ndarray, "n vocab
     return (masses > _IMPOSSIBLE * total) & (masses > _NEVER)
 
 
-def _merge_equal(
+def merge_equal(
     vectors: Float[np.ndarray, "n num_states"], weights: Float[np.ndarray, " n"]
 ) -> tuple[Float[np.ndarray, "m num_states"], Float[np.ndarray, " m"]]:
     """Takes equal vectors together, and returns the sums with their weights."""

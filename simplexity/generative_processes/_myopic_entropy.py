@@ -10,9 +10,12 @@ from jaxtyping import Float
 from ._component_choice import choice_entropies
 from ._components import Component, components
 from ._entropy_rate import Estimate, stationary_walk
+from ._filtered_entropy import filtered_entropies
 from ._generative_process import GenerativeProcess
 from ._long_run import long_run_state
+from ._matrix_process import MatrixProcess
 from ._mixed_states import Generator, as_generator, capacity_for, levels
+from ._product import Product
 
 # Up to this length a walk goes to the end; beyond it, until its entropies have come down to their limit.
 _LONG = 128
@@ -51,6 +54,9 @@ def myopic_entropies(process: GenerativeProcess, length: int) -> list[Estimate]:
       by how far they fell in its second half (`_entropy_rate.py`).
     - A mixture: the truth lies within `value - error` and `value + error`. The components' errors are those above;
       that of what is known of the component holds with the probability `1 - 1e-6` (`_component_choice.py`).
+    - A product: the sums of the factors' entropies and errors.
+    - A composite of other kinds: as its matrices while these are small; else exact for the first tokens, and then
+      within `value - error` and `value + error` with the probability `1 - 1e-6` (`_filtered_entropy.py`).
 
     From a stationary state they never rise.
 
@@ -88,6 +94,21 @@ def bounded_myopic_entropies(
     if length == 0:
         return MyopicEntropies(np.zeros(0), np.zeros(0), 0.0)
     start = process.initial_state if state is None else state
+    if isinstance(process, Product):
+        factors = [
+            bounded_myopic_entropies(factor, length, state=part, capacity=capacity)
+            for factor, part in zip(process.factors, process.split_states(start), strict=True)
+        ]
+        return MyopicEntropies(
+            values=np.sum([factor.values for factor in factors], axis=0),
+            errors=np.sum([factor.errors for factor in factors], axis=0),
+            total_error=sum(factor.total_error for factor in factors),
+        )
+    if not isinstance(process, MatrixProcess):
+        matrices = process.as_matrices() if state is None else None
+        if matrices is None:
+            return MyopicEntropies(*filtered_entropies(process, start, length))
+        process, start = matrices, matrices.initial_state
     parts = components(process, start)
     entropies = [_component_entropies(part, length, capacity) for part in parts]
     if len(parts) == 1:
@@ -130,7 +151,7 @@ def falling_fit(
 
 
 def _mixed(
-    process: GenerativeProcess,
+    process: MatrixProcess,
     state: Float[np.ndarray, " num_states"],
     parts: list[Component],
     entropies: list[MyopicEntropies],

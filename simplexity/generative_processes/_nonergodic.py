@@ -1,6 +1,7 @@
 """Non-ergodic mixtures: one process is chosen per sequence, and stays."""
 
 from collections.abc import Sequence
+from itertools import accumulate
 
 import numpy as np
 from jaxtyping import Float
@@ -9,10 +10,13 @@ from ._checks import ROW_SUM_TOLERANCE
 from ._generative_process import GenerativeProcess
 from ._ghmm import GHMM
 from ._hmm import HMM
+from ._matrix_process import MatrixProcess
 
 
 def nonergodic(
-    components: Sequence[GenerativeProcess], weights: Sequence[float], vocab_maps: Sequence[Sequence[int]]
+    components: Sequence[GenerativeProcess],
+    weights: Sequence[float],
+    vocab_maps: Sequence[Sequence[int]] | str,
 ) -> HMM | GHMM:
     """A mixture of processes, one of which generates the whole of each sequence.
 
@@ -21,34 +25,63 @@ def nonergodic(
     of their entropy rates.
 
     Args:
-        components: The processes.
+        components: The processes; those that are composites must have small matrices.
         weights: The probability of each component, positive, summing to one.
         vocab_maps: For each component the shared token that each of its own tokens becomes. Components may share
-            tokens; together they use all of 0, 1, ..., without a gap.
+            tokens; together they use all of 0, 1, ..., without a gap. Or one word: "shared" (each token is itself),
+            "disjoint" (no token is shared; the second component's follow the first's), "prefix" (each token is itself
+            but the last of each component, which no other component has: they follow the shared ones, in order).
 
     Returns:
         An HMM if all components are HMMs, else a GHMM.
 
     Raises:
-        ValueError: If the lists differ in length, or break the rules above.
+        ValueError: If the lists differ in length or break the rules above, or if a component has no small matrices.
 
     References:
         Crutchfield and Marzen, Signatures of infinity: nonergodicity and resource scaling in prediction, complexity,
         and learning, Phys. Rev. E 91 (2015) 050106(R), arXiv:1504.00386.
     """
     _check_weights(weights, len(components))
+    vocab_maps = _vocab_maps(vocab_maps, [component.vocab_size for component in components])
     _check_vocab_maps(vocab_maps, components)
-    offsets = np.cumsum([0, *(component.num_states for component in components)])
+    parts = [_as_matrices(index, component) for index, component in enumerate(components)]
+    offsets = np.cumsum([0, *(component.num_states for component in parts)])
     vocab_size = 1 + max(max(vocab_map) for vocab_map in vocab_maps)
     matrices = np.zeros((vocab_size, offsets[-1], offsets[-1]))
-    for component, vocab_map, start, end in zip(components, vocab_maps, offsets, offsets[1:], strict=False):
+    for component, vocab_map, start, end in zip(parts, vocab_maps, offsets, offsets[1:], strict=False):
         matrices[list(vocab_map), start:end, start:end] = component.transition_matrices
     initial_state = _concatenated(
-        [weight * component.initial_state for weight, component in zip(weights, components, strict=True)]
+        [weight * component.initial_state for weight, component in zip(weights, parts, strict=True)]
     )
-    if all(isinstance(component, HMM) for component in components):
+    if all(isinstance(component, HMM) for component in parts):
         return HMM(matrices, initial_state)
-    return GHMM(matrices, initial_state, _concatenated([component.normalizer for component in components]))
+    return GHMM(matrices, initial_state, _concatenated([component.normalizer for component in parts]))
+
+
+def _as_matrices(index: int, component: GenerativeProcess) -> MatrixProcess:
+    matrices = component.as_matrices()
+    if matrices is None:
+        raise ValueError(
+            f"`components[{index}]` must be an HMM, a GHMM or a composite of small matrices, got a composite with "
+            f"{component.vocab_size} tokens whose matrices would be large or do not exist"
+        )
+    return matrices
+
+
+def _vocab_maps(vocab_maps: Sequence[Sequence[int]] | str, vocab_sizes: Sequence[int]) -> Sequence[Sequence[int]]:
+    """The maps that a word stands for."""
+    if not isinstance(vocab_maps, str):
+        return vocab_maps
+    match vocab_maps:
+        case "shared":
+            return [range(size) for size in vocab_sizes]
+        case "disjoint":
+            return [range(end - size, end) for size, end in zip(vocab_sizes, accumulate(vocab_sizes), strict=True)]
+        case "prefix":
+            first_own = max(vocab_sizes) - 1
+            return [[*range(size - 1), first_own + index] for index, size in enumerate(vocab_sizes)]
+    raise ValueError(f"`vocab_maps` must be lists, or one of shared, disjoint and prefix, got {vocab_maps!r}")
 
 
 def _concatenated(vectors: Sequence[Float[np.ndarray, " _"]]) -> Float[np.ndarray, " num_states"]:

@@ -194,8 +194,10 @@ def mixed_state_presentation(
     successors: list[Int[np.ndarray, "mixed vocab"]] = []
     frontier = states
     for reached in range(depth + 1):
-        follows, possible = _successors(process, frontier)
-        known, new = _find(follows[possible], states, distance)
+        # The normalised state after each possible token.
+        possible = process.token_probabilities(frontier) > _LEAST_PROBABILITY
+        rows, tokens = np.nonzero(possible)
+        known, new = _find(process.successors(frontier[rows], tokens), states, distance)
         if reached == depth or len(states) + len(new) > max_states:
             known = np.where(known < len(states), known, BEYOND)
             new = new[:0]
@@ -207,18 +209,8 @@ def mixed_state_presentation(
         states = np.concatenate([states, new])
         depths = np.concatenate([depths, np.full(len(new), reached + 1)])
         frontier = new
-    probabilities = np.maximum(states @ process.emissions.T, 0.0)
+    probabilities = process.token_probabilities(states)
     return MixedStatePresentation(states, depths, probabilities, np.concatenate(successors))
-
-
-def _successors(
-    process: GenerativeProcess, states: Float[np.ndarray, "mixed num_states"]
-) -> tuple[Float[np.ndarray, "mixed vocab num_states"], Bool[np.ndarray, "mixed vocab"]]:
-    """The normalised state after each token, and which tokens are possible."""
-    follows = np.einsum("mi,xij->mxj", states, process.transition_matrices)
-    masses = follows @ process.normalizer
-    possible = masses > _LEAST_PROBABILITY
-    return follows / np.where(possible, masses, 1.0)[..., None], possible
 
 
 def _find(

@@ -1,5 +1,6 @@
 """Every YAML file of the group names a process that can be built as it stands."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,15 @@ FILES = sorted(
 def test_every_named_process_has_a_file():
     named = {name for name in vars(gp) if callable(getattr(gp, name)) and name in {path.stem for path in FILES}}
     assert named == {path.stem for path in FILES} - {"my_custom_data"}
-    assert len(named) == 15
+    assert len(named) == 16
+
+
+def test_the_factored_process_of_the_docs():
+    text = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "processes.md").read_text(), re.DOTALL)[0]
+    assert len(text.splitlines()) <= 15
+    config = OmegaConf.create(text)
+    generator = gp.DataGenerator(instantiate(config.instance, _convert_="all"), config.bos_token, config.eos_token)
+    assert generator.vocab_size == 49
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from simplexity.generative_processes import GHMM, HMM, coin, even_ones, mess3, mr_name, nonergodic, tom_quantum
+from simplexity.generative_processes import GHMM, HMM, coin, even_ones, mess3, mr_name, nonergodic, product, tom_quantum
 from tests import oracles
 
 
@@ -67,3 +67,31 @@ def test_mixtures_that_do_not_fit(weights, vocab_maps, message):
 def test_a_mixture_of_nothing():
     with pytest.raises(ValueError, match="at least one process"):
         nonergodic([], [], [])
+
+
+@pytest.mark.parametrize(
+    ("word", "maps"),
+    [
+        ("shared", [[0, 1], [0, 1, 2, 3]]),
+        ("disjoint", [[0, 1], [2, 3, 4, 5]]),
+        ("prefix", [[0, 3], [0, 1, 2, 4]]),
+    ],
+)
+def test_vocab_maps_by_one_word(word, maps):
+    parts = [coin(0.2), mr_name(0.4, 0.25)]
+    by_word, by_maps = nonergodic(parts, [0.5, 0.5], word), nonergodic(parts, [0.5, 0.5], maps)
+    np.testing.assert_array_equal(by_word.transition_matrices, by_maps.transition_matrices)
+
+
+def test_an_unknown_word():
+    with pytest.raises(ValueError, match=r"^`vocab_maps` must be lists, or one of shared, .* got 'joint'$"):
+        nonergodic([coin(0.2)], [1.0], "joint")
+
+
+def test_composites_as_components():
+    small = product([coin(0.2), even_ones(0.5)])
+    mixture = nonergodic([small, coin(0.3)], [0.5, 0.5], "shared")
+    assert isinstance(mixture, HMM)
+    assert (mixture.vocab_size, mixture.num_states) == (4, 3)
+    with pytest.raises(ValueError, match=r"^`components\[1\]` must be .* got a composite with 243 tokens"):
+        nonergodic([small, product([mess3(0.15, 0.6)] * 5)], [0.5, 0.5], "shared")

@@ -12,7 +12,7 @@ import optax
 import pytest
 from jaxtyping import Array
 
-from simplexity.generative_processes import DataGenerator, mess3
+from simplexity.generative_processes import DataGenerator, mess3, product, tom_quantum
 from simplexity.predictive_models import GRU
 from simplexity.training import (
     TrainingSettings,
@@ -63,14 +63,20 @@ def settings_of(carry_state: bool, num_train_steps: int) -> TrainingSettings:
     )
 
 
-GENERATOR = DataGenerator(mess3(0.05, 0.85), None, None)
+GENERATORS = {
+    "mess3": DataGenerator(mess3(0.05, 0.85), None, None),
+    # Hidden states of one factor and predictive vectors of the other are carried from batch to batch.
+    "product": DataGenerator(product([mess3(0.05, 0.85), tom_quantum(1.0, 3.0)]), None, None),
+}
 
 
 @lru_cache
-def programs(carry_state: bool) -> tuple[Callable[[Array, TrainState, Array], TrainState], Callable[[], TrainState]]:
+def programs(
+    carry_state: bool, process: str
+) -> tuple[Callable[[Array, TrainState, Array], TrainState], Callable[[], TrainState]]:
     """The compiled steps and the compiled initialisation: runs that differ in rate and length share them."""
-    settings = settings_of(carry_state, num_train_steps=40)
-    compiled = make_train_steps(GENERATOR, optimizer_of, settings)
+    generator, settings = GENERATORS[process], settings_of(carry_state, num_train_steps=40)
+    compiled = make_train_steps(generator, optimizer_of, settings)
 
     def train_steps(rate: Array, state: TrainState, num_steps: Array) -> TrainState:
         with optimized():
@@ -79,17 +85,19 @@ def programs(carry_state: bool) -> tuple[Callable[[Array, TrainState, Array], Tr
     @eqx.filter_jit
     def initialize() -> TrainState:
         keys = run_keys(seed=0)
-        model = GRU(4, 1, vocab_size=GENERATOR.vocab_size, key=keys.initialization)
-        return initial_train_state(model, optimizer_of(jnp.zeros(())), GENERATOR, settings, key=keys.data)
+        model = GRU(4, 1, vocab_size=generator.vocab_size, key=keys.initialization)
+        return initial_train_state(model, optimizer_of(jnp.zeros(())), generator, settings, key=keys.data)
 
     return train_steps, initialize
 
 
-def make_run(carry_state: bool = False, learning_rate: float = 0.01, num_train_steps: int = 40) -> Run:
-    train_steps, initialize = programs(carry_state)
+def make_run(
+    carry_state: bool = False, learning_rate: float = 0.01, num_train_steps: int = 40, process: str = "mess3"
+) -> Run:
+    train_steps, initialize = programs(carry_state, process)
     rate = jnp.asarray(learning_rate)
     settings = settings_of(carry_state, num_train_steps)
-    return Run(settings, GENERATOR, optimizer_of, rate, partial(train_steps, rate), initialize)
+    return Run(settings, GENERATORS[process], optimizer_of, rate, partial(train_steps, rate), initialize)
 
 
 @pytest.fixture(scope="session")

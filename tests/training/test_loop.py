@@ -145,6 +145,14 @@ def test_stopped_run_resumes_where_it_was(run, validation, same_bits, stop_after
     assert first.lines | second.lines == whole.lines
 
 
+def test_resumed_run_on_a_product_goes_on_with_its_factors(same_bits):
+    run, first = make_run(carry_state=True, process="product"), Recorder(stop_after=13)
+    expected = go(run, None, Recorder())
+    stopped = go(run, None, first)
+    assert not stopped.finished
+    assert same_bits(go(run, None, Recorder(), first.saved[stopped.step]).state, expected.state)
+
+
 def test_validation_that_was_cut_short_is_made_up(run, validation, same_bits):
     whole, first, second = Recorder(), StopWithinValidation(), Recorder()
     expected = go(run, validation, whole)

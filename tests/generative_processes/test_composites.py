@@ -1,0 +1,119 @@
+"""Composites of several processes, against the same processes written out as one by brute force."""
+
+import itertools
+from typing import NamedTuple
+
+import jax
+import numpy as np
+import pytest
+
+from simplexity import generative_processes as gp
+from tests import oracles
+
+LENGTH = 3
+
+
+class Composite(NamedTuple):
+    process: gp.GenerativeProcess
+    tables: tuple  # of the whole, by Kronecker products
+    normalizers: list  # of the factors
+
+
+def _product(*factors):
+    tokens = list(itertools.product(*[range(factor.vocab_size) for factor in factors]))
+    tables = oracles.joint_tables(
+        [
+            (factor.transition_matrices, [word[place] for word in tokens], factor.initial_state, factor.normalizer)
+            for place, factor in enumerate(factors)
+        ]
+    )
+    return Composite(gp.product(factors), tables, [factor.normalizer for factor in factors])
+
+
+MAKERS = {
+    "product": lambda: _product(gp.mess3(0.15, 0.6), gp.even_ones(0.4)),
+    "quantum product": lambda: _product(gp.tom_quantum(1.0, 3.0), gp.coin(0.3), gp.no_consecutive_ones(0.5)),
+}
+
+
+@pytest.fixture(params=MAKERS, scope="module")
+def composite(request):
+    return MAKERS[request.param]()
+
+
+@pytest.fixture(scope="module")
+def drawn(composite):
+    process = composite.process
+
+    @jax.jit
+    def draw(key):
+        start_key, first_key, second_key = jax.random.split(key, 3)
+        state, first = process.sample(process.initial_sampling_state(20_000, key=start_key), 1, key=first_key)
+        # The second call continues the sequences of the first one.
+        _, rest = process.sample(state, 1, key=second_key)
+        words = jax.numpy.concatenate([first, rest], axis=1)
+        beliefs = jax.vmap(process.filter)(words[:4])
+        probabilities = jax.vmap(jax.vmap(process.observation_probabilities))(beliefs)
+        return words, beliefs, probabilities, jax.vmap(process.word_probability)(words[:4])
+
+    return jax.tree.map(np.asarray, draw(jax.random.key(1)))
+
+
+def test_samples_have_the_word_probabilities(composite, drawn):
+    words = drawn[0]
+    counts = np.zeros((composite.process.vocab_size,) * words.shape[1])
+    np.add.at(counts, tuple(words.T), 1)
+    probabilities = oracles.word_probabilities(*composite.tables, words.shape[1])
+    assert counts[probabilities < 1e-9].sum() == 0
+    statistic, freedom = oracles.chi_square(counts, probabilities)
+    assert statistic < freedom + 5 * np.sqrt(2 * freedom)
+
+
+def test_compiled_predictions_and_word_probabilities(composite, drawn):
+    words, beliefs, probabilities, word_probabilities = drawn
+    matrices, _, normalizer = composite.tables
+    for word, states, predicted, probability in zip(words, beliefs, probabilities, word_probabilities, strict=False):
+        np.testing.assert_allclose(states[0], composite.process.initial_state, atol=1e-6)
+        mass = oracles.word_probability(*composite.tables, word)
+        assert probability == pytest.approx(mass, rel=1e-4)
+        for length in range(len(word) + 1):
+            state = _state(composite.tables, word[:length])
+            np.testing.assert_allclose(predicted[length], matrices @ normalizer @ state, atol=1e-5)
+
+
+def test_predictions_and_beliefs_on_the_host(composite):
+    process, (matrices, _, normalizer) = composite.process, composite.tables
+    word = oracles.draw_word(*composite.tables, 6, np.random.default_rng(0))
+    state = process.initial_state
+    for length in range(len(word) + 1):
+        joint = _state(composite.tables, word[:length])
+        np.testing.assert_allclose(process.token_probabilities(state), matrices @ normalizer @ joint, atol=1e-12)
+        np.testing.assert_allclose(process.joint_beliefs(state), joint, atol=1e-12)
+        marginals = oracles.marginals(joint, composite.normalizers)
+        for belief, marginal in zip(process.factor_beliefs(state), marginals, strict=True):
+            np.testing.assert_allclose(belief, marginal, atol=1e-12)
+        if length < len(word):
+            state = process.successors(state[None], word[length : length + 1])[0]
+
+
+def test_entropies(composite):
+    expected = oracles.myopic_entropies(*composite.tables, LENGTH if len(composite.tables[0]) < 10 else 2)
+    found = gp.myopic_entropies(composite.process, len(expected))
+    for estimate, truth in zip(found, expected, strict=True):
+        assert abs(estimate.value - truth) <= estimate.error + 1e-12
+    generator = gp.DataGenerator(composite.process, "auto", None)
+    optimum = gp.loss_optimum(generator, len(expected))
+    assert abs(optimum.nats - expected.mean()) <= optimum.error_nats + 1e-12
+
+
+def test_as_matrices(composite):
+    matrices = composite.process.as_matrices()
+    for found, expected in zip((matrices.transition_matrices, matrices.initial_state), composite.tables, strict=False):
+        np.testing.assert_allclose(found, expected, atol=1e-12)
+
+
+def _state(tables, word):
+    matrices, state, normalizer = tables
+    for token in word:
+        state = state @ matrices[token]
+    return state / (state @ normalizer)
