@@ -97,7 +97,7 @@ def dominant_eigenvalue(summed: Float[np.ndarray, "n n"]) -> complex:
     """The eigenvalue of largest magnitude; the one nearest to the positive axis where several have it."""
     eigenvalues = np.linalg.eigvals(summed)
     largest = eigenvalues[np.abs(eigenvalues) > (1 - 1e-9) * np.abs(eigenvalues).max()]
-    return complex(largest[np.argmax(largest.real)])
+    return complex(largest[np.argmax(np.real(largest))])
 
 
 def _with_eigenvalue_one(matrices: Float[np.ndarray, "vocab from to"]) -> Float[np.ndarray, "vocab from to"]:
