@@ -208,7 +208,7 @@ def test_an_error_on_a_terminal_says_that_it_is_one(variables, says):
     command = ["env", *(f"{name}={value}" for name, value in variables.items()), sys.executable, "-m", "simplexity"]
     with on_terminal([*command, "show", "/nowhere"], columns=80) as terminal:
         assert terminal.read_to_end() == 2
-    assert terminal.written.startswith(f"{says} simplexity: /nowhere is not a run directory")
+    assert terminal.written.startswith(f"{says} simplexity: `/nowhere`: there is no such folder")
 
 
 def test_the_shell_completes_commands_and_options(tmp_path):
@@ -228,6 +228,11 @@ def test_the_shell_completes_commands_and_options(tmp_path):
         (["results", "{sweep}", "--sort", "x"], 2, "`--sort`: there is no column x"),
         (["results", "{sweep}", "--csv", "/proc/x/y"], 1, "No such file"),
         (["show", "{sweep}"], 2, "is not a run directory"),
+        (["show", "{tmp}/typo"], 2, "/typo`: there is no such folder"),
+        (["results", "{tmp}/typo"], 2, "/typo`: there is no such folder"),
+        (["resume", "{tmp}/typo"], 2, "/typo`: there is no such folder"),
+        (["status", __file__], 2, "it is a file; name the sweep's folder"),
+        (["resume", __file__], 2, "it is a file; name the run's folder"),
         (["resume"], 2, "give either RUN_DIR, or --sweep"),
         (["resume", "{sweep}", "--index", "1"], 2, "give either RUN_DIR, or --sweep"),
         (["resume", "{tmp}"], 2, "is not a run directory"),

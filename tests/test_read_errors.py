@@ -63,6 +63,8 @@ def test_a_file_that_cannot_be_read_ends_the_start_and_changes_nothing(run_dir, 
     directory = RunDirectory(run_dir)
     names, metrics = sorted(os.listdir(directory.checkpoints_path)), directory.metrics_path.read_bytes()
     cases = [failing(path, number) for path, number in zip(RUN_FILES, ERRORS, strict=False)]
+    # Read once more, by the logger that continues the file.
+    cases.append(failing("/metrics.jsonl", errno.EIO, after=1))
     for case, answer in zip(cases, answers("start", run_dir, cases, environment(cache) | preload), strict=True):
         assert f"{case['FAIL_PATH']}` cannot be read: {os.strerror(int(case['FAIL_ERRNO']))};" in answer["value"]
     assert sorted(os.listdir(directory.checkpoints_path)) == names

@@ -137,3 +137,14 @@ def test_every_module_says_what_is_in_it():
 
 def test_a_file_is_one_idea():
     none(file for file in files(*PROGRAMS) if len((ROOT / file).read_text().splitlines()) > LONGEST)
+
+
+def test_what_decides_about_runs_takes_no_read_error_for_absence():
+    hides_errors = {"exists", "is_file", "is_symlink", "rglob"}
+    none(
+        f"{file}:{node.lineno}: `.{node.attr}` hides read errors: see runs.is_there and runs.files_below"
+        for package in ("runs", "persistence", "loggers", "composition", "sweeps")
+        for file in files(f"simplexity/{package}")
+        for node in ast.walk(tree(file))
+        if isinstance(node, ast.Attribute) and node.attr in hides_errors
+    )

@@ -20,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 
 import simplexity
 from simplexity.composition import ConfigError, Problem, config_hash
-from simplexity.runs import RunDirectory, write_durably
+from simplexity.runs import RunDirectory, is_there, write_durably
 from simplexity.sweeps import Launch, Manifest, SweepDirectory, SweepRun, describe
 
 from ._composer import RunComposer
@@ -159,9 +159,10 @@ def _write_sweep(
     sweep: SweepDirectory, config: DictConfig, launch: Launch, prepared: Sequence[PreparedRun]
 ) -> Manifest:
     runs = [one.run for one in prepared]
-    if sweep.manifest_path.exists():
+    manifest = None
+    if is_there(sweep.manifest_path):
         sweep.require_own()
-    manifest = _extended(sweep.read_manifest(), runs) if sweep.manifest_path.exists() else None
+        manifest = _extended(sweep.read_manifest(), runs)
     known = {run.index for run in sweep.read_manifest().runs} if manifest is not None else set()
     if manifest is None:
         manifest = new_manifest(config, launch, runs)
@@ -183,7 +184,7 @@ def _extended(manifest: Manifest, runs: Sequence[SweepRun]) -> Manifest:
 
 def _write(directory: RunDirectory, files: dict[str, str]) -> None:
     frozen = files[directory.config_path.name]
-    if directory.config_path.exists() and directory.config_path.read_text(encoding="utf-8") != frozen:
+    if is_there(directory.config_path) and directory.config_path.read_text(encoding="utf-8") != frozen:
         message = f"{directory.path} holds another run; choose another folder for the sweep"
         raise ConfigError([Problem("hydra.sweep.dir", message)])
     (directory.path / ".hydra").mkdir(parents=True, exist_ok=True)

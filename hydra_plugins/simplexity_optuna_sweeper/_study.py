@@ -14,7 +14,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
 from simplexity.composition import ConfigError, Problem
-from simplexity.runs import RunDirectory
+from simplexity.runs import RunDirectory, is_there
 from simplexity.sweeps import SweepDirectory, is_alive
 
 if TYPE_CHECKING:
@@ -183,7 +183,7 @@ def _words(distribution: BaseDistribution) -> str:
 
 def _may_be_alive(facts: TrialFacts) -> bool:
     folder = Path(str(facts.sweep))
-    if not folder.exists():
+    if not is_there(folder):
         # The folder may be on another machine's own disk, and its search alive there.
         return facts.host != socket.gethostname()
     return is_alive(folder / LOCK_NAME)

@@ -42,7 +42,10 @@ def keep_data_files(config: DictConfig, directory: RunDirectory, wait: Callable[
     origin = retry_read(lambda: read_origin(directory.origin_path), wait)
     kept = dict(origin.files)
     for key, path in _named_files(OmegaConf.to_container(config, resolve=True)):
-        content = retry_read(path.read_bytes, wait) if path.is_file() else None
+        try:
+            content = retry_read(path.read_bytes, wait)
+        except (FileNotFoundError, NotADirectoryError):
+            content = None
         digest = None if content is None else hashlib.sha256(content).hexdigest()
         if key in kept:
             _check_copy(directory, kept[key], wait)

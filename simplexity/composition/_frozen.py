@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
 
-from simplexity.runs import RunDirectory, UnreadableError, retry_read, write_durably
+from simplexity.runs import RunDirectory, UnreadableError, folder_problem, is_there, retry_read, write_durably
 
 from ._config_errors import ConfigError, Problem
 from ._instantiate import without_hydra
@@ -41,7 +41,7 @@ def freeze(config: DictConfig, run_dir: Path, require_held: Callable[[], object]
         ConfigError: With every difference from the config that is there which matters.
     """
     path = RunDirectory(run_dir).config_path
-    if path.is_file():
+    if is_there(path):
         refuse_changes(load_frozen(run_dir), config)
     write_durably(path, OmegaConf.to_yaml(OmegaConf.create(without_hydra(config))), require_held)
     return path
@@ -53,7 +53,7 @@ def load_frozen(run_dir: Path) -> DictConfig:
     Parameters of constructors need none of this: one that is added has a default in Python.
 
     Raises:
-        ConfigError: If the run directory has no frozen config, or one that is no YAML.
+        ConfigError: If there is no run directory, or it has no frozen config, or one that is no YAML.
         UnreadableError: If it cannot be read.
     """
     path = RunDirectory(run_dir).config_path
@@ -61,8 +61,9 @@ def load_frozen(run_dir: Path) -> DictConfig:
         config = OmegaConf.load(io.BytesIO(retry_read(path.read_bytes)))
     except UnreadableError:
         raise
-    except FileNotFoundError:
-        raise ConfigError([Problem(str(run_dir), f"is not a run directory: it has no {path.name}")]) from None
+    except (FileNotFoundError, NotADirectoryError):
+        problem = folder_problem(run_dir, "run") or f"is not a run directory: it has no {path.name}"
+        raise ConfigError([Problem(str(run_dir), problem)]) from None
     except Exception as error:  # the YAML parser's errors have no common public base
         raise ConfigError([Problem(str(path), f"cannot be read: {error}")]) from error
     if not isinstance(config, DictConfig):

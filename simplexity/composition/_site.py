@@ -79,7 +79,7 @@ def restore_surroundings(run_dir: Path, *, environment: bool = True) -> None:
     path = run_dir / ".hydra" / "hydra.yaml"
     try:
         hydra: Any = OmegaConf.load(io.BytesIO(retry_read(path.read_bytes))).hydra
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return
     except UnreadableError:
         raise

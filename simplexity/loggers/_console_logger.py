@@ -88,4 +88,4 @@ class _Bar(Logger):
             return
         self._refreshed_s = now_s
         bar = ProgressBar(self._report.facts.num_train_steps, self._report.step, complete_style="cyan")
-        self._live.update(Group(Text(self._report.line()), bar), refresh=True)
+        self._live.update(Group(Text(self._report.line(self._live.console.width)), bar), refresh=True)

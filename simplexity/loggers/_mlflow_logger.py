@@ -8,7 +8,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from simplexity.runs import RunDirectory
+from simplexity.runs import RunDirectory, is_there
 
 from ._logger import Logger, Metrics, RunFacts
 from ._mlflow_run import MLflowRun, default_store, id_path
@@ -71,10 +71,10 @@ class MLflowLogger(Logger):
     def start(self, facts: RunFacts) -> None:
         for name, value in _DEFAULTS.items():
             os.environ.setdefault(name, value)
-        if not RunDirectory(self._run_directory).metrics_path.exists():
+        if not is_there(RunDirectory(self._run_directory).metrics_path):
             raise RuntimeError("MLflow is sent what is in metrics.jsonl: put a `FileLogger` before the `MLflowLogger`")
         self._num_train_steps = facts.num_train_steps
-        is_new = not id_path(self._run_directory).exists()
+        is_new = not is_there(id_path(self._run_directory))
         # A daemon, because a process that ends does not wait for a server that hangs.
         self._thread = threading.Thread(target=self._work, args=(is_new,), daemon=True)
         self._thread.start()

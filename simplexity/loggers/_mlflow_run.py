@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from simplexity.runs import RunDirectory, write_durably
+from simplexity.runs import RunDirectory, is_there, write_durably
 
 # Limits of one request: https://mlflow.org/docs/latest/api_reference/rest-api.html
 _METRICS_PER_BATCH = 1000
@@ -98,7 +98,7 @@ class MLflowRun:
         params = [Param(key, value[:_PARAM_LENGTH]) for key, value in self._config()]
         for first in range(0, len(params), _PARAMS_PER_BATCH):
             self._client.log_batch(run_id, params=params[first : first + _PARAMS_PER_BATCH])
-        if self._directory.config_path.exists():
+        if is_there(self._directory.config_path):
             self._client.log_artifact(run_id, str(self._directory.config_path))
         return run_id
 
@@ -106,7 +106,7 @@ class MLflowRun:
         import yaml  # a dependency of MLflow
 
         path = self._directory.config_path
-        if path.exists():
+        if is_there(path):
             yield from _flatten(yaml.safe_load(path.read_text()), "")
 
     def _last_step_of(self, name: str) -> int:

@@ -3,6 +3,7 @@
 import contextlib
 import math
 import os
+import shutil
 import sys
 import time
 
@@ -58,7 +59,8 @@ class PrintLogger(Logger):
         if self._report is None or not self._has_news:
             return
         if at_once or now_s - self._printed_s >= self._seconds_between_lines:
-            self._output.write(f"{self._report.line()}\n")
+            width = shutil.get_terminal_size().columns if self._output.isatty() else None
+            self._output.write(f"{self._report.line(width)}\n")
             self._output.flush()
             self._printed_s, self._has_news = now_s, False
 

@@ -57,20 +57,36 @@ class ProgressReport:
         self.step = step
         self._metrics = {**self._metrics, **metrics}
 
-    def line(self) -> str:
-        """`step 1,200/20,000 | loss 0.57120 | optimum 0.56310 | 1,532 steps/s | 98.0k tokens/s | 0:00:12 left`."""
+    def line(self, width: int | None = None) -> str:
+        """`step 1,200/20,000 | loss 0.57120 | optimum 0.56310 | 1,532 steps/s | 98.0k tokens/s | 0:00:12 left`.
+
+        Args:
+            width: Columns that the line may have; parts that find no room are left out, the least important first:
+                tokens per second, steps per second, time left, optimum, validation loss. None for all parts.
+        """
+        parts = self._parts()
+        for name in ("tokens", "steps", "left", "optimum", "validation"):
+            if width is None or len(" | ".join(parts.values())) <= width:
+                break
+            parts.pop(name, None)
+        return " | ".join(parts.values())
+
+    def _parts(self) -> dict[str, str]:
         facts = self.facts
-        parts = [f"step {self.step:,}/{facts.num_train_steps:,}"]
-        losses = {"loss": "loss", "validation_loss": "validation"}
-        parts += [f"{word} {self._metrics[name]:.5f}" for name, word in losses.items() if name in self._metrics]
+        parts = {"step": f"step {self.step:,}/{facts.num_train_steps:,}"}
+        for name, word in (("loss", "loss"), ("validation_loss", "validation")):
+            if name in self._metrics:
+                parts[word] = f"{word} {self._metrics[name]:.5f}"
         optimum, error = self._metrics.get("optimum"), self._metrics.get("optimum_error", 0.0)
         if isinstance(optimum, float) and isinstance(error, float):
-            parts.append(f"optimum {optimum_text(optimum, error)}")
+            parts["optimum"] = f"optimum {optimum_text(optimum, error)}"
         rate = self._rate.per_second()
         if rate is not None and rate > 0:
             left = datetime.timedelta(seconds=round((facts.num_train_steps - self.step) / rate))
-            parts += [f"{_steps(rate)} steps/s", f"{_thousands(rate * facts.tokens_per_step)} tokens/s", f"{left} left"]
-        return " | ".join(parts)
+            parts["steps"] = f"{_steps(rate)} steps/s"
+            parts["tokens"] = f"{_thousands(rate * facts.tokens_per_step)} tokens/s"
+            parts["left"] = f"{left} left"
+        return parts
 
 
 def _steps(rate: float) -> str:

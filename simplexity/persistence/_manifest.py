@@ -11,6 +11,8 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from simplexity.runs import files_below
+
 _FILE_NAME = "manifest.json"
 _NOT_THERE = (FileNotFoundError, NotADirectoryError)
 
@@ -43,11 +45,7 @@ class CorruptCheckpointError(Exception):
 
 def write_manifest(checkpoint: Path, leaves: dict[str, Leaf]) -> None:
     """Adds the manifest to a directory that is otherwise complete."""
-    files = {
-        path.relative_to(checkpoint).as_posix(): _digest_of_file(path)
-        for path in sorted(checkpoint.rglob("*"))
-        if path.is_file()
-    }
+    files = {path.relative_to(checkpoint).as_posix(): _digest_of_file(path) for path in sorted(files_below(checkpoint))}
     content = {"leaves": {name: list(leaf) for name, leaf in leaves.items()}, "files": files}
     text = json.dumps(content | {"sha256": _digest_of_content(content)}, indent=1)
     # On disk with all else when the checkpoint is committed.

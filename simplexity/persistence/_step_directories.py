@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from simplexity.runs import move_durably
+from simplexity.runs import is_there, move_durably
 
 # Orbax appends a suffix of its own while it writes; earlier versions wrote no number.
 _TEMPORARY = re.compile(r"\d+\.(?:uncommitted|deleting)(?:-(?P<holder>\d+))?(?:\..*)?")
@@ -68,7 +68,7 @@ def require_space(directory: Path, num_bytes: int) -> None:
 def quarantine(directory: Path, step: int) -> Path:
     """Renames a corrupt checkpoint, so that nothing takes it for a valid one and a person can still look at it."""
     number = 1
-    while (renamed := directory / f"{step}.corrupt-{number}").exists():
+    while is_there(renamed := directory / f"{step}.corrupt-{number}"):
         number += 1
     return (directory / str(step)).rename(renamed)
 

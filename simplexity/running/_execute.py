@@ -57,7 +57,7 @@ def execute(
     with RunLock(directory.lock_path, on_lost=_stop_here) as lock:
         if new_config is not None:
             config = load_frozen(freeze(new_config, run_dir, lock.require_held).parent)
-        ledger = retry_read(lambda: Ledger(directory.ledger_path, lock.require_held), guard.wait)
+        ledger = Ledger(directory.ledger_path, lock.require_held, guard.wait)
         job = this_job()
         decision = next_start(ledger.events, job.submission if job is not None else None)
         step = ledger.saved_step

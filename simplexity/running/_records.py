@@ -16,6 +16,7 @@ from simplexity.runs import (
     RunLock,
     environment_changes,
     environment_record,
+    is_there,
     read_environments,
     record_environment,
     retry_read,
@@ -105,7 +106,7 @@ def record_resume(directory: RunDirectory, ledger: Ledger, state: TrainState, li
     num_logged = step - int(state.window.num_steps)
     last = max((line["step"] for line in lines if line["step"] <= step), default=0)
     # Not every run logs into the file.
-    if last < num_logged and directory.metrics_path.exists():
+    if last < num_logged and is_there(directory.metrics_path):
         missing = f"metrics.jsonl had no lines after step {last}, though the checkpoint is of step {step}"
         _log.warning("%s: the lines in between are lost", missing)
     reached = max((line["step"] for line in lines), default=None)

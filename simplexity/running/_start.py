@@ -27,7 +27,7 @@ from simplexity.composition import (
     rewrite_keys,
     set_environment,
 )
-from simplexity.runs import RunDirectory
+from simplexity.runs import RunDirectory, is_there
 
 from ._failures import report
 
@@ -53,7 +53,7 @@ class StartCheck(Callback):
             _log.info("starting: JAX is being loaded")
             self._built = _build(config)
             run_dir = _run_directory(config, "run")
-            if RunDirectory(run_dir).config_path.is_file():
+            if is_there(RunDirectory(run_dir).config_path):
                 refuse_changes(load_frozen(run_dir), config)
         with read_write(config), open_dict(config):
             config.hydra.run.dir = str(run_dir)
@@ -112,7 +112,7 @@ def _build(config: DictConfig) -> Any:
     start_jax(config, directory)
     experiment = build(config)
     share_among_devices(config)
-    if not directory.config_path.is_file():
+    if not is_there(directory.config_path):
         require_weights(config, experiment, Path(config.hydra.run.dir))
     return experiment
 
@@ -161,7 +161,7 @@ def _run_directory(config: DictConfig, kind: Literal["run", "sweep"]) -> Path:
     section = config.hydra[kind]
     template = OmegaConf.to_container(section, resolve=False)["dir"]  # pyright: ignore
     directory = Path(section.dir).absolute()
-    _made_folders.extend(folder for folder in reversed([directory, *directory.parents]) if not folder.exists())
+    _made_folders.extend(folder for folder in reversed([directory, *directory.parents]) if not is_there(folder))
     try:
         if "${now:" in str(template):
             directory = _make_new(directory)

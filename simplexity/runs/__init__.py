@@ -22,6 +22,9 @@ from ._environment import record_environment as record_environment
 from ._events import Event as Event
 from ._events import EventKind as EventKind
 from ._files import UnreadableError as UnreadableError
+from ._files import files_below as files_below
+from ._files import folder_problem as folder_problem
+from ._files import is_there as is_there
 from ._files import move_durably as move_durably
 from ._files import reason as reason
 from ._files import retry_read as retry_read

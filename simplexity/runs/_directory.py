@@ -2,13 +2,21 @@
 
 import json
 import os
+import stat
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from ._files import reason, sync_directory, write_durably
+from ._files import reason, retry_read, sync_directory, write_durably
+
+
+def _is_link(path: Path) -> bool:
+    try:
+        return stat.S_ISLNK(retry_read(lambda: os.lstat(path)).st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
 
 
 class Completion(NamedTuple):
@@ -64,7 +72,7 @@ class RunDirectory:
             self.figures_path, self.environment_path, self.complete_path, self.lock_path,
         )  # fmt: skip
         for path in paths:
-            if path.is_symlink():
+            if _is_link(path):
                 raise RuntimeError(
                     f"{path} is a symbolic link, and a run writes through none: remove it, "
                     "or put the whole run directory where the link points to"

@@ -8,6 +8,7 @@ error in reading means nothing about the file's content, so `retry_read` reads o
 import errno
 import logging
 import os
+import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -78,7 +79,7 @@ def move_durably(source: Path, target: Path, require_held: Callable[[], object] 
     Raises:
         OSError: If something cannot be put on disk, or the name is taken.
     """
-    for folder, _, names in os.walk(source, topdown=False):
+    for folder, _, names in os.walk(source, topdown=False, onerror=_refuse):
         for name in names:
             _sync(Path(folder, name), os.O_RDONLY)
         sync_directory(Path(folder))
@@ -124,12 +125,13 @@ class UnreadableError(RuntimeError):
     """A file that is there could not be read, several times: nothing is known about what it holds."""
 
 
-def _sleep(seconds: float) -> bool:
+def sleep(seconds: float) -> bool:
+    """Sleeps, and returns that nobody asks to stop: the `wait` of a process without a `PreemptionGuard`."""
     time.sleep(seconds)
     return False
 
 
-def retry_read(read: Callable[[], ReadT], wait: Callable[[float], bool] = _sleep) -> ReadT:
+def retry_read(read: Callable[[], ReadT], wait: Callable[[float], bool] = sleep) -> ReadT:
     """What `read` returns, which is called up to four times while it raises an OSError.
 
     Args:
@@ -138,12 +140,13 @@ def retry_read(read: Callable[[], ReadT], wait: Callable[[float], bool] = _sleep
 
     Raises:
         FileNotFoundError: At once, if `read` raises it: a file that is not there is an answer.
+        NotADirectoryError: Likewise: nothing is in what is no folder.
         UnreadableError: In one line, if the last try failed too.
     """
     for pause_s in (*_PAUSES_S, None):
         try:
             return read()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             raise
         except OSError as error:
             message = f"`{error.filename}` cannot be read: {error.strerror or error}"
@@ -151,3 +154,52 @@ def retry_read(read: Callable[[], ReadT], wait: Callable[[float], bool] = _sleep
                 raise UnreadableError(f"{message}; start again when it can be read") from error
             _log.warning("%s; trying again", message)
     raise AssertionError("the last try returns or raises")
+
+
+def is_there(path: Path, wait: Callable[[float], bool] = sleep) -> bool:
+    """Whether there is a file or a folder of this name.
+
+    `Path.exists` and `Path.is_file` say no where they could not find out (which errors they hide differs between
+    versions of Python), and a run that is taken for a new one on such an answer is overwritten.
+
+    Args:
+        path: The name; a symbolic link is followed.
+        wait: As in `retry_read`.
+
+    Raises:
+        UnreadableError: In one line, if it could not be found out, several times.
+    """
+    return _mode(path, wait) is not None
+
+
+def folder_problem(path: Path, what: str) -> str | None:
+    """Why there can be no `what`, such as "run", in a folder that a command names; None if there is such a folder.
+
+    Raises:
+        UnreadableError: In one line, if it could not be found out, several times.
+    """
+    mode = _mode(path)
+    if mode is None:
+        return "there is no such folder"
+    return None if stat.S_ISDIR(mode) else f"it is a file; name the {what}'s folder"
+
+
+def _mode(path: Path, wait: Callable[[float], bool] = sleep) -> int | None:
+    try:
+        return retry_read(lambda: os.stat(path).st_mode, wait)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def files_below(folder: Path) -> Iterator[Path]:
+    """Every file below a folder, at any depth; the files of a folder come before the folders in it.
+
+    Raises:
+        OSError: If a folder cannot be listed; `Path.rglob` and `os.walk` by itself would leave its files out.
+    """
+    for parent, _, names in os.walk(folder, onerror=_refuse):
+        yield from (Path(parent, name) for name in names)
+
+
+def _refuse(error: OSError) -> None:
+    raise error

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ._files import naming, sync_directory, write_all, write_durably
+from ._files import naming, retry_read, sleep, sync_directory, write_all, write_durably
 
 
 def append_json_line(path: Path, record: Mapping[str, Any], require_held: Callable[[], object] = lambda: None) -> None:
@@ -53,9 +53,13 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
         RuntimeError: If a line that others follow is not a JSON object: no kill does that.
     """
     try:
-        lines = path.read_bytes().split(b"\n")[:-1]
+        return _records(path, path.read_bytes())
     except FileNotFoundError:
         return []
+
+
+def _records(path: Path, content: bytes) -> list[dict[str, Any]]:
+    lines = content.split(b"\n")[:-1]
     parsed = [_parse(line) for line in lines]
     while parsed and parsed[-1] is None:
         parsed.pop()
@@ -73,6 +77,7 @@ def renew_json_lines(
     *,
     keep: Callable[[dict[str, Any]], bool] = lambda record: True,
     require_held: Callable[[], object] = lambda: None,
+    wait: Callable[[float], bool] = sleep,
 ) -> list[bytes]:
     """Puts the file's whole lines into a new file, which takes its name; a file that is not there stays so.
 
@@ -83,20 +88,22 @@ def renew_json_lines(
         path: The file.
         keep: Called with each record in turn; the first for which it is false and all after it are left out.
         require_held: As in `write_durably`.
+        wait: As in `retry_read`, by which the file is read.
 
     Returns:
         The lines that are in the file now.
 
     Raises:
         OSError: If the file cannot be written; then it is as it was.
-        RuntimeError: If a line that others follow is not a JSON object.
+        RuntimeError: If it cannot be read, or a line that others follow is not a JSON object.
     """
-    records = read_json_lines(path)
-    num_kept = next((i for i, record in enumerate(records) if not keep(record)), len(records))
     try:
-        kept = [line + b"\n" for line in path.read_bytes().split(b"\n")[:num_kept]]
+        content = retry_read(path.read_bytes, wait)
     except FileNotFoundError:
         return []
+    records = _records(path, content)
+    num_kept = next((i for i, record in enumerate(records) if not keep(record)), len(records))
+    kept = [line + b"\n" for line in content.split(b"\n")[:num_kept]]
     write_durably(path, b"".join(kept), require_held)
     return kept
 

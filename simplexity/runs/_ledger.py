@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ._events import Event, EventKind
+from ._files import retry_read, sleep
 from ._job import slurm_ids
 from ._json_lines import append_json_line, read_json_lines, renew_json_lines
 from ._phases import PhaseClock, PhaseSeconds
@@ -22,17 +23,27 @@ class Ledger:
         path: The ledger's file; made at the first event. A torn last line is cut off.
         require_held: The lock's (`RunLock.require_held`): called before each line is written, to raise if another
             process has taken over the run.
+        wait: As in `retry_read`, by which the ledger is read.
+
+    Raises:
+        OSError: If it cannot be written.
+        UnreadableError: If it cannot be read.
 
     Attributes:
         phases: The attempt's clock; every event carries what it has charged so far.
     """
 
-    def __init__(self, path: Path, require_held: Callable[[], object] = lambda: None):
-        renew_json_lines(path, require_held=require_held)
+    def __init__(
+        self,
+        path: Path,
+        require_held: Callable[[], object] = lambda: None,
+        wait: Callable[[float], bool] = sleep,
+    ):
+        renew_json_lines(path, require_held=require_held, wait=wait)
         self.phases = PhaseClock()
         self._path = path
         self._require_held = require_held
-        self._events = read_ledger(path)
+        self._events = retry_read(lambda: read_ledger(path), wait)
         self._opened = time.monotonic()
         # Checkpoints are committed, and recorded, by a thread of their own.
         self._lock = threading.Lock()

@@ -132,14 +132,18 @@ class RunLock:
         if self._owner is None:
             return False
         try:
-            return (
-                look(self._file(self._generation)).owner == self._owner
-                and not self._file(self._generation + 1).exists()
-            )
+            if look(self._file(self._generation)).owner != self._owner:
+                return False
         except OSError as error:
             if error.errno in _GONE:
                 return False
             raise
+        try:
+            # Not `Path.exists`, which takes an error for an answer.
+            os.stat(self._file(self._generation + 1))
+        except FileNotFoundError:
+            return True
+        return False
 
     def require_held(self) -> int:
         """To be called just before something is written that another process must not find in its run.

@@ -17,6 +17,8 @@ from simplexity.runs import (
     RunDirectory,
     RunLock,
     append_json_line,
+    folder_problem,
+    is_there,
     liveness,
     read_holder,
     read_json_lines,
@@ -50,10 +52,12 @@ class SweepDirectory:
             ValueError: If there is none.
         """
         sweep = cls(path.absolute())
-        if not sweep.manifest_path.is_file():
-            runs = sorted(folder for folder in path.glob("*") if RunDirectory(folder).config_path.is_file())
+        if problem := folder_problem(path, "sweep"):
+            raise ValueError(f"`{path}`: {problem}")
+        if not is_there(sweep.manifest_path):
+            runs = sorted(folder for folder in path.glob("*") if is_there(RunDirectory(folder).config_path))
             remedy = "name the folder that a --multirun has printed"
-            if RunDirectory(sweep.path).config_path.is_file():
+            if is_there(RunDirectory(sweep.path).config_path):
                 remedy = "it is one run: simplexity show"
             elif runs:
                 remedy = (
@@ -173,7 +177,7 @@ class SweepDirectory:
                     f"all users may write {path}, and starting a sweep's runs executes what its files say: look "
                     f"through them, then chmod o-w {shlex.quote(str(path))}"
                 )
-        if private_values(self.read_manifest().launch) and not self.environment_path.exists():
+        if private_values(self.read_manifest().launch) and not is_there(self.environment_path):
             raise RuntimeError(f"{self.environment_path} is gone, which has the values of its runs' variables")
 
     @contextmanager
@@ -237,7 +241,7 @@ def newest_folder(current: Path, what: Literal["run", "sweep"]) -> Path:
     """
     pattern = _SWEEPS if what == "sweep" else _RUNS
     mark = SweepDirectory(Path()).manifest_path if what == "sweep" else RunDirectory(Path()).config_path
-    folders = [path for path in current.glob(pattern) if (path / mark).is_file()]
+    folders = [path for path in current.glob(pattern) if is_there(path / mark)]
     if not folders:
         raise ValueError(f"there is no {what} in {pattern} here; name the {what}'s folder")
     # The time stands in the names; of several in one second, the later were written later.

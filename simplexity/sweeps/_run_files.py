@@ -6,7 +6,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from simplexity.runs import Completion, Event, EventKind, ExitCode, RunDirectory, RunSummary, read_ledger, summarize
+from simplexity.runs import (
+    Completion,
+    Event,
+    EventKind,
+    ExitCode,
+    RunDirectory,
+    RunSummary,
+    folder_problem,
+    is_there,
+    read_ledger,
+    summarize,
+)
 
 from ._directory import SweepDirectory, is_alive
 from ._manifest import SweepRun
@@ -63,7 +74,9 @@ def read_events(directory: RunDirectory) -> list[Event]:
         ValueError: If there is no run.
         RuntimeError: If its ledger cannot be read.
     """
-    if not directory.config_path.is_file():
+    if problem := folder_problem(directory.path, "run"):
+        raise ValueError(f"`{directory.path}`: {problem}")
+    if not is_there(directory.config_path):
         raise ValueError(f"{directory.path} is not a run directory: it has no {directory.config_path.name}")
     return read_ledger(directory.ledger_path)
 

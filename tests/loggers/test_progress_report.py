@@ -35,6 +35,23 @@ def test_line_says_how_far_how_good_how_fast_how_long():
     )
 
 
+def test_a_narrow_terminal_is_shown_the_most_important_parts():
+    report = ProgressReport(RunFacts(num_train_steps=20_000, start_step=0, tokens_per_step=64))
+    report.reach(1000, time_s=50.0)
+    report.reach(4200, time_s=52.0)
+    report.log(4200, {"loss": 0.57, "validation_loss": 0.8, "optimum": 0.5631})
+    for width in range(32, 120):
+        assert len(report.line(width)) <= width
+    assert report.line(120) == report.line()
+    assert report.line(104) == (
+        "step 4,200/20,000 | loss 0.57000 | validation 0.80000 | optimum 0.56310 | 1,600 steps/s | 0:00:10 left"
+    )
+    assert report.line(87).endswith("| optimum 0.56310 | 0:00:10 left")
+    assert report.line(80) == "step 4,200/20,000 | loss 0.57000 | validation 0.80000 | optimum 0.56310"
+    assert report.line(60) == "step 4,200/20,000 | loss 0.57000 | validation 0.80000"
+    assert report.line(40) == "step 4,200/20,000 | loss 0.57000"
+
+
 def test_an_optimum_that_is_not_exact_says_so():
     report = ProgressReport(RunFacts(num_train_steps=10, start_step=0, tokens_per_step=1))
     report.log(5, {"loss": 1.4, "optimum": 1.29695, "optimum_error": 5.3e-5})

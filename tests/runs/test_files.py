@@ -5,7 +5,15 @@ import sys
 
 import pytest
 
-from simplexity.runs import UnreadableError, retry_read, write_durably
+from simplexity.runs import (
+    UnreadableError,
+    files_below,
+    folder_problem,
+    is_there,
+    move_durably,
+    retry_read,
+    write_durably,
+)
 
 
 @pytest.mark.parametrize("content", ["grüße\n", b"\x00\xff", ""])
@@ -90,3 +98,59 @@ def test_a_stop_request_ends_the_trying():
     with pytest.raises(UnreadableError):
         retry_read(read, lambda seconds: True)
     assert len(calls) == 1
+
+
+@pytest.fixture
+def unreadable(monkeypatch):
+    """Makes `os.stat` and the listing of folders fail for the paths and the number of times that it is given."""
+
+    def make(path, number, times):
+        for name in ("stat", "scandir"):
+            real, left = getattr(os, name), [times]
+
+            def fail(asked, *args, real=real, left=left, **kwargs):
+                if os.fspath(asked) == str(path) and left[0] > 0:
+                    left[0] -= 1
+                    raise OSError(number, os.strerror(number), str(path))
+                return real(asked, *args, **kwargs)
+
+            monkeypatch.setattr(os, name, fail)
+
+    return make
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.EACCES, errno.ELOOP])
+def test_a_name_that_cannot_be_looked_up_is_not_taken_for_absent(number, unreadable, tmp_path):
+    path = tmp_path / "config.yaml"
+    assert not is_there(path)
+    path.touch()
+    assert is_there(path)
+    assert not is_there(path / "below a file")
+    unreadable(path, number, times=2)
+    assert is_there(path, lambda seconds: False)
+    unreadable(path, number, times=9)
+    with pytest.raises(UnreadableError, match=r"config\.yaml` cannot be read: .*; start again"):
+        is_there(path, lambda seconds: False)
+
+
+def test_a_folder_that_cannot_be_listed_is_not_taken_for_empty(unreadable, tmp_path):
+    source = tmp_path / "5.uncommitted"
+    (source / "state" / "d").mkdir(parents=True)
+    (source / "state" / "d" / "array").touch()
+    (source / "manifest.json").touch()
+    names = ["manifest.json", "state/d/array"]
+    assert [str(path.relative_to(source)) for path in files_below(source)] == names
+    unreadable(source / "state", errno.EIO, times=2)
+    with pytest.raises(OSError, match="Input/output error"):
+        list(files_below(source))
+    with pytest.raises(OSError, match="Input/output error"):
+        move_durably(source, tmp_path / "5")
+    assert source.is_dir()
+
+
+def test_a_folder_that_is_none_is_said_to_be_none(tmp_path):
+    (tmp_path / "file").touch()
+    assert folder_problem(tmp_path, "run") is None
+    assert folder_problem(tmp_path / "typo", "run") == "there is no such folder"
+    assert folder_problem(tmp_path / "file" / "typo", "run") == "there is no such folder"
+    assert folder_problem(tmp_path / "file", "sweep") == "it is a file; name the sweep's folder"
