@@ -170,6 +170,18 @@ def _analyze(arguments: argparse.Namespace, guard: PreemptionGuard) -> int:
     return ExitCode.COMPLETE
 
 
+def _plot(arguments: argparse.Namespace, guard: PreemptionGuard) -> int:
+    directory = RunDirectory((arguments.folder or _newest("run")).absolute())
+    if not directory.config_path.is_file():
+        raise ValueError(f"{directory.path} is not a run directory: it has no {directory.config_path.name}")
+    # Matplotlib.
+    from simplexity.figures import draw_run
+
+    figures = draw_run(directory)
+    print("\n".join(map(display_path, figures)) or "nothing to draw yet: the run has logged no line")
+    return ExitCode.COMPLETE
+
+
 def _doctor(arguments: argparse.Namespace, guard: PreemptionGuard) -> int:
     if arguments.wait <= 0:
         raise ValueError(f"`--wait` must be more than 0 minutes, got {arguments.wait:g}")
@@ -255,6 +267,8 @@ def _parser() -> argparse.ArgumentParser:
     analyze.add_argument(
         "--length", metavar="N", type=int, default=10, help="tokens of the longest words (default: 10)"
     )
+    plot = add("plot", _plot, "Draw the figures of a run, from the files in its folder, at any time.")
+    plot.add_argument("folder", metavar="RUN_DIR", type=Path, nargs="?", help=help_text)
     resume = add("resume", _resume, _RESUME)
     resume.add_argument("run_dir", metavar="RUN_DIR", type=Path, nargs="?", help="the run's folder")
     resume.add_argument("--sweep", metavar="SWEEP_DIR", type=Path, help="the folder of the sweep that has the run")

@@ -57,7 +57,7 @@ def test_run_leaves_everything_in_its_directory_and_prints_the_final_loss_last(s
     assert told[0] == "starting: JAX is being loaded"
     assert re.fullmatch(rf"mess3 \| GRU, [\d,]+ parameters \| CPU, \d+ cores? \| {folder}", told[1])
     assert told[2].startswith("compiling the training step")
-    pictures = [f"picture: {folder}/figures/loss.png"] if script == EXPERIMENT else []
+    pictures = [f"figures: {folder}/figures"] if script == EXPERIMENT else []
     assert told[-2 - len(pictures) : -1] == [f"folder:  {folder}", *pictures]
     names = {path.name for path in run_dir.iterdir()}
     program = Path(script).stem

@@ -4,6 +4,7 @@ from ._activations import word_activations as word_activations
 from ._belief_regression import AnalysisInterruptedError as AnalysisInterruptedError
 from ._belief_regression import BeliefRegression as BeliefRegression
 from ._belief_regression import regress_beliefs as regress_beliefs
+from ._belief_states import belief_states_npz as belief_states_npz
 from ._regression import Regression as Regression
 from ._words import Words as Words
 from ._words import words_of as words_of

@@ -56,7 +56,7 @@ def _generator(nullable: bool) -> Section:
 CONFIG = Section(
     keys={
         "seed": int,
-        "figures": bool,
+        "figures": bool | Literal["auto"],
         "require_gpu": bool,
         "all_devices": bool,
         "training_data_generator": _generator(nullable=False),

@@ -1,16 +1,15 @@
-"""Looks into a run's model: belief regressions into its analysis.jsonl, and their pictures into its figures."""
+"""Looks into a run's model: belief regressions into its analysis.jsonl, belief states into its belief_states.npz."""
 
 import json
 import math
 from collections.abc import Callable
-from pathlib import Path
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from simplexity.analysis import AnalysisInterruptedError, BeliefRegression, regress_beliefs
+from simplexity.analysis import AnalysisInterruptedError, BeliefRegression, belief_states_npz, regress_beliefs
 from simplexity.predictive_models import PredictiveModel
 from simplexity.runs import RunDirectory, read_json_lines, write_durably
 
@@ -26,10 +25,11 @@ def analyze_model(
     *,
     report: Callable[[str], object] = print,
     interrupted: Callable[[], bool] = lambda: False,
-) -> list[Path] | None:
+) -> bool:
     """Regresses belief states on the activations of a run's model.
 
-    The line of the step in analysis.jsonl is replaced, if there is one.
+    The line of the step in analysis.jsonl is replaced, if there is one. The belief states of the last step that was
+    analysed are kept for the picture of them.
 
     Args:
         directory: The run's.
@@ -41,7 +41,7 @@ def analyze_model(
         interrupted: Called between regressions, of which each takes a second.
 
     Returns:
-        The pictures; None if it was interrupted: then nothing was written.
+        Whether it was done; if it was interrupted, nothing was written.
     """
     report(f"looking for belief states in the activations after step {step:,}, on words of up to {length} tokens")
     try:
@@ -53,19 +53,15 @@ def analyze_model(
             interrupted=interrupted,
         )
     except AnalysisInterruptedError:
-        return None
+        return False
     lines = {line["step"]: line for line in read_json_lines(directory.analysis_path)}
     lines[step] = record_of(found, length, step)
     text = "".join(json.dumps(lines[number]) + "\n" for number in sorted(lines))
     write_durably(directory.analysis_path, text)
+    if step == max(lines):
+        write_durably(directory.belief_states_path, belief_states_npz(found, step))
     report(describe(found))
-    # Importing matplotlib takes longer than drawing.
-    from simplexity.analysis.figures import draw_beliefs, draw_regression
-
-    return [
-        draw_beliefs(found, directory.figures_path / "beliefs.png")[0],
-        draw_regression(found, directory.figures_path / "belief_regression.png")[0],
-    ]
+    return True
 
 
 def record_of(found: BeliefRegression, length: int, step: int) -> dict[str, object]:

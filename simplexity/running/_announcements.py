@@ -1,6 +1,7 @@
 """The lines that a run prints for people before its first step and after its last one."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import equinox as eqx
@@ -34,16 +35,16 @@ def announce_start(
     _log.info("compiling the training step; the first start of a model takes longest")
 
 
-def announce_end(directory: RunDirectory, picture: Path | None) -> None:
+def announce_end(directory: RunDirectory, figures: Sequence[Path]) -> None:
     """Logs where everything is, for people to open.
 
     Args:
         directory: The run's.
-        picture: Its loss curve; None if none was drawn.
+        figures: What was drawn, all in one folder.
     """
     _log.info("folder:  %s", display_path(directory.path))
-    if picture is not None:
-        _log.info("picture: %s", display_path(picture))
+    if figures:
+        _log.info("figures: %s", display_path(figures[0].parent))
 
 
 def _short_target(section: DictConfig) -> str:

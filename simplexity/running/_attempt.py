@@ -1,20 +1,20 @@
 """One attempt at a run: trains from where the run's folder is to the end, or until a stop is requested."""
 
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 from omegaconf import DictConfig
 
 from simplexity.composition import instantiate
 from simplexity.host import PreemptionGuard
 from simplexity.loggers import CompositeLogger, Logger, RunFacts
-from simplexity.runs import Ledger, RunDirectory, RunLock, read_json_lines
+from simplexity.runs import Ledger, RunDirectory, RunLock
 from simplexity.training import NotFiniteError, Optima, RunMetrics, train
 
 from ._announcements import announce_end
 from ._assembly import Assembly, assemble
 from ._build import Experiment
 from ._compilation import compilation_cache
+from ._figures import draw_figures, wants_figures
 from ._memory import out_of_memory_in_one_line
 from ._optima import optima_of
 from ._outcome import RunResult, describe_not_finite, record_stop
@@ -76,8 +76,9 @@ def attempt(
                     timed=ledger.phases.measure,
                 )
                 # A figure takes seconds, and no work is lost if all is saved: the next attempt draws it.
-                is_stopped = not result.finished or (config.figures and guard.saves and run.coordinator.requested())
-                picture = _draw(directory, optima.result()) if config.figures and not is_stopped else None
+                draws = wants_figures(config, directory)
+                is_stopped = not result.finished or (draws and guard.saves and run.coordinator.requested())
+                figures = draw_figures(directory) if draws and not is_stopped else []
             except NotFiniteError as error:
                 raise RuntimeError(describe_not_finite(directory.path, error.step, saves=guard.saves)) from error
             finally:
@@ -86,7 +87,7 @@ def attempt(
             run.checkpoints.close()
     if is_stopped:
         return record_stop(ledger, guard, result.step, saves=guard.saves)
-    announce_end(directory, picture)
+    announce_end(directory, figures)
     return record_completion(directory, ledger, lock, result, optima.result())
 
 
@@ -102,13 +103,3 @@ def _logger(directory: RunDirectory, config: DictConfig, ledger: Ledger, lock: R
 def _facts(run: Assembly) -> RunFacts:
     settings = run.experiment.settings
     return RunFacts(settings.num_train_steps, int(run.state.step), settings.tokens_per_step)
-
-
-def _draw(directory: RunDirectory, optima: Optima) -> Path:
-    # Importing matplotlib takes longer than drawing.
-    from simplexity.analysis.figures import draw_loss_curve
-
-    lines = read_json_lines(directory.metrics_path)
-    path = directory.figures_path / "loss.png"
-    draw_loss_curve(lines, optima.validation, path)
-    return path

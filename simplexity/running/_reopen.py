@@ -37,7 +37,7 @@ def analyze_run(
     length: int = 10,
     interrupted: Callable[[], bool] = lambda: False,
 ) -> list[Path] | None:
-    """Looks for belief states in the activations of saved models; the pictures are those of the newest.
+    """Looks for belief states in the activations of saved models, and draws the run's pictures.
 
     Args:
         run_dir: The run's folder.
@@ -60,10 +60,11 @@ def analyze_run(
     directory = RunDirectory(run_dir.absolute())
     experiment = reopen(directory.path)
     checkpoints = directory.checkpoints_path
-    pictures: list[Path] | None = []
     for step in committed_steps(checkpoints) if every_step else [newest_step(checkpoints)]:
         model = restore_weights(checkpoints, experiment.model_shapes(), step)
-        pictures = analyze_model(directory, experiment, model, step, length, interrupted=interrupted)
-        if pictures is None:
+        if not analyze_model(directory, experiment, model, step, length, interrupted=interrupted):
             return None
-    return pictures
+    # Importing matplotlib takes longer than drawing.
+    from simplexity.figures import draw_run
+
+    return draw_run(directory)

@@ -68,8 +68,8 @@ class RunDirectory:
     def _refuse_links(self) -> None:
         """Others who may write here could make a run cut or overwrite any file of its user's."""
         paths = (
-            self.config_path, self.ledger_path, self.metrics_path, self.analysis_path, self.checkpoints_path,
-            self.figures_path, self.environment_path, self.complete_path, self.lock_path,
+            self.config_path, self.ledger_path, self.metrics_path, self.analysis_path, self.belief_states_path,
+            self.checkpoints_path, self.figures_path, self.environment_path, self.complete_path, self.lock_path,
         )  # fmt: skip
         for path in paths:
             if _is_link(path):
@@ -97,6 +97,11 @@ class RunDirectory:
     def analysis_path(self) -> Path:
         """One JSON object per analysed step: belief regressions and their controls."""
         return self.path / "analysis.jsonl"
+
+    @property
+    def belief_states_path(self) -> Path:
+        """The belief states of the newest analysis as arrays, for their picture."""
+        return self.path / "belief_states.npz"
 
     @property
     def checkpoints_path(self) -> Path:

@@ -3,6 +3,7 @@
 from ._directory import SweepDirectory as SweepDirectory
 from ._directory import is_alive as is_alive
 from ._directory import newest_folder as newest_folder
+from ._directory import sweep_of as sweep_of
 from ._json_text import results_json as results_json
 from ._json_text import run_json as run_json
 from ._json_text import status_json as status_json

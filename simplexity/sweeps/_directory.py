@@ -229,6 +229,17 @@ def is_alive(lock_path: Path) -> bool:
     )
 
 
+def sweep_of(run_dir: Path) -> SweepDirectory | None:
+    """The sweep that a run belongs to; None if it is a run of its own.
+
+    Args:
+        run_dir: Absolute path of the run's folder.
+    """
+    # `hydra.sweep.subdir` may name a folder within a folder.
+    candidates = (SweepDirectory(folder) for folder in run_dir.parents)
+    return next((sweep for sweep in candidates if sweep.manifest_path.is_file()), None)
+
+
 def newest_folder(current: Path, what: Literal["run", "sweep"]) -> Path:
     """The folder of the sweep, or of the run that belongs to no sweep, that was made last.
 

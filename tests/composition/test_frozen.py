@@ -59,6 +59,7 @@ def test_the_hash_tells_configs_apart():
         ({"weights": [0.25, 0.75]}, "weights", False),
         ({"logging__instance": {"a": 1}}, "logging.instance", True),
         ({"persistence__instance__max_to_keep": 9}, "persistence.instance.max_to_keep", True),
+        ({"figures": True}, "figures", True),
         ({"training__num_train_steps": 200, "schedule__steps": 100}, "training.num_train_steps", True),
         ({"training__num_train_steps": 50, "schedule__steps": 100}, "training.num_train_steps", False),
     ],

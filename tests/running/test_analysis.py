@@ -21,11 +21,11 @@ def test_the_newest_saved_model_and_then_all(run_dir, capfd):
     assert "belief states: R2 0." in printed
     assert "(untrained model 0." in printed
     pictures = [line.partition(": ")[2] for line in printed.splitlines() if line.startswith("picture: ")]
-    assert [path.rpartition("/")[2] for path in pictures] == ["beliefs.png", "belief_regression.png"]
+    names = ["loss", "kl_by_position", "belief_states", "belief_regression", "explained_variance"]
+    assert [path.rpartition("/")[2] for path in pictures] == [f"{name}.png" for name in names]
     figures = RunDirectory(run_dir).figures_path
-    assert {path.name for path in figures.iterdir()} == {
-        "beliefs.png", "beliefs.svg", "belief_regression.png", "belief_regression.svg",
-    }  # fmt: skip
+    files = {path: path.read_bytes() for path in figures.iterdir()}
+    assert {path.name for path in files} == {f"{name}.{suffix}" for name in names for suffix in ("png", "svg")}
     path = RunDirectory(run_dir).analysis_path
     (line,) = read_json_lines(path)
     assert (line["step"], line["length"], line["num_words"], line["num_drawn"]) == (30, 4, 3 + 9 + 27 + 81, None)
@@ -37,8 +37,13 @@ def test_the_newest_saved_model_and_then_all(run_dir, capfd):
     lines = read_json_lines(path)
     assert [line["step"] for line in lines] == [7, 14, 21, 28, 30][-len(lines) :]
     assert len(lines) > 1
-    # The same model gives the same numbers, to the last digit.
+    # The same model gives the same numbers, to the last digit, and the same pictures.
     assert lines[-1] == line
+    assert {path: path.read_bytes() for path in figures.iterdir()} == files
+    shutil.rmtree(figures)
+    assert main(["plot", str(run_dir)]) == 0
+    assert capfd.readouterr().out.splitlines()[-5:] == pictures
+    assert {path: path.read_bytes() for path in figures.iterdir()} == files
     assert "NaN" not in path.read_text()
 
 

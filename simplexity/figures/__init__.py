@@ -1,0 +1,11 @@
+"""The pictures of a run and of a sweep, drawn from the files in their folders, without the model and without JAX.
+
+Importing this imports matplotlib, which takes longer than most commands.
+"""
+
+import logging
+
+# The first import on a machine builds a cache of fonts, and would say so in the run's log.
+logging.getLogger("matplotlib").setLevel(logging.ERROR)
+
+from ._run_figures import draw_run as draw_run  # noqa: E402

@@ -1,0 +1,152 @@
+"""Pictures of belief states: where they lie in truth, and where the regression from each layer puts them."""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+
+from ._plane import Plane, plane_of
+from ._style import BLUE, COLUMN_IN, GREEN, GREY, ORANGE, new_figure, save
+
+_CORNER_COLOURS = np.array([to_rgb(colour) for colour in (BLUE, ORANGE, GREEN)])
+_MOST_LAYERS = 5
+_LAYER = "layer: "
+
+
+class BeliefStates(NamedTuple):
+    """The content of a run's belief_states.npz: a row per belief state, or per word where those are many."""
+
+    step: int
+    weights: Float[np.ndarray, " points"]
+    truth: Float[np.ndarray, "points dimensions"]
+    regressed: Mapping[str, Float[np.ndarray, "points dimensions"]]
+    """By layer, in the order of computation."""
+
+
+def read_belief_states(path: Path) -> BeliefStates | None:
+    """Reads what the newest analysis of a run has left.
+
+    Args:
+        path: Of the file.
+
+    Returns:
+        None if there is no such file.
+
+    Raises:
+        RuntimeError: If it cannot be read.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            regressed = {name.removeprefix(_LAYER): file[name] for name in file.files if name.startswith(_LAYER)}
+            return BeliefStates(int(file["step"]), file["weights"], file["truth"], regressed)
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, EOFError, OSError) as error:
+        raise RuntimeError(f"{path} cannot be read: {error}; `simplexity analyze` writes it anew") from None
+
+
+def draw_belief_states(states: BeliefStates, r2: Mapping[str, float | None], path: Path) -> Path | None:
+    """Draws the true belief states, and beside them, in the same colours, what each layer's regression makes of them.
+
+    Where they lie on a line, as those of two hidden states do, the regression is drawn against the truth.
+
+    Args:
+        states: What to draw.
+        r2: Of each layer, where it is known.
+        path: The PNG to write; an SVG is written beside it.
+
+    Returns:
+        `path`; None if all belief states are equal.
+    """
+    plane = plane_of(states.truth, states.weights)
+    if plane is None:
+        return None
+    # The last layers: those after which the most was computed.
+    regressed = dict(list(states.regressed.items())[-_MOST_LAYERS:])
+    titles = [name if r2.get(name) is None else f"{name}: R² {r2[name]:.3f}" for name in regressed]
+    # The most probable last, on top.
+    order = np.argsort(states.weights, kind="stable")
+    states = BeliefStates(
+        states.step, states.weights[order], states.truth[order], {name: regressed[name][order] for name in regressed}
+    )
+    if plane.directions.shape[1] == 1:
+        return _draw_line(states, plane, titles, path)
+    panels = [states.truth, *states.regressed.values()]
+    colours = _colours(states, plane)
+    num_rows = math.ceil(len(panels) / 2)
+    panel_in = 1.55 if plane.labels else 1.6
+    with new_figure(height_in=panel_in * num_rows + (0.35 if plane.labels else 0.15)) as figure:
+        all_axes = figure.subplots(num_rows, 2, sharex=True, sharey=True, squeeze=False).ravel()
+        for axes, title, vectors in zip(all_axes, ["truth", *titles], panels, strict=False):
+            _draw_points(axes, plane.points(vectors), colours, states.weights)
+            axes.set_title(title)
+            _frame(axes, plane)
+        for axes in all_axes[len(panels) :]:
+            axes.remove()
+        if plane.labels:
+            if len(plane.corners):
+                figure.legend(*all_axes[0].get_legend_handles_labels(), loc="outside upper center")
+            figure.supxlabel(plane.labels[0], fontsize=7)
+            figure.supylabel(plane.labels[1], fontsize=7)
+        return save(figure, path)
+
+
+def _draw_line(states: BeliefStates, plane: Plane, titles: Sequence[str], path: Path) -> Path:
+    truth = plane.points(states.truth)[:, 0]
+    num_columns = min(2, len(titles))
+    num_rows = math.ceil(len(titles) / num_columns)
+    panel_in = COLUMN_IN / 2
+    with new_figure(height_in=panel_in * num_rows + 0.2) as figure:
+        all_axes = figure.subplots(num_rows, num_columns, sharex=True, sharey=True, squeeze=False).ravel()
+        for axes, title, vectors in zip(all_axes, titles, states.regressed.values(), strict=False):
+            regressed = plane.points(vectors)[:, 0]
+            ends = (min(truth.min(), regressed.min()), max(truth.max(), regressed.max()))
+            axes.plot(ends, ends, color=GREY, linewidth=0.6, linestyle="--")
+            _draw_points(axes, np.stack([truth, regressed], axis=1), np.array([to_rgb(BLUE)]), states.weights)
+            axes.set_title(title)
+            axes.set_aspect("equal", adjustable="datalim")
+        for axes in all_axes[len(titles) :]:
+            axes.remove()
+        figure.supxlabel(f"{plane.labels[0]}: truth", fontsize=7)
+        figure.supylabel("regression", fontsize=7)
+        return save(figure, path)
+
+
+def _colours(states: BeliefStates, plane: Plane) -> Float[np.ndarray, "n 3"]:
+    """Mixtures of three colours: by the belief of three hidden states, else by where the truth lies in the plane."""
+    if len(plane.corners) == 3 and not plane.labels:
+        shares = np.maximum(states.truth, 0.0)
+    else:
+        points = plane.points(states.truth)
+        angles = 2 * np.pi * np.arange(3) / 3
+        towards = np.stack([np.cos(angles), np.sin(angles)])
+        shares = np.exp(2.5 * (points / np.abs(points).max()) @ towards)
+    return (shares / shares.sum(axis=1, keepdims=True)) @ _CORNER_COLOURS
+
+
+def _draw_points(axes: Axes, points: np.ndarray, colours: np.ndarray, weights: np.ndarray) -> None:
+    many = len(points) > 300
+    size = np.clip(40 * weights / weights.max(), 0.25, 12) if many else np.clip(30 * weights / weights.max(), 6, 20)
+    axes.scatter(points[:, 0], points[:, 1], s=size, c=colours, linewidths=0, rasterized=many)
+
+
+def _frame(axes: Axes, plane: Plane) -> None:
+    axes.set_aspect("equal")
+    if plane.labels:
+        axes.scatter(
+            plane.corners[:, 0], plane.corners[:, 1], s=14, marker="s", facecolors="none", edgecolors=GREY,
+            linewidths=0.6, label="certainty of a hidden state",
+        )  # fmt: skip
+        return
+    corners = np.vstack([plane.corners, plane.corners[:1]])
+    axes.plot(corners[:, 0], corners[:, 1], color="black", linewidth=0.6)
+    offsets = ((4, -8), (-4, -8), (0, 3))
+    for state, (corner, offset) in enumerate(zip(plane.corners, offsets, strict=True)):
+        axes.annotate(f"state {state}", corner, xytext=offset, textcoords="offset points", ha="center")
+    axes.set(xlim=(-0.08, 1.08), ylim=(-0.14, 1.0))
+    axes.set_axis_off()

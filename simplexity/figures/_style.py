@@ -1,0 +1,65 @@
+"""The look that all figures share: the width of a paper's column, small type, colours for colour-blind readers too."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+# Okabe and Ito, "Color universal design" (2008).
+BLUE, ORANGE, GREEN, SKY, PURPLE, AMBER = "#0072B2", "#D55E00", "#009E73", "#56B4E9", "#CC79A7", "#E69F00"
+GREY = "#888888"
+SERIES = (BLUE, ORANGE, GREEN, PURPLE, AMBER, SKY)
+"""For lines that stand for categories, in this order."""
+SEQUENTIAL = "cividis"
+"""For what is more or less of one thing: equally bright steps, also for readers who see no red or no green."""
+COLUMN_IN = 3.4
+_STYLE: Any = {
+    "font.size": 7,
+    "axes.titlesize": 7,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.formatter.useoffset": False,
+    "lines.linewidth": 1.1,
+    "lines.markersize": 3.5,
+    "legend.frameon": False,
+    "legend.fontsize": 6.5,
+    "legend.handlelength": 1.6,
+    # Text stays text in an SVG, and the same figure is the same file.
+    "svg.fonttype": "none",
+    "svg.hashsalt": "simplexity",
+}
+
+
+@contextmanager
+def new_figure(height_in: float) -> Iterator[Figure]:
+    """An empty figure as wide as a column, in the common style for as long as the `with` block lasts.
+
+    Args:
+        height_in: Inches.
+    """
+    with matplotlib.rc_context(_STYLE):
+        # Not by pyplot, which would choose a backend and keep the figure alive.
+        figure = Figure(figsize=(COLUMN_IN, height_in), layout="constrained")
+        FigureCanvasAgg(figure)
+        yield figure
+
+
+def save(figure: Figure, path: Path) -> Path:
+    """Writes a figure as PNG and as SVG beside it.
+
+    Args:
+        figure: What to write.
+        path: Of the PNG, which is returned.
+
+    Raises:
+        OSError: If a file cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=300)
+    figure.savefig(path.with_suffix(".svg"), dpi=300, metadata={"Date": None})
+    return path

@@ -1,0 +1,102 @@
+"""The pictures of belief states: what is drawn for each kind of process, from the file that an analysis leaves."""
+
+import jax
+import numpy as np
+import pytest
+
+from simplexity import generative_processes as gp
+from simplexity.analysis import belief_states_npz, regress_beliefs
+from simplexity.figures._belief_regression import draw_belief_regression, draw_explained_variance
+from simplexity.figures._belief_states import draw_belief_states, read_belief_states
+from simplexity.figures._plane import plane_of
+from simplexity.predictive_models import GRU
+
+
+def states_of(process, tmp_path, length=4, num_layers=1):
+    model = GRU(4, num_layers, vocab_size=process.vocab_size, key=jax.random.key(0))
+    found = regress_beliefs(model, process, length)
+    path = tmp_path / "belief_states.npz"
+    path.write_bytes(belief_states_npz(found, 7))
+    assert path.read_bytes() == belief_states_npz(found, 7)
+    return found, read_belief_states(path)
+
+
+@pytest.mark.parametrize(
+    ("process", "num_axes", "labels"),
+    [
+        (gp.mess3(0.05, 0.85), 2, {"state 0", "state 1", "state 2"}),
+        (gp.rrxor(0.5, 0.4), 2, {"certainty of a hidden state"}),
+        (gp.tom_quantum(1.0, 7.0), 2, set()),  # predictive vectors have no corners
+        (gp.even_ones(0.5), 1, {"probability of state 1: truth", "regression"}),
+    ],
+    ids=["mess3", "rrxor", "tom_quantum", "even_ones"],
+)
+def test_truth_and_regression_are_drawn_point_for_point(process, num_axes, labels, tmp_path, drawn):
+    _, states = states_of(process, tmp_path)
+    plane = plane_of(states.truth, states.weights)
+    assert plane.directions.shape == (process.num_states, num_axes)
+    figure = drawn(lambda path: draw_belief_states(states, {"layer_0": 0.5}, path))
+    texts = figure.texts()
+    assert labels <= texts
+    assert "layer_0: R² 0.500" in texts
+    assert figure.width_in == 3.4
+    assert figure.overlaps() == []
+    points = figure.points()
+    if num_axes == 1:
+        np.testing.assert_allclose(np.sort(points[0][:, 0]), np.sort(plane.points(states.truth)[:, 0]), atol=1e-6)
+        return
+    assert "truth" in texts
+    truth, regressed = (panel for panel in points if len(panel) == len(states.truth))
+    order = np.argsort(states.weights, kind="stable")
+    np.testing.assert_allclose(truth, plane.points(states.truth)[order], atol=1e-6)
+    np.testing.assert_allclose(regressed, plane.points(states.regressed["layer_0"])[order], atol=1e-6)
+
+
+def test_words_of_one_belief_state_are_one_point_at_the_centre_of_mass(tmp_path):
+    found, states = states_of(gp.even_ones(0.5), tmp_path, length=8)
+    words = found.words
+    assert len(states.truth) == len(np.unique(words.beliefs.round(6), axis=0)) < len(words.rows) / 4
+    assert states.step == 7
+    assert states.weights.sum() == pytest.approx(words.probabilities.sum(), rel=1e-5)
+    here = np.abs(words.beliefs - states.truth[0]).max(axis=1) < 1e-5
+    mean = np.average(found["layer_0"].predictions[here], axis=0, weights=words.probabilities[here])
+    np.testing.assert_allclose(states.regressed["layer_0"][0], mean, rtol=1e-4)
+
+
+def test_one_belief_state_is_no_picture(tmp_path):
+    _, states = states_of(gp.coin(0.3), tmp_path)
+    assert draw_belief_states(states, {}, tmp_path / "figure.png") is None
+
+
+def test_a_file_that_is_none_is_one_error(tmp_path):
+    path = tmp_path / "belief_states.npz"
+    assert read_belief_states(path) is None
+    path.write_bytes(b"PK torn")
+    with pytest.raises(RuntimeError, match=r"belief_states\.npz cannot be read: .*simplexity analyze"):
+        read_belief_states(path)
+
+
+def row(features, kind, r2):
+    return {"features": features, "kind": kind, "r2": r2, "r2_standard_error": None if r2 is None else 0.01}
+
+
+def test_regressions_beside_their_controls(tmp_path, drawn):
+    rows = [
+        row("layer_0", "trained", 0.9), row("layer_0", "untrained", 0.4), row("layer_0", "shuffled", -0.2),
+        row("last tokens, additive", "control", 0.6),
+    ]  # fmt: skip
+    analysis = {"step": 1200, "regressions": rows, "explained_variance": {"layer_0": [0.8, 0.12, 0.04, 0.04]}}
+    figure = drawn(lambda path: draw_belief_regression(analysis, path))
+    assert figure.texts() >= {
+        "layer_0", "last tokens, additive", "0.900", "0.600", "trained model", "untrained model", "shuffled beliefs",
+        "without a model", "R² of belief states on held-out words, step 1,200",
+    }  # fmt: skip
+    # What is worse than the mean is drawn at zero.
+    assert sorted(figure.line_points()) == [(0.0, 0.0), (0.4, 0.0), (0.6, 1.0), (0.9, 0.0)]
+    assert figure.overlaps() == []
+
+    figure = drawn(lambda path: draw_explained_variance(analysis, path))
+    assert "layer_0: 2, 3, 4" in figure.texts()
+
+    analysis["regressions"] = [row("layer_0", "trained", None)]
+    assert draw_belief_regression(analysis, tmp_path / "figure.png") is None
