@@ -16,7 +16,7 @@ import numpy as np
 from simplexity import generative_processes
 from simplexity.generative_processes import DataGenerator, LossOptimum, loss_optimum
 from simplexity.runs import RunDirectory, write_durably
-from simplexity.sweeps import SweepDirectory
+from simplexity.sweeps import sweep_of
 from simplexity.training import Optima
 
 from ._build import Experiment
@@ -29,22 +29,14 @@ def optima_of(experiment: Experiment, directory: RunDirectory) -> Optima:
         experiment: What the run computes with.
         directory: The run's; if it belongs to a sweep, the sweep's other runs compute these numbers no more.
     """
-    folder = _folder_of_sweep(directory.path)
+    sweep = sweep_of(directory.path)
+    folder = None if sweep is None else sweep.optima_path
     length, carry_state = experiment.settings.sequence_len, experiment.settings.carry_state
     training = _kept(folder, experiment.generator, length, carry_state)
     # Validation always begins at the initial state.
     if experiment.validation_generator is experiment.generator and not carry_state:
         return Optima(training, training)
     return Optima(training, _kept(folder, experiment.validation_generator, length, False))
-
-
-def _folder_of_sweep(run: Path) -> Path | None:
-    """Where the sweep that a run belongs to keeps optima; None for a run by itself."""
-    for parent in run.parents:
-        sweep = SweepDirectory(parent)
-        if sweep.manifest_path.is_file():
-            return sweep.optima_path
-    return None
 
 
 def _kept(folder: Path | None, generator: DataGenerator, length: int, carry_state: bool) -> LossOptimum:
