@@ -8,7 +8,7 @@ from simplexity.composition import instantiate
 from simplexity.host import PreemptionGuard
 from simplexity.loggers import CompositeLogger, Logger, RunFacts
 from simplexity.runs import Ledger, RunDirectory, RunLock
-from simplexity.training import NotFiniteError, Optima, RunMetrics, train
+from simplexity.training import NotFiniteError, RunMetrics, train
 
 from ._announcements import announce_end
 from ._assembly import Assembly, assemble

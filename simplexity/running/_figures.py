@@ -15,7 +15,7 @@ _log = logging.getLogger("simplexity")
 def wants_figures(config: DictConfig, directory: RunDirectory) -> bool:
     """Whether a run draws its figures by itself: `figures: auto` leaves those of a sweep to `simplexity plot`.
 
-    In a sweep it takes longer to draw than to train a tiny model, and nobody looks at each run.
+    In a sweep of tiny models, drawing takes longer than training.
 
     Args:
         config: The run's.

@@ -43,7 +43,7 @@ def _kept(folder: Path | None, generator: DataGenerator, length: int, carry_stat
     if folder is None:
         return loss_optimum(generator, length, carry_state=carry_state)
     path = folder / f"{_key(generator, length, carry_state)}.json"
-    # OSError: nobody has computed it yet, or the file cannot be read; the others: it is corrupt.
+    # OSError: it has not been computed yet, or the file cannot be read; the others: it is corrupt.
     with suppress(OSError, ValueError, TypeError, KeyError):
         return _from_text(path.read_text(encoding="utf-8"), length)
     optimum = loss_optimum(generator, length, carry_state=carry_state)
