@@ -23,6 +23,7 @@ FOR_USERS = frozenset(
         # Looking inside models.
         "simplexity.analysis.Regression",
         "simplexity.analysis.Words",
+        "simplexity.analysis.attention_by_distance",
         "simplexity.analysis.word_activations",
         "simplexity.analysis.words_of",
         # Processes of one's own, and what is known of one.

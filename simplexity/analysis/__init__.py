@@ -1,6 +1,7 @@
 """What a model has learned: the process's belief states in its activations, with what to compare that with."""
 
 from ._activations import word_activations as word_activations
+from ._attention import attention_by_distance as attention_by_distance
 from ._belief_regression import AnalysisInterruptedError as AnalysisInterruptedError
 from ._belief_regression import BeliefRegression as BeliefRegression
 from ._belief_regression import regress_beliefs as regress_beliefs

@@ -19,6 +19,8 @@ _BATCH_SIZE = 2048
 def word_activations(model: PredictiveModel, words: Words) -> OrderedDict[str, Float[np.ndarray, "words _"]]:
     """The activations of a model at the last token of each word, by name, in the order of computation.
 
+    Those inside of layers (with a slash in their names) are left out.
+
     Args:
         model: Reads sequences of these words' tokens.
         words: Of the process, with the special tokens that the model was trained with.
@@ -42,4 +44,5 @@ def _forward(
     model: PredictiveModel, sequences: Int[Array, "batch positions"]
 ) -> Mapping[str, Float[Array, "batch positions _"]]:
     """Not a lambda of each call: one program serves all models of one architecture."""
-    return model.forward(sequences)[1]
+    activations = model.forward(sequences)[1]
+    return OrderedDict((name, values) for name, values in activations.items() if "/" not in name)

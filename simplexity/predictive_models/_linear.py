@@ -76,3 +76,19 @@ class Head(eqx.Module):
     def __call__(self, x: Float[Array, "*leading width"]) -> Float[Array, "*leading vocab"]:
         """Maps every vector of the last axis."""
         return multiply(x, self.weight.T) + self.bias
+
+
+class TiedHead(eqx.Module):
+    """The logits x Eᵀ + b, where E is the model's embedding."""
+
+    bias: Float[Array, "vocab"]
+
+    def __init__(self, vocab_size: int):
+        """The bias starts at zero."""
+        self.bias = jnp.zeros(vocab_size)
+
+    def __call__(
+        self, x: Float[Array, "*leading width"], embedding: Float[Array, "vocab width"]
+    ) -> Float[Array, "*leading vocab"]:
+        """Maps every vector of the last axis."""
+        return multiply(x, embedding.T) + self.bias

@@ -1,13 +1,21 @@
-"""What every model of token sequences can do, and the check of sizes that their constructors share."""
+"""What every model of token sequences can do: predict, name its activations, and compute on with edited ones."""
 
 from abc import abstractmethod
 from collections import OrderedDict
+from collections.abc import Callable, Mapping
 
 import equinox as eqx
 from jaxtyping import Array, Float, Int
 
-Activations = OrderedDict[str, Float[Array, "batch length _"]]
-"""Arrays by name, in the order of computation: JAX sorts the keys of a plain dict that a compiled function returns."""
+Activations = OrderedDict[str, Float[Array, "batch *_"]]
+"""Arrays by name, in the order of computation: JAX sorts the keys of a plain dict that a compiled function returns.
+
+A name without a slash is what a layer or one of its parts puts out, one vector per position: [batch, length, width].
+A name with a slash is inside of a layer or a part, such as an attention pattern, and may have any shape.
+"""
+
+Edits = Mapping[str, Callable[[Float[Array, "batch *_"]], Float[Array, "batch *_"]]]
+"""Functions by the name of the activation that each replaces; a function returns the shape that it is given."""
 
 _MOST_LAYERS = 1000
 # The product of a few sizes is still an index of 64 bits.
@@ -24,10 +32,31 @@ class PredictiveModel(eqx.Module):
     """
 
     @abstractmethod
-    def forward(self, tokens: Int[Array, "batch length"]) -> tuple[Float[Array, "batch length vocab"], Activations]:
+    def forward(
+        self, tokens: Int[Array, "batch length"], *, edit: Edits | None = None
+    ) -> tuple[Float[Array, "batch length vocab"], Activations]:
         """The logits of each next token, and the named activations of every layer, for a batch of sequences.
 
         Under `jax.jit`, activations that are not used are not computed.
+
+        Args:
+            tokens: The sequences.
+            edit: What to replace activations with, by name, to see what depends on them (patching, ablation,
+                steering): everything after them is computed from what the functions return. A model that is only
+                trained may do without this argument.
+
+        Raises:
+            ValueError: If an edit names no activation of this model, or changes a shape.
+
+        Example:
+            >>> import jax
+            >>> import jax.numpy as jnp
+            >>> from simplexity.predictive_models import GRU
+            >>> model = GRU(4, 2, vocab_size=3, key=jax.random.key(0))
+            >>> tokens = jnp.zeros((1, 5), int)
+            >>> _, activations = model.forward(tokens, edit={"layer_0": jnp.zeros_like})
+            >>> list(activations), float(jnp.abs(activations["layer_0"]).sum())
+            (['layer_0', 'layer_1'], 0.0)
         """
 
     def __call__(self, tokens: Int[Array, "length"]) -> Float[Array, "length vocab"]:
@@ -35,10 +64,51 @@ class PredictiveModel(eqx.Module):
         logits, _ = self.forward(tokens[None])
         return logits[0]
 
-    def activations(self, tokens: Int[Array, "length"]) -> OrderedDict[str, Float[Array, "length _"]]:
-        """The activations of every layer at every position of one sequence, by name, in the order of computation."""
+    def activations(self, tokens: Int[Array, "length"]) -> OrderedDict[str, Float[Array, "*_"]]:
+        """The activations of one sequence, by name, in the order of computation."""
         _, activations = self.forward(tokens[None])
         return OrderedDict((name, values[0]) for name, values in activations.items())
+
+
+class ActivationRecorder:
+    """Collects the activations of one forward pass under their names, each after its edit.
+
+    Args:
+        edit: What was given to `forward`.
+    """
+
+    def __init__(self, edit: Edits | None):
+        self._edit = edit or {}
+        self._activations = Activations()
+
+    def is_edited(self, name: str) -> bool:
+        """Whether there is an edit of that name."""
+        return name in self._edit
+
+    def record(self, name: str, value: Float[Array, "batch *_"]) -> Float[Array, "batch *_"]:
+        """What to compute on with: `value`, or what its edit makes of it.
+
+        Raises:
+            ValueError: If the edit changes the shape.
+        """
+        if name in self._edit:
+            edited = self._edit[name](value)
+            if edited.shape != value.shape:
+                raise ValueError(f"the edit of {name!r} returned the shape {edited.shape} in place of {value.shape}")
+            value = edited
+        self._activations[name] = value
+        return value
+
+    def activations(self) -> Activations:
+        """All that were recorded.
+
+        Raises:
+            ValueError: If an edit was of none of them.
+        """
+        unknown = [name for name in self._edit if name not in self._activations]
+        if unknown:
+            raise ValueError(f"no activation is named {unknown[0]!r}; there are {', '.join(self._activations)}")
+        return self._activations
 
 
 def check_sizes(**arguments: int) -> None:

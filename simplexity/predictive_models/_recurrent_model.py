@@ -7,7 +7,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from ._cell import Cell
 from ._linear import Head, uniform
-from ._predictive_model import Activations, PredictiveModel, check_sizes
+from ._predictive_model import ActivationRecorder, Activations, Edits, PredictiveModel, check_sizes
 from ._recurrence import LayerWeights, initial_weights, recurrence
 
 
@@ -23,15 +23,17 @@ class RecurrentModel(PredictiveModel):
     layers: tuple[LayerWeights, ...]
     head: Head
 
-    def forward(self, tokens: Int[Array, "batch length"]) -> tuple[Float[Array, "batch length vocab"], Activations]:
-        """The logits, and the outputs of the layers as layer_0, layer_1, ..."""
+    def forward(
+        self, tokens: Int[Array, "batch length"], *, edit: Edits | None = None
+    ) -> tuple[Float[Array, "batch length vocab"], Activations]:
+        """The logits, and the outputs of the layers as layer_0, layer_1, ...; see `PredictiveModel.forward`."""
         vocab_size = self.layers[0].input_weight.shape[0]
+        recorder = ActivationRecorder(edit)
         hidden = jax.nn.one_hot(tokens.T, vocab_size)
-        activations = Activations()
         for index, weights in enumerate(self.layers):
-            hidden = recurrence(self.cell, weights, hidden)
-            activations[f"layer_{index}"] = jnp.swapaxes(hidden, 0, 1)
-        return jnp.swapaxes(self.head(hidden), 0, 1), activations
+            outputs = jnp.swapaxes(recurrence(self.cell, weights, hidden), 0, 1)
+            hidden = jnp.swapaxes(recorder.record(f"layer_{index}", outputs), 0, 1)
+        return jnp.swapaxes(self.head(hidden), 0, 1), recorder.activations()
 
 
 def draw_layers(

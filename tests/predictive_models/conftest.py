@@ -22,6 +22,8 @@ MAKERS = {
     "learned": partial(TRANSFORMER, 12, "learned"),
     "rotary": partial(TRANSFORMER, 12, "rotary"),
     "attention_only": partial(TRANSFORMER, None, "learned"),
+    "wide_heads": partial(TRANSFORMER, 12, "none", head_size=6, activation="relu", layer_norm=False),
+    "tied": partial(TRANSFORMER, 12, "learned", tied_embedding=True),
 }
 
 

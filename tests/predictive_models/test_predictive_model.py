@@ -61,6 +61,23 @@ def test_a_batch_is_its_sequences(model: PredictiveModel, tokens: jax.Array) -> 
             np.testing.assert_allclose(values, activations[name][index], atol=1e-5, err_msg=name)
 
 
+def test_what_follows_an_edited_activation_is_computed_from_it(model: PredictiveModel, tokens: jax.Array) -> None:
+    """Patching the first layer with that of other sequences gives their logits: nothing else leads to the head."""
+    other = tokens[::-1]
+    expected, of_other = _forward(model, other)
+    logits, activations = model.forward(tokens, edit={"layer_0": lambda _: of_other["layer_0"]})
+    np.testing.assert_allclose(logits, expected, atol=1e-4)
+    np.testing.assert_array_equal(activations["layer_0"], of_other["layer_0"])
+
+
+@pytest.mark.parametrize("model", ["gru"], indirect=True)
+def test_an_edit_that_has_no_place_is_refused(model: PredictiveModel, tokens: jax.Array) -> None:
+    with pytest.raises(ValueError, match=r"no activation is named 'layer_9'; there are layer_0, layer_1$"):
+        model.forward(tokens, edit={"layer_9": jnp.zeros_like})
+    with pytest.raises(ValueError, match=r"the edit of 'layer_0' returned the shape \(4, 7\) in place of \(4, 7, 5\)"):
+        model.forward(tokens, edit={"layer_0": lambda values: values[..., 0]})
+
+
 def test_a_prefix_has_the_first_logits(model: PredictiveModel, tokens: jax.Array) -> None:
     np.testing.assert_allclose(_one(model, tokens[0, :1])[0], _one(model, tokens[0])[0][:1], atol=1e-5)
 
