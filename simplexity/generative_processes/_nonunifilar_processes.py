@@ -34,6 +34,37 @@ def mess3(x: float, a: float) -> HMM:
     return HMM(matrices, initial_state=np.full(3, 1 / 3))
 
 
+def mess(num_states: int, x: float, a: float) -> HMM:
+    """Mess3 with any number of states: they mostly stay, and each mostly emits its own token.
+
+    A step moves to each of the other states with probability `x`; the state arrived at emits its own token with
+    probability `a`, and each other one with `(1 - a) / (num_states - 1)`. By the symmetry of the states the stationary
+    distribution is uniform (the one used for x = 0, where any is stationary). The entropy rate has no closed form.
+
+    Args:
+        num_states: The number of states and of tokens, at least 2.
+        x: The probability to move to each other state, in [0, 1 / (num_states - 1)].
+        a: The probability to emit the state's own token, in [0, 1].
+
+    Raises:
+        ValueError: If a parameter lies outside its domain.
+
+    References:
+        The generalisation of `mess3` (arXiv:2405.15943), without published parameters of its own.
+    """
+    if num_states < 2:
+        raise ValueError(f"`num_states` must be at least 2, got {num_states}")
+    check_interval(0.0, 1 / (num_states - 1), x=x)
+    check_interval(0.0, 1.0, a=a)
+    identity = np.eye(num_states)
+    moves = x + (1 - num_states * x) * identity
+    other = (1 - a) / (num_states - 1)
+    emissions = other + (a - other) * identity
+    # At the end of its interval, rounding may leave x a little too much of a row.
+    matrices = np.maximum(np.einsum("ij,jx->xij", moves, emissions), 0.0)
+    return HMM(matrices, initial_state=np.full(num_states, 1 / num_states))
+
+
 def sns(p: float, q: float) -> HMM:
     """The simple nonunifilar source: long runs of zeros in which a hidden switch falls, then a one that resets it.
 

@@ -1,4 +1,4 @@
-"""Processes that no finite HMM generates, though a GHMM of three or four dimensions does."""
+"""Quantum and post-quantum processes: no finite HMM generates them, but a GHMM of three or four dimensions does."""
 
 import math
 
@@ -80,6 +80,107 @@ def post_quantum(log_alpha: float, beta: float) -> GHMM:
             "`log_alpha` and `beta` must not be so near to 0 and 1 that rounding hides what they do, "
             f"got {log_alpha} and {beta}"
         ) from None
+
+
+def frdn(alpha: float, lamb: float) -> GHMM:
+    """The FRDN process: another name of `fanizza`, with the same parameters.
+
+    Args:
+        alpha: The angle of rotation in radians, any finite number.
+        lamb: The rate of decay, in (0, 1/2].
+
+    Raises:
+        ValueError: If a parameter lies outside its domain.
+
+    References:
+        As of `fanizza`. The name: Riechers, Elliott and Shai (2025), arXiv:2507.07432.
+    """
+    return fanizza(alpha, lamb)
+
+
+def moon(log_alpha: float, beta: float) -> GHMM:
+    """The Moon process: another name of `post_quantum`, with the same parameters.
+
+    Args:
+        log_alpha: The logarithm of alpha, in (0, 20].
+        beta: In (0, 1).
+
+    Raises:
+        ValueError: If a parameter lies outside its domain.
+
+    References:
+        As of `post_quantum`. The name: Riechers, Elliott and Shai (2025), arXiv:2507.07432.
+    """
+    return post_quantum(log_alpha, beta)
+
+
+def bloch_walk(angle: float, p_z: float) -> GHMM:
+    """The Bloch Walk by its angle of measurement, with any probability to measure along z.
+
+    A measurement tells the component along its axis with the strength `sin(angle)`, and multiplies the other component
+    by `cos(angle)`. At the angle pi/2 it is projective. Tokens 0 and 1 are the outcomes along z, 2 and 3 along x.
+    `tom_quantum(alpha, beta)` is `bloch_walk(2 arctan(beta / alpha), 1/2)`.
+
+    A predictive vector is (1, r_x, r_z), with the Bloch vector in the unit disk: the normaliser is (1, 0, 0). The
+    stationary state is (1, 0, 0), the fully mixed qubit. The entropy rate has no closed form.
+
+    Args:
+        angle: The angle in radians, in (0, pi).
+        p_z: The probability to measure along z, in (0, 1); else along x.
+
+    Raises:
+        ValueError: If a parameter lies outside its domain.
+
+    References:
+        Riechers, Elliott and Shai (2025), arXiv:2507.07432, at p_z = 1/2 and the angle 2 arctan(sqrt(51)).
+    """
+    check_interval(0.0, math.pi, low_open=True, high_open=True, angle=angle)
+    check_interval(0.0, 1.0, low_open=True, high_open=True, p_z=p_z)
+    strength, kept = math.sin(angle), math.cos(angle)
+    matrices = np.zeros((4, 3, 3))
+    for token, (axis, sign, share) in enumerate([(2, 1, p_z), (2, -1, p_z), (1, 1, 1 - p_z), (1, -1, 1 - p_z)]):
+        np.fill_diagonal(matrices[token], kept * share / 2)
+        matrices[token][[0, axis], [0, axis]] = share / 2
+        matrices[token][[0, axis], [axis, 0]] = sign * strength * share / 2
+    mixed = np.array([1.0, 0.0, 0.0])
+    return GHMM(matrices, initial_state=mixed, normalizer=mixed)
+
+
+def quantum_rrxor(phi: float, theta: float) -> GHMM:
+    """The Quantum RRXOR process: a qubit is rotated, then measured weakly by way of a second qubit, over and over.
+
+    The Kraus operators are `D_x R`, with `R` the rotation by `phi` about y, `D_0 = diag(c, -i s)`, `D_1 = diag(-i s,
+    c)`, `c = cos(theta / 2)` and `s = sin(theta / 2)`. At theta = 0 or pi the measurement is projective, and the
+    process a Markov chain of two tokens that changes its token with the probability `sin(phi / 2)^2`; at theta = pi/2
+    it tells nothing, and the process is a fair coin. It has RRXOR's name, but contains RRXOR at no parameters.
+
+    A predictive vector is (1, r_x, r_y, r_z), with the Bloch vector in the unit ball: the normaliser is (1, 0, 0, 0).
+    The stationary state is the fully mixed qubit (of others too if phi is a multiple of 2 pi, this is the one used).
+    The entropy rate has no closed form.
+
+    Args:
+        phi: The angle of rotation in radians, any finite number.
+        theta: The angle of the measurement in radians, in [0, pi].
+
+    Raises:
+        ValueError: If a parameter lies outside its domain.
+
+    References:
+        Riechers and Crutchfield, Fraudulent white noise: flat power spectra belie arbitrarily complex processes, Phys.
+        Rev. Research 3 (2021) 013170; Riechers, Elliott and Shai (2025), arXiv:2507.07432, on quantum processes. No
+        published parameters.
+    """
+    check_interval(-math.inf, math.inf, low_open=True, high_open=True, phi=phi)
+    check_interval(0.0, math.pi, theta=theta)
+    (c, s), (cos, sin) = ((math.cos(angle / 2), math.sin(angle / 2)) for angle in (theta, phi))
+    rotation = np.array([[cos, -sin], [sin, cos]])
+    kraus = np.array([np.diag([c, -1j * s]), np.diag([-1j * s, c])]) @ rotation
+    pauli = np.array([[[1, 0], [0, 1]], [[0, 1], [1, 0]], [[0, -1j], [1j, 0]], [[1, 0], [0, -1]]])
+    # T[x, i, j] = tr(pauli_j K_x pauli_i K_x^dagger) / 2 takes the Bloch vector of rho to that of K_x rho K_x^dagger.
+    matrices = np.einsum("jab,xbc,icd,xad->xij", pauli, kraus, pauli, kraus.conj()).real / 2
+    matrices[np.abs(matrices) < 1e-16] = 0.0
+    mixed = np.array([1.0, 0.0, 0.0, 0.0])
+    return GHMM(matrices, initial_state=mixed, normalizer=mixed)
 
 
 def tom_quantum(alpha: float, beta: float) -> GHMM:

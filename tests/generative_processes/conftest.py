@@ -24,6 +24,11 @@ MAKERS = {
     "fanizza": lambda: gp.fanizza(2000.0, 0.49),
     "post_quantum": lambda: gp.post_quantum(1.0, 0.5),
     "tom_quantum": lambda: gp.tom_quantum(1.0, 7.0),
+    "mess": lambda: gp.mess(4, 0.1, 0.7),
+    "cycle": lambda: gp.cycle(3),
+    "checksum": lambda: gp.checksum([[0.5, 0.3, 0.2], [0.1, 0.2, 0.7]]),
+    "bloch_walk": lambda: gp.bloch_walk(1.0, 0.3),
+    "quantum_rrxor": lambda: gp.quantum_rrxor(0.7, 1.1),
     "hmm_mixture": lambda: gp.nonergodic([gp.coin(0.1), gp.even_ones(0.5)], [0.3, 0.7], [[0, 1], [2, 1]]),
     "ghmm_mixture": lambda: gp.nonergodic([gp.coin(0.1), gp.post_quantum(1.0, 0.5)], [0.5, 0.5], [[0, 1], [0, 1, 2]]),
 }

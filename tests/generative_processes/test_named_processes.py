@@ -6,6 +6,7 @@ import pytest
 
 from simplexity import generative_processes as gp
 from simplexity.generative_processes import GHMM, HMM
+from tests import oracles
 
 
 @pytest.mark.parametrize(
@@ -22,6 +23,11 @@ from simplexity.generative_processes import GHMM, HMM
         # Weights 1, 1 / (1 - 0.5), 2 * 0.5 / (1 - 0) along the chain of depths.
         (gp.matching_parens([1.0, 0.5]), [0.25, 0.5, 0.25]),
         (gp.tom_quantum(1.0, 2.0), [1, 0, 0]),
+        (gp.bloch_walk(1.0, 0.3), [1, 0, 0]),
+        (gp.quantum_rrxor(0.7, 1.1), [1, 0, 0, 0]),
+        (gp.mess(4, 0.1, 0.6), [0.25] * 4),
+        (gp.cycle(3), [1 / 3] * 3),
+        (gp.checksum([[0.25, 0.75], [0.1, 0.9]]), np.array([1, 0.25, 0.75, 0.7, 0.3]) / 3),
     ],
 )
 def test_stationary_states(process, stationary):
@@ -120,6 +126,62 @@ def test_tom_quantum_keeps_bloch_vectors_in_the_disk():
         assert np.hypot(state[1], state[2]) <= 1 + 1e-12
 
 
+def _words(process, length=6):
+    return oracles.word_probabilities(
+        process.transition_matrices, process.initial_state, process.normalizer, length if process.vocab_size < 4 else 4
+    )
+
+
+@pytest.mark.parametrize(
+    ("process", "other"),
+    [
+        (gp.frdn(2000.0, 0.49), gp.fanizza(2000.0, 0.49)),
+        (gp.moon(1.0, 0.5), gp.post_quantum(1.0, 0.5)),
+        (gp.mess(3, 0.05, 0.85), gp.mess3(0.05, 0.85)),
+        (gp.bloch_walk(2 * np.arctan(7.0), 0.5), gp.tom_quantum(1.0, 7.0)),
+        (gp.checksum([[0.3, 0.7], [0.6, 0.4]]), gp.rrxor(0.3, 0.6)),
+        # Two states whose tokens show them, and a qubit that is measured for certain: a chain of two tokens.
+        (gp.quantum_rrxor(0.7, 0.0), gp.mess(2, np.sin(0.35) ** 2, 1.0)),
+        (gp.quantum_rrxor(0.7, np.pi / 2), gp.coin(0.5)),
+    ],
+)
+def test_one_process_by_two_names(process, other):
+    np.testing.assert_allclose(_words(process), _words(other), atol=1e-12)
+
+
+@pytest.mark.parametrize("word", [(0, 0, 1), (1, 0, 1), (1, 1, 1)])
+def test_quantum_rrxor_is_a_measured_qubit(word):
+    phi, theta = 0.7, 1.1
+    rotation = np.array([[np.cos(phi / 2), -np.sin(phi / 2)], [np.sin(phi / 2), np.cos(phi / 2)]])
+    # By the token: the amplitude of that outcome of the second qubit if the memory is |0>, and if it is |1>.
+    amplitudes = {0: (np.cos(theta / 2), -1j * np.sin(theta / 2)), 1: (-1j * np.sin(theta / 2), np.cos(theta / 2))}
+    density = np.eye(2) / 2
+    for token in word:
+        kraus = np.diag(amplitudes[token]) @ rotation
+        density = kraus @ density @ kraus.conj().T
+    process = gp.quantum_rrxor(phi, theta)
+    found = oracles.word_probability(process.transition_matrices, process.initial_state, process.normalizer, word)
+    assert found == pytest.approx(np.trace(density).real, abs=1e-12)
+
+
+def test_bloch_walk_measures_each_axis_with_its_probability():
+    z, x = gp.bloch_walk(1.0, 0.3).transition_matrices.reshape(2, 2, 3, 3).sum(axis=1)
+    np.testing.assert_allclose([z[0, 0], x[0, 0]], [0.3, 0.7])
+    # What a measurement does not see, it multiplies by the cosine.
+    np.testing.assert_allclose([z[1, 1], x[2, 2]], np.cos(1.0) * np.array([0.3, 0.7]))
+
+
+def test_a_checksum_is_the_sum_of_what_precedes_it():
+    words = _words(HMM(gp.checksum([[0.5, 0.3, 0.2], [0.1, 0.2, 0.7]]).transition_matrices, np.eye(7)[0]), length=3)
+    for first, second, third in np.argwhere(words > 0):
+        assert third == (first + second) % 3
+    assert words[2, 2, 1] == pytest.approx(0.2 * 0.7)
+
+
+def test_excess_entropy_of_a_cycle():
+    assert gp.mixed_state_presentation(gp.cycle(5), 10).excess_entropy() == pytest.approx(np.log(5))
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -143,6 +205,16 @@ def test_tom_quantum_keeps_bloch_vectors_in_the_disk():
         (lambda: gp.post_quantum(-1.0, 0.5), r"^`log_alpha` must lie in \(0, 20\], got -1\.0$"),
         (lambda: gp.post_quantum(1.0, 1.0), r"^`beta` must lie in \(0, 1\), got 1\.0$"),
         (lambda: gp.tom_quantum(1.0, 0.0), r"^`beta` must not be 0"),
+        (lambda: gp.bloch_walk(0.0, 0.5), r"^`angle` must lie in \(0, 3\.14159\), got 0\.0$"),
+        (lambda: gp.bloch_walk(1.0, 1.0), r"^`p_z` must lie in \(0, 1\), got 1\.0$"),
+        (lambda: gp.quantum_rrxor(float("inf"), 1.0), r"^`phi` must lie in"),
+        (lambda: gp.quantum_rrxor(1.0, 4.0), r"^`theta` must lie in \[0, 3\.14159\], got 4\.0$"),
+        (lambda: gp.mess(1, 0.1, 0.5), r"^`num_states` must be at least 2, got 1$"),
+        (lambda: gp.mess(5, 0.3, 0.5), r"^`x` must lie in \[0, 0\.25\], got 0\.3$"),
+        (lambda: gp.cycle(0), r"^`length` must be at least 1, got 0$"),
+        (lambda: gp.checksum([]), r"^`probs` must be rows of equal length.* got \[\]$"),
+        (lambda: gp.checksum([[0.5, 0.5], [1.0]]), r"^`probs` must be rows of equal length"),
+        (lambda: gp.checksum([[0.5, 0.5], [0.9, 0.2]]), r"^`probs\[1\]` must be probabilities that sum to 1"),
     ],
 )
 def test_parameters_outside_their_domain(make, message):
@@ -159,6 +231,12 @@ def test_parameters_outside_their_domain(make, message):
         *(lambda p=p: gp.zero_one_random(p) for p in (0.0, 1.0)),
         *(lambda p=p: gp.rrxor(p, 1 - p) for p in (0.0, 1.0)),
         *(lambda x=x, a=a: gp.mess3(x, a) for x in (0.0, 0.5) for a in (0.0, 1.0)),
+        *(lambda x=x, a=a: gp.mess(4, x, a) for x in (0.0, 1 / 3) for a in (0.0, 1.0)),
+        *(lambda p=p, t=t: gp.quantum_rrxor(p, t) for p in (0.0, np.pi, -1e6) for t in (0.0, np.pi)),
+        lambda: gp.bloch_walk(1e-6, 1e-6),
+        lambda: gp.cycle(1),
+        lambda: gp.checksum([[1.0]]),
+        lambda: gp.checksum([[1.0, 0.0], [0.0, 1.0]]),
         lambda: gp.sns(1.0, 1.0),
         lambda: gp.mr_name(0.0, 1.0),
         lambda: gp.matching_parens([1.0]),
