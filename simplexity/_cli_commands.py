@@ -265,7 +265,10 @@ def _parser() -> argparse.ArgumentParser:
         "--steps", choices=("newest", "all"), default="newest", help="which saved steps (default: newest)"
     )
     analyze.add_argument(
-        "--length", metavar="N", type=int, default=10, help="tokens of the longest words (default: 10)"
+        "--length",
+        metavar="N",
+        type=int,
+        help="tokens of the longest words (default: the run's, or 10)",
     )
     plot = add("plot", _plot, "Draw the figures of a run, from the files in its folder, at any time.")
     plot.add_argument("folder", metavar="RUN_DIR", type=Path, nargs="?", help=help_text)

@@ -62,6 +62,11 @@ class Run:
         return read_json_lines(self._directory.metrics_path)
 
     @property
+    def analysis(self) -> list[dict[str, Any]]:
+        """The lines of analysis.jsonl, a dict per analysed step: belief regressions, controls, your own functions."""
+        return read_json_lines(self._directory.analysis_path)
+
+    @property
     def saved_steps(self) -> list[int]:
         """The steps of which there is a checkpoint by now."""
         return committed_steps(self._directory.checkpoints_path)

@@ -21,6 +21,7 @@ SCRIPT = ROOT / "simplexity" / "run_experiment.py"
 STOPPING = Path(__file__).parent / "running" / "stopping.py"
 SMALL = (
     "figures=false",
+    "analysis=null",
     "training.num_train_steps=30",
     "training.batch_size=4",
     "training.sequence_len=8",
@@ -31,6 +32,7 @@ SMALL = (
     "persistence.instance.save_every_steps=7",
     "persistence.instance.save_every_minutes=null",
 )
+ANALYSIS = ("analysis=default", "analysis.length=3", "analysis.every=10")
 GRU = ("predictive_model.instance.hidden_size=4", "predictive_model.instance.num_layers=1")
 TRANSFORMER = (
     "predictive_model=transformer",
@@ -51,8 +53,10 @@ WALL_CLOCK = ("time_s", "timestamp")
 
 
 def command(run_dir: Path, model: str, *overrides: str) -> list[str]:
-    """The command that starts, or resumes, the run in `run_dir`."""
-    return [sys.executable, str(SCRIPT), f"hydra.run.dir='{run_dir}'", *SMALL, *MODELS[model], *overrides]
+    """The command that starts, or resumes, the run in `run_dir`; `overrides` replace those of `SMALL`."""
+    given = {override.partition("=")[0] for override in overrides}
+    small = [override for override in SMALL if override.partition("=")[0] not in given]
+    return [sys.executable, str(SCRIPT), f"hydra.run.dir='{run_dir}'", *small, *MODELS[model], *overrides]
 
 
 def environment(cache: Path) -> dict[str, str]:

@@ -20,7 +20,7 @@ TINY = (
     "training.sequence_len=8",
     "training.log_every=4",
 )
-TINY_VALIDATION = ("validation.every=6", "validation.batch_size=8", "validation.num_batches=2")
+TINY_VALIDATION = ("validation.every=6", "validation.batch_size=8", "validation.num_batches=2", "analysis.length=3")
 FINAL = re.compile(r"final loss (\d+\.\d+) nats = optimum (\d+\.\d+) \+ (?:KL|excess) (-?\d+\.\d+) \((-?\d+\.\d+) %\)$")
 
 
@@ -58,6 +58,8 @@ def test_run_leaves_everything_in_its_directory_and_prints_the_final_loss_last(s
     assert re.fullmatch(rf"mess3 \| GRU, [\d,]+ parameters \| CPU, \d+ cores? \| {folder}", told[1])
     assert told[2].startswith("compiling the training step")
     pictures = [f"figures: {folder}/figures"] if script == EXPERIMENT else []
+    if script == EXPERIMENT:
+        assert told.pop(-2).startswith("beliefs: R2 0.")
     assert told[-2 - len(pictures) : -1] == [f"folder:  {folder}", *pictures]
     names = {path.name for path in run_dir.iterdir()}
     program = Path(script).stem

@@ -61,6 +61,7 @@ def test_a_run(folder, monkeypatch):
     assert run.path == folder.resolve()
     assert run.config.seed == 0
     assert [line["step"] for line in run.metrics][-1] == 30
+    assert run.analysis == []
     assert run.saved_steps[-1] == 30
     last = run.metrics[-1]
     assert last["validation_loss"] == pytest.approx(run.optimum.nats + last["validation_kl"])

@@ -6,9 +6,9 @@ import signal
 import numpy as np
 import pytest
 
-from simplexity.runs import EventKind, RunDirectory, read_ledger
+from simplexity.runs import EventKind, RunDirectory, read_json_lines, read_ledger
 
-from .small_runs import assert_same_run, final_arrays, metric_lines, run
+from .small_runs import ANALYSIS, assert_same_run, final_arrays, metric_lines, run
 from .step_tasks import run_in_tasks, start_first_task
 
 MODEL = "gru"
@@ -22,11 +22,12 @@ def together(tmp_path_factory, cache):
     with pytest.MonkeyPatch.context() as patch:
         # As clusters have one, and nobody answers there.
         patch.setenv("http_proxy", "http://127.0.0.1:9")
-        tasks = run_in_tasks(run_dir, MODEL, cache=cache)
+        tasks = run_in_tasks(run_dir, MODEL, *ANALYSIS, cache=cache)
     assert [task.returncode for task in tasks] == [0, 0], tasks
     assert "final loss" in tasks[0].stdout
     assert "loss" not in tasks[1].stdout
     assert [task.stderr for task in tasks] == ["", ""]
+    assert [line["step"] for line in read_json_lines(RunDirectory(run_dir).analysis_path)] == [10, 20, 30]
     return run_dir
 
 

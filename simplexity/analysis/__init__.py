@@ -4,8 +4,12 @@ from ._activations import word_activations as word_activations
 from ._attention import attention_by_distance as attention_by_distance
 from ._belief_regression import AnalysisInterruptedError as AnalysisInterruptedError
 from ._belief_regression import BeliefRegression as BeliefRegression
+from ._belief_regression import BeliefRegressor as BeliefRegressor
 from ._belief_regression import regress_beliefs as regress_beliefs
 from ._belief_states import belief_states_npz as belief_states_npz
+from ._functions import AnalysisFunction as AnalysisFunction
+from ._functions import plain_results as plain_results
 from ._regression import Regression as Regression
+from ._settings import AnalysisSettings as AnalysisSettings
 from ._words import Words as Words
 from ._words import words_of as words_of

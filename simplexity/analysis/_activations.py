@@ -1,7 +1,7 @@
 """What a model computes after each word of a process."""
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -16,7 +16,9 @@ ALL_LAYERS = "all layers"
 _BATCH_SIZE = 2048
 
 
-def word_activations(model: PredictiveModel, words: Words) -> OrderedDict[str, Float[np.ndarray, "words _"]]:
+def word_activations(
+    model: PredictiveModel, words: Words, *, before_batch: Callable[[], object] = lambda: None
+) -> OrderedDict[str, Float[np.ndarray, "words _"]]:
     """The activations of a model at the last token of each word, by name, in the order of computation.
 
     Those inside of layers (with a slash in their names) are left out.
@@ -24,10 +26,12 @@ def word_activations(model: PredictiveModel, words: Words) -> OrderedDict[str, F
     Args:
         model: Reads sequences of these words' tokens.
         words: Of the process, with the special tokens that the model was trained with.
+        before_batch: Called before each batch of sequences is computed, to raise where that is to end.
     """
     batch_size = min(_BATCH_SIZE, len(words.sequences))
     found: OrderedDict[str, Float[np.ndarray, "words _"]] = OrderedDict()
     for start in range(0, len(words.sequences), batch_size):
+        before_batch()
         sequences = words.sequences[start : start + batch_size]
         # All batches have one shape, so that one program serves them.
         padded = np.pad(sequences, ((0, batch_size - len(sequences)), (0, 0)))

@@ -1,10 +1,11 @@
 """Whether a model's activations carry the process's belief states, and what else would explain that they seem to."""
 
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from simplexity.generative_processes import DataGenerator, GenerativeProcess
 from simplexity.predictive_models import PredictiveModel
@@ -15,6 +16,7 @@ from ._regression import Regression, fold_words, regress
 from ._words import Words, words_of
 
 _NUM_AT_A_TIME = 2**15
+_PERCENTS = (90, 95, 99)
 
 Kind = Literal["trained", "untrained", "shuffled", "control"]
 
@@ -36,7 +38,7 @@ class Row(NamedTuple):
 
 
 class AnalysisInterruptedError(Exception):
-    """The analysis was interrupted between two regressions."""
+    """A stop was requested during an analysis."""
 
 
 class BeliefRegression(NamedTuple):
@@ -74,6 +76,13 @@ class BeliefRegression(NamedTuple):
             for row in self.rows
         ]
 
+    def dimensions(self) -> dict[str, dict[str, int]]:
+        """Of each layer, how many principal components of the activations have 90, 95 and 99 % of their variance."""
+        return {
+            name: {f"{percent}": 1 + int((np.cumsum(shares) < percent / 100).sum()) for percent in _PERCENTS}
+            for name, shares in self.explained_variance.items()
+        }
+
     def __str__(self) -> str:
         words = self.words
         source = "all words" if words.num_drawn is None else f"words of {words.num_drawn:,} drawn sequences"
@@ -85,7 +94,103 @@ class BeliefRegression(NamedTuple):
                 f"{row.name:<31} {found.r2:8.4f} {found.r2_standard_error:7.4f} {found.rmse:8.4f} "
                 f"{found.r2_distances:16.4f} {found.num_directions:11d}"
             )
+        for name, counts in self.dimensions().items():
+            needed = ", ".join(f"{count} of them {percent} %" for percent, count in counts.items())
+            lines.append(f"{name}: {len(self.explained_variance[name])} principal components; {needed} of the variance")
         return "\n".join(lines)
+
+
+class BeliefRegressor:
+    """Regresses the belief states of one process on the activations of one model after another.
+
+    What does not depend on the model (words, controls, the untrained model's activations) is computed once.
+
+    Args:
+        process: The process, or the process with its special tokens.
+        length: The number of tokens of the longest words.
+        untrained: A model of the same architecture that has not been trained, as one more control.
+        max_words: If there are more words of that length, as many sequences are drawn instead.
+        seed: Of the folds, of the shuffled belief states, and of what is drawn.
+    """
+
+    def __init__(
+        self,
+        process: DataGenerator | GenerativeProcess,
+        length: int = 10,
+        *,
+        untrained: PredictiveModel | None = None,
+        max_words: int = 60_000,
+        seed: int = 0,
+    ):
+        self._process, self._length, self._max_words, self._seed = process, length, max_words, seed
+        self._untrained = untrained
+        self._controls: list[Row] | None = None
+
+    @cached_property
+    def words(self) -> Words:
+        """The words, each of which counts once, with its probability.
+
+        Raises:
+            ValueError: If `length` is below 1.
+        """
+        return words_of(self._process, self._length, max_words=self._max_words, seed=self._seed)
+
+    @cached_property
+    def _folds(self) -> Int[np.ndarray, " words"]:
+        return fold_words(self.words.rows, self._seed)
+
+    def __call__(self, model: PredictiveModel, interrupted: Callable[[], bool] = lambda: False) -> BeliefRegression:
+        """Regresses, layer by layer, beside the controls.
+
+        Args:
+            model: Trained on the process, with the same special tokens.
+            interrupted: Called between regressions, and between batches of words.
+
+        Raises:
+            AnalysisInterruptedError: As soon as `interrupted()`.
+            ValueError: If the process has only one word of that length, or if `length` is below 1.
+        """
+        words = self.words
+        trained = self._activations(model, interrupted)
+        rows = [self._row(name, "trained", values, interrupted) for name, values in trained.items()]
+        last = next(reversed(trained))
+        shuffled = words.beliefs[np.random.default_rng(self._seed).permutation(len(words.beliefs))]
+        rows.append(self._row(last, "shuffled", trained[last], interrupted, shuffled))
+        variance = {name: explained_variance(values, words.probabilities) for name, values in trained.items()}
+        if self._controls is None:
+            self._controls = self._compute_controls(interrupted)
+        return BeliefRegression(words, (*rows, *self._controls), variance)
+
+    def _compute_controls(self, interrupted: Callable[[], bool]) -> list[Row]:
+        rows = []
+        if self._untrained is not None:
+            fresh = self._activations(self._untrained, interrupted)
+            rows += [self._row(name, "untrained", values, interrupted) for name, values in fresh.items()]
+        features = control_features(self.words)
+        return rows + [self._row(name, "control", values, interrupted) for name, values in features]
+
+    def _activations(self, model: PredictiveModel, interrupted: Callable[[], bool]) -> dict[str, np.ndarray]:
+        def stop_if_interrupted() -> None:
+            if interrupted():
+                raise AnalysisInterruptedError
+
+        activations = word_activations(model, self.words, before_batch=stop_if_interrupted)
+        if len(activations) == 1:
+            return dict(activations)
+        return {**activations, ALL_LAYERS: np.concatenate(list(activations.values()), axis=1)}
+
+    def _row(
+        self,
+        features: str,
+        kind: Kind,
+        values: np.ndarray,
+        interrupted: Callable[[], bool],
+        targets: np.ndarray | None = None,
+    ) -> Row:
+        if interrupted():
+            raise AnalysisInterruptedError
+        targets = self.words.beliefs if targets is None else targets
+        return Row(features, kind, regress(values, targets, self.words.probabilities, self._folds))
 
 
 def regress_beliefs(
@@ -96,7 +201,6 @@ def regress_beliefs(
     untrained: PredictiveModel | None = None,
     max_words: int = 60_000,
     seed: int = 0,
-    interrupted: Callable[[], bool] = lambda: False,
 ) -> BeliefRegression:
     """Regresses the belief states of a process's words on a model's activations, layer by layer, with controls.
 
@@ -110,35 +214,15 @@ def regress_beliefs(
         untrained: A model of the same architecture that has not been trained, as one more control.
         max_words: If there are more words of that length, as many sequences are drawn instead.
         seed: Of the folds, of the shuffled belief states, and of what is drawn.
-        interrupted: Called before each regression.
 
     Raises:
-        AnalysisInterruptedError: As soon as `interrupted()`.
         ValueError: If the process has only one word of that length, or if `length` is below 1.
 
     References:
         Shai, Marzen, Teixeira, Gietelink Oldenziel and Riechers, "Transformers represent belief state geometry in their
         residual stream" (2024).
     """
-    words = words_of(process, length, max_words=max_words, seed=seed)
-    folds = fold_words(words.rows, seed)
-    shuffled = words.beliefs[np.random.default_rng(seed).permutation(len(words.beliefs))]
-
-    def row(features: str, kind: Kind, values: np.ndarray, targets: np.ndarray = words.beliefs) -> Row:
-        if interrupted():
-            raise AnalysisInterruptedError
-        return Row(features, kind, regress(values, targets, words.probabilities, folds))
-
-    trained = _with_all_layers(word_activations(model, words))
-    rows = [row(name, "trained", values) for name, values in trained.items()]
-    last = next(reversed(trained))
-    rows.append(row(last, "shuffled", trained[last], shuffled))
-    if untrained is not None:
-        fresh = _with_all_layers(word_activations(untrained, words))
-        rows += [row(name, "untrained", values) for name, values in fresh.items()]
-    rows += [row(name, "control", values) for name, values in control_features(words)]
-    variance = {name: explained_variance(values, words.probabilities) for name, values in trained.items()}
-    return BeliefRegression(words, tuple(rows), variance)
+    return BeliefRegressor(process, length, untrained=untrained, max_words=max_words, seed=seed)(model)
 
 
 def explained_variance(
@@ -155,9 +239,3 @@ def explained_variance(
     variances = np.linalg.eigvalsh(products - np.outer(sums, sums) / total)[::-1]
     variances = np.maximum(variances, 0.0)
     return variances / max(variances.sum(), np.finfo(np.float64).tiny)
-
-
-def _with_all_layers(activations: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    if len(activations) == 1:
-        return dict(activations)
-    return {**activations, ALL_LAYERS: np.concatenate(list(activations.values()), axis=1)}

@@ -17,7 +17,7 @@ from ._sections import GENERATOR_GROUP, GENERATORS
 _GENERATOR = re.compile(rf"({'|'.join(GENERATORS)})=(?!\s*(?:null\s*$|\$?{{))")
 _CLUSTER_SECTION = "hydra.launcher.cluster"
 _CLUSTER = re.compile(r"([+~]*)cluster([=.])")
-_NULL = re.compile(rf"(?:{GENERATOR_GROUP}@)?(validation_data_generator|validation)=\s*null\s*")
+_NULL = re.compile(rf"(?:{GENERATOR_GROUP}@)?(validation_data_generator|validation|analysis)=\s*null\s*")
 
 
 def rewrite(arguments: Iterable[str]) -> list[str]:

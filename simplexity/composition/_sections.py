@@ -36,12 +36,14 @@ class Section:
         constructor: Dotted path of the settings class whose signature adds its keys.
         built_from: Parameters of `constructor` that the program supplies, and the key whose built object each one is.
         nullable: Whether null stands for "none".
+        named_by_user: What keys of any other name hold; None if there are none.
     """
 
     keys: Mapping[str, Union["Section", Target, Any]] = field(default_factory=dict)
     constructor: str | None = None
     built_from: Mapping[str, str] = field(default_factory=dict)
     nullable: bool = False
+    named_by_user: Target | None = None
 
 
 def _generator(nullable: bool) -> Section:
@@ -76,6 +78,17 @@ CONFIG = Section(
             },
         ),
         "validation": Section(constructor="simplexity.training.ValidationSettings", nullable=True),
+        "analysis": Section(
+            constructor="simplexity.analysis.AnalysisSettings",
+            keys={
+                "functions": Section(
+                    named_by_user=Target(
+                        supplied=dict.fromkeys(("model", "process", "words")), takes=("model", "process", "words")
+                    )
+                )
+            },
+            nullable=True,
+        ),
         "logging": Section(
             keys={
                 "instance": Target(
@@ -102,7 +115,7 @@ CONFIG = Section(
 )
 """The whole config, and the defaults groups that may be set to null on the command line."""
 
-ADDED_KEYS: Mapping[str, Any] = {"figures": False, "require_gpu": False, "all_devices": False}
+ADDED_KEYS: Mapping[str, Any] = {"analysis": None, "figures": False, "require_gpu": False, "all_devices": False}
 """Keys of the root that configs frozen by earlier versions lack, with the values that mean what those versions did."""
 
 GENERATOR_GROUP = "generative_process"

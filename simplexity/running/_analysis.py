@@ -1,94 +1,225 @@
-"""Looks into a run's model: belief regressions into its analysis.jsonl, belief states into its belief_states.npz."""
+"""Analyses a run's model at exact steps: belief regressions, and the user's own functions, into its analysis.jsonl.
+
+The belief states of the last step are in belief_states.npz, for the picture of them.
+
+A line of analysis.jsonl holds, of one step:
+
+- `step`; `length`, the tokens of the longest words; `num_words`; `num_drawn`, null if those are all words.
+- `regressions`: for each layer and each control `features`, `kind` (trained, shuffled, untrained, control), `r2`,
+  `r2_standard_error`, `rmse`, `r2_distances`, `num_directions`. What has no value, as R² of constant beliefs, is null.
+- `best`: the trained model's layer with the greatest R² (`features`, `r2`), beside `r2_shuffled`, `r2_untrained` and
+  `r2_next_token`; null if no layer has an R².
+- `explained_variance`: of each layer's activations, the shares of the principal components, greatest first; and
+  `dimensions`, how many of them add up to 90, 95 and 99 %.
+- `functions`: what each of the user's functions has returned, by its name in `analysis.functions`; and `errors`: why
+  one has not.
+"""
 
 import json
+import logging
 import math
 from collections.abc import Callable
+from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from simplexity.analysis import AnalysisInterruptedError, BeliefRegression, belief_states_npz, regress_beliefs
+from simplexity.analysis import (
+    AnalysisInterruptedError,
+    AnalysisSettings,
+    BeliefRegression,
+    BeliefRegressor,
+    belief_states_npz,
+    plain_results,
+)
 from simplexity.predictive_models import PredictiveModel
 from simplexity.runs import RunDirectory, read_json_lines, write_durably
 
 from ._build import Experiment
+from ._failures import log_failure, place
+
+_log = logging.getLogger("simplexity")
+# Behind "beliefs: " on a line of 80 columns.
+_WIDTH = 71
 
 
-def analyze_model(
-    directory: RunDirectory,
-    experiment: Experiment,
-    model: PredictiveModel,
-    step: int,
-    length: int,
-    *,
-    report: Callable[[str], object] = print,
-    interrupted: Callable[[], bool] = lambda: False,
-) -> bool:
-    """Regresses belief states on the activations of a run's model.
+class Analysis:
+    """Analyses models of one run; a `StepObserver` of its training.
 
-    The line of the step in analysis.jsonl is replaced, if there is one. The belief states of the last step that was
-    analysed are kept for the picture of them.
+    Nothing is kept between two steps that the numbers depend on, so a resumed run writes the same lines.
 
     Args:
         directory: The run's.
         experiment: What the run computes with.
-        model: As it was after `step` steps.
-        step: The number of training steps.
-        length: Tokens of the longest words.
-        report: Takes a line for people, before and after.
-        interrupted: Called between regressions, of which each takes a second.
+        settings: Which steps, and which words.
+        saves: Whether the run has checkpoints. The last analysis of one that has none is not interrupted: all the
+            training would be lost.
+        require_held: As in `write_durably`.
 
-    Returns:
-        Whether it was done; if it was interrupted, nothing was written.
+    Attributes:
+        summary: The last result in one line; None before there is one.
     """
-    report(f"looking for belief states in the activations after step {step:,}, on words of up to {length} tokens")
-    try:
-        found = regress_beliefs(
-            _on_one_device(model),
-            experiment.generator,
-            length,
-            untrained=experiment.initial_state().model,
-            interrupted=interrupted,
-        )
-    except AnalysisInterruptedError:
-        return False
-    lines = {line["step"]: line for line in read_json_lines(directory.analysis_path)}
-    lines[step] = record_of(found, length, step)
-    text = "".join(json.dumps(lines[number]) + "\n" for number in sorted(lines))
-    write_durably(directory.analysis_path, text)
-    if step == max(lines):
-        write_durably(directory.belief_states_path, belief_states_npz(found, step))
-    report(describe(found))
-    return True
+
+    def __init__(
+        self,
+        directory: RunDirectory,
+        experiment: Experiment,
+        settings: AnalysisSettings,
+        *,
+        saves: bool = True,
+        require_held: Callable[[], object] = lambda: None,
+    ):
+        self.summary: str | None = None
+        self._directory, self._experiment, self._settings = directory, experiment, settings
+        self._saves, self._require_held = saves, require_held
+        self._regressor: BeliefRegressor | None = None
+        self._failed_functions: set[str] = set()
+
+    def next_due_step(self, step: int) -> int | None:
+        """The first step after `step` that is to be analysed."""
+        return self._settings.next_due_step(step, self._experiment.settings.num_train_steps)
+
+    def observe(self, step: int, model: PredictiveModel, interrupted: Callable[[], bool]) -> bool:
+        """Analyses during training; one that fails is reported in one line, and the run is complete without it."""
+        if step == self._experiment.settings.num_train_steps:
+            _log.info("analysing the belief states of words of up to %d tokens", self._settings.length)
+            if not self._saves:
+                interrupted = _never
+        try:
+            line, found = self._line(step, model, interrupted)
+        except AnalysisInterruptedError:
+            return False
+        except Exception as error:  # whatever the user's own model or process causes
+            log_failure(error)
+            self.summary = f"not analysed: {place(error)}"
+        else:
+            self._write(line, found)
+        return True
+
+    def flush(self) -> None:
+        """Does nothing: each line is on disk at once."""
+
+    def analyze(self, step: int, model: PredictiveModel, interrupted: Callable[[], bool]) -> bool:
+        """Analyses a saved model, for a command.
+
+        Args:
+            step: The number of steps that it was trained for; its line in analysis.jsonl is replaced, if there is one.
+            model: The model.
+            interrupted: Called between regressions, and between batches of words.
+
+        Returns:
+            Whether it was done; False if it was interrupted: then nothing was written.
+
+        Raises:
+            ValueError: If the process has only one word of that length.
+        """
+        try:
+            line, found = self._line(step, model, interrupted)
+        except AnalysisInterruptedError:
+            return False
+        self._write(line, found)
+        return True
+
+    def _line(
+        self, step: int, model: PredictiveModel, interrupted: Callable[[], bool]
+    ) -> tuple[dict[str, Any], BeliefRegression]:
+        model = _on_one_device(model)
+        if self._regressor is None:
+            self._regressor = BeliefRegressor(
+                self._experiment.generator,
+                self._settings.length,
+                untrained=self._experiment.initial_state().model,
+                max_words=self._settings.max_words,
+            )
+        found = self._regressor(model, interrupted)
+        line = {"step": step, "length": self._settings.length} | record_of(found)
+        functions, errors = self._call_functions(found, model, interrupted)
+        self.summary = describe(line)
+        return line | {"functions": functions, "errors": errors}, found
+
+    def _call_functions(
+        self, found: BeliefRegression, model: PredictiveModel, interrupted: Callable[[], bool]
+    ) -> tuple[dict[str, Any], dict[str, str]]:
+        """The results of the user's functions, and the errors of those that raised one."""
+        results, errors = {}, {}
+        for name, function in self._experiment.analysis_functions.items():
+            if interrupted():
+                raise AnalysisInterruptedError
+            try:
+                returned = function(model=model, process=self._experiment.generator.process, words=found.words)
+                results[name] = _without_nan(plain_results(returned))
+            except Exception as error:  # whatever the user's own code raises
+                errors[name] = place(error, getattr(function, "func", function))
+                if name not in self._failed_functions:
+                    self._failed_functions.add(name)
+                    _log.warning("analysis.functions.%s failed: %s", name, errors[name])
+        return results, errors
+
+    def _write(self, line: dict[str, Any], found: BeliefRegression) -> None:
+        lines = {line["step"]: line for line in read_json_lines(self._directory.analysis_path)} | {line["step"]: line}
+        text = "".join(json.dumps(lines[step]) + "\n" for step in sorted(lines))
+        write_durably(self._directory.analysis_path, text, self._require_held)
+        if line["step"] == max(lines):
+            # For the picture of them, which needs neither model nor JAX.
+            content = belief_states_npz(found, line["step"])
+            write_durably(self._directory.belief_states_path, content, self._require_held)
 
 
-def record_of(found: BeliefRegression, length: int, step: int) -> dict[str, object]:
-    """A line of analysis.jsonl. JSON has no NaN: what has no value, such as R2 of constant beliefs, is null."""
-    regressions = [
-        {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in record.items()}
-        for record in found.records()
-    ]
-    return {
-        "step": step,
-        "length": length,
+def record_of(found: BeliefRegression) -> dict[str, Any]:
+    """What a line of analysis.jsonl says of a belief regression."""
+    record = {
         "num_words": len(found.words.rows),
         "num_drawn": found.words.num_drawn,
-        "regressions": regressions,
+        "best": _best(found),
+        "regressions": found.records(),
         "explained_variance": {name: shares.tolist() for name, shares in found.explained_variance.items()},
+        "dimensions": found.dimensions(),
+    }
+    return _without_nan(record)
+
+
+def describe(line: dict[str, Any]) -> str:
+    """The best layer in at most 71 columns, beside two of the controls that it is judged by."""
+    best = line["best"]
+    if best is None:
+        return "they do not change: there is nothing to regress"
+    controls = f"controls: untrained {_r2(best['r2_untrained'])}, next token {_r2(best['r2_next_token'])}"
+    start = f"R2 {_r2(best['r2'])} from "
+    return f"{start}{best['features'][: _WIDTH - len(start) - len(controls) - 2]}; {controls}"
+
+
+def _never() -> bool:
+    return False
+
+
+def _best(found: BeliefRegression) -> dict[str, Any] | None:
+    trained = [row for row in found.rows if row.kind == "trained" and not math.isnan(row.regression.r2)]
+    if not trained:
+        return None
+    best = max(trained, key=lambda row: row.regression.r2)
+    shares = {(row.kind, row.features): row.regression.r2 for row in found.rows}
+    return {
+        "features": best.features,
+        "r2": best.regression.r2,
+        "r2_shuffled": next(row.regression.r2 for row in found.rows if row.kind == "shuffled"),
+        "r2_untrained": shares["untrained", best.features],
+        "r2_next_token": shares["control", "next-token probabilities"],
     }
 
 
-def describe(found: BeliefRegression) -> str:
-    """The best layer in a line, beside two of the controls that it is judged by."""
-    best = max((row for row in found.rows if row.kind == "trained"), key=lambda row: row.regression.r2)
-    shares = {(row.kind, row.features): row.regression.r2 for row in found.rows}
-    untrained, next_token = shares["untrained", best.features], shares["control", "next-token probabilities"]
-    return (
-        f"belief states: R2 {best.regression.r2:.3f} from {best.features} "
-        f"(untrained model {untrained:.3f}, next-token probabilities {next_token:.3f})"
-    )
+def _r2(value: float | None) -> str:
+    return "none" if value is None else f"{value:.3f}"
+
+
+def _without_nan(value: Any) -> Any:
+    """JSON has no NaN and no infinity: they become null."""
+    if isinstance(value, dict):
+        return {name: _without_nan(entry) for name, entry in value.items()}
+    if isinstance(value, list):
+        return [_without_nan(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _on_one_device(model: PredictiveModel) -> PredictiveModel:

@@ -35,16 +35,19 @@ def announce_start(
     _log.info("compiling the training step; the first start of a model takes longest")
 
 
-def announce_end(directory: RunDirectory, figures: Sequence[Path]) -> None:
+def announce_end(directory: RunDirectory, figures: Sequence[Path], analysis: str | None) -> None:
     """Logs where everything is, for people to open.
 
     Args:
         directory: The run's.
         figures: What was drawn, all in one folder.
+        analysis: The result of its last analysis; None if there is none.
     """
     _log.info("folder:  %s", display_path(directory.path))
     if figures:
         _log.info("figures: %s", display_path(figures[0].parent))
+    if analysis is not None:
+        _log.info("beliefs: %s", analysis)
 
 
 def _short_target(section: DictConfig) -> str:

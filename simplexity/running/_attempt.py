@@ -8,8 +8,9 @@ from simplexity.composition import instantiate
 from simplexity.host import PreemptionGuard
 from simplexity.loggers import CompositeLogger, Logger, RunFacts
 from simplexity.runs import Ledger, RunDirectory, RunLock
-from simplexity.training import NotFiniteError, RunMetrics, train
+from simplexity.training import NotFiniteError, RunMetrics, StepObserver, train
 
+from ._analysis import Analysis
 from ._announcements import announce_end
 from ._assembly import Assembly, assemble
 from ._build import Experiment
@@ -59,6 +60,8 @@ def attempt(
                 if run.is_resumed:
                     record_resume(directory, ledger, run.state, run.lines)
                 settings = run.experiment.settings
+                analysis = _analysis(directory, run.experiment, lock, saves=guard.saves)
+                observers: list[StepObserver] = [] if analysis is None else [analysis]
                 result = train(
                     run.state,
                     run.coordinator.in_all_processes(run.programs.train_steps),
@@ -74,6 +77,7 @@ def attempt(
                     checkpointer=run.checkpoints,
                     preemption=run.coordinator,
                     timed=ledger.phases.measure,
+                    observers=observers,
                 )
                 # A figure takes seconds, and no work is lost if all is saved: the next attempt draws it.
                 draws = wants_figures(config, directory)
@@ -87,8 +91,14 @@ def attempt(
             run.checkpoints.close()
     if is_stopped:
         return record_stop(ledger, guard, result.step, saves=guard.saves)
-    announce_end(directory, figures)
+    announce_end(directory, figures, None if analysis is None else analysis.summary)
     return record_completion(directory, ledger, lock, result, optima.result())
+
+
+def _analysis(directory: RunDirectory, experiment: Experiment, lock: RunLock, *, saves: bool) -> Analysis | None:
+    if experiment.analysis is None:
+        return None
+    return Analysis(directory, experiment, experiment.analysis, saves=saves, require_held=lock.require_held)
 
 
 def _logger(directory: RunDirectory, config: DictConfig, ledger: Ledger, lock: RunLock) -> CompositeLogger:

@@ -1,6 +1,6 @@
 """From a checked config to the objects of an experiment."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import equinox as eqx
@@ -8,7 +8,8 @@ import jax
 from jaxtyping import PRNGKeyArray
 from omegaconf import DictConfig
 
-from simplexity.composition import ConfigError, Problem, config_errors_at, instantiate, resolve
+from simplexity.analysis import AnalysisFunction, AnalysisSettings
+from simplexity.composition import ConfigError, Problem, config_errors_at, instantiate, prepare, resolve
 from simplexity.generative_processes import DataGenerator
 from simplexity.predictive_models import PredictiveModel
 from simplexity.training import (
@@ -36,6 +37,8 @@ class Experiment(NamedTuple):
     validation: ValidationSettings | None
     optimizer: Optimizer
     make_model: Callable[[PRNGKeyArray], PredictiveModel]
+    analysis: AnalysisSettings | None
+    analysis_functions: Mapping[str, AnalysisFunction]
 
     def model_shapes(self) -> PredictiveModel:
         """The model with shapes for arrays, which takes milliseconds."""
@@ -95,6 +98,8 @@ def build(config: DictConfig) -> Experiment:
         validation=None if config.validation is None else ValidationSettings(**config.validation),
         optimizer=build_optimizer(config),
         make_model=_model_maker(config, generator.vocab_size, settings.sequence_len),
+        analysis=_analysis_settings(config),
+        analysis_functions=_analysis_functions(config),
     )
     with config_errors_at("training"):
         check_sequences(generator, settings)
@@ -117,6 +122,22 @@ def _training_settings(config: DictConfig) -> TrainingSettings:
     fields = {name: value for name, value in config.training.items() if name not in ("optimizer", "schedule")}
     with config_errors_at("training"):
         return TrainingSettings(**fields)
+
+
+def _analysis_settings(config: DictConfig) -> AnalysisSettings | None:
+    if config.analysis is None:
+        return None
+    with config_errors_at("analysis"):
+        return AnalysisSettings(**{name: value for name, value in config.analysis.items() if name != "functions"})
+
+
+def _analysis_functions(config: DictConfig) -> dict[str, AnalysisFunction]:
+    """The user's functions, with their arguments from the config; what is nested in these is built."""
+    functions = {}
+    for name, section in ({} if config.analysis is None else config.analysis.functions).items():
+        with config_errors_at(f"analysis.functions.{name}"):
+            functions[name] = prepare(section)
+    return functions
 
 
 def _model_maker(config: DictConfig, vocab_size: int, sequence_len: int) -> Callable[[PRNGKeyArray], PredictiveModel]:

@@ -1,10 +1,13 @@
 """How a failure is reported: a line on standard error, the same or a traceback in the run's log, and an exit code."""
 
+import inspect
 import logging
 import sys
 import traceback
+from collections.abc import Callable
+from typing import Any
 
-from simplexity.composition import ConfigError, describe_error
+from simplexity.composition import ConfigError, describe_error, one_line
 from simplexity.runs import ExitCode, error_text
 
 # A logger that has only the run's log: the console gets one line on standard error instead.
@@ -32,6 +35,25 @@ def is_expected(error: Exception) -> bool:
 def log_failure(error: Exception) -> None:
     """Writes an error into the run's log, with its traceback if it is a mistake of this program."""
     _log.error("%s", describe_error(error), exc_info=None if is_expected(error) else error)
+
+
+def place(error: Exception, function: Callable[..., Any] | None = None) -> str:
+    """An error of code that this program has called, in one line: what it is, and where it happened.
+
+    Args:
+        error: What was raised.
+        function: The user's function or class: the last line of its file that led to the error is named. None to
+            name the line that raised.
+    """
+    text = f"{type(error).__name__}: {one_line(str(error).partition(chr(10))[0])}"
+    frames = traceback.extract_tb(error.__traceback__)
+    if function is not None:
+        try:
+            file = inspect.getsourcefile(function)
+        except TypeError:
+            return text
+        frames = [frame for frame in frames if frame.filename == file]
+    return f"{text} ({frames[-1].filename}, line {frames[-1].lineno})" if frames else text
 
 
 def report(error: Exception, *, full_errors: bool = False) -> ExitCode:

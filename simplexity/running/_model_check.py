@@ -1,7 +1,5 @@
 """Traces a model of the user's own with shapes alone, so that a wrong form is one line and not JAX's traceback."""
 
-import inspect
-import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +8,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
 
-from simplexity.composition import ConfigError, Problem, one_line
+from simplexity.composition import ConfigError, Problem
+
+from ._failures import place
 
 _FORM = "`forward(tokens)` must return logits of shape (batch, length, vocab) and a dict of activations"
 _BATCH = 2
@@ -39,7 +39,7 @@ def check_model(
     except Exception as error:
         if is_packaged:
             raise
-        raise _problem(f"cannot be made: {_place(error, constructor)}") from error
+        raise _problem(f"cannot be made: {place(error, constructor)}") from error
     if is_packaged:
         return
     if not isinstance(model, eqx.Module) or not callable(getattr(model, "forward", None)):
@@ -48,7 +48,7 @@ def check_model(
     try:
         result = eqx.filter_eval_shape(lambda model, tokens: model.forward(tokens), model, tokens)
     except Exception as error:  # whatever the user's own code raises
-        raise _problem(f"fails on tokens of shape {tokens.shape}: {_place(error, constructor)}; {_FORM}") from error
+        raise _problem(f"fails on tokens of shape {tokens.shape}: {place(error, constructor)}; {_FORM}") from error
     expected = (*tokens.shape, vocab_size)
     if not (isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], dict)):
         raise _problem(f"{_FORM}, got {_describe(result)}")
@@ -69,14 +69,3 @@ def _describe(value: Any) -> str:
     if isinstance(value, tuple):
         return f"({', '.join(map(_describe, value))})"
     return f"a {type(value).__name__}"
-
-
-def _place(error: Exception, constructor: Callable[..., Any]) -> str:
-    """The error in one line, with the last line of the user's file that led to it."""
-    text = f"{type(error).__name__}: {one_line(str(error).partition(chr(10))[0])}"
-    try:
-        file = inspect.getsourcefile(constructor)
-    except TypeError:
-        return text
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
-    return f"{text} ({file}, line {lines[-1]})" if lines else text

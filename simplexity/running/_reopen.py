@@ -1,6 +1,7 @@
 """Looking at a run that is there: what it computes with, built again from its folder, and its saved models analysed."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,7 +35,7 @@ def analyze_run(
     run_dir: Path,
     *,
     every_step: bool = False,
-    length: int = 10,
+    length: int | None = None,
     interrupted: Callable[[], bool] = lambda: False,
 ) -> list[Path] | None:
     """Looks for belief states in the activations of saved models, and draws the run's pictures.
@@ -42,7 +43,7 @@ def analyze_run(
     Args:
         run_dir: The run's folder.
         every_step: Whether to analyse every saved step, and not only the newest.
-        length: Tokens of the longest words.
+        length: Tokens of the longest words; None for what the run's config says, or else the default.
         interrupted: Called between regressions.
 
     Returns:
@@ -53,17 +54,21 @@ def analyze_run(
         ValueError: If nothing was saved, or `length` is below 1.
         RuntimeError: If a checkpoint is corrupt.
     """
+    from simplexity.analysis import AnalysisSettings
     from simplexity.persistence import committed_steps, newest_step, restore_weights
 
-    from ._analysis import analyze_model
+    from ._analysis import Analysis
 
     directory = RunDirectory(run_dir.absolute())
     experiment = reopen(directory.path)
+    settings = experiment.analysis or AnalysisSettings()
+    analysis = Analysis(directory, experiment, settings if length is None else replace(settings, length=length))
     checkpoints = directory.checkpoints_path
     for step in committed_steps(checkpoints) if every_step else [newest_step(checkpoints)]:
         model = restore_weights(checkpoints, experiment.model_shapes(), step)
-        if not analyze_model(directory, experiment, model, step, length, interrupted=interrupted):
+        if not analysis.analyze(step, model, interrupted):
             return None
+        print(f"step {step:,}: {analysis.summary}")
     # Importing matplotlib takes longer than drawing.
     from simplexity.figures import draw_run
 

@@ -24,7 +24,8 @@ def results_rows(sweep: SweepDirectory, status: SweepStatus) -> list[dict[str, C
     """A row for every run: `run`, `state`, a column for every key that any of them overrides, the results, `reason`.
 
     Of a complete run, `loss`, `optimum` and `excess` are the final ones, of the validation if there was one; behind
-    them come the numbers that were logged last.
+    them come the numbers that were logged last, and those of the last analysis: the R² of the layer with the greatest,
+    its controls, and what the user's own functions have returned.
     """
     overrides = [_split(run.run.overrides) for run in status.runs]
     keys = list(dict.fromkeys(key for pairs in overrides for key in pairs))
@@ -89,13 +90,15 @@ def results_text(rows: Sequence[dict[str, Cell]], *, width: int | None = None, c
     fixed = ["run", "state", "loss", "excess", "optimum"]
     varied = [name for name in rows[0] if _is_override(rows, name)]
     has_reason = width is None and any(row["reason"] for row in rows)
-    shown = [*fixed, *varied, *(["reason"] if has_reason else [])]
+    analysed = [name for name in ("belief_r2",) if name in rows[0]]
+    shown = [*fixed, *analysed, *varied, *(["reason"] if has_reason else [])]
     cells = [[_optimum(row) if name == "optimum" else _text(row[name]) for name in shown] for row in rows]
     ends = [_last_part(name) for name in shown]
     short = [name if width is None or ends.count(end) > 1 else end for name, end in zip(shown, ends, strict=True)]
     # Of the overrides, the longest gives way; without any, the state does, which is short enough.
-    sizes = [max(len(row[i]) for row in cells) for i in range(len(fixed), len(fixed) + len(varied))]
-    flexible = len(fixed) + sizes.index(max(sizes)) if sizes else 1
+    first = len(fixed) + len(analysed)
+    sizes = [max(len(row[i]) for row in cells) for i in range(first, first + len(varied))]
+    flexible = first + sizes.index(max(sizes)) if sizes else 1
     lines = table(short, cells, width, flexible, least=[fixed.index("optimum")], colour=colour)
     if width is not None:
         reasons = [f"run {row['run']} {row['state']}: {printable(str(row['reason']))}" for row in rows if row["reason"]]
@@ -114,6 +117,8 @@ def _row(sweep: SweepDirectory, status: RunStatus, overrides: dict[str, str | No
         f"training_{name}" if name in row else name: value for name, value in logged.items() if name not in _NO_RESULTS
     }
     row |= {name: value for name, value in renamed.items() if isinstance(value, int | float)}
+    if status.state != RunState.UNREADABLE:
+        row |= _last_analysis(sweep.run_directory(status.run).analysis_path)
     return row | {"reason": reason}
 
 
@@ -126,6 +131,23 @@ def _last_logged(sweep: SweepDirectory, status: RunStatus) -> tuple[dict[str, An
     except OSError as error:
         return {}, status.reason or reading_failure(error)
     return (lines[0] if lines else {}), status.reason
+
+
+def _last_analysis(path: Path) -> dict[str, Cell]:
+    """The numbers of the last line of a run's analysis.jsonl; none if it has no such line that can be read."""
+    try:
+        lines = last_records(path, 1)
+    except OSError:
+        return {}
+    line = lines[0] if lines else {}
+    best, functions = line.get("best"), line.get("functions")
+    cells: dict[str, Cell] = {}
+    if isinstance(best, dict):
+        cells = {f"belief_{name}": best.get(name) for name in ("r2", "r2_shuffled", "r2_untrained", "r2_next_token")}
+        cells |= {"belief_layer": best.get("features")}
+    for function, results in functions.items() if isinstance(functions, dict) else ():
+        cells |= {f"{function}.{name}": value for name, value in results.items() if not isinstance(value, list)}
+    return cells
 
 
 def _is_override(rows: Sequence[dict[str, Cell]], name: str) -> bool:

@@ -52,7 +52,10 @@ def test_a_planted_map_is_recovered_and_a_shuffled_one_is_not(planted):
 def test_the_table_has_a_line_per_regression(planted):
     lines = str(planted).splitlines()
     assert lines[0] == "all words up to length 6, weighted by probability, cross-validated over words"
-    assert len(lines) == 2 + len(planted.rows) == 2 + len(planted.records())
+    assert len(lines) == 2 + len(planted.rows) + len(planted.layers) == 2 + len(planted.records()) + 3
+    # The noise is one direction; what is planted has as many as belief states that are linearly independent, less one.
+    assert lines[-2] == "noise: 1 principal components; 1 of them 90 %, 1 of them 95 %, 1 of them 99 % of the variance"
+    assert planted.dimensions()["planted"]["99"] <= 4
     assert {record["kind"] for record in planted.records()} == {"trained", "shuffled", "control"}
     assert all(isinstance(record["r2"], float) for record in planted.records())
 

@@ -1,4 +1,5 @@
 import csv
+import json
 
 import pytest
 
@@ -90,3 +91,27 @@ def test_eighty_columns_keep_the_loss_and_the_beginning_of_a_reason():
         max(len(line.removeprefix("\x1b[31m").removeprefix("\x1b[1m").removesuffix("\x1b[0m")) for line in lines) <= 80
     )
     assert "\x1b" not in results_text(rows, width=80)
+
+
+def test_the_last_analysis_has_its_columns(make_sweep, execute):
+    sweep = make_sweep({"steps": 2}, {"steps": 2}, {"steps": 2})
+    execute(sweep)
+    first, second, _ = (sweep.run_directory(run) for run in sweep.read_manifest().runs)
+    best = {"features": "layer_1", "r2": 0.91, "r2_shuffled": -0.01, "r2_untrained": 0.5, "r2_next_token": 0.24}
+    functions = {"probe": {"mean": 0.75, "curve": [1, 2], "none": None}}
+    line = {"step": 2, "best": best, "functions": functions, "regressions": [{"r2": 0.91}] * 100}
+    first.analysis_path.write_text(json.dumps({"step": 1, "best": None}) + "\n" + json.dumps(line) + "\n")
+    # Belief states that do not change have no R².
+    second.analysis_path.write_text(json.dumps({"step": 2, "best": None, "functions": {}}) + "\n")
+    rows = results_rows(sweep, read_status(sweep))
+    assert [row["belief_r2"] for row in rows] == [0.91, None, None]
+    assert [rows[0][f"belief_{name}"] for name in ("r2_shuffled", "r2_untrained", "r2_next_token", "layer")] == [
+        -0.01, 0.5, 0.24, "layer_1",
+    ]  # fmt: skip
+    assert rows[0]["probe.mean"] == 0.75
+    assert "probe.curve" not in rows[0]
+    assert list(rows[0])[-1] == "reason"
+    lines = results_text(rows, width=80).splitlines()
+    assert lines[0].split() == ["run", "state", "loss", "excess", "optimum", "belief_r2", "seed"]
+    assert lines[1].split()[-2:] == ["0.91000", "0"]
+    assert next(row["run"] for row in sort_rows(rows, "probe.mean", descending=True)) == 0
