@@ -1,6 +1,5 @@
 """Finished and running experiments in Python: `load_run`, `load_sweep`, and `fit` for a model without a run."""
 
-import json
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -11,11 +10,17 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import PRNGKeyArray
 from omegaconf import DictConfig, OmegaConf
-from safetensors.numpy import save_file
 
 from simplexity.composition import load_frozen
 from simplexity.generative_processes import DataGenerator, GenerativeProcess, LossOptimum, loss_optimum
-from simplexity.persistence import committed_steps, copy_to_host, newest_step, restore_weights
+from simplexity.persistence import (
+    copy_to_host,
+    newest_saved_step,
+    read_model,
+    saved_steps,
+    snapshot_steps,
+    write_weights,
+)
 from simplexity.predictive_models import PredictiveModel
 from simplexity.running import reopen
 from simplexity.runs import RunDirectory, read_json_lines
@@ -68,8 +73,13 @@ class Run:
 
     @property
     def saved_steps(self) -> list[int]:
-        """The steps of which there is a checkpoint by now."""
-        return committed_steps(self._directory.checkpoints_path)
+        """The steps whose model can be had by now, from a checkpoint or a snapshot."""
+        return saved_steps(self._directory)
+
+    @property
+    def snapshots(self) -> list[int]:
+        """Those of `saved_steps` that are kept for good: the steps of `persistence.snapshots` by now."""
+        return snapshot_steps(self._directory.snapshots_path)
 
     @property
     def generator(self) -> DataGenerator:
@@ -98,9 +108,9 @@ class Run:
 
         Raises:
             ValueError: If that step was not saved.
-            RuntimeError: If its checkpoint is corrupt.
+            RuntimeError: If what was saved is corrupt.
         """
-        return restore_weights(self._directory.checkpoints_path, self._experiment.model_shapes(), step)
+        return read_model(self._directory, self._experiment.model_shapes(), step)
 
     def untrained_model(self) -> PredictiveModel:
         """The model as the run initialised it, before any training and before any weights that it loaded."""
@@ -119,12 +129,9 @@ class Run:
         Raises:
             ValueError: If that step was not saved.
         """
-        step = newest_step(self._directory.checkpoints_path) if step is None else step
-        metadata = {
-            "step": str(step),
-            "model": json.dumps(OmegaConf.to_container(self.config.predictive_model.instance)),
-        }
-        save_file(copy_to_host(self.model(step)), path, metadata)
+        step = newest_saved_step(self._directory) if step is None else step
+        model_config = OmegaConf.to_container(self.config.predictive_model.instance)
+        write_weights(Path(path), copy_to_host(self.model(step)), step, model_config)
         return Path(path)
 
     def __repr__(self) -> str:

@@ -31,6 +31,7 @@ SMALL = (
     "validation.num_batches=2",
     "persistence.instance.save_every_steps=7",
     "persistence.instance.save_every_minutes=null",
+    "persistence.snapshots.steps=[0,3,10,26]",
 )
 ANALYSIS = ("analysis=default", "analysis.length=3", "analysis.every=10")
 GRU = ("predictive_model.instance.hidden_size=4", "predictive_model.instance.num_layers=1")
@@ -148,7 +149,13 @@ def metric_lines(run_dir: Path) -> list[dict]:
     return [{name: value for name, value in line.items() if name not in WALL_CLOCK} for line in lines]
 
 
+def snapshot_files(run_dir: Path) -> dict[str, bytes]:
+    """Every file among a run's snapshots."""
+    return {path.name: path.read_bytes() for path in RunDirectory(run_dir).snapshots_path.iterdir()}
+
+
 def assert_same_run(run_dir: Path, reference: Path) -> None:
-    """Bit for bit the same end, and line for line the same metrics."""
+    """Bit for bit the same end and the same snapshots, and line for line the same metrics."""
+    assert snapshot_files(run_dir) == snapshot_files(reference)
     assert final_arrays(run_dir) == final_arrays(reference)
     assert metric_lines(run_dir) == metric_lines(reference)

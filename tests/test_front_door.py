@@ -78,7 +78,10 @@ def test_the_models_of_a_run(folder):
     assert sorted(np.asarray(leaf).tobytes() for leaf in newest) == sorted(saved.values())
     assert not eqx.tree_equal(run.model(), run.model(step=run.saved_steps[0]))
     assert not eqx.tree_equal(run.model(), run.untrained_model())
-    with pytest.raises(ValueError, match="no checkpoint of step 4 in"):
+    assert run.snapshots == [0, 3, 10, 26, 30]
+    assert set(run.snapshots) < set(run.saved_steps)
+    assert eqx.tree_equal(run.model(step=0), run.untrained_model())
+    with pytest.raises(ValueError, match="has no model of step 4: saved steps are 0, 3, 10, "):
         run.model(step=4)
 
 
@@ -87,6 +90,8 @@ def test_weights_as_safetensors(folder, tmp_path):
     weights = load_file(run.export(tmp_path / "weights.safetensors"))
     assert np.array_equal(weights["head.weight"], run.model().head.weight)
     assert len(weights) == len(jax.tree.leaves(eqx.filter(run.model(), eqx.is_array)))
+    exported = run.export(tmp_path / "early.safetensors", step=3)
+    assert exported.read_bytes() == (folder / "snapshots" / "3.safetensors").read_bytes()
 
 
 def test_a_run_of_an_earlier_version_and_one_without_checkpoints(tmp_path):
@@ -94,7 +99,7 @@ def test_a_run_of_an_earlier_version_and_one_without_checkpoints(tmp_path):
     run = sx.load_run(tmp_path)
     assert (run.metrics, run.saved_steps) == ([], [])
     assert run.optimum.nats > 0
-    with pytest.raises(ValueError, match="no checkpoint in"):
+    with pytest.raises(ValueError, match="has saved no model"):
         run.model()
 
 

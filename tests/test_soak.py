@@ -14,6 +14,7 @@ LONG = (
     "training.log_every=20",
     "validation.every=100",
     "persistence.instance.save_every_steps=15",
+    "persistence.snapshots.every=17",
 )
 
 

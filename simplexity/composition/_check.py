@@ -57,7 +57,8 @@ class _Checker:
         expected = {name: parameter.annotation for name, parameter in settings.items()} | dict(schema.keys)
         if schema.named_by_user is not None:
             expected |= {name: schema.named_by_user for name in value if name not in expected}
-        required = {name for name, parameter in settings.items() if parameter.required} | set(schema.keys)
+        optional = {name for name, item in schema.keys.items() if isinstance(item, Section) and item.optional}
+        required = {name for name, parameter in settings.items() if parameter.required} | (set(schema.keys) - optional)
         self._names(value, set(expected), required, path)
         built = {name: self._item(value[name], expected[name], _join(path, name)) for name in expected if name in value}
         wrong = {problem.path for problem in self.problems}

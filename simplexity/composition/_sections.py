@@ -37,6 +37,8 @@ class Section:
         built_from: Parameters of `constructor` that the program supplies, and the key whose built object each one is.
         nullable: Whether null stands for "none".
         named_by_user: What keys of any other name hold; None if there are none.
+        optional: Whether it may be missing, which means the same as null: it was added after users had files of their
+            own in its place.
     """
 
     keys: Mapping[str, Union["Section", Target, Any]] = field(default_factory=dict)
@@ -44,6 +46,7 @@ class Section:
     built_from: Mapping[str, str] = field(default_factory=dict)
     nullable: bool = False
     named_by_user: Target | None = None
+    optional: bool = False
 
 
 def _generator(nullable: bool) -> Section:
@@ -107,6 +110,9 @@ CONFIG = Section(
                     cheap=True,
                     takes=("directory", "on_commit"),
                     methods=("open", "next_due_step", "due", "save", "wait", "steps", "restore", "close"),
+                ),
+                "snapshots": Section(
+                    constructor="simplexity.persistence.SnapshotSchedule", nullable=True, optional=True
                 ),
                 "resume": Literal["auto", "never", "required", "strict"],
             }

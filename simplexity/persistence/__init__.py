@@ -1,4 +1,4 @@
-"""Checkpoints: written by Orbax, verified byte for byte, kept and restored.
+"""Checkpoints, written by Orbax, verified byte for byte, kept and restored; and snapshots of the weights alone.
 
 Orbax's format is used, through its `Checkpointer`, so that any Orbax can read these checkpoints. When to save, what to
 keep and how to commit is decided here, because `CheckpointManager` and its policies (tried with version 0.12.8) do not
@@ -25,4 +25,10 @@ from ._reading import check_weights as check_weights
 from ._reading import checkpoint_digest as checkpoint_digest
 from ._reading import newest_step as newest_step
 from ._reading import restore_weights as restore_weights
-from ._step_directories import committed_steps as committed_steps
+from ._saved_models import newest_saved_step as newest_saved_step
+from ._saved_models import read_model as read_model
+from ._saved_models import saved_steps as saved_steps
+from ._snapshot_schedule import SnapshotSchedule as SnapshotSchedule
+from ._snapshots import SnapshotWriter as SnapshotWriter
+from ._snapshots import snapshot_steps as snapshot_steps
+from ._weights_file import write_weights as write_weights

@@ -22,6 +22,14 @@ def describe_leaves(tree: PyTree, prefix: str = "") -> dict[str, Leaf]:
     return {name: _describe(leaf) for name, leaf in _named_leaves(tree, prefix).items()}
 
 
+def describe_raw_leaves(tree: PyTree) -> dict[str, Leaf]:
+    """Shape and type of each array that `copy_to_host` gives: typed random keys are described by their raw words."""
+    return {
+        name: _describe(jax.eval_shape(jax.random.key_data, leaf) if _is_key(leaf) else leaf)
+        for name, leaf in _named_leaves(tree, "").items()
+    }
+
+
 def copy_to_host(tree: PyTree) -> HostArrays:
     """Copies of the array leaves by path; typed random keys as their raw words.
 

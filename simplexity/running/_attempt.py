@@ -2,11 +2,12 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from simplexity.composition import instantiate
 from simplexity.host import PreemptionGuard
 from simplexity.loggers import CompositeLogger, Logger, RunFacts
+from simplexity.persistence import SnapshotSchedule, SnapshotWriter
 from simplexity.runs import Ledger, RunDirectory, RunLock
 from simplexity.training import NotFiniteError, RunMetrics, StepObserver, train
 
@@ -54,6 +55,7 @@ def attempt(
             # slow.
             optima = ThreadPoolExecutor(1).submit(optima_of, run.experiment, directory)
             directory.unmark_complete(lock.require_held)
+            snapshots = _snapshots(directory, config, lock)
             logger = _logger(directory, config, ledger, lock)
             try:
                 logger.start(_facts(run))
@@ -61,7 +63,8 @@ def attempt(
                     record_resume(directory, ledger, run.state, run.lines)
                 settings = run.experiment.settings
                 analysis = _analysis(directory, run.experiment, lock, saves=guard.saves)
-                observers: list[StepObserver] = [] if analysis is None else [analysis]
+                # The snapshot first, because an analysis may be interrupted.
+                observers: list[StepObserver] = [each for each in (snapshots, analysis) if each is not None]
                 result = train(
                     run.state,
                     run.coordinator.in_all_processes(run.programs.train_steps),
@@ -108,6 +111,18 @@ def _logger(directory: RunDirectory, config: DictConfig, ledger: Ledger, lock: R
             config.logging.instance, run_directory=directory.path, require_held=lock.require_held
         )
     return CompositeLogger(loggers)
+
+
+def _snapshots(directory: RunDirectory, config: DictConfig, lock: RunLock) -> SnapshotWriter | None:
+    chosen = config.persistence.get("snapshots")
+    schedule = SnapshotSchedule() if chosen is None else SnapshotSchedule(**chosen)
+    if schedule.is_empty:
+        return None
+    model_config = OmegaConf.to_container(config.predictive_model.instance)
+    last_step = config.training.num_train_steps
+    snapshots = SnapshotWriter(directory.snapshots_path, schedule, last_step, model_config, lock.require_held)
+    snapshots.open()
+    return snapshots
 
 
 def _facts(run: Assembly) -> RunFacts:

@@ -52,10 +52,10 @@ def analyze_run(
     Raises:
         ConfigError: If there is no run in the folder, or its config cannot be built any more.
         ValueError: If nothing was saved, or `length` is below 1.
-        RuntimeError: If a checkpoint is corrupt.
+        RuntimeError: If a checkpoint or a snapshot is corrupt.
     """
     from simplexity.analysis import AnalysisSettings
-    from simplexity.persistence import committed_steps, newest_step, restore_weights
+    from simplexity.persistence import newest_saved_step, read_model, saved_steps
 
     from ._analysis import Analysis
 
@@ -63,9 +63,8 @@ def analyze_run(
     experiment = reopen(directory.path)
     settings = experiment.analysis or AnalysisSettings()
     analysis = Analysis(directory, experiment, settings if length is None else replace(settings, length=length))
-    checkpoints = directory.checkpoints_path
-    for step in committed_steps(checkpoints) if every_step else [newest_step(checkpoints)]:
-        model = restore_weights(checkpoints, experiment.model_shapes(), step)
+    for step in saved_steps(directory) if every_step else [newest_saved_step(directory)]:
+        model = read_model(directory, experiment.model_shapes(), step)
         if not analysis.analyze(step, model, interrupted):
             return None
         print(f"step {step:,}: {analysis.summary}")

@@ -69,7 +69,8 @@ class RunDirectory:
         """Others who may write here could make a run cut or overwrite any file of its user's."""
         paths = (
             self.config_path, self.ledger_path, self.metrics_path, self.analysis_path, self.belief_states_path,
-            self.checkpoints_path, self.figures_path, self.environment_path, self.complete_path, self.lock_path,
+            self.checkpoints_path, self.snapshots_path, self.figures_path, self.environment_path, self.complete_path,
+            self.lock_path,
         )  # fmt: skip
         for path in paths:
             if _is_link(path):
@@ -107,6 +108,11 @@ class RunDirectory:
     def checkpoints_path(self) -> Path:
         """Folder of the checkpoints, one folder per step."""
         return self.path / "checkpoints"
+
+    @property
+    def snapshots_path(self) -> Path:
+        """Folder of the weights that are kept for good, one safetensors file per step."""
+        return self.path / "snapshots"
 
     @property
     def figures_path(self) -> Path:

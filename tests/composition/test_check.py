@@ -27,6 +27,9 @@ def mixture(*components):
         ["training/optimizer=sgd", "training/schedule=warmup_cosine"],
         ["training.optimizer.instance.learning_rate=1", "training.gradient_clip_norm=null"],
         ["logging=none", "persistence=none"],
+        ["persistence.snapshots={every: 10, steps: [0, 5], per_decade: 3}"],
+        ["persistence.snapshots=null"],
+        ["~persistence.snapshots"],  # as in a site's own file of before
         ["logging=file"],
     ],
 )
@@ -68,6 +71,10 @@ def test_good_configs_have_no_problems(site, overrides):
         ("persistence.resume=maybe", "persistence.resume", "one of auto, never, required"),
         ("persistence.instance.max_to_keep=1", "persistence.instance.max_to_keep", "must be at least 2, got 1"),
         ("persistence.instance.save_every_minutes=0", "persistence.instance.save_every_minutes", "must be positive"),
+        ("persistence.snapshots.every=0", "persistence.snapshots.every", "must be at least 1, or null for none, got 0"),
+        ("persistence.snapshots.steps=[1,a]", "persistence.snapshots.steps", "a list of integers"),
+        ("persistence.snapshots=100", "persistence.snapshots", "must be a section, got 100"),
+        ("+persistence.snapshots.evry=1", "persistence.snapshots.evry", "`every`"),
         (f"{CONSOLE}.seconds_between_lines=-1", f"{CONSOLE}.seconds_between_lines", "must be at least 0"),
         ("+training_data_generator.x=0.1", "training_data_generator.x", f"belongs under `{INSTANCE}`"),
         (f"{INSTANCE}={{p: 0.2}}", INSTANCE, f"write ~{INSTANCE} +{INSTANCE}="),

@@ -8,6 +8,7 @@ import pytest
 
 from simplexity.cli import main
 from simplexity.composition import check, compose
+from simplexity.persistence import saved_steps
 from simplexity.running import analyze_run
 from simplexity.running._analysis import Analysis, describe
 from simplexity.running._build import build
@@ -202,8 +203,7 @@ def test_the_newest_saved_model_and_then_all(run_dir, capfd):
 
     assert main(["analyze", str(run_dir), "--length", "4", "--steps", "all"]) == 0
     lines = read_json_lines(path)
-    assert [line["step"] for line in lines] == [7, 14, 21, 28, 30][-len(lines) :]
-    assert len(lines) > 1
+    assert [line["step"] for line in lines] == saved_steps(RunDirectory(run_dir))
     # The same model gives the same numbers, to the last digit, and the same pictures.
     assert lines[-1] == line
     assert {path: path.read_bytes() for path in figures.iterdir()} == files

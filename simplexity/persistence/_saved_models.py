@@ -1,0 +1,59 @@
+"""The models that a run has saved, in checkpoints and snapshots."""
+
+from typing import TypeVar
+
+from simplexity.runs import RunDirectory
+
+from ._reading import restore_weights
+from ._snapshots import snapshot_path, snapshot_steps
+from ._step_directories import committed_steps
+from ._weights_file import read_weights
+
+ModelT = TypeVar("ModelT")
+
+
+def saved_steps(directory: RunDirectory) -> list[int]:
+    """The steps whose model can be read, in ascending order.
+
+    Raises:
+        OSError: If a folder cannot be read.
+    """
+    return sorted({*committed_steps(directory.checkpoints_path), *snapshot_steps(directory.snapshots_path)})
+
+
+def newest_saved_step(directory: RunDirectory) -> int:
+    """The newest of `saved_steps`.
+
+    Raises:
+        ValueError: If there is none.
+        OSError: If a folder cannot be read.
+    """
+    steps = saved_steps(directory)
+    if not steps:
+        raise ValueError(f"`{directory.path}` has saved no model: it has no checkpoint and no snapshot")
+    return steps[-1]
+
+
+def read_model(directory: RunDirectory, like_model: ModelT, step: int | None = None) -> ModelT:
+    """The model as it was after a step, from its snapshot if there is one, or else from its checkpoint.
+
+    Both hold the same bits, and a snapshot is read faster.
+
+    Args:
+        directory: The run's.
+        like_model: A model of the same structure, whose arrays are to be replaced; shapes may stand for them.
+        step: One of `saved_steps`; None for the newest.
+
+    Raises:
+        ValueError: If that step was not saved, or another model was.
+        RuntimeError: If it is corrupt.
+        OSError: If it cannot be read.
+    """
+    step = newest_saved_step(directory) if step is None else step
+    if step in snapshot_steps(directory.snapshots_path):
+        return read_weights(snapshot_path(directory.snapshots_path, step), like_model)
+    steps = saved_steps(directory)
+    if step not in steps:
+        saved = ", ".join(map(str, steps)) or "none"
+        raise ValueError(f"`{directory.path}` has no model of step {step}: saved steps are {saved}")
+    return restore_weights(directory.checkpoints_path, like_model, step)

@@ -1,0 +1,106 @@
+"""Weights alone, in one safetensors file: the same bytes whichever process wrote them, and verified when read."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import jax.numpy as jnp
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from simplexity.runs import write_durably
+
+from ._leaves import HostArrays, check_same_leaves, describe_raw_leaves, fill
+from ._manifest import Leaf
+
+ModelT = TypeVar("ModelT")
+
+_DTYPES = {
+    "BOOL": "bool", "I8": "int8", "I16": "int16", "I32": "int32", "I64": "int64", "U8": "uint8", "U16": "uint16",
+    "U32": "uint32", "U64": "uint64", "F16": "float16", "BF16": "bfloat16", "F32": "float32", "F64": "float64",
+    "C64": "complex64", "F8_E4M3": "float8_e4m3fn", "F8_E5M2": "float8_e5m2",
+}  # fmt: skip
+_NO_DIGEST = b"0" * 64
+
+
+def write_weights(
+    path: Path,
+    arrays: HostArrays,
+    step: int,
+    model_config: object,
+    *,
+    metadata: Mapping[str, str] | None = None,
+    require_held: Callable[[], object] = lambda: None,
+) -> None:
+    """Replaces `path` by a safetensors file, in one step, and returns once it is on disk.
+
+    Args:
+        path: The file.
+        arrays: The weights by name, as `copy_to_host` gives them.
+        step: The number of training steps, as the file's metadata have it under `step`.
+        model_config: What the model was built from, in values that JSON has; in the metadata under `model`.
+        metadata: More of them.
+        require_held: As in `write_durably`.
+
+    Raises:
+        OSError: If it cannot be written; what was there is unchanged.
+    """
+    described = {"step": str(step), "model": json.dumps(model_config), **(metadata or {})}
+    write_durably(path, _encode(arrays, described), require_held)
+
+
+def read_weights(path: Path, like_model: ModelT) -> ModelT:
+    """The model whose weights a file holds.
+
+    Args:
+        path: A file of `write_weights`.
+        like_model: A model of the same structure, whose arrays are to be replaced; shapes may stand for them.
+
+    Raises:
+        ValueError: If it is another model's.
+        RuntimeError: If it is corrupt.
+        OSError: If it cannot be read.
+    """
+    content = path.read_bytes()
+    try:
+        header, _ = _split(content)
+        digest = header["__metadata__"]["sha256"].encode()
+        is_valid = _digest(content.replace(digest, _NO_DIGEST, 1)) == digest
+    except (ValueError, LookupError, TypeError, AttributeError):
+        is_valid = False
+    if not is_valid:
+        raise RuntimeError(f"`{path}` is corrupt: it is not, byte for byte, what was written")
+    leaves = dict(safetensors.deserialize(content))
+    saved = {name: Leaf(tuple(leaf["shape"]), _DTYPES[leaf["dtype"]], None) for name, leaf in leaves.items()}
+    check_same_leaves(saved, describe_raw_leaves(like_model), f"`{path}`")
+    arrays = {
+        name: np.frombuffer(leaves[name]["data"], jnp.dtype(leaf.dtype)).reshape(leaf.shape)
+        for name, leaf in saved.items()
+    }
+    return fill(like_model, arrays)
+
+
+def _encode(arrays: HostArrays, metadata: Mapping[str, str]) -> bytes:
+    """A safetensors file: eight bytes with the length of a JSON header, the header, the arrays.
+
+    The library writes the metadata in an order that differs from process to process. So they are put in here. The
+    first of them is the SHA-256 of the file as it is with zeros in that place.
+    """
+    header, data = _split(safetensors.numpy.save(arrays))
+    described = {"sha256": _NO_DIGEST.decode()} | dict(metadata)
+    text = json.dumps({"__metadata__": described} | header).encode()
+    text += b" " * (-len(text) % 8)  # the arrays begin at a multiple of eight
+    content = len(text).to_bytes(8, "little") + text + data
+    return content.replace(_NO_DIGEST, _digest(content), 1)
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.sha256(content).hexdigest().encode()
+
+
+def _split(content: bytes) -> tuple[dict[str, Any], bytes]:
+    start = 8 + int.from_bytes(content[:8], "little")
+    return json.loads(content[8:start]), content[start:]
