@@ -138,3 +138,20 @@ def marginals(joint, normalizers):
             state = np.tensordot(state, normalizer, axes=(1, 0))
         states.append(state)
     return states
+
+
+def product_of_experts(factors, word):
+    """The distribution of the next joint token after a word, and each factor's state, of factors that choose matrices.
+
+    `factors` are tuples: matrices by label, the label of each joint token, initial state, normaliser.
+    """
+    states = [state for _, _, state, _ in factors]
+    for token in word:
+        after = [
+            state @ matrices[labels[token]] for state, (matrices, labels, _, _) in zip(states, factors, strict=True)
+        ]
+        states = [state / (state @ normalizer) for state, (_, _, _, normalizer) in zip(after, factors, strict=True)]
+    weights = np.ones(len(factors[0][1]))
+    for state, (matrices, labels, _, normalizer) in zip(states, factors, strict=True):
+        weights *= [state @ matrices[label] @ normalizer for label in labels]
+    return weights / weights.sum(), states

@@ -5,6 +5,8 @@ from ._binary_processes import even_ones as even_ones
 from ._binary_processes import no_consecutive_ones as no_consecutive_ones
 from ._binary_processes import zero_one_random as zero_one_random
 from ._components import is_ergodic as is_ergodic
+from ._coupling import chain as chain
+from ._coupling import conditioned as conditioned
 from ._cyclic_processes import checksum as checksum
 from ._cyclic_processes import cycle as cycle
 from ._data_generator import DataGenerator as DataGenerator

@@ -15,6 +15,8 @@ What a state is differs:
 - `MatrixProcess` (HMM, GHMM): a belief state or predictive vector, updated by labelled transition matrices.
 - `Product` (independent factors): the factors' states one after another. Three factors of 3 states have 9 numbers, and
   not 27, and no Kronecker product is ever formed.
+- `CoupledFactors` (chain, conditioned): also the factors' states one after another, since a joint token tells each
+  factor which of its matrices to apply.
 
 The exact quantities use what a process is made of (`_myopic_entropy.py`): a product's entropies are the sums of its
 factors', a small composite is written out as matrices (`as_matrices`), and any other is walked by its states, exactly

@@ -10,7 +10,7 @@ from ._long_run import left_fixed_vectors, long_run_state, unique_stationary_sta
 from ._matrix_process import MatrixProcess
 
 # A float32 predictive vector leaves about 1e-7 where exact cancellation leaves zero: less than this is not drawn.
-_LEAST_PROBABILITY = 1e-6
+LEAST_PROBABILITY = 1e-6
 
 
 class GHMM(MatrixProcess):
@@ -77,7 +77,7 @@ class GHMM(MatrixProcess):
 
         def step(states, uniform):
             probabilities = jax.vmap(self.observation_probabilities)(states)
-            tokens = _draw(probabilities, uniform)
+            tokens = draw_tokens(probabilities, uniform, LEAST_PROBABILITY)
             return jax.vmap(self.update)(states, tokens), tokens
 
         states, tokens = jax.lax.scan(step, sampling_state, uniforms)
@@ -132,9 +132,17 @@ def _normalized(
     return state / mass
 
 
-def _draw(probabilities: Float[Array, "batch vocab"], uniforms: Float[Array, " batch"]) -> Int[Array, " batch"]:
-    """One token per row: the first possible one at which the cumulative probability passes the uniform number."""
-    possible = probabilities >= _LEAST_PROBABILITY
+def draw_tokens(
+    probabilities: Float[Array, "batch vocab"], uniforms: Float[Array, " batch"], least: float
+) -> Int[Array, " batch"]:
+    """One token per row: the first possible one at which the cumulative probability passes the uniform number.
+
+    Args:
+        probabilities: Of the tokens.
+        uniforms: In [0, 1).
+        least: Only tokens of more probability than this are possible.
+    """
+    possible = probabilities > least
     cumulative = jnp.cumsum(jnp.where(possible, probabilities, 0.0), axis=-1)
     passed = cumulative > uniforms[:, None] * cumulative[:, -1:]
     tokens = jnp.arange(probabilities.shape[-1])

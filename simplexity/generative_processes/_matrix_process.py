@@ -38,11 +38,7 @@ class MatrixProcess(GenerativeProcess):
 
     def successors(self, states: States, tokens: States) -> States:
         """The states after one token each: `state T[token]`, divided by its mass."""
-        if isinstance(states, np.ndarray):
-            return self._successors_on_host(states, np.asarray(tokens))
-        matrices = jnp.asarray(self.transition_matrices, jnp.float32)[tokens]
-        after = jnp.einsum("...i,...ij->...j", states, matrices)
-        return after / jnp.matmul(after, jnp.asarray(self.normalizer, jnp.float32))[..., None]
+        return matrix_successors(states, self.transition_matrices, tokens, self.normalizer)
 
     def factor_beliefs(self, states: States) -> tuple[States, ...]:
         """Its own states: it has no factors."""
@@ -56,11 +52,30 @@ class MatrixProcess(GenerativeProcess):
         """The process itself."""
         return self
 
-    def _successors_on_host(self, states: np.ndarray, tokens: np.ndarray) -> np.ndarray:
-        # Token by token: a gathered matrix for each of many states would take far more memory than the states.
-        after = np.empty_like(states, dtype=np.float64)
-        for token in np.unique(tokens):
-            observed = tokens == token
-            after[observed] = states[observed] @ self.transition_matrices[token]
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return after / (after @ self.normalizer)[..., None]
+
+def matrix_successors(
+    states: States,
+    matrices: Float[np.ndarray, "labels from to"],
+    labels: States,
+    normalizer: Float[np.ndarray, " to"],
+) -> States:
+    """The states after one matrix each, divided by their masses.
+
+    Args:
+        states: Normalised states (*rows, from).
+        matrices: The matrices to choose from.
+        labels: Which matrix each state is multiplied by (*rows).
+        normalizer: What the mass of a state is measured by.
+
+    Returns:
+        The normalised states (*rows, to); not a number where the mass is zero.
+    """
+    if not isinstance(states, np.ndarray):
+        after = jnp.einsum("...i,...ij->...j", states, jnp.asarray(matrices, jnp.float32)[labels])
+        return after / jnp.matmul(after, jnp.asarray(normalizer, jnp.float32))[..., None]
+    # Label by label: a gathered matrix for each of many states would take far more memory than the states.
+    chosen, after = np.asarray(labels), np.empty_like(states, dtype=np.float64)
+    for label in np.unique(chosen):
+        after[chosen == label] = states[chosen == label] @ matrices[label]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return after / (after @ normalizer)[..., None]

@@ -30,9 +30,27 @@ def _product(*factors):
     return Composite(gp.product(factors), tables, [factor.normalizer for factor in factors])
 
 
+def _chain(first, variants, control_map):
+    """A chain of two, its second factor's matrices chosen by the first one's token."""
+    tokens = list(itertools.product(range(first.vocab_size), range(variants[0].vocab_size)))
+    matrices = np.concatenate([variant.transition_matrices for variant in variants])
+    labels = [control_map[token] * variants[0].vocab_size + own for token, own in tokens]
+    tables = oracles.joint_tables(
+        [
+            (first.transition_matrices, [token for token, _ in tokens], first.initial_state, first.normalizer),
+            (matrices, labels, variants[0].initial_state, variants[0].normalizer),
+        ]
+    )
+    return Composite(gp.chain([[first], variants], [control_map]), tables, [first.normalizer, variants[0].normalizer])
+
+
 MAKERS = {
     "product": lambda: _product(gp.mess3(0.15, 0.6), gp.even_ones(0.4)),
     "quantum product": lambda: _product(gp.tom_quantum(1.0, 3.0), gp.coin(0.3), gp.no_consecutive_ones(0.5)),
+    "chain": lambda: _chain(gp.even_ones(0.4), [gp.mess3(0.15, 0.6), gp.mess3(0.05, 0.85)], [1, 0]),
+    "quantum chain": lambda: _chain(
+        gp.coin(0.3), [gp.tom_quantum(1.0, 3.0), gp.tom_quantum(1.0, 1.5), gp.tom_quantum(1.0, 7.0)], [2, 1]
+    ),
 }
 
 
