@@ -136,15 +136,14 @@ class OptunaSweeper(Sweeper):
 
     def _propose(self, size: int) -> "list[FrozenTrial]":
         """New trials, with a run for each config that no earlier one has: an equal run would have the same loss."""
-        from ._study import FACTS_KEY, TrialFacts, facts_of, known_loss, trials_of
+        from ._study import FACTS_KEY, TrialFacts, facts_of, known_loss, propose, trials_of
 
         runs = [facts_of(trial).run for trial in trials_of(self._study, self._folder)]
         next_run = max((run for run in runs if run is not None), default=-1) + 1
         numbers: list[int] = []
         planned: set[str | None] = set()
         for _ in range(size):
-            trial = self._study.ask(self._space)
-            config = self._config_hash(trial.params)
+            trial, config = propose(self._study, self._space, self._config_hash, self._seed, self._folder)
             repeats = config is not None and (config in planned or known_loss(self._study, config) is not None)
             facts = TrialFacts(str(self._folder), socket.gethostname(), None if repeats else next_run, config)
             trial.set_user_attr(FACTS_KEY, facts._asdict())
