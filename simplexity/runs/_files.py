@@ -8,6 +8,7 @@ error in reading means nothing about the file's content, so `retry_read` reads o
 import errno
 import logging
 import os
+import re
 import stat
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +21,8 @@ ReadT = TypeVar("ReadT")
 _log = logging.getLogger(__name__)
 # A hiccup of a network file system passes in seconds. What lasts longer is for a later start.
 _PAUSES_S = (0.5, 1.5, 4.0)
+# The temporary files of `write_durably`, but for those of hidden files.
+_TEMPORARY = re.compile(r"\.[^.].*\.[0-9a-f]{8}\.tmp")
 _REMEDIES = {
     errno.ENOSPC: "free some space there",
     errno.EDQUOT: "your quota there is used up: free some of it",
@@ -51,6 +54,8 @@ def write_durably(
     """
     # A name of its own for every write, since processes on several machines may write the same file. The rename is
     # atomic only within one file system: hence the same folder.
+    # A process that takes over a run deletes these files (`delete_temporaries`) before it reads anything, so that a
+    # former holder that is frozen between the check below and the rename has nothing left to rename.
     temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}.tmp")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
@@ -61,11 +66,29 @@ def write_durably(
         finally:
             os.close(descriptor)
         require_held()
-        os.replace(temporary, path)
+        try:
+            os.replace(temporary, path)
+        except FileNotFoundError:
+            # Another process took over after the check, and has deleted the file: the check now says so.
+            require_held()
+            raise
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
     sync_directory(path.parent)
+
+
+def delete_temporaries(folder: Path) -> None:
+    """Deletes what other processes have written and not yet renamed in `write_durably`; their renames then fail.
+
+    Files whose own name begins with a dot stay: a process that does not hold the run's lock tries whether it can write.
+
+    Raises:
+        OSError: If the folder cannot be listed, or a file cannot be deleted.
+    """
+    for name in os.listdir(folder):
+        if _TEMPORARY.fullmatch(name):
+            (folder / name).unlink(missing_ok=True)
 
 
 def move_durably(source: Path, target: Path, require_held: Callable[[], object] = lambda: None) -> None:
@@ -126,7 +149,7 @@ class UnreadableError(RuntimeError):
 
 
 def sleep(seconds: float) -> bool:
-    """Sleeps, and returns that nobody asks to stop: the `wait` of a process without a `PreemptionGuard`."""
+    """Sleeps, and returns False: no stop was requested. The `wait` of a process without a `PreemptionGuard`."""
     time.sleep(seconds)
     return False
 

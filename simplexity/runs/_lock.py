@@ -13,10 +13,18 @@ two. So everything is written in such a way that a late write does no harm:
   the old file.
 - Checkpoints are written under names that carry the holder's number. A process that takes over first removes those of
   all others, by a rename. A late commit then finds nothing to rename; an earlier one is a valid checkpoint of the run.
-- Files that are replaced as a whole (config.yaml, COMPLETE, environment.json) have the same content whoever wrote them,
-  because a run computes the same in every process.
+- Files that are replaced as a whole (config.yaml, COMPLETE, environment.json, and files of lines when they are renewed)
+  are written under a temporary name, then the lock is checked, and then they are renamed. A process that takes over
+  first deletes all such temporary files (`acquire`), and reads the folder only then. A late rename then finds nothing
+  to rename; an earlier one is what the new holder reads.
 
-One case is not covered: a holder that is frozen between the check and the rename when it renews a file at its start.
+This holds where a process that lists a folder sees all names in it. NFS may show a name of another machine only after
+its cache time (`acdirmax`, 60 s by default). A temporary file of the last minute could then be renamed late, and lines
+that the new holder has added meanwhile would be lost from metrics.jsonl; checkpoints are not affected.
+
+Three outputs are not checked. None is read by a later attempt, and each shows the numbers of metrics.jsonl, which are
+the same in every process, because a run computes the same wherever it runs: figures are drawn at the end, from that
+file; MLflow gets each line with its step, and a value sent twice is the same value; the log gets lines appended.
 """
 
 import errno
@@ -30,7 +38,7 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
-from ._files import write_durably
+from ._files import delete_temporaries, write_durably
 from ._job import slurm_ids
 from ._lock_files import Sighting, create, generations, look
 from ._owner import Liveness, Owner, liveness, this_process
@@ -97,6 +105,8 @@ class RunLock:
             self._folder.mkdir(exist_ok=True)
             while not self._try_to_acquire():
                 pass
+            # From now on the checks of former holders fail; what they checked before must not be renamed any more.
+            delete_temporaries(self._folder.parent)
             for generation in generations(self._folder):
                 if generation < self._generation:
                     self._file(generation).unlink(missing_ok=True)

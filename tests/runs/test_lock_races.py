@@ -1,11 +1,13 @@
 """Several processes, or one and its child, want the same lock."""
 
+import os
+import signal
 import subprocess
 import sys
 
 import pytest
 
-from simplexity.runs import RunLock, _lock, read_holder
+from simplexity.runs import RunLock, _lock, append_json_line, read_holder, read_json_lines
 from tests.runs.forged_locks import forge, owner_of
 
 RACE = """
@@ -84,3 +86,48 @@ with RunLock(pathlib.Path(sys.argv[1])) as lock:
     )
     assert (done.stdout, done.stderr) == ("True\n", "")
     assert read_holder(folder) is None
+
+
+FROZEN = """
+import os, pathlib, signal, sys
+from simplexity.runs import RunLock, _lock, renew_json_lines
+really_this_process = _lock.this_process
+_lock.this_process = lambda since: really_this_process(since)._replace(host="n7", kernel="another-boot")  # whose processes cannot be seen from here
+folder = pathlib.Path(sys.argv[1])
+lock = RunLock(folder, heartbeat_s=0.1, expiry_s=0.5).acquire()
+def held_and_then_frozen():
+    lock.require_held()
+    if (folder / "1").exists():
+        os.kill(os.getpid(), signal.SIGSTOP)
+try:
+    renew_json_lines(folder.parent / "metrics.jsonl", require_held=held_and_then_frozen)
+except RuntimeError as error:
+    print(error)
+"""
+
+
+def test_a_holder_that_is_frozen_between_the_check_and_the_rename_renames_nothing(folder):
+    metrics = folder.parent / "metrics.jsonl"
+    metrics.write_text('{"step":1}\n')
+    child = subprocess.Popen([sys.executable, "-c", FROZEN, str(folder)], stdout=subprocess.PIPE, text=True)
+    try:
+        os.waitpid(child.pid, os.WUNTRACED)
+        assert len(list(folder.parent.glob(".metrics.jsonl.*.tmp"))) == 1
+        with RunLock(folder, heartbeat_s=0.1, expiry_s=0.5):
+            append_json_line(metrics, {"step": 2})
+            child.send_signal(signal.SIGCONT)
+            said, _ = child.communicate(timeout=20)
+    finally:
+        child.kill()
+        child.wait()
+    assert "another process took over" in said
+    assert read_json_lines(metrics) == [{"step": 1}, {"step": 2}]
+    assert not list(folder.parent.glob(".*.tmp"))
+
+
+def test_a_start_that_is_refused_is_not_hindered_by_a_takeover(folder):
+    # It tries whether it can write before it looks at the lock.
+    probe = folder.parent / "..writable.0123abcd.0123abcd.tmp"
+    probe.touch()
+    RunLock(folder).acquire().release()
+    assert probe.exists()
