@@ -65,8 +65,13 @@ if [[ -n ${SIMPLEXITY_IMAGE-} ]]; then
   command=(containers/run.sh "$SIMPLEXITY_IMAGE")
 elif [[ -x .venv/bin/python ]]; then
   command=(.venv/bin/python simplexity/run_experiment.py)
+elif python=$(command -v python || command -v python3); then
+  # What a module or conda has put into PATH. Said, because another Python would train with other versions.
+  echo "slurm/run.sh: there is no .venv in $PWD: using $python"
+  command=("$python" simplexity/run_experiment.py)
 else
-  command=(python simplexity/run_experiment.py)
+  echo "slurm/run.sh: there is no .venv in $PWD, and no python in PATH: run make run there, or set SIMPLEXITY_IMAGE" >&2
+  exit 2
 fi
 command+=("hydra.run.dir=outputs/slurm/$SIMPLEXITY_RUN_NAME")
 if [[ -n ${SLURM_ARRAY_TASK_ID-} ]]; then command+=("seed=$SLURM_ARRAY_TASK_ID"); fi

@@ -20,6 +20,7 @@ from ._types import describe_value
 
 # The default of `cluster`: see configs/hydra/launcher/slurm.yaml.
 _CLUSTER = "SIMPLEXITY_CLUSTER"
+SEARCH = "or let Optuna search in it: --multirun hydra/sweeper=optuna"
 _QUOTED = re.compile(r"'([^']+)'|^Error merging override (\S+)|^Override (\S+) looks")
 _SWEEP_OF_HYDRA = "Sweeping over Hydra's configuration is not supported : "
 # Sections of a cluster's profile that take any key.
@@ -96,6 +97,8 @@ def explain(culprit: Culprit, config: DictConfig | None) -> Problem:
         value = culprit.override.partition("=")[2] or "nothing"
         return Problem(key, f"must name a member of its group, got {value}; {choices(value, _options(group))}")
     if "Ambiguous value" in text or "requires --multirun" in text:
+        if "interval(" in culprit.override:
+            return Problem(key, f"an interval is no value: give one, {SEARCH}")
         return Problem(key, "got several values; to run each, add --multirun, to give a list, write [a,b]")
     if text.startswith("Could not append"):
         return Problem(key, "is there already; write it without the +")

@@ -16,8 +16,10 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from ._check import check, check_plugin
 from ._config_errors import Problem
-from ._hydra_errors import Culprit, explain, find_culprit
+from ._hydra_errors import SEARCH, Culprit, explain, find_culprit
 from ._overrides import as_typed
+
+_GRID = "hydra_plugins.simplexity_grid_sweeper"
 
 
 class _Axis(NamedTuple):
@@ -25,6 +27,7 @@ class _Axis(NamedTuple):
 
     key: str
     overrides: tuple[str, ...]
+    is_interval: bool
 
 
 def check_sweep(config: DictConfig) -> list[Problem]:
@@ -38,7 +41,7 @@ def check_sweep(config: DictConfig) -> list[Problem]:
         axes, fixed = _axes(config, loader)
     except HydraException as error:
         return [explain(Culprit("hydra.sweeper.params", error), None)]
-    problems = _unsweepable(axes)
+    problems = _unsweepable(axes, has_grid=str(config.hydra.sweeper._target_).startswith(_GRID))
     if problems:
         return problems
     base, problems = _compose(config, loader, fixed + [axis.overrides[0] for axis in axes])
@@ -56,8 +59,10 @@ def check_sweep(config: DictConfig) -> list[Problem]:
     return [_with_origin(problem, config) for problem in dict.fromkeys(problems)]
 
 
-def _unsweepable(axes: list[_Axis]) -> list[Problem]:
-    """The axes that would make a sweep of no runs, or of equal ones."""
+def _unsweepable(axes: list[_Axis], *, has_grid: bool) -> list[Problem]:
+    """The axes that would make a sweep of no runs, or of equal ones, and those that a grid has no values for."""
+    if has_grid and (searched := [as_typed(axis.key) for axis in axes if axis.is_interval]):
+        return [Problem(key, f"an interval is no list of values: list some, {SEARCH}") for key in searched]
     problems = [Problem(as_typed(axis.key), "has no values to sweep over") for axis in axes if not axis.overrides]
     message = "cannot be swept over, because a sweep has one cluster: start a sweep for each"
     return problems + [Problem("cluster", message) for axis in axes if as_typed(axis.key) == "cluster"]
@@ -118,7 +123,8 @@ def _axes(config: DictConfig, loader: ConfigLoader) -> tuple[list[_Axis], list[s
         if not override.is_sweep_override():
             fixed.append(str(override.input_line))
             continue
-        axes.append(_Axis(key, tuple(f"{key}={value}" for value in _values(override))))
+        values = tuple(f"{key}={value}" for value in _values(override))
+        axes.append(_Axis(key, values, isinstance(override.value(), IntervalSweep)))
     return axes, fixed
 
 

@@ -8,6 +8,7 @@ import pytest
 from simplexity.cluster import ArraySlice, batch_script
 from tests.slurm.conftest import dev_profile
 
+ROOT = Path(__file__).parents[2]
 RECORD = "JobId=7 Restarts=0 JobState=RUNNING Reason=None PreemptTime=None Partition=low EndTime=Unknown"
 
 
@@ -87,3 +88,34 @@ def test_what_fails_before_the_run_leaves_its_exit_code(run_script, tmp_path):
     assert run_script("exit 0", setup=('[[ ! -e "$SWEEP/logs/0.exit" ]] || exit 9', "exit 3"))[0] == 3
     assert (tmp_path / "sweep/logs/0.exit").read_text() == "3\n"
     assert not (tmp_path / "srun").exists()
+
+
+@pytest.mark.parametrize(
+    ("python", "code", "says"),
+    [
+        (".venv/bin/python", 0, ""),
+        ("programs/python3", 0, "slurm/run.sh: there is no .venv in {}: using {}/programs/python3\n"),
+        (None, 2, "slurm/run.sh: there is no .venv in {}, and no python in PATH: run make run there, or set "),
+    ],
+)
+def test_one_run_says_which_python_it_takes_if_there_is_no_environment(tmp_path, python, code, says):
+    for name in ("slurm/run.sh", "simplexity/cluster/requeue.sh"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_text((ROOT / name).read_text())
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for name in ("date", "readlink", "mkdir"):
+        (programs / name).symlink_to(Path("/bin") / name)
+    texts = {"programs/srun": 'echo "$*"', "programs/scontrol": f'echo "{RECORD}"'}
+    for name, text in (texts | ({python: ""} if python else {})).items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(f"#!/bin/bash\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    job = {"SLURM_JOB_ID": "7", "SLURM_SUBMIT_DIR": str(tmp_path), "PATH": str(programs)}
+    done = subprocess.run(
+        ["/bin/bash", str(tmp_path / "slurm/run.sh")], env=job, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == code, done
+    said = says.format(tmp_path, tmp_path)
+    assert done.stderr.startswith(said) if code else done.stdout.startswith(said)
+    assert ("simplexity/run_experiment.py hydra.run.dir=outputs/slurm/7" in done.stdout) == (code == 0)

@@ -91,6 +91,9 @@ def test_other_libraries_are_heard_from_warnings_on(start, body, site, launcher,
         ["hydra.run.dir=/proc/nowhere"],
         ["--multirun", "training_data_generator=glob(no*such)"],
         ["--multirun", "seed=range(3,3)"],
+        ["--multirun", "seed=interval(1,3)"],
+        ["--multirun", "training.batch_size=64", "training.optimizer.instance.learning_rate=interval(0.1,0.2)"],
+        ["training.optimizer.instance.learning_rate=interval(0.1,0.2)"],
         ["--multirun", "hydra/launcher=slurm", "cluster=dev,gpu"],
     ],
 )
@@ -99,6 +102,7 @@ def test_a_mistake_is_one_line_and_nothing_is_written(start, body, site, argumen
     error = capfd.readouterr().err
     assert error.count("\n") == 1
     assert error.startswith("`")
+    assert ("--multirun hydra/sweeper=optuna" in error) == ("interval" in str(arguments))
     assert body.run_dirs == []
     assert list(site.iterdir()) == []
 

@@ -92,7 +92,8 @@ FROZEN = """
 import os, pathlib, signal, sys
 from simplexity.runs import RunLock, _lock, renew_json_lines
 really_this_process = _lock.this_process
-_lock.this_process = lambda since: really_this_process(since)._replace(host="n7", kernel="another-boot")  # whose processes cannot be seen from here
+# On a machine whose processes cannot be seen from this one.
+_lock.this_process = lambda since: really_this_process(since)._replace(host="n7", kernel="another-boot")
 folder = pathlib.Path(sys.argv[1])
 lock = RunLock(folder, heartbeat_s=0.1, expiry_s=0.5).acquire()
 def held_and_then_frozen():
