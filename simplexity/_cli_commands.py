@@ -171,14 +171,15 @@ def _analyze(arguments: argparse.Namespace, guard: PreemptionGuard) -> int:
 
 
 def _plot(arguments: argparse.Namespace, guard: PreemptionGuard) -> int:
-    directory = RunDirectory((arguments.folder or _newest("run")).absolute())
-    if not directory.config_path.is_file():
-        raise ValueError(f"{directory.path} is not a run directory: it has no {directory.config_path.name}")
+    folder = (arguments.folder or _newest("run or sweep")).absolute()
+    is_run = RunDirectory(folder).config_path.is_file()
+    # Who names neither is told what a sweep is.
+    sweep = None if is_run else SweepDirectory.open(folder)
     # Matplotlib.
-    from simplexity.figures import draw_run
+    from simplexity.figures import draw_run, draw_sweep
 
-    figures = draw_run(directory)
-    print("\n".join(map(display_path, figures)) or "nothing to draw yet: the run has logged no line")
+    figures = draw_run(RunDirectory(folder)) if sweep is None else draw_sweep(sweep)
+    print("\n".join(map(display_path, figures)) or "nothing to draw yet: nothing has been logged")
     return ExitCode.COMPLETE
 
 
@@ -201,7 +202,7 @@ def _sweep(arguments: argparse.Namespace) -> SweepDirectory:
     return SweepDirectory.open(arguments.sweep_dir or _newest("sweep"))
 
 
-def _newest(what: Literal["run", "sweep"]) -> Path:
+def _newest(what: Literal["run", "sweep", "run or sweep"]) -> Path:
     folder = newest_folder(Path.cwd(), what)
     print(f"the newest {what}: {display_path(folder)}", file=sys.stderr)
     return folder
@@ -270,8 +271,9 @@ def _parser() -> argparse.ArgumentParser:
         type=int,
         help="tokens of the longest words (default: the run's, or 10)",
     )
-    plot = add("plot", _plot, "Draw the figures of a run, from the files in its folder, at any time.")
-    plot.add_argument("folder", metavar="RUN_DIR", type=Path, nargs="?", help=help_text)
+    plot = add("plot", _plot, "Draw the figures of a run or a sweep, from the files in its folder, at any time.")
+    help_text = "the folder of a run or of a sweep (default: the newest in outputs/ and multirun/)"
+    plot.add_argument("folder", metavar="FOLDER", type=Path, nargs="?", help=help_text)
     resume = add("resume", _resume, _RESUME)
     resume.add_argument("run_dir", metavar="RUN_DIR", type=Path, nargs="?", help="the run's folder")
     resume.add_argument("--sweep", metavar="SWEEP_DIR", type=Path, help="the folder of the sweep that has the run")

@@ -265,3 +265,29 @@ def test_a_reader_that_goes_away(sweep):
     environment = {**os.environ, "SWEEP": str(sweep.path)}
     done = subprocess.run(["bash", "-c", command], env=environment, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_plot_draws_a_run_or_a_sweep_without_jax(sweep, capfd, monkeypatch):
+    monkeypatch.chdir(sweep.path)
+    (sweep.path / "0" / "metrics.jsonl").write_text('{"step": 1, "loss": 0.6, "excess": 0.1, "optimum": 0.5}\n')
+    code = "import sys; from simplexity.cli import main; codes = [main(['plot', name]) for name in ('0', '1', '.')]\n"
+    code += "assert codes == [0, 0, 0] and 'jax' not in sys.modules"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert done.stdout.splitlines() == [
+        "0/figures/loss.png", "nothing to draw yet: nothing has been logged", "figures/final_kl.png",
+        "figures/curves.png",
+    ]  # fmt: skip
+    assert main(["plot", str(sweep.path / "logs")]) == 2
+    assert "is not a sweep" in capfd.readouterr().err
+
+
+def test_plot_takes_the_newest_run_or_sweep(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    assert main(["plot"]) == 2
+    assert "there is no run or sweep in outputs/*/* or multirun/*/* here" in capfd.readouterr().err
+    directory = RunDirectory.create(tmp_path / "outputs" / "2026-01-01" / "10-00-00")
+    directory.config_path.write_text("seed: 1\n")
+    assert main(["plot"]) == 0
+    assert "the newest run or sweep: outputs/2026-01-01/10-00-00" in capfd.readouterr().err

@@ -9,3 +9,4 @@ import logging
 logging.getLogger("matplotlib").setLevel(logging.ERROR)
 
 from ._run_figures import draw_run as draw_run  # noqa: E402
+from ._sweep_figures import draw_sweep as draw_sweep  # noqa: E402

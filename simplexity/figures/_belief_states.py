@@ -86,8 +86,7 @@ def draw_belief_states(states: BeliefStates, r2: Mapping[str, float | None], pat
             _draw_points(axes, plane.points(vectors), colours, states.weights)
             axes.set_title(title)
             _frame(axes, plane)
-        for axes in all_axes[len(panels) :]:
-            axes.remove()
+        _remove_empty(all_axes, len(panels))
         if plane.labels:
             if len(plane.corners):
                 figure.legend(*all_axes[0].get_legend_handles_labels(), loc="outside upper center")
@@ -109,12 +108,18 @@ def _draw_line(states: BeliefStates, plane: Plane, titles: Sequence[str], path: 
             axes.plot(ends, ends, color=GREY, linewidth=0.6, linestyle="--")
             _draw_points(axes, np.stack([truth, regressed], axis=1), np.array([to_rgb(BLUE)]), states.weights)
             axes.set_title(title)
-            axes.set_aspect("equal", adjustable="datalim")
-        for axes in all_axes[len(titles) :]:
-            axes.remove()
+            axes.set_aspect("equal")
+        _remove_empty(all_axes, len(titles))
         figure.supxlabel(f"{plane.labels[0]}: truth", fontsize=7)
         figure.supylabel("regression", fontsize=7)
         return save(figure, path)
+
+
+def _remove_empty(all_axes: Sequence[Axes], num_panels: int) -> None:
+    """The place of the last panel of an odd number; the one above it then has the ticks' labels of its column."""
+    for axes in all_axes[num_panels:]:
+        axes.remove()
+        all_axes[num_panels - 2].tick_params(labelbottom=True)
 
 
 def _colours(states: BeliefStates, plane: Plane) -> Float[np.ndarray, "n 3"]:

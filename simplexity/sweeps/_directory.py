@@ -83,6 +83,11 @@ class SweepDirectory:
         return self.folder / "environment.json"
 
     @property
+    def figures_path(self) -> Path:
+        """Folder of what people look at."""
+        return self.path / "figures"
+
+    @property
     def submissions_path(self) -> Path:
         """Which process or array job was to execute which runs, and when: see `Submission`."""
         return self.folder / "submissions.jsonl"
@@ -240,20 +245,21 @@ def sweep_of(run_dir: Path) -> SweepDirectory | None:
     return next((sweep for sweep in candidates if sweep.manifest_path.is_file()), None)
 
 
-def newest_folder(current: Path, what: Literal["run", "sweep"]) -> Path:
+def newest_folder(current: Path, what: Literal["run", "sweep", "run or sweep"]) -> Path:
     """The folder of the sweep, or of the run that belongs to no sweep, that was made last.
 
     Args:
         current: Folder in which commands are given.
-        what: "run" or "sweep".
+        what: "run", "sweep" or "run or sweep".
 
     Raises:
         ValueError: If there is none.
     """
-    pattern = _SWEEPS if what == "sweep" else _RUNS
-    mark = SweepDirectory(Path()).manifest_path if what == "sweep" else RunDirectory(Path()).config_path
-    folders = [path for path in current.glob(pattern) if is_there(path / mark)]
-    if not folders:
-        raise ValueError(f"there is no {what} in {pattern} here; name the {what}'s folder")
+    marks = {"run": (_RUNS, RunDirectory(Path()).config_path), "sweep": (_SWEEPS, SweepDirectory(Path()).manifest_path)}
+    wanted = [marks[kind] for kind in what.split(" or ")]
+    found = {path: path / mark for pattern, mark in wanted for path in current.glob(pattern) if is_there(path / mark)}
+    if not found:
+        patterns = " or ".join(pattern for pattern, _ in wanted)
+        raise ValueError(f"there is no {what} in {patterns} here; name the {what}'s folder")
     # The time stands in the names; of several in one second, the later were written later.
-    return max(folders, key=lambda path: (path / mark).stat().st_mtime_ns)
+    return max(found, key=lambda path: found[path].stat().st_mtime_ns)
