@@ -86,7 +86,7 @@ def draw_belief_states(states: BeliefStates, r2: Mapping[str, float | None], pat
             _draw_points(axes, plane.points(vectors), colours, states.weights)
             axes.set_title(title)
             _frame(axes, plane)
-        _remove_empty(all_axes, len(panels))
+        _remove_empty(list(all_axes), len(panels))
         if plane.labels:
             if len(plane.corners):
                 figure.legend(*all_axes[0].get_legend_handles_labels(), loc="outside upper center")
@@ -109,7 +109,7 @@ def _draw_line(states: BeliefStates, plane: Plane, titles: Sequence[str], path: 
             _draw_points(axes, np.stack([truth, regressed], axis=1), np.array([to_rgb(BLUE)]), states.weights)
             axes.set_title(title)
             axes.set_aspect("equal")
-        _remove_empty(all_axes, len(titles))
+        _remove_empty(list(all_axes), len(titles))
         figure.supxlabel(f"{plane.labels[0]}: truth", fontsize=7)
         figure.supylabel("regression", fontsize=7)
         return save(figure, path)

@@ -6,7 +6,8 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import LogNorm, Normalize
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LogNorm, Normalize, to_rgba
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -94,8 +95,7 @@ def _draw_key(axes: Axes, data: SweepData, key: SweptKey) -> None:
     else:
         axes.scatter(places[usable], data.final_kl[usable], s=8, color=BLUE, alpha=0.6, linewidths=0)
     axes.set_xlabel(key.label)
-    categories = key.categories
-    if categories is not None:
+    if (categories := key.categories) is not None:
         axes.set_xticks(range(len(categories)), categories, rotation=20 if len("".join(categories)) > 24 else 0)
         axes.set_xlim(-0.5, len(categories) - 0.5)
         return
@@ -144,7 +144,7 @@ def _draw_every_curve(figure: Figure, axes: Axes, data: SweepData) -> None:
     for run in np.argsort(np.where(np.isfinite(data.final_kl), -data.final_kl, -np.inf), kind="stable"):
         axes.plot(*data.curves[run], color=colours[run], linewidth=0.7)
     if np.isfinite(data.final_kl).any():
-        mappable = matplotlib.cm.ScalarMappable(norm, SEQUENTIAL)
+        mappable = ScalarMappable(norm, SEQUENTIAL)
         figure.colorbar(mappable, ax=axes, label="final loss − optimum (nats)")
 
 
@@ -154,7 +154,7 @@ def colouring(final_kl: np.ndarray) -> tuple[Normalize, np.ndarray]:
     low, high = (known.min(), known.max()) if len(known) else (0.0, 1.0)
     norm = LogNorm(low, high) if low > 0 and high > low else Normalize(low, high)
     colours = matplotlib.colormaps[SEQUENTIAL](norm(np.where(np.isfinite(final_kl), final_kl, high)))
-    colours[~np.isfinite(final_kl)] = matplotlib.colors.to_rgba(GREY, 0.6)
+    colours[~np.isfinite(final_kl)] = to_rgba(GREY, 0.6)
     return norm, colours
 
 
@@ -174,4 +174,6 @@ def _label(keys: Sequence[SweptKey], values: Sequence[str | float | None]) -> st
 
 
 def _text(value: str | float | None) -> str:
-    return "default" if value is None else f"{value:g}" if isinstance(value, float) else value
+    if value is None:
+        return "default"
+    return value if isinstance(value, str) else f"{value:g}"

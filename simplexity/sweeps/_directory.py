@@ -6,7 +6,7 @@ import shlex
 import stat
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -16,6 +16,7 @@ from simplexity.runs import (
     Liveness,
     RunDirectory,
     RunLock,
+    UnreadableError,
     append_json_line,
     folder_problem,
     is_there,
@@ -235,14 +236,19 @@ def is_alive(lock_path: Path) -> bool:
 
 
 def sweep_of(run_dir: Path) -> SweepDirectory | None:
-    """The sweep that a run belongs to; None if it is a run of its own.
+    """The sweep that a run belongs to; None if it is a run of its own, or no sweep can be read.
 
     Args:
         run_dir: Absolute path of the run's folder.
     """
     # `hydra.sweep.subdir` may name a folder within a folder.
-    candidates = (SweepDirectory(folder) for folder in run_dir.parents)
-    return next((sweep for sweep in candidates if sweep.manifest_path.is_file()), None)
+    for folder in run_dir.parents:
+        sweep = SweepDirectory(folder)
+        # No more depends on it than who draws figures, and which optima are computed twice.
+        with suppress(UnreadableError):
+            if is_there(sweep.manifest_path, wait=lambda _: True):
+                return sweep
+    return None
 
 
 def newest_folder(current: Path, what: Literal["run", "sweep", "run or sweep"]) -> Path:
