@@ -56,16 +56,15 @@ def test_a_sample_where_there_are_too_many_words():
     assert words.num_drawn == 20_000
     assert words.probabilities.sum() == pytest.approx(12)
     exact = words_of(process, 3)
+    drawn, expected_words = listed(words), listed(exact)
     short = words.lengths <= 3
-    assert sorted(np.array(listed(words), dtype=object)[short]) == sorted(listed(exact))
-    by_word = dict(zip(listed(words), words.probabilities, strict=True))
+    assert sorted(np.array(drawn, dtype=object)[short]) == sorted(expected_words)
+    index = [drawn.index(word) for word in expected_words]
     expected = exact.probabilities
-    deviations = (np.array([by_word[word] for word in listed(exact)]) - expected) / np.sqrt(expected / 20_000)
+    deviations = (words.probabilities[index] - expected) / np.sqrt(expected / 20_000)
     assert np.abs(deviations).max() < 4
     # The belief states are exact all the same.
-    np.testing.assert_allclose(
-        [words.beliefs[listed(words).index(word)] for word in listed(exact)], exact.beliefs, atol=1e-12
-    )
+    np.testing.assert_allclose(words.beliefs[index], exact.beliefs, atol=1e-12)
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,7 @@ def test_unifilar_processes_have_a_closed_form(process, rate):
     assert entropy_rate(process) == pytest.approx((rate, 0), abs=1e-14)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("process", [gp.mess3(0.05, 0.85), gp.mess3(0.02, 0.6), gp.leaky_rrxor(0.5, 0.4, 0.3)])
 def test_the_bracket_lies_within_the_one_of_all_words(process):
     length = 6 if process.vocab_size == 3 else 8

@@ -268,6 +268,7 @@ def test_without_mlflow_the_remedy_is_named(run_directory, monkeypatch):
         MLflowLogger(run_directory, "an experiment", None)
 
 
+@pytest.mark.slow
 def test_nothing_leaves_the_machine_and_nothing_is_printed(run_directory):
     (run_directory.parent / "mlflow.db").unlink()
     script = """

@@ -43,6 +43,7 @@ def programs(tmp_path, monkeypatch):
     return lambda: sorted(path.name for path in tmp_path.rglob("jit_*"))
 
 
+@pytest.mark.slow
 def test_runs_that_differ_in_seed_or_rates_share_their_programs(programs):
     step_and_validate()
     first = programs()
