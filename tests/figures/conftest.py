@@ -56,10 +56,8 @@ class Drawn:
         width, height = self.figure.bbox.width, self.figure.bbox.height
         cut = [name for name, box in boxes if box.x0 < 0 or box.y0 < 0 or box.x1 > width or box.y1 > height]
         # A box around a text that is not level tells little of where its letters are.
-        level = [
-            (text.get_text(), text.get_window_extent(renderer)) for text in self._visible() if not self._tilt(text)
-        ]
-        pairs = combinations(level, 2)
+        level = [text for text in self._visible() if text.get_rotation() % 90 == 0]
+        pairs = combinations([(text.get_text(), text.get_window_extent(renderer)) for text in level], 2)
         return cut + [f"{one} | {other}" for (one, a), (other, b) in pairs if a.overlaps(b) and a.x0 != b.x0]
 
 
