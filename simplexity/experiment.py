@@ -177,9 +177,14 @@ def load_run(path: str | Path) -> Run:
         ConfigError: If there is no run in it.
 
     Example:
+        >>> import jax.numpy as jnp
         >>> import simplexity as sx
-        >>> run = sx.load_run("outputs/2026-11-26/10-00-00")  # doctest: +SKIP
-        >>> logits, activations = run.model().forward(tokens)  # doctest: +SKIP
+        >>> run = sx.load_run("outputs/2026-11-26/10-00-00")
+        >>> logits, activations = run.model().forward(jnp.array([[0, 1, 2, 0]]))
+        >>> logits.shape
+        (1, 4, 3)
+        >>> list(activations)
+        ['layer_0']
     """
     run = Run(path)
     run.config  # noqa: B018  where there is no run, this says so
@@ -197,7 +202,11 @@ def load_sweep(path: str | Path) -> Sweep:
 
     Example:
         >>> import simplexity as sx
-        >>> rows = sx.load_sweep("multirun/2026-11-26/10-00-00").rows  # doctest: +SKIP
+        >>> sweep = sx.load_sweep("multirun/2026-11-26/10-00-00")
+        >>> [row["seed"] for row in sweep.rows]
+        [0, 1]
+        >>> len(sweep.runs)
+        2
     """
     return Sweep(path)
 

@@ -1,6 +1,8 @@
 """`import simplexity as sx`: what a notebook does with runs and sweeps, and with models that no run has trained."""
 
 import doctest
+import importlib
+import inspect
 import json
 import shutil
 import subprocess
@@ -23,6 +25,12 @@ from tests.small_runs import final_arrays
 from tests.sweeps.conftest import make_sweep as make_sweep
 
 FROZEN = Path(__file__).parent / "composition" / "frozen"
+ROOT = Path(__file__).parents[1]
+MODULES_WITH_EXAMPLES = sorted(
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+    for path in (ROOT / "simplexity").rglob("*.py")
+    if ">>> " in path.read_text("utf-8")
+)
 
 
 def test_nothing_is_imported_before_it_is_used():
@@ -38,14 +46,21 @@ def test_what_there_is():
         sx.nothing  # noqa: B018
 
 
-@pytest.mark.parametrize(
-    "documented",
-    [sx.fit, simplexity.analysis.words_of, sx.processes.mixed_state_presentation, sx.processes.epsilon_machine,
-     sx.processes.GenerativeProcess],
-    ids=lambda documented: documented.__name__,
-)  # fmt: skip
-def test_the_examples_of_docstrings(documented):
-    result = doctest.testmod(sys.modules[documented.__module__])
+def test_every_name_has_an_example():
+    for name in sx.__all__:
+        text = inspect.getdoc(getattr(sx, name)) or ""
+        assert ">>> " in text, name
+        assert "+SKIP" not in text, name
+
+
+@pytest.mark.parametrize("module", MODULES_WITH_EXAMPLES)
+def test_the_examples_of_docstrings(module, request, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    if module == "simplexity.experiment":
+        named = Path("2026-11-26", "10-00-00")
+        shutil.copytree(request.getfixturevalue("uninterrupted")("gru"), "outputs" / named)
+        shutil.copytree(request.getfixturevalue("make_sweep")({"steps": 4}, {"steps": 4}).path, "multirun" / named)
+    result = doctest.testmod(importlib.import_module(module))
     assert result.attempted > 0
     assert result.failed == 0
 

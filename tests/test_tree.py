@@ -31,6 +31,7 @@ FOR_USERS = frozenset(
         "simplexity.generative_processes.GHMM",
         "simplexity.generative_processes.HMM",
         "simplexity.generative_processes.MixedStatePresentation",
+        "simplexity.generative_processes.Product",
         "simplexity.generative_processes.epsilon_machine",
         "simplexity.generative_processes.mixed_state_presentation",
         "simplexity.generative_processes.myopic_entropies",

@@ -218,6 +218,16 @@ def regress_beliefs(
     Raises:
         ValueError: If the process has only one word of that length, or if `length` is below 1.
 
+    Example:
+        >>> import jax
+        >>> import simplexity as sx
+        >>> model = sx.models.GRU(8, 1, vocab_size=2, key=jax.random.key(0))
+        >>> result = sx.regress_beliefs(model, sx.processes.even_ones(0.5), length=4)
+        >>> [row.name for row in result.rows][:3]
+        ['layer_0', 'layer_0, shuffled beliefs', 'next-token probabilities']
+        >>> result["layer_0"].predictions.shape == result.words.beliefs.shape
+        True
+
     References:
         Shai, Marzen, Teixeira, Gietelink Oldenziel and Riechers, "Transformers represent belief state geometry in their
         residual stream" (2024).

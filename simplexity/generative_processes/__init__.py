@@ -1,4 +1,13 @@
-"""Exactly known stochastic processes: HMMs and GHMMs, by name or by their matrices, and sequences drawn from them."""
+"""Exactly known stochastic processes: HMMs and GHMMs, by name or by their matrices, and sequences drawn from them.
+
+Example:
+    >>> import simplexity as sx
+    >>> process = sx.processes.mess3(0.05, 0.85)
+    >>> process.num_states, process.vocab_size
+    (3, 3)
+    >>> round(sx.processes.entropy_rate(sx.processes.coin(0.5)).value, 4)
+    0.6931
+"""
 
 from ._binary_processes import coin as coin
 from ._binary_processes import even_ones as even_ones

@@ -1,4 +1,13 @@
-"""Models that predict the next token of a sequence, and what a recurrent one is made of."""
+"""Models that predict the next token of a sequence, and what a recurrent one is made of.
+
+Example:
+    >>> import jax, jax.numpy as jnp
+    >>> import simplexity as sx
+    >>> model = sx.models.GRU(16, 2, vocab_size=3, key=jax.random.key(0))
+    >>> logits, activations = model.forward(jnp.array([[0, 1, 2, 0]]))
+    >>> {name: array.shape for name, array in activations.items()}
+    {'layer_0': (1, 4, 16), 'layer_1': (1, 4, 16)}
+"""
 
 from ._cell import Cell as Cell
 from ._gru import GRU as GRU
