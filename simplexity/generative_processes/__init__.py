@@ -31,6 +31,7 @@ from ._hmm import HMM as HMM
 from ._loss_optimum import LossOptimum as LossOptimum
 from ._loss_optimum import loss_optimum as loss_optimum
 from ._myopic_entropy import myopic_entropies as myopic_entropies
+from ._noisy import noisy as noisy
 from ._nonergodic import nonergodic as nonergodic
 from ._nonunifilar_processes import mess as mess
 from ._nonunifilar_processes import mess3 as mess3
@@ -38,6 +39,7 @@ from ._nonunifilar_processes import sns as sns
 from ._presentation import MixedStatePresentation as MixedStatePresentation
 from ._presentation import mixed_state_presentation as mixed_state_presentation
 from ._product import Product as Product
+from ._product import inflated as inflated
 from ._product import product as product
 from ._quantum_processes import bloch_walk as bloch_walk
 from ._quantum_processes import fanizza as fanizza

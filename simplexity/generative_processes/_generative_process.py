@@ -17,6 +17,7 @@ What a state is differs:
   not 27, and no Kronecker product is ever formed.
 - `CoupledFactors` (chain, conditioned): also the factors' states one after another, since a joint token tells each
   factor which of its matrices to apply.
+- `NoisyProduct`: noise on the joint token makes the factors dependent, so here the state is the joint one.
 
 The exact quantities use what a process is made of (`_myopic_entropy.py`): a product's entropies are the sums of its
 factors', a small composite is written out as matrices (`as_matrices`), and any other is walked by its states, exactly

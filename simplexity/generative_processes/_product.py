@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from ._factors import join_states, join_tokens, joint_matrices, outer_product, split_states, split_tokens
 from ._generative_process import GenerativeProcess, States
+from ._hmm import HMM
 from ._matrix_process import MatrixProcess
 
 
@@ -125,3 +126,28 @@ def product(factors: Sequence[GenerativeProcess]) -> Product:
     if len(factors) == 0:
         raise ValueError("`factors` must name at least one process, got none")
     return Product(factors)
+
+
+def inflated(process: GenerativeProcess, num_synonyms: int) -> Product:
+    """A process each of whose tokens has synonyms, one of which is chosen uniformly and independently each time.
+
+    It is the product of the process and a uniform choice: token `x` becomes one of `K x, ..., K x + K - 1`, with `K`
+    the number of synonyms. The vocabulary grows, what there is to know does not: the entropy of each token, and so the
+    optimum and the entropy rate, rise by exactly `log K`. The stationary distribution is that of the process.
+
+    Args:
+        process: Any process.
+        num_synonyms: How many tokens each token becomes, at least 1.
+
+    Returns:
+        The process. The last number of its states, that of the choice, is always 1: there is nothing to know of it.
+
+    Raises:
+        ValueError: If `num_synonyms` is below 1.
+
+    References:
+        A construction of this project.
+    """
+    if num_synonyms < 1:
+        raise ValueError(f"`num_synonyms` must be at least 1, got {num_synonyms}")
+    return Product([process, HMM(np.full((num_synonyms, 1, 1), 1 / num_synonyms))])

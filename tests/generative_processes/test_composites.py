@@ -44,6 +44,20 @@ def _chain(first, variants, control_map):
     return Composite(gp.chain([[first], variants], [control_map]), tables, [first.normalizer, variants[0].normalizer])
 
 
+def _noisy(*factors, epsilon):
+    """A product with noise on its joint token."""
+    composite = _product(*factors)
+    matrices, state, normalizer = composite.tables
+    disturbed = (1 - epsilon) * matrices + epsilon * matrices.sum(axis=0) / len(matrices)
+    return Composite(gp.noisy(composite.process, epsilon), (disturbed, state, normalizer), composite.normalizers)
+
+
+def _inflated(process, num_synonyms):
+    matrices = np.repeat(process.transition_matrices, num_synonyms, axis=0) / num_synonyms
+    tables = (matrices, process.initial_state, process.normalizer)
+    return Composite(gp.inflated(process, num_synonyms), tables, [process.normalizer, np.ones(1)])
+
+
 MAKERS = {
     "product": lambda: _product(gp.mess3(0.15, 0.6), gp.even_ones(0.4)),
     "quantum product": lambda: _product(gp.tom_quantum(1.0, 3.0), gp.coin(0.3), gp.no_consecutive_ones(0.5)),
@@ -51,6 +65,9 @@ MAKERS = {
     "quantum chain": lambda: _chain(
         gp.coin(0.3), [gp.tom_quantum(1.0, 3.0), gp.tom_quantum(1.0, 1.5), gp.tom_quantum(1.0, 7.0)], [2, 1]
     ),
+    "noisy": lambda: _noisy(gp.even_ones(0.4), gp.mess3(0.15, 0.6), epsilon=0.2),
+    "noisy quantum": lambda: _noisy(gp.coin(0.3), gp.tom_quantum(1.0, 3.0), gp.even_ones(0.4), epsilon=0.3),
+    "inflated": lambda: _inflated(gp.tom_quantum(1.0, 3.0), 3),
 }
 
 

@@ -18,7 +18,7 @@ FILES = sorted(
 def test_every_named_process_has_a_file():
     named = {name for name in vars(gp) if callable(getattr(gp, name)) and name in {path.stem for path in FILES}}
     assert named == {path.stem for path in FILES} - {"my_custom_data"}
-    assert len(named) == 25
+    assert len(named) == 27
 
 
 def test_the_factored_process_of_the_docs():
