@@ -16,4 +16,5 @@ from ._predictive_model import PredictiveModel as PredictiveModel
 from ._recurrent_model import RecurrentModel as RecurrentModel
 from ._recurrent_model import draw_layers as draw_layers
 from ._rnn import RNN as RNN
+from ._selective_ssm import SelectiveSSM as SelectiveSSM
 from ._transformer import Transformer as Transformer

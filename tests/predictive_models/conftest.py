@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from simplexity.predictive_models import GRU, LSTM, RNN, PredictiveModel, Transformer
+from simplexity.predictive_models import GRU, LSTM, RNN, PredictiveModel, SelectiveSSM, Transformer
 
 from .minimal_gated_unit import MinimalGatedUnit
 
@@ -23,6 +23,7 @@ MAKERS = {
     "rotary": partial(TRANSFORMER, 12, "rotary"),
     "attention_only": partial(TRANSFORMER, None, "learned"),
     "wide_heads": partial(TRANSFORMER, 12, "none", head_size=6, activation="relu", layer_norm=False),
+    "selective_ssm": partial(SelectiveSSM, 8, 2, 3, 1, 3),
     "tied": partial(TRANSFORMER, 12, "learned", tied_embedding=True),
 }
 

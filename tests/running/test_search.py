@@ -174,7 +174,13 @@ def test_a_search_that_cannot_be_is_refused_before_anything_is_written(search, b
 
 
 @pytest.mark.parametrize(
-    ("model", "width"), [("gru", "hidden_size"), ("transformer", "model_size"), ("attention_only", "model_size")]
+    ("model", "width"),
+    [
+        ("gru", "hidden_size"),
+        ("transformer", "model_size"),
+        ("attention_only", "model_size"),
+        ("selective_ssm", "model_size"),
+    ],
 )
 def test_the_packaged_search_space_follows_the_model(search, site, model, width):
     assert search(f"predictive_model={model}", "hydra.sweeper.n_trials=1") == 0
