@@ -1,6 +1,7 @@
 """The commands of `simplexity`. Each reads files first and asks SLURM second."""
 
 import argparse
+import math
 import os
 import shlex
 import shutil
@@ -184,8 +185,8 @@ def _plot(arguments: argparse.Namespace, guard: PreemptionGuard) -> int:
 
 
 def _doctor(arguments: argparse.Namespace, guard: PreemptionGuard) -> int:
-    if arguments.wait <= 0:
-        raise ValueError(f"`--wait` must be more than 0 minutes, got {arguments.wait:g}")
+    if not 0 < arguments.wait < math.inf:
+        raise ValueError(f"`--wait` must be a number of minutes above 0, got {arguments.wait:g}")
     # Hydra and OmegaConf, and never JAX.
     from simplexity._cli_doctor import doctor
 

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from simplexity.host import PreemptionGuard
-from simplexity.runs import ExitCode, error_text
+from simplexity.runs import ExitCode, error_text, reason
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -38,7 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _report(error: Exception, code: ExitCode) -> ExitCode:
-    message = " ".join(str(error).split()) or type(error).__name__
+    text = f"`{error.filename}`: {reason(error)}" if isinstance(error, OSError) and error.filename else str(error)
+    message = " ".join(text.split()) or type(error).__name__
     print(error_text(f"simplexity: {message}", sys.stderr), file=sys.stderr)
     return code
 

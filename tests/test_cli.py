@@ -226,7 +226,7 @@ def test_the_shell_completes_commands_and_options(tmp_path):
         (["logs", "{sweep}", "7"], 2, "there is no run 7; the sweep has 2: 0 to 1"),
         (["logs", "{sweep}", "1"], 1, "has printed nothing yet"),
         (["results", "{sweep}", "--sort", "x"], 2, "`--sort`: there is no column x"),
-        (["results", "{sweep}", "--csv", "/proc/x/y"], 1, "No such file"),
+        (["results", "{sweep}", "--csv", "/proc/x/y"], 1, "simplexity: `/proc/x/y`: No such file"),
         (["show", "{sweep}"], 2, "is not a run directory"),
         (["show", "{tmp}/typo"], 2, "/typo`: there is no such folder"),
         (["results", "{tmp}/typo"], 2, "/typo`: there is no such folder"),

@@ -56,7 +56,8 @@ def test_the_site_s_profile_with_a_missing_image(tmp_path, capfd):
         (["clustr=dev"], "`clustr`: unknown key"),
         (["cluster=dev", "cluster.cpus_per_task=0"], "`cluster.cpus_per_task`: must be at least 1, got 0"),
         (["cluster=dev", "--runs", "nowhere"], "`--runs`: there is no folder nowhere"),
-        (["cluster=dev", "--wait", "0"], "`--wait` must be more than 0 minutes, got 0"),
+        (["cluster=dev", "--wait", "0"], "`--wait` must be a number of minutes above 0, got 0"),
+        (["--wait", "nan"], "`--wait` must be a number of minutes above 0, got nan"),
     ],
 )
 def test_mistakes_are_one_line(arguments, message, capfd):

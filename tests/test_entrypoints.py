@@ -199,7 +199,7 @@ def test_weights_of_another_run_start_a_fresh_one(tmp_path):
         (("training_data_generator.bos_token=1",), ("bos_token", "1", "3")),
         (("hydra.run.dir=/proc/nowhere",), ("/proc/nowhere",)),
         (("predictive_model.load_checkpoint_from=nowhere", "predictive_model.load_checkpoint_step=3"), ("step 3",)),
-        (("predictive_model.load_checkpoint_from=nowhere",), ("load_checkpoint_from", "no checkpoint in")),
+        (("predictive_model.load_checkpoint_from=nowhere",), ("load_checkpoint_from", "no such folder")),
         (("predictive_model.load_checkpoint_step=3",), ("load_checkpoint_from", "step 3")),
         (
             ("training.sequence_len=1", *(f"training_data_generator.{which}_token=auto" for which in ("bos", "eos"))),

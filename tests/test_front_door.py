@@ -118,6 +118,12 @@ def test_a_run_of_an_earlier_version_and_one_without_checkpoints(tmp_path):
         run.model()
 
 
+def test_a_config_that_was_cut_is_reported_and_not_built(tmp_path):
+    (tmp_path / "config.yaml").write_text("seed: 1\n")
+    with pytest.raises(ConfigError, match="`training`: is missing"):
+        _ = sx.load_run(tmp_path).generator
+
+
 def test_a_folder_without_a_run(tmp_path):
     with pytest.raises(ConfigError, match="is not a run directory"):
         sx.load_run(tmp_path)

@@ -13,6 +13,8 @@ from simplexity.generative_processes import DataGenerator, GenerativeProcess
 
 # A token with less probability than this, given the past, is one that rounding makes possible.
 _IMPOSSIBLE = 1e-14
+# Each of them may end a word of its own, whose belief state is kept: about a gigabyte for a process of a few states.
+_MOST_TOKENS = 12_000_000
 
 
 class Words(NamedTuple):
@@ -50,7 +52,7 @@ def words_of(
         seed: Of the sample.
 
     Raises:
-        ValueError: If `length` or `max_words` is below 1.
+        ValueError: If `length` or `max_words` is below 1, or their product above 12 million.
 
     Example:
         >>> from simplexity.generative_processes import even_ones
@@ -62,6 +64,8 @@ def words_of(
         raise ValueError(f"`length` must be at least 1, got {length}")
     if max_words < 1:
         raise ValueError(f"`max_words` must be at least 1, got {max_words}")
+    if length * max_words > _MOST_TOKENS:
+        raise ValueError(f"`length` must be at most {_MOST_TOKENS // max_words} with {max_words} words, got {length}")
     process = generator.process if isinstance(generator, DataGenerator) else generator
     bos_token = generator.bos_token if isinstance(generator, DataGenerator) else None
     enumerated = _all_words(process, length, max_words)

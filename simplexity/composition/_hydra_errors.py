@@ -84,7 +84,8 @@ def explain(culprit: Culprit, config: DictConfig | None) -> Problem:
         group, _, name = (error.missing_cfg_file or "").rpartition("/")
         if group == "cluster" and key != group and name == os.environ.get(_CLUSTER):
             key = f"{_CLUSTER} (environment)"
-        return Problem(key, f"there is no '{name}'; {choices(name, error.options or ())}{_absent_site()}")
+        options = error.options or [option for option in _options(group) if not option.startswith("_")]
+        return Problem(key, f"there is no '{name}'; {choices(name, options)}{_absent_site()}")
     if text.startswith(_SWEEP_OF_HYDRA):
         key, _, value = text.removeprefix(_SWEEP_OF_HYDRA).strip("'").partition("=")
         plus, key = key[: len(key) - len(key.lstrip("+~"))], as_typed(key.lstrip("+~"))

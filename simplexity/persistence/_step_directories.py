@@ -30,7 +30,7 @@ def committed_steps(directory: Path) -> list[int]:
     try:
         with os.scandir(directory) as entries:
             return sorted(int(entry.name) for entry in entries if entry.name.isdecimal() and entry.is_dir())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
 
 

@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout, suppress
+from pathlib import Path
 from typing import Any, NoReturn
 
 # Hydra has no public way to its parser. Only here is it used: to parse the command as Hydra will, before Hydra does.
@@ -23,6 +24,7 @@ from simplexity.composition import (
     compose_leniently,
     explain,
 )
+from simplexity.runs import folder_problem
 
 FULL_ERROR = "HYDRA_FULL_ERROR"
 """The environment variable with which Hydra, and so we, print tracebacks of errors that have one line otherwise."""
@@ -51,6 +53,7 @@ def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
 
     parser.error = refuse
     parsed = parser.parse_intermixed_args(arguments)
+    _check(parsed)
     pending, flags = list(parsed.overrides), []
     for argument in arguments:
         if pending and argument == pending[0]:
@@ -58,6 +61,18 @@ def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
         else:
             flags.append(argument)
     return parsed, [*flags, *parsed.overrides]
+
+
+def _check(parsed: argparse.Namespace) -> None:
+    """Refuses what Hydra would not report in terms of what was typed."""
+    if parsed.config_path is not None:
+        message = "would take the place of the packaged configs; a folder of your own is added by --config-dir"
+        raise ConfigError([Problem("--config-path", message)])
+    if parsed.config_dir is not None and (problem := folder_problem(Path(parsed.config_dir), "config")):
+        raise ConfigError([Problem("--config-dir", f"{parsed.config_dir}: {problem}")])
+    for override in parsed.overrides:
+        if override.startswith("="):
+            raise ConfigError([Problem("command line", f"`{override}` has no key; write KEY{override}")])
 
 
 def starts_runs(parsed: argparse.Namespace) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from simplexity.composition import load_frozen, restore_surroundings, with_kept_files
+from simplexity.composition import ConfigError, check, load_frozen, restore_surroundings, with_kept_files
 from simplexity.runs import RunDirectory
 
 if TYPE_CHECKING:
@@ -28,7 +28,10 @@ def reopen(run_dir: Path) -> "Experiment":
 
     config = load_frozen(run_dir)
     restore_surroundings(run_dir, environment=False)
-    return build(with_kept_files(config, RunDirectory(run_dir)))
+    config = with_kept_files(config, RunDirectory(run_dir))
+    if problems := check(config):
+        raise ConfigError(problems)
+    return build(config)
 
 
 def analyze_run(

@@ -160,6 +160,8 @@ def _run_directory(config: DictConfig, kind: Literal["run", "sweep"]) -> Path:
     """
     section = config.hydra[kind]
     template = OmegaConf.to_container(section, resolve=False)["dir"]  # pyright: ignore
+    if not section.dir:
+        raise ConfigError([Problem(f"hydra.{kind}.dir", "is empty: name a folder, or `.` for this one")])
     directory = Path(section.dir).absolute()
     _made_folders.extend(folder for folder in reversed([directory, *directory.parents]) if not is_there(folder))
     try:

@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from simplexity.composition import ConfigError, Problem, config_errors_at
 from simplexity.persistence import check_weights, checkpoint_digest, newest_step, restore_weights
 from simplexity.predictive_models import PredictiveModel
-from simplexity.runs import LoadedWeights, RunDirectory, is_there, read_origin, retry_read, write_origin
+from simplexity.runs import LoadedWeights, RunDirectory, folder_problem, is_there, read_origin, retry_read, write_origin
 from simplexity.training import TrainState
 
 from ._build import Experiment
@@ -36,6 +36,8 @@ def require_weights(config: DictConfig, experiment: Experiment, run_dir: Path) -
     source = config.predictive_model.load_checkpoint_from
     if not _wanted(config):
         return
+    if source is not None and (problem := folder_problem(Path(source), "run")):
+        raise ConfigError([Problem(_FROM, f"`{source}`: {problem}")])
     if source is None and not is_there(_checkpoints(config, run_dir)):
         step = config.predictive_model.load_checkpoint_step
         message = f"must name the directory of the run that saved step {step}: this run's own has no checkpoints"

@@ -67,7 +67,7 @@ def read_origin(path: Path) -> Origin:
             {key: DataFile(**entry) for key, entry in record["files"].items()},
             None if record["weights"] is None else LoadedWeights(**record["weights"]),
         )
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return Origin()
     except (ValueError, TypeError, KeyError, AttributeError):
         raise RuntimeError(f"{path} was not written by a run; restore it from a copy") from None
