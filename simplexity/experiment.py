@@ -1,8 +1,9 @@
 """Finished and running experiments in Python: `load_run`, `load_sweep`, and `fit` for a model without a run."""
 
+import json
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import equinox as eqx
 import jax
@@ -21,7 +22,7 @@ from simplexity.persistence import (
     snapshot_steps,
     write_weights,
 )
-from simplexity.predictive_models import PredictiveModel
+from simplexity.predictive_models import PredictiveModel, to_transformer_lens
 from simplexity.running import reopen
 from simplexity.runs import RunDirectory, read_json_lines
 from simplexity.sweeps import SweepDirectory, read_status, results_rows
@@ -116,22 +117,40 @@ class Run:
         """The model as the run initialised it, before any training and before any weights that it loaded."""
         return self._experiment.initial_state().model
 
-    def export(self, path: str | Path, step: int | None = None) -> Path:
-        """Writes the weights of a saved step as safetensors, named by where they are in the model.
+    def export(
+        self,
+        path: str | Path,
+        step: int | None = None,
+        *,
+        layout: Literal["simplexity", "transformer_lens"] = "simplexity",
+    ) -> Path:
+        """Writes the weights of a saved step as safetensors.
 
         Args:
             path: The file to write.
             step: One of `saved_steps`; None for the newest.
+            layout: "simplexity" names each array by its place in the model, as a snapshot does. "transformer_lens"
+                gives a transformer's parameters the names and shapes of TransformerLens; the arguments of its
+                `HookedTransformerConfig` are in the file's metadata, as JSON under `config`.
 
         Returns:
             `path`.
 
         Raises:
-            ValueError: If that step was not saved.
+            ValueError: If that step was not saved, there is no such layout, or the model is no transformer.
+            OSError: If the file cannot be written.
         """
+        if layout not in ("simplexity", "transformer_lens"):
+            raise ValueError(f"`layout` must be simplexity or transformer_lens, got {layout!r}")
         step = newest_saved_step(self._directory) if step is None else step
+        model, metadata = self.model(step), {}
+        if layout == "transformer_lens":
+            config, arrays = to_transformer_lens(model, self._experiment.settings.sequence_len)
+            metadata = {"config": json.dumps(config)}
+        else:
+            arrays = copy_to_host(model)
         model_config = OmegaConf.to_container(self.config.predictive_model.instance)
-        write_weights(Path(path), copy_to_host(self.model(step)), step, model_config)
+        write_weights(Path(path), arrays, step, model_config, metadata=metadata)
         return Path(path)
 
     def __repr__(self) -> str:

@@ -15,12 +15,14 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from safetensors import safe_open
 from safetensors.numpy import load_file
 
 import simplexity as sx
 import simplexity.analysis
 from simplexity.composition import ConfigError
 from simplexity.generative_processes import DataGenerator
+from simplexity.predictive_models import to_transformer_lens
 from tests.small_runs import final_arrays
 from tests.sweeps.conftest import make_sweep as make_sweep
 
@@ -107,6 +109,21 @@ def test_weights_as_safetensors(folder, tmp_path):
     assert len(weights) == len(jax.tree.leaves(eqx.filter(run.model(), eqx.is_array)))
     exported = run.export(tmp_path / "early.safetensors", step=3)
     assert exported.read_bytes() == (folder / "snapshots" / "3.safetensors").read_bytes()
+    with pytest.raises(ValueError, match=r"^only a Transformer has the layout of TransformerLens, got GRU$"):
+        run.export(tmp_path / "lens.safetensors", layout="transformer_lens")
+    assert not (tmp_path / "lens.safetensors").exists()
+
+
+def test_a_transformer_for_transformer_lens(uninterrupted, tmp_path):
+    run = sx.load_run(uninterrupted("transformer-bos"))
+    path = run.export(tmp_path / "lens.safetensors", step=10, layout="transformer_lens")
+    config, weights = to_transformer_lens(run.model(step=10), run.config.training.sequence_len)
+    with safe_open(path, framework="numpy") as file:
+        assert json.loads(file.metadata()["config"]) == config
+        assert file.metadata()["step"] == "10"
+    written = load_file(path)
+    assert written.keys() == weights.keys()
+    assert all(np.array_equal(written[name], weights[name]) for name in weights)
 
 
 def test_a_run_of_an_earlier_version_and_one_without_checkpoints(tmp_path):

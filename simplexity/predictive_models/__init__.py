@@ -18,3 +18,4 @@ from ._recurrent_model import draw_layers as draw_layers
 from ._rnn import RNN as RNN
 from ._selective_ssm import SelectiveSSM as SelectiveSSM
 from ._transformer import Transformer as Transformer
+from ._transformer_lens import to_transformer_lens as to_transformer_lens

@@ -15,6 +15,7 @@ Positions = Literal["learned", "rotary", "none"]
 Activation = Literal["gelu", "relu"]
 # The standard deviation of GPT-2's weights.
 _DEVIATION = 0.02
+NORM_EPSILON = 1e-5
 
 
 class _LayerNorm(eqx.Module):
@@ -28,7 +29,7 @@ class _LayerNorm(eqx.Module):
         self.shift = jnp.zeros(model_size)
 
     def __call__(self, x: Float[Array, "batch length model"]) -> Float[Array, "batch length model"]:
-        return jax.nn.standardize(x, epsilon=1e-5) * self.scale + self.shift
+        return jax.nn.standardize(x, epsilon=NORM_EPSILON) * self.scale + self.shift
 
 
 class _MLP(eqx.Module):
