@@ -6,7 +6,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install --quiet --constraint $(CONSTRAINTS) --editable .
 
-.PHONY: help run test test-quick check format docs bench bench-gpu bench-optima bench-sweeps soak clean
+.PHONY: help run test test-quick check format docs pictures bench bench-gpu bench-optima bench-sweeps soak clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
@@ -32,6 +32,11 @@ format: .venv/dev.stamp ## ruff's corrections
 
 docs: .venv/run.stamp ## docs/processes.md, from the docstrings and configs of the processes
 	JAX_PLATFORMS=cpu $(BIN)/python docs/generate_processes.py
+
+pictures: .venv/run.stamp ## the README's pictures, from the default run
+	folder=$$(mktemp -d) && $(BIN)/python simplexity/run_experiment.py hydra.run.dir="$$folder/run" && \
+	    cp "$$folder"/run/figures/belief_states.png "$$folder"/run/figures/belief_regression.png \
+	    "$$folder"/run/figures/loss.png docs/images/ && rm -r "$$folder"
 
 bench: .venv/run.stamp ## the compiled loop against a naive one
 	$(BIN)/python -m benchmarks
