@@ -5,6 +5,7 @@ from ._attention import attention_by_distance as attention_by_distance
 from ._belief_regression import AnalysisInterruptedError as AnalysisInterruptedError
 from ._belief_regression import BeliefRegression as BeliefRegression
 from ._belief_regression import BeliefRegressor as BeliefRegressor
+from ._belief_regression import Row as Row
 from ._belief_regression import regress_beliefs as regress_beliefs
 from ._belief_states import belief_states_npz as belief_states_npz
 from ._functions import AnalysisFunction as AnalysisFunction

@@ -12,11 +12,14 @@ from simplexity.predictive_models import PredictiveModel
 
 from ._activations import ALL_LAYERS, word_activations
 from ._controls import control_features
-from ._regression import Regression, fold_words, regress
+from ._regression import Regression, fold_words, regress_each
+from ._targets import factor_overlaps, further_targets
 from ._words import Words, words_of
 
 _NUM_AT_A_TIME = 2**15
 _PERCENTS = (90, 95, 99)
+# The target that every process has: its whole belief state.
+_WHOLE = "beliefs"
 
 Kind = Literal["trained", "untrained", "shuffled", "control"]
 
@@ -48,6 +51,11 @@ class BeliefRegression(NamedTuple):
     rows: tuple[Row, ...]
     explained_variance: Mapping[str, Float[np.ndarray, " _"]]
     """Of each layer's activations: the shares of their variance along their principal components, greatest first."""
+    targets: Mapping[str, tuple[Row, ...]]
+    """The same rows for further targets, without predictions: of a factored process each factor's belief state
+    (`factor_0`, ...) and the `joint` one; of a mixture, the posterior of its `components`."""
+    factor_overlaps: Mapping[str, Float[np.ndarray, "factors factors"]]
+    """Of a factored process, for each layer: the overlaps of the factors' subspaces, from 0 (orthogonal) to 1."""
 
     def __getitem__(self, layer: str) -> Regression:
         """The regression from a layer of the trained model, or from "all layers"."""
@@ -61,8 +69,8 @@ class BeliefRegression(NamedTuple):
         """The layers in the order of computation, and "all layers" where there are several."""
         return tuple(row.features for row in self.rows if row.kind == "trained")
 
-    def records(self) -> list[dict[str, Any]]:
-        """The table as plain values, a dict per row."""
+    def records(self, target: str | None = None) -> list[dict[str, Any]]:
+        """The table as plain values, a dict per row; of a further target, if one is named."""
         return [
             {
                 "features": row.features,
@@ -73,7 +81,7 @@ class BeliefRegression(NamedTuple):
                 "r2_distances": row.regression.r2_distances,
                 "num_directions": row.regression.num_directions,
             }
-            for row in self.rows
+            for row in (self.rows if target is None else self.targets[target])
         ]
 
     def dimensions(self) -> dict[str, dict[str, int]]:
@@ -94,6 +102,12 @@ class BeliefRegression(NamedTuple):
                 f"{row.name:<31} {found.r2:8.4f} {found.r2_standard_error:7.4f} {found.rmse:8.4f} "
                 f"{found.r2_distances:16.4f} {found.num_directions:11d}"
             )
+        for target, rows in self.targets.items():
+            best = max(
+                (row for row in rows if row.kind == "trained"),
+                key=lambda row: np.nan_to_num(row.regression.r2, nan=-np.inf),
+            )
+            lines.append(f"{target}: R2 {best.regression.r2:.4f} from {best.features}")
         for name, counts in self.dimensions().items():
             needed = ", ".join(f"{count} of them {percent} %" for percent, count in counts.items())
             lines.append(f"{name}: {len(self.explained_variance[name])} principal components; {needed} of the variance")
@@ -109,7 +123,7 @@ class BeliefRegressor:
         process: The process, or the process with its special tokens.
         length: The number of tokens of the longest words.
         untrained: A model of the same architecture that has not been trained, as one more control.
-        max_words: If there are more words of that length, as many sequences are drawn instead.
+        max_words: If there are more words of that length, sequences are drawn that begin with at most so many words.
         seed: Of the folds, of the shuffled belief states, and of what is drawn.
     """
 
@@ -124,7 +138,7 @@ class BeliefRegressor:
     ):
         self._process, self._length, self._max_words, self._seed = process, length, max_words, seed
         self._untrained = untrained
-        self._controls: list[Row] | None = None
+        self._controls: list[dict[str, Row]] | None = None
 
     @cached_property
     def words(self) -> Words:
@@ -134,6 +148,11 @@ class BeliefRegressor:
             ValueError: If `length` is below 1.
         """
         return words_of(self._process, self._length, max_words=self._max_words, seed=self._seed)
+
+    @cached_property
+    def _targets(self) -> dict[str, Float[np.ndarray, "words _"]]:
+        process = self._process.process if isinstance(self._process, DataGenerator) else self._process
+        return {_WHOLE: self.words.beliefs} | further_targets(process, self.words.beliefs)
 
     @cached_property
     def _folds(self) -> Int[np.ndarray, " words"]:
@@ -152,22 +171,33 @@ class BeliefRegressor:
         """
         words = self.words
         trained = self._activations(model, interrupted)
-        rows = [self._row(name, "trained", values, interrupted) for name, values in trained.items()]
+        rows = [self._rows(name, "trained", values, interrupted) for name, values in trained.items()]
         last = next(reversed(trained))
-        shuffled = words.beliefs[np.random.default_rng(self._seed).permutation(len(words.beliefs))]
-        rows.append(self._row(last, "shuffled", trained[last], interrupted, shuffled))
+        rows.append(self._rows(last, "shuffled", trained[last], interrupted))
         variance = {name: explained_variance(values, words.probabilities) for name, values in trained.items()}
         if self._controls is None:
             self._controls = self._compute_controls(interrupted)
-        return BeliefRegression(words, (*rows, *self._controls), variance)
+        rows += self._controls
+        factors = [values for name, values in self._targets.items() if name.startswith("factor_")]
+        return BeliefRegression(
+            words,
+            rows=tuple(own[_WHOLE] for own in rows),
+            explained_variance=variance,
+            targets={name: tuple(own[name] for own in rows) for name in self._targets if name != _WHOLE},
+            factor_overlaps={
+                name: factor_overlaps(values, factors, words.probabilities) for name, values in trained.items()
+            }
+            if factors
+            else {},
+        )
 
-    def _compute_controls(self, interrupted: Callable[[], bool]) -> list[Row]:
+    def _compute_controls(self, interrupted: Callable[[], bool]) -> list[dict[str, Row]]:
         rows = []
         if self._untrained is not None:
             fresh = self._activations(self._untrained, interrupted)
-            rows += [self._row(name, "untrained", values, interrupted) for name, values in fresh.items()]
+            rows += [self._rows(name, "untrained", values, interrupted) for name, values in fresh.items()]
         features = control_features(self.words)
-        return rows + [self._row(name, "control", values, interrupted) for name, values in features]
+        return rows + [self._rows(name, "control", values, interrupted) for name, values in features]
 
     def _activations(self, model: PredictiveModel, interrupted: Callable[[], bool]) -> dict[str, np.ndarray]:
         def stop_if_interrupted() -> None:
@@ -179,18 +209,20 @@ class BeliefRegressor:
             return dict(activations)
         return {**activations, ALL_LAYERS: np.concatenate(list(activations.values()), axis=1)}
 
-    def _row(
-        self,
-        features: str,
-        kind: Kind,
-        values: np.ndarray,
-        interrupted: Callable[[], bool],
-        targets: np.ndarray | None = None,
-    ) -> Row:
+    def _rows(self, features: str, kind: Kind, values: np.ndarray, interrupted: Callable[[], bool]) -> dict[str, Row]:
+        """The regressions of all targets on the same features."""
         if interrupted():
             raise AnalysisInterruptedError
-        targets = self.words.beliefs if targets is None else targets
-        return Row(features, kind, regress(values, targets, self.words.probabilities, self._folds))
+        targets = self._targets
+        if kind == "shuffled":
+            order = np.random.default_rng(self._seed).permutation(len(self.words.rows))
+            targets = {name: target[order] for name, target in targets.items()}
+        found = regress_each(values, list(targets.values()), self.words.probabilities, self._folds)
+        # The predictions of further targets would take gigabytes.
+        return {
+            name: Row(features, kind, own if name == _WHOLE else own._replace(predictions=own.predictions[:0].copy()))
+            for name, own in zip(targets, found, strict=True)
+        }
 
 
 def regress_beliefs(
@@ -212,7 +244,7 @@ def regress_beliefs(
         process: The process, or the process with its special tokens.
         length: The number of tokens of the longest words.
         untrained: A model of the same architecture that has not been trained, as one more control.
-        max_words: If there are more words of that length, as many sequences are drawn instead.
+        max_words: If there are more words of that length, sequences are drawn that begin with at most so many words.
         seed: Of the folds, of the shuffled belief states, and of what is drawn.
 
     Raises:

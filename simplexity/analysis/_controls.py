@@ -11,6 +11,8 @@ from ._words import Words
 _LEAST_LOG = np.log(1e-12)
 # More features than words can tell apart would be no control.
 _MOST_FEATURES = 200
+# Of single tokens; the least squares of 500 features take about a second.
+_MOST_ADDITIVE_FEATURES = 500
 
 
 def control_features(words: Words) -> Iterator[tuple[str, Real[np.ndarray, "words features"]]]:
@@ -22,6 +24,8 @@ def control_features(words: Words) -> Iterator[tuple[str, Real[np.ndarray, "word
       well, for words that are too short).
     - The last tokens one by one, each adding its part.
     - The tokens at each position from the start one by one, each adding its part.
+
+    Of a large vocabulary, only so many of the last or the first tokens are features as is affordable.
     """
     next_tokens = words.next_token_probabilities
     yield "next-token probabilities", next_tokens
@@ -34,9 +38,10 @@ def control_features(words: Words) -> Iterator[tuple[str, Real[np.ndarray, "word
             break
         suffixes.append(_suffix_indicators(recent, vocab_size, order))
         yield f"Markov states of order {order}", np.concatenate(suffixes, axis=1)
-    lags = np.concatenate([_one_hot(column, vocab_size) for column in recent.T], axis=1)
+    most_tokens = max(_MOST_ADDITIVE_FEATURES // vocab_size, 1)
+    lags = np.concatenate([_one_hot(column, vocab_size) for column in recent.T[:most_tokens]], axis=1)
     yield "last tokens, additive", lags
-    yield "tokens by position, additive", _by_position(words, vocab_size)
+    yield "tokens by position, additive", _by_position(words, vocab_size, most_tokens)
 
 
 def _recent_tokens(words: Words) -> Int[np.ndarray, "words longest"]:
@@ -64,13 +69,13 @@ def _suffix_indicators(
     return _one_hot(np.where((suffix >= 0).all(axis=1), number, -1), vocab_size**order)
 
 
-def _by_position(words: Words, vocab_size: int) -> Int8[np.ndarray, "words features"]:
+def _by_position(words: Words, vocab_size: int, most_tokens: int) -> Int8[np.ndarray, "words features"]:
     """The word's length, and its token at each position from the start."""
     longest = int(words.lengths.max())
     lengths = _one_hot(words.lengths, longest + 1)
     starts = words.positions - words.lengths + 1
     columns = [lengths]
-    for place in range(longest):
+    for place in range(min(longest, most_tokens)):
         tokens = words.sequences[words.rows, np.minimum(starts + place, words.sequences.shape[1] - 1)]
         columns.append(_one_hot(np.where(place < words.lengths, tokens, -1), vocab_size))
     return np.concatenate(columns, axis=1)

@@ -42,42 +42,76 @@ def regress(
     weights: Float[np.ndarray, " words"],
     folds: Int[np.ndarray, " words"],
 ) -> Regression:
-    """Fits weighted least squares with an intercept, cross-validated.
+    """`regress_each` of one target."""
+    (found,) = regress_each(features, [targets], weights, folds)
+    return found
+
+
+def regress_each(
+    features: Real[np.ndarray, "words features"],
+    targets: Sequence[Float[np.ndarray, "words _"]],
+    weights: Float[np.ndarray, " words"],
+    folds: Int[np.ndarray, " words"],
+) -> list[Regression]:
+    """Fits weighted least squares with an intercept, cross-validated, of several targets on the same features.
 
     Singular directions of the centred features below a cut-off, relative to the greatest, are left out. The cut-off is
-    the one whose fits predict the other folds best, the same for all folds.
+    the one whose fits of a target predict the other folds best, the same for all folds.
 
     Args:
         features: A row per word.
-        targets: A row per word.
+        targets: A row per word, of each target.
         weights: Of the words, positive.
         folds: Which fold each word is in, numbered from zero; every one is predicted by a fit to the others.
     """
     # Folds one after the other, so that each is a slice. Features become float64 one fold at a time: of many words
     # with many features, a copy of all would take gigabytes.
     order = np.argsort(folds, kind="stable")
-    folds, features, targets, weights = folds[order], features[order], targets[order].astype(np.float64), weights[order]
+    folds, features, all_weights, weights = folds[order], features[order], weights, weights[order]
+    every_target = np.concatenate(targets, axis=1)[order].astype(np.float64)
+    ends = np.cumsum([target.shape[1] for target in targets])
+    columns = [slice(end - target.shape[1], end) for end, target in zip(ends, targets, strict=True)]
     members = [slice(*np.searchsorted(folds, [fold, fold + 1])) for fold in np.unique(folds)]
-    total_weight = weights.sum()
     # The fits have intercepts of their own. That both are near zero keeps what the sums below cancel small.
     origin = features.mean(axis=0, dtype=np.float64)
-    mean_target = weights @ targets / total_weight
-    variance = float(weights @ ((targets - mean_target) ** 2).sum(axis=1)) / total_weight
-    parts = [_Moments.of(features[inside] - origin, targets[inside], weights[inside]) for inside in members]
+    parts = [_Moments.of(features[inside] - origin, every_target[inside], weights[inside]) for inside in members]
     whole = _Moments(*(sum(sums[1:], sums[0]) for sums in zip(*parts, strict=True)))  # pyright: ignore
     fits = [_Fit(whole.without(part)) for part in parts]
     errors = np.sum(
         [
-            fit.squared_errors(_CUTOFFS, features[inside] - origin, targets[inside], weights[inside])
+            fit.squared_errors(_CUTOFFS, features[inside] - origin, every_target[inside], weights[inside])
             for fit, inside in zip(fits, members, strict=True)
         ],
         axis=0,
     )
-    cutoff = _CUTOFFS[int(errors.argmin())]
-
-    predictions = np.empty_like(targets)
+    cutoffs = [_CUTOFFS[int(errors[:, own].sum(axis=1).argmin())] for own in columns]
+    predictions = np.empty_like(every_target)
     for fit, inside in zip(fits, members, strict=True):
-        predictions[inside] = fit.predictions(cutoff, features[inside] - origin)
+        centred = features[inside] - origin
+        for cutoff, own in zip(cutoffs, columns, strict=True):
+            predictions[inside, own] = fit.predictions(cutoff, centred, own)
+    in_order = np.empty_like(order)
+    in_order[order] = np.arange(len(order))
+    found = []
+    for target, cutoff, own in zip(targets, cutoffs, columns, strict=True):
+        num_directions = max(fit.num_directions(cutoff) for fit in fits)
+        own_predictions = predictions[in_order, own]
+        found.append(
+            _judge(target, own_predictions, all_weights, [order[inside] for inside in members], num_directions)
+        )
+    return found
+
+
+def _judge(
+    targets: Float[np.ndarray, "words targets"],
+    predictions: Float[np.ndarray, "words targets"],
+    weights: Float[np.ndarray, " words"],
+    members: Sequence[Int[np.ndarray, " _"]],
+    num_directions: int,
+) -> Regression:
+    total_weight = weights.sum()
+    mean_target = weights @ targets / total_weight
+    variance = float(weights @ ((targets - mean_target) ** 2).sum(axis=1)) / total_weight
     residuals = weights * ((targets - predictions) ** 2).sum(axis=1)
     mean_squared_error = float(residuals.sum()) / total_weight
     if variance < _NO_VARIANCE:
@@ -86,15 +120,12 @@ def regress(
         r2 = 1 - mean_squared_error / variance
         by_fold = [residuals[inside].sum() / weights[inside].sum() / variance for inside in members]
         standard_error = float(np.std(by_fold, ddof=1) / len(by_fold) ** 0.5)
-    in_order = np.empty_like(order)
-    in_order[order] = np.arange(len(order))
-    targets, predictions, weights = targets[in_order], predictions[in_order], weights[in_order]
     return Regression(
         r2=float(r2),
         r2_standard_error=float(standard_error),
-        rmse=(mean_squared_error / targets.shape[1]) ** 0.5,
+        rmse=float((mean_squared_error / targets.shape[1]) ** 0.5),
         r2_distances=_distance_correlation(targets, predictions, weights),
-        num_directions=max(fit.num_directions(cutoff) for fit in fits),
+        num_directions=num_directions,
         predictions=predictions,
     )
 
@@ -152,10 +183,11 @@ class _Fit:
         return int((self._scales > cutoff * self._scales[0]).sum()) if len(self._scales) else 0
 
     def predictions(
-        self, cutoff: float, features: Float[np.ndarray, "held_out features"]
+        self, cutoff: float, features: Float[np.ndarray, "held_out features"], columns: slice
     ) -> Float[np.ndarray, "held_out targets"]:
         kept = self.num_directions(cutoff)
-        return (features - self._mean_x) @ (self._directions[:, :kept] @ self._coefficients[:kept]) + self._mean_y
+        solution = self._directions[:, :kept] @ self._coefficients[:kept, columns]
+        return (features - self._mean_x) @ solution + self._mean_y[columns]
 
     def squared_errors(
         self,
@@ -163,14 +195,16 @@ class _Fit:
         features: Float[np.ndarray, "held_out features"],
         targets: Float[np.ndarray, "held_out targets"],
         weights: Float[np.ndarray, " held_out"],
-    ) -> Float[np.ndarray, " cutoffs"]:
-        """On the words held out, for each of falling cut-offs."""
+    ) -> Float[np.ndarray, "cutoffs targets"]:
+        """Of each coordinate, on the words held out, for each of falling cut-offs."""
         scores = (features - self._mean_x) @ self._directions
-        residuals, kept, errors = targets - self._mean_y, 0, []
+        residuals, error, kept, errors = targets - self._mean_y, np.zeros(0), 0, []
         for cutoff in cutoffs:
             more = slice(kept, kept := self.num_directions(cutoff))
-            residuals -= scores[:, more] @ self._coefficients[more]
-            errors.append(weights @ np.einsum("wt,wt->w", residuals, residuals))
+            if more.start < more.stop or not errors:
+                residuals -= scores[:, more] @ self._coefficients[more]
+                error = weights @ residuals**2
+            errors.append(error)
         return np.array(errors)
 
 

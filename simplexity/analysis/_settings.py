@@ -9,7 +9,7 @@ class AnalysisSettings:
 
     Args:
         length: Tokens of the longest words.
-        max_words: If the process has more words of that length, as many sequences are drawn instead.
+        max_words: If the process has more words of that length, sequences are drawn that begin with at most so many.
         every: Steps between analyses during training; None for none. The last step is always analysed.
 
     Raises:

@@ -47,8 +47,8 @@ def words_of(
     Args:
         generator: A process, or a process with special tokens: behind BOS the empty word is the first.
         length: The number of tokens of the longest words, at least 1.
-        max_words: If there are more words of that length, as many sequences are drawn instead, equal ones taken
-            together; what is computed from them then has the error of a sample.
+        max_words: If there are more words of that length, sequences are drawn instead, so many that they begin with at
+            most `max_words` words; what is computed from them then has the error of a sample.
         seed: Of the sample.
 
     Raises:
@@ -72,7 +72,8 @@ def words_of(
     if enumerated is not None:
         num_drawn, (tokens, probabilities) = None, enumerated
     else:
-        num_drawn, (tokens, probabilities) = max_words, _drawn_words(process, length, max_words, seed)
+        num_drawn = max(max_words // length, 1)
+        tokens, probabilities = _drawn_words(process, length, num_drawn, seed)
     rows, lengths, weights = _distinct_prefixes(tokens, probabilities, 0 if bos_token is not None else 1)
     beliefs = _beliefs(process, tokens, rows, lengths)
     if bos_token is None:

@@ -13,6 +13,7 @@ from ._binary_processes import coin as coin
 from ._binary_processes import even_ones as even_ones
 from ._binary_processes import no_consecutive_ones as no_consecutive_ones
 from ._binary_processes import zero_one_random as zero_one_random
+from ._components import component_posterior as component_posterior
 from ._components import is_ergodic as is_ergodic
 from ._coupling import chain as chain
 from ._coupling import conditioned as conditioned

@@ -63,6 +63,34 @@ def components(process: MatrixProcess, state: Float[np.ndarray, " num_states"]) 
     return found
 
 
+def component_posterior(
+    process: GenerativeProcess, states: Float[np.ndarray, "rows num_states"]
+) -> Float[np.ndarray, "rows components"] | None:
+    """The probability of each component of a mixture, given what an observer knows, in the order of their states.
+
+    Args:
+        process: The process.
+        states: Normalised states: belief states or predictive vectors.
+
+    Returns:
+        A row per state; None of a process that has only one component, or no matrices of its own.
+
+    Example:
+        >>> from simplexity.generative_processes import coin, nonergodic
+        >>> process = nonergodic([coin(0.5), coin(0.9)], [0.5, 0.5], "shared")
+        >>> component_posterior(process, process.initial_state[None]).tolist()
+        [[0.5, 0.5]]
+    """
+    if not isinstance(process, MatrixProcess):
+        return None
+    found = sorted(components(process, process.initial_state), key=lambda component: int(component.states.argmax()))
+    if len(found) < 2:
+        return None
+    masses = [states[:, component.states] @ process.normalizer[component.states] for component in found]
+    posterior = np.stack(masses, axis=1)
+    return posterior / posterior.sum(axis=1, keepdims=True)
+
+
 def _whole(process: MatrixProcess, state: Float[np.ndarray, " num_states"]) -> Component:
     everything = np.ones(process.num_states, dtype=bool)
     return Component(1.0, everything, *as_generator(process.transition_matrices, process.normalizer, state))

@@ -11,6 +11,8 @@ A line of analysis.jsonl holds, of one step:
   `r2_next_token`; null if no layer has an R².
 - `explained_variance`: of each layer's activations, the shares of the principal components, greatest first; and
   `dimensions`, how many of them add up to 90, 95 and 99 %.
+- `targets`: `best` and `regressions` of each factor's belief state (`factor_0`, ...) and of the `joint` one, and of the
+  posterior of a mixture's `components`; `factor_overlaps`: for each layer, the overlaps of the factors' subspaces.
 - `functions`: what each of the user's functions has returned, by its name in `analysis.functions`; and `errors`: why
   one has not.
 """
@@ -18,7 +20,7 @@ A line of analysis.jsonl holds, of one step:
 import json
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import equinox as eqx
@@ -31,6 +33,7 @@ from simplexity.analysis import (
     AnalysisSettings,
     BeliefRegression,
     BeliefRegressor,
+    Row,
     belief_states_npz,
     plain_results,
 )
@@ -172,10 +175,14 @@ def record_of(found: BeliefRegression) -> dict[str, Any]:
     record = {
         "num_words": len(found.words.rows),
         "num_drawn": found.words.num_drawn,
-        "best": _best(found),
+        "best": _best(found.rows),
         "regressions": found.records(),
         "explained_variance": {name: shares.tolist() for name, shares in found.explained_variance.items()},
         "dimensions": found.dimensions(),
+        "targets": {
+            name: {"best": _best(rows), "regressions": found.records(name)} for name, rows in found.targets.items()
+        },
+        "factor_overlaps": {name: overlaps.tolist() for name, overlaps in found.factor_overlaps.items()},
     }
     return _without_nan(record)
 
@@ -194,16 +201,16 @@ def _never() -> bool:
     return False
 
 
-def _best(found: BeliefRegression) -> dict[str, Any] | None:
-    trained = [row for row in found.rows if row.kind == "trained" and not math.isnan(row.regression.r2)]
+def _best(rows: Sequence[Row]) -> dict[str, Any] | None:
+    trained = [row for row in rows if row.kind == "trained" and not math.isnan(row.regression.r2)]
     if not trained:
         return None
     best = max(trained, key=lambda row: row.regression.r2)
-    shares = {(row.kind, row.features): row.regression.r2 for row in found.rows}
+    shares = {(row.kind, row.features): row.regression.r2 for row in rows}
     return {
         "features": best.features,
         "r2": best.regression.r2,
-        "r2_shuffled": next(row.regression.r2 for row in found.rows if row.kind == "shuffled"),
+        "r2_shuffled": next(row.regression.r2 for row in rows if row.kind == "shuffled"),
         "r2_untrained": shares["untrained", best.features],
         "r2_next_token": shares["control", "next-token probabilities"],
     }

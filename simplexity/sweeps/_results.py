@@ -145,6 +145,9 @@ def _last_analysis(path: Path) -> dict[str, Cell]:
     if isinstance(best, dict):
         cells = {f"belief_{name}": best.get(name) for name in ("r2", "r2_shuffled", "r2_untrained", "r2_next_token")}
         cells |= {"belief_layer": best.get("features")}
+    targets = line.get("targets")
+    for target, found in targets.items() if isinstance(targets, dict) else ():
+        cells[f"belief_r2.{target}"] = (found["best"] or {}).get("r2")
     for function, results in functions.items() if isinstance(functions, dict) else ():
         cells |= {f"{function}.{name}": value for name, value in results.items() if not isinstance(value, list)}
     return cells
