@@ -96,6 +96,10 @@ def test_default_experiment_reaches_the_optimum_within_two_minutes(tmp_path):
     last = FINAL.match(done.stdout.splitlines()[-1])
     assert last is not None, done.stdout
     assert 0 < float(last[4]) < 0.2
+    (run_dir,) = run_dirs(tmp_path)
+    best = read_json_lines(run_dir / "analysis.jsonl")[-1]["best"]
+    assert best["r2"] > 0.99 > best["r2_untrained"]
+    assert best["r2_shuffled"] < 0.05
     # Of one core, so that it is true on two however much else they do.
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 120
     # At most one plain line per five seconds, but for the first and the last.

@@ -9,7 +9,7 @@ entries may be negative. Both are kept at `state @ w == 1`, so that one set of f
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float
 
 from ._generative_process import GenerativeProcess, States
 
@@ -55,9 +55,9 @@ class MatrixProcess(GenerativeProcess):
 
 def matrix_successors(
     states: States,
-    matrices: Float[np.ndarray, "labels from to"],
+    matrices: Float[np.ndarray | Array, "labels from to"],
     labels: States,
-    normalizer: Float[np.ndarray, " to"],
+    normalizer: Float[np.ndarray | Array, " to"],
 ) -> States:
     """The states after one matrix each, divided by their masses.
 

@@ -6,8 +6,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
+import simplexity as sx
 from simplexity import generative_processes as gp
 from simplexity.analysis import regress_beliefs, words_of
 from simplexity.analysis._belief_regression import explained_variance
@@ -144,6 +146,19 @@ def test_what_the_next_token_tells_of_rrxor():
     share = regress(features, words.beliefs, words.probabilities, fold_words(words.rows)).r2
     # Without cross-validation, as published: 0.246.
     assert share == pytest.approx(0.246, abs=0.02)
+
+
+@pytest.mark.slow
+def test_a_trained_model_carries_more_of_rrxor_than_its_next_token_tells():
+    process = gp.rrxor(0.5, 0.5)
+    model = GRU(64, 1, vocab_size=2, key=jax.random.key(0))
+    fitted = sx.fit(model, process, optax.adam(5e-3), num_steps=300, batch_size=64, sequence_len=24)
+    found = regress_beliefs(fitted.model, process, LENGTH + 2, untrained=model)
+    r2 = {row.name: row.regression.r2 for row in found.rows}
+    assert r2["layer_0"] > 0.75
+    assert max(r2["next-token probabilities"], r2["their logarithms"], r2["layer_0, untrained model"]) < 0.4
+    assert r2["layer_0"] > r2["Markov states of order 4"]
+    assert r2["layer_0, shuffled beliefs"] < 0.05
 
 
 def test_explained_variance():
