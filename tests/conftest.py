@@ -118,6 +118,16 @@ def cache(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def runner(cache):
+    """Starts and resumes runs where a test needs no process of its own for it: that takes a third of the time."""
+    from tests.small_runs import Runner
+
+    runner = Runner(cache)
+    yield runner
+    runner.close()
+
+
+@pytest.fixture(scope="session")
 def uninterrupted(cache):
     """Run directories of runs that nobody stopped, by model; whichever worker comes first runs them."""
     from tests.small_runs import run

@@ -104,9 +104,9 @@ class Runner:
     def __init__(self, cache: Path):
         self._process = ProcessPoolExecutor(1, get_context("spawn"), _prepare, (cache,))
 
-    def run(self, run_dir: Path, model: str) -> subprocess.CompletedProcess:
+    def run(self, run_dir: Path, model: str, *overrides: str) -> subprocess.CompletedProcess:
         """As the function `run`."""
-        done = self._process.submit(_run_here, command(run_dir, model)[1:]).result(timeout=300)
+        done = self._process.submit(_run_here, command(run_dir, model, *overrides)[1:]).result(timeout=300)
         assert "Traceback" not in done.stderr, done.stderr
         return done
 

@@ -19,12 +19,17 @@ from .small_runs import assert_same_run, command, environment, run, slow_disk
 LIBFAKETIME = next(map(str, Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1")), None)
 
 
-@pytest.fixture
-def stopped(cache, tmp_path):
-    """The directory of a run that was stopped with several checkpoints behind it."""
-    run_dir = tmp_path / "run"
+@pytest.fixture(scope="module")
+def stopped_once(cache, tmp_path_factory):
+    """The directory of a run that was stopped with several checkpoints behind it; only to be copied."""
+    run_dir = tmp_path_factory.mktemp("stopped") / "run"
     assert run(run_dir, "gru", stop_at=("save_after_commit", "SIGUSR1", 3), cache=cache).returncode == 85
     return run_dir
+
+
+@pytest.fixture
+def stopped(stopped_once, tmp_path):
+    return shutil.copytree(stopped_once, tmp_path / "run")
 
 
 def newest_checkpoint(run_dir):
@@ -51,34 +56,36 @@ def empty(checkpoint):
 
 
 @pytest.mark.parametrize("damage", [flip_a_bit, truncate, empty])
-def test_corrupt_checkpoint_is_renamed_and_the_run_ends_the_same(damage, stopped, uninterrupted, cache):
+def test_corrupt_checkpoint_is_renamed_and_the_run_ends_the_same(damage, stopped, uninterrupted, runner):
     checkpoint = newest_checkpoint(stopped)
     damage(checkpoint)
-    done = run(stopped, "gru", cache=cache)
+    done = runner.run(stopped, "gru")
     assert done.returncode == 0, done.stderr
     assert f"step {checkpoint.name} is corrupt" in done.stdout + done.stderr
     assert list(checkpoint.parent.glob(f"{checkpoint.name}.corrupt-*"))
     assert_same_run(stopped, uninterrupted("gru"))
 
 
-def test_rule_never_refuses_to_go_on(stopped, cache):
-    refused = run(stopped, "gru", "persistence.resume=never", cache=cache)
+def test_rule_never_refuses_to_go_on(stopped, runner):
+    refused = runner.run(stopped, "gru", "persistence.resume=never")
     assert refused.returncode == 2
     assert refused.stderr.startswith("`persistence.resume`: is never, but the run directory has checkpoints up to step")
 
 
-def test_changed_config_is_refused_with_the_difference(stopped, cache):
-    refused = run(stopped, "gru", "training.batch_size=8", cache=cache)
+def test_changed_config_is_refused_with_the_difference(stopped, runner):
+    refused = runner.run(stopped, "gru", "training.batch_size=8")
     assert refused.returncode == 2
     assert "`training.batch_size`: was 4" in refused.stderr
     assert "8" in refused.stderr
 
 
-def test_complete_run_is_extended_by_more_steps(cache, tmp_path):
+def test_complete_run_is_extended_by_more_steps(runner, tmp_path):
     short, long = tmp_path / "short", tmp_path / "long"
-    assert run(short, "gru", cache=cache).returncode == 0
-    assert run(short, "gru", "training.num_train_steps=50", cache=cache).returncode == 0
-    assert run(long, "gru", "training.num_train_steps=50", cache=cache).returncode == 0
+    assert runner.run(short, "gru").returncode == 0
+    assert runner.run(short, "gru", "training.num_train_steps=50").returncode == 0
+    assert runner.run(long, "gru", "training.num_train_steps=50").returncode == 0
+    # What was the last step once has a snapshot, which is kept.
+    (RunDirectory(short).snapshots_path / "30.safetensors").unlink()
     assert_same_run(short, long)
 
 

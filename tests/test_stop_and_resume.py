@@ -8,7 +8,7 @@ import pytest
 
 from simplexity.runs import EventKind, RunDirectory, read_environments, read_ledger, summarize
 
-from .small_runs import MODELS, Runner, assert_same_run, run
+from .small_runs import MODELS, assert_same_run, run
 
 PHASES = (
     "import",
@@ -22,14 +22,6 @@ PHASES = (
     "restore",
 )
 SIGNALS = ("SIGTERM", "SIGUSR1", "SIGUSR2", "SIGHUP", "SIGINT", "SIGKILL")
-
-
-@pytest.fixture(scope="module")
-def runner(cache):
-    """Resumes the runs that a process of their own has left: so half the starts need no process."""
-    runner = Runner(cache)
-    yield runner
-    runner.close()
 
 
 def checkpoints_written(run_dir: Path) -> int:
