@@ -118,9 +118,12 @@ def test_its_forward_pass_gives_our_logits(model, tokens):
     assert np.abs(theirs - ours).max() < 1e-5
 
 
+@pytest.mark.filterwarnings("ignore")  # its version 3 announces that 4 has no HookedTransformer
 def test_transformer_lens_itself_gives_our_logits(model, tokens):
-    torch = pytest.importorskip("torch", reason="needs PyTorch and TransformerLens: pip install transformer_lens")
-    lens = pytest.importorskip("transformer_lens", reason="needs TransformerLens: pip install transformer_lens")
+    needs = "needs PyTorch and TransformerLens: pip install 'transformer_lens<4'"
+    torch = pytest.importorskip("torch", reason=needs)
+    pytest.importorskip("transformer_lens.HookedTransformer", reason=needs)
+    lens = pytest.importorskip("transformer_lens", reason=needs)
     config, weights = to_transformer_lens(model, LENGTH)
     hooked = lens.HookedTransformer(lens.HookedTransformerConfig(**config, device="cpu"))
     missing, unexpected = hooked.load_state_dict(
