@@ -6,8 +6,8 @@ import numpy as np
 from jaxtyping import Float
 
 _TRIANGLE = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, 3**0.5 / 2]])
-# Shares of the variance, and lengths, that are rounding.
-_NOTHING = 1e-9
+# A variance, and a share of it, that is rounding.
+_NO_VARIANCE, _NO_SHARE = 1e-12, 1e-9
 # Corners further from the belief states than this many times their own extent are left out: they would be all one sees.
 _FAR = 1.5
 
@@ -46,7 +46,7 @@ def plane_of(truth: Float[np.ndarray, "n dimensions"], weights: Float[np.ndarray
     mean = weights @ truth
     _, scales, directions = np.linalg.svd((truth - mean) * np.sqrt(weights)[:, None], full_matrices=False)
     total = float((scales**2).sum())
-    if total < _NOTHING**2 * max(1.0, float(mean @ mean)) or total < 1e-12:
+    if total < _NO_VARIANCE:
         return None
     shares = scales**2 / total
     is_simplex = bool((truth > -1e-6).all() and np.allclose(truth.sum(axis=1), 1.0, atol=1e-4))
@@ -54,7 +54,7 @@ def plane_of(truth: Float[np.ndarray, "n dimensions"], weights: Float[np.ndarray
         return Plane(np.zeros(3), _TRIANGLE, _TRIANGLE, ())
     if is_simplex and num_states == 2:
         return Plane(np.zeros(2), np.array([[0.0], [1.0]]), np.array([[0.0], [1.0]]), ("probability of state 1",))
-    num_axes = 1 if len(shares) < 2 or shares[1] < _NOTHING else 2
+    num_axes = 1 if len(shares) < 2 or shares[1] < _NO_SHARE else 2
     # A direction is one up to its sign: the same picture on every machine.
     kept = directions[:num_axes]
     greatest = kept[np.arange(num_axes), np.abs(kept).argmax(axis=1)]

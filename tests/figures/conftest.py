@@ -35,7 +35,7 @@ class Drawn:
         return [text for text in found if ticks.get(id(text), True)]
 
     def texts(self) -> set[str]:
-        """All texts but numbers at ticks are worth comparing."""
+        """All that can be read in the figure."""
         return {text.get_text() for text in self._visible()}
 
     def points(self) -> list[np.ndarray]:
@@ -43,7 +43,7 @@ class Drawn:
         return [np.asarray(found.get_offsets()) for found in self.figure.findobj(PathCollection)]
 
     def line_points(self) -> list[tuple[float, float]]:
-        """The points of all lines of the first axes that have more or less than two ends of their own."""
+        """The points of all lines with markers in the first axes, but for the ends of error bars."""
         lines = [line for line in self.figure.axes[0].get_lines() if line.get_marker() not in ("None", None, "", "|")]
         return [(float(x), float(y)) for line in lines for x, y in zip(line.get_xdata(), line.get_ydata(), strict=True)]
 
