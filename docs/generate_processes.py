@@ -28,6 +28,8 @@ Each process is chosen with `training_data_generator=NAME`, and a parameter is s
 - An *HMM* has hidden states and labelled transition matrices `T[x]`: `T[x][i, j]` is the probability to emit token `x`
   and move to state `j`, from state `i`. A *GHMM* (generalized hidden Markov model) follows the same rules with matrices
   that may have negative entries, so that its states are predictive vectors and not distributions over hidden states.
+- Composites: a *Product* has independent factors; in *CoupledFactors* the tokens of some factors choose the matrices of
+  others; a *NoisyProduct* has noise on its joint token. Their states are the numbers that an observer keeps.
 - The *entropy rate* is the loss per token that no model can beat on a long sequence, in nats. It is exact to the digits
   shown unless an error stands beside it. `simplexity.generative_processes.entropy_rate` computes it for any process.
 - A process is *unifilar* if the hidden state and the token determine the next hidden state. In the formulas, `pi` is

@@ -121,7 +121,7 @@ class NoisyProduct(GenerativeProcess):
 def noisy(process: GenerativeProcess, epsilon: float, level: Literal["joint", "factor"] = "joint") -> GenerativeProcess:
     """A process each of whose tokens is replaced, with the probability `epsilon`, by a uniform one.
 
-    The hidden states go on as if nothing had been replaced: the matrices are `(1 - epsilon) T[x] + epsilon / V sum_y
+    The hidden states evolve as if nothing had been replaced: the matrices are `(1 - epsilon) T[x] + epsilon / V sum_y
     T[y]`, with `V` the number of tokens. A uniform token may happen to be the right one. The stationary distribution is
     that of the process.
 

@@ -44,6 +44,27 @@ def test_every_word_once_with_its_probability_and_belief(process, bos):
         np.testing.assert_allclose(following, np.array(after) / probability, atol=1e-9)
 
 
+def test_words_of_a_product_and_the_beliefs_of_its_factors():
+    factors = [gp.mess3(0.1, 0.7), gp.tom_quantum(1.0, 7.0)]
+    process = gp.product(factors)
+    words = words_of(process, 2)
+    assert len(words.rows) == 12 + 12**2
+    beliefs = process.factor_beliefs(words.beliefs)
+    assert process.joint_beliefs(words.beliefs).shape == (len(words.rows), 9)
+    for word, probability, *own in zip(listed(words), words.probabilities, *beliefs, strict=True):
+        expected = 1.0
+        for factor, belief, tokens in zip(
+            factors, own, zip(*[divmod(token, 4) for token in word], strict=True), strict=True
+        ):
+            tables = factor.transition_matrices, factor.initial_state, factor.normalizer
+            expected *= oracles.word_probability(*tables, tokens)
+            state = factor.initial_state
+            for token in tokens:
+                state = state @ factor.transition_matrices[token]
+            np.testing.assert_allclose(belief, state / (state @ factor.normalizer), atol=1e-12)
+        assert probability == pytest.approx(expected, abs=1e-14)
+
+
 def test_bos_stands_before_every_word():
     words = words_of(gp.DataGenerator(gp.coin(0.3), "auto", None), 2)
     assert (words.sequences[:, 0] == 2).all()
