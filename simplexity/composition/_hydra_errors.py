@@ -24,7 +24,7 @@ SEARCH = "or let Optuna search in it: --multirun hydra/sweeper=optuna"
 _QUOTED = re.compile(r"'([^']+)'|^Error merging override (\S+)|^Override (\S+) looks")
 _SWEEP_OF_HYDRA = "Sweeping over Hydra's configuration is not supported : "
 # Sections of a cluster's profile that take any key.
-_OPEN = ("cluster.sbatch_options", "cluster.environment", "cluster.container.env")
+_OPEN = ("cluster.sbatch_options", "cluster.environment", "cluster.container.env", "hydra.job.env_set")
 _NAMED = re.compile(r"`([^`]+)`:?\s+(.*)")
 
 

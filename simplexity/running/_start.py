@@ -49,7 +49,7 @@ class StartCheck(Callback):
         with _refusing():
             make_importable(config.hydra)
             _set_environment(config)
-            _raise(check(config))
+            _raise([*_problems_with_name(config), *check(config)])
             _log.info("starting: JAX is being loaded")
             self._built = _build(config)
             run_dir = _run_directory(config, "run")
@@ -62,7 +62,7 @@ class StartCheck(Callback):
         with _refusing():
             make_importable(config.hydra)
             _rename_parameters(config)
-            _raise(check_sweep(config))
+            _raise([*_problems_with_name(config), *check_sweep(config)])
             sweep_dir = _run_directory(config, "sweep")
         with read_write(config), open_dict(config):
             if str(sweep_dir) != config.hydra.sweep.dir:
@@ -143,6 +143,11 @@ def remove_empty_folders() -> None:
 def _raise(problems: Sequence[Problem]) -> None:
     if problems:
         raise ConfigError(problems)
+
+
+def _problems_with_name(config: DictConfig) -> list[Problem]:
+    name = config.hydra.job.name
+    return [Problem("hydra.job.name", f"names the run's log and cannot have a `/`, got {name}")] if "/" in name else []
 
 
 def _rename_parameters(config: DictConfig) -> None:

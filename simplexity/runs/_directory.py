@@ -62,7 +62,7 @@ class RunDirectory:
             probe.unlink()
         except OSError as error:
             message = f"the run directory {directory.path} cannot be written: {reason(error)}"
-            raise RuntimeError(f"{message}; or set another `hydra.run.dir`") from None
+            raise RuntimeError(f"{message}; or choose another folder") from None
         return directory
 
     def _refuse_links(self) -> None:
