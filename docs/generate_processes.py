@@ -3,27 +3,21 @@
 python docs/generate_processes.py
 """
 
-import inspect
 import re
-import textwrap
 from pathlib import Path
-from typing import Any
 
-from hydra.utils import instantiate
-from omegaconf import OmegaConf
-
-from simplexity import generative_processes
-from simplexity.generative_processes import Estimate, entropy_rate
+from simplexity.process_table import ARXIV, NamedProcess, estimate_text, packaged_processes, value_text
 
 PAGE = Path(__file__).parent / "processes.md"
-CONFIGS = Path(__file__).parent.parent / "simplexity" / "configs" / "generative_process"
 _INTRODUCTION = """\
 # Processes
 
 <!-- Written by `make docs` from the code. Change the docstrings or the configs, not this page. -->
 
 Each process is chosen with `training_data_generator=NAME`, and a parameter is set with
-`training_data_generator.instance.PARAMETER=VALUE`. The table has the values for the default parameters.
+`training_data_generator.instance.PARAMETER=VALUE`. The table has the values for the default parameters; `simplexity
+processes` prints it too. `simplexity process NAME PARAMETER=VALUE` shows one process exactly: its matrices, stationary
+state, myopic entropies and mixed states, and with `--figure FILE.png` a picture of them.
 
 - An *HMM* has hidden states and labelled transition matrices `T[x]`: `T[x][i, j]` is the probability to emit token `x`
   and move to state `j`, from state `i`. A *GHMM* (generalized hidden Markov model) follows the same rules with matrices
@@ -58,47 +52,34 @@ _HEADER = """\
 | Process | Kind | States | Tokens | Default parameters | Entropy rate (nats) | Source |
 |---|---|---|---|---|---|---|
 """
-_SECTION = re.compile(r"^(Args|Returns|Raises|References):\n", re.MULTILINE)
-_ARXIV = re.compile(r"arXiv:([\w-]+/\d+|\d+\.\d+)")
-# Below half a unit of the last of five decimals, an error does not show.
-_LEAST_ERROR = 5e-6
 
 
 def page() -> str:
     """The text of docs/processes.md."""
     rows, chapters = [], []
-    for path in sorted(CONFIGS.glob("*.yaml")):
-        config: Any = OmegaConf.to_container(OmegaConf.load(path).instance)
-        process, values = instantiate(config, _convert_="all"), {k: v for k, v in config.items() if k != "_target_"}
-        sections = _sections(getattr(generative_processes, path.stem))
+    for named in packaged_processes():
         cells = (
-            f"[{path.stem}](#{path.stem})",
-            type(process).__name__,
-            str(process.num_states),
-            str(process.vocab_size),
-            ", ".join(f"`{name}={_value(value)}`" for name, value in values.items()),
-            _rate(entropy_rate(process)),
-            _short_source(sections["References"]),
+            f"[{named.name}](#{named.name})",
+            type(named.process).__name__,
+            str(named.process.num_states),
+            str(named.process.vocab_size),
+            ", ".join(f"`{name}={value_text(value)}`" for name, value in named.parameters.items()),
+            estimate_text(named.entropy_rate),
+            _linked(", ".join(named.sources)),
         )
         rows.append(f"| {' | '.join(cells)} |\n")
-        chapters.append(_chapter(path.stem, sections, values))
+        chapters.append(_chapter(named))
     return "\n".join([_INTRODUCTION, _HEADER + "".join(rows), *chapters])
 
 
-def _chapter(name: str, sections: dict[str, str], values: dict[str, Any]) -> str:
-    text = f"## {name}\n\n{sections['']}\n"
-    if values:
+def _chapter(named: NamedProcess) -> str:
+    text = f"## {named.name}\n\n{named.sections['']}\n"
+    if named.parameters:
         text += "\n" + "".join(
-            f"- `{parameter}` (default `{_value(value)}`): {_parameter(sections['Args'], parameter)}\n"
-            for parameter, value in values.items()
+            f"- `{parameter}` (default `{value_text(value)}`): {_parameter(named.sections['Args'], parameter)}\n"
+            for parameter, value in named.parameters.items()
         )
-    return f"{text}\n{_linked('Source: ' + sections['References'])}\n"
-
-
-def _sections(function: object) -> dict[str, str]:
-    """A docstring's sections by their titles; what stands before the first has the title ""."""
-    parts = _SECTION.split(inspect.getdoc(function) or "")
-    return {title: textwrap.dedent(text).strip() for title, text in zip(["", *parts[1::2]], parts[::2], strict=True)}
+    return f"{text}\n{_linked('Source: ' + named.sections['References'])}\n"
 
 
 def _parameter(section: str, name: str) -> str:
@@ -109,31 +90,8 @@ def _parameter(section: str, name: str) -> str:
     return re.sub(r"\n\s+", "\n  ", entry[1])
 
 
-def _value(value: Any) -> str:
-    if isinstance(value, list):
-        return f"[{', '.join(map(_value, value))}]"
-    if isinstance(value, dict):
-        arguments = [f"{name}={_value(inner)}" for name, inner in value.items() if name != "_target_"]
-        return f"{value['_target_'].rpartition('.')[2]}({', '.join(arguments)})"
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
-
-
-def _rate(rate: Estimate) -> str:
-    if rate.error < _LEAST_ERROR:
-        return f"{rate.value:.5f}"
-    error = f"{rate.error:.0e}"
-    decimals = -int(error.partition("e")[2])
-    return f"{rate.value:.{decimals}f} ± {float(error):.{decimals}f}"
-
-
-def _short_source(references: str) -> str:
-    """Links where there are any, else what the references begin with."""
-    links = [_linked(found[0]) for found in _ARXIV.finditer(references)]
-    return ", ".join(dict.fromkeys(links)) or re.split(r"[,.]", references, maxsplit=1)[0]
-
-
 def _linked(text: str) -> str:
-    return _ARXIV.sub(r"[arXiv:\1](https://arxiv.org/abs/\1)", text)
+    return ARXIV.sub(r"[arXiv:\1](https://arxiv.org/abs/\1)", text)
 
 
 if __name__ == "__main__":

@@ -184,6 +184,14 @@ def _plot(arguments: argparse.Namespace, guard: PreemptionGuard) -> int:
     return ExitCode.COMPLETE
 
 
+def _process(arguments: argparse.Namespace, guard: PreemptionGuard) -> int:
+    # Hydra, OmegaConf and JAX.
+    from simplexity._cli_processes import print_process
+
+    print_process(arguments.name, arguments.parameters, arguments.length, arguments.figure)
+    return ExitCode.COMPLETE
+
+
 def _doctor(arguments: argparse.Namespace, guard: PreemptionGuard) -> int:
     if not 0 < arguments.wait < math.inf:
         raise ValueError(f"`--wait` must be a number of minutes above 0, got {arguments.wait:g}")
@@ -275,6 +283,13 @@ def _parser() -> argparse.ArgumentParser:
     plot = add("plot", _plot, "Draw the figures of a run or a sweep, from the files in its folder, at any time.")
     help_text = "the folder of a run or of a sweep (default: the newest in outputs/ and multirun/)"
     plot.add_argument("folder", metavar="FOLDER", type=Path, nargs="?", help=help_text)
+    processes = add("processes", _process, "The packaged processes: states, tokens, entropy rate, source, parameters.")
+    processes.set_defaults(name=None, parameters=[], length=1, figure=None)
+    process = add("process", _process, "A process exactly: matrices, stationary state, entropies, mixed states.")
+    process.add_argument("name", metavar="NAME", help="a packaged process, or one of the site's configs")
+    process.add_argument("parameters", metavar="PARAMETER=VALUE", nargs="*", help="instead of the config's values")
+    process.add_argument("--length", metavar="L", type=int, default=10, help="entropies h(1) to h(L) (default: 10)")
+    process.add_argument("--figure", metavar="PNG", type=Path, help="draw its graph and mixed states, also as SVG")
     resume = add("resume", _resume, _RESUME)
     resume.add_argument("run_dir", metavar="RUN_DIR", type=Path, nargs="?", help="the run's folder")
     resume.add_argument("--sweep", metavar="SWEEP_DIR", type=Path, help="the folder of the sweep that has the run")

@@ -19,7 +19,6 @@ DOTTED = re.compile(r"\b(?:simplexity|hydra_plugins)(?:\.\w+)+")
 FOR_USERS = frozenset(
     {
         # The config of a command, for programs of one's own.
-        "simplexity.composition.compose",
         # Looking inside models.
         "simplexity.analysis.Regression",
         "simplexity.analysis.Words",
@@ -30,11 +29,7 @@ FOR_USERS = frozenset(
         "simplexity.generative_processes.EpsilonMachine",
         "simplexity.generative_processes.GHMM",
         "simplexity.generative_processes.HMM",
-        "simplexity.generative_processes.MixedStatePresentation",
         "simplexity.generative_processes.Product",
-        "simplexity.generative_processes.epsilon_machine",
-        "simplexity.generative_processes.mixed_state_presentation",
-        "simplexity.generative_processes.myopic_entropies",
         # Recurrent models of one's own.
         "simplexity.predictive_models.Cell",
         "simplexity.predictive_models.RecurrentModel",

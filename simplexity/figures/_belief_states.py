@@ -77,15 +77,15 @@ def draw_belief_states(states: BeliefStates, r2: Mapping[str, float | None], pat
     if plane.directions.shape[1] == 1:
         return _draw_line(states, plane, titles, path)
     panels = [states.truth, *states.regressed.values()]
-    colours = _colours(states, plane)
+    colours = state_colours(states.truth, plane)
     num_rows = math.ceil(len(panels) / 2)
     panel_in = 1.55 if plane.labels else 1.6
     with new_figure(height_in=panel_in * num_rows + (0.35 if plane.labels else 0.15)) as figure:
         all_axes = figure.subplots(num_rows, 2, sharex=True, sharey=True, squeeze=False).ravel()
         for axes, title, vectors in zip(all_axes, ["truth", *titles], panels, strict=False):
-            _draw_points(axes, plane.points(vectors), colours, states.weights)
+            draw_points(axes, plane.points(vectors), colours, states.weights)
             axes.set_title(title)
-            _frame(axes, plane)
+            frame(axes, plane)
         _remove_empty(list(all_axes), len(panels))
         if plane.labels:
             if len(plane.corners):
@@ -106,7 +106,7 @@ def _draw_line(states: BeliefStates, plane: Plane, titles: Sequence[str], path: 
             regressed = plane.points(vectors)[:, 0]
             ends = (min(truth.min(), regressed.min()), max(truth.max(), regressed.max()))
             axes.plot(ends, ends, color=GREY, linewidth=0.6, linestyle="--")
-            _draw_points(axes, np.stack([truth, regressed], axis=1), np.array([to_rgb(BLUE)]), states.weights)
+            draw_points(axes, np.stack([truth, regressed], axis=1), np.array([to_rgb(BLUE)]), states.weights)
             axes.set_title(title)
             axes.set_aspect("equal")
         _remove_empty(list(all_axes), len(titles))
@@ -122,25 +122,27 @@ def _remove_empty(all_axes: Sequence[Axes], num_panels: int) -> None:
         all_axes[num_panels - 2].tick_params(labelbottom=True)
 
 
-def _colours(states: BeliefStates, plane: Plane) -> Float[np.ndarray, "n 3"]:
+def state_colours(truth: Float[np.ndarray, "n dimensions"], plane: Plane) -> Float[np.ndarray, "n 3"]:
     """Mixtures of three colours: by the belief of three hidden states, else by where the truth lies in the plane."""
     if len(plane.corners) == 3 and not plane.labels:
-        shares = np.maximum(states.truth, 0.0)
+        shares = np.maximum(truth, 0.0)
     else:
-        points = plane.points(states.truth)
+        points = plane.points(truth)
         angles = 2 * np.pi * np.arange(3) / 3
         towards = np.stack([np.cos(angles), np.sin(angles)])
         shares = np.exp(2.5 * (points / np.abs(points).max()) @ towards)
     return (shares / shares.sum(axis=1, keepdims=True)) @ _CORNER_COLOURS
 
 
-def _draw_points(axes: Axes, points: np.ndarray, colours: np.ndarray, weights: np.ndarray) -> None:
+def draw_points(axes: Axes, points: np.ndarray, colours: np.ndarray, weights: np.ndarray) -> None:
+    """Draws points, the more probable the larger."""
     many = len(points) > 300
     size = np.clip(40 * weights / weights.max(), 0.25, 12) if many else np.clip(30 * weights / weights.max(), 6, 20)
     axes.scatter(points[:, 0], points[:, 1], s=size, c=colours, linewidths=0, rasterized=many)
 
 
-def _frame(axes: Axes, plane: Plane) -> None:
+def frame(axes: Axes, plane: Plane) -> None:
+    """Marks the certainty of each hidden state; the simplex of three is drawn without coordinates."""
     axes.set_aspect("equal")
     if plane.labels:
         axes.scatter(

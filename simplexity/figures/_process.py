@@ -1,0 +1,110 @@
+"""The picture of a process: its mixed states where they lie, and the graph of the recurrent ones where they are few."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Float, Int
+from matplotlib.axes import Axes
+
+from ._belief_states import draw_points, frame, state_colours
+from ._plane import Plane, plane_of
+from ._style import BLUE, COLUMN_IN, GREY, SERIES, new_figure, save
+
+if TYPE_CHECKING:
+    # Importing it imports JAX, which a figure does not need.
+    from simplexity.generative_processes import MixedStatePresentation
+
+# More states than this are a tangle of arrows.
+_MOST_NODES = 16
+_NODE_POINTS = 11
+
+
+def draw_process(presentation: "MixedStatePresentation", path: Path) -> Path:
+    """Draws a process's mixed states by their probability and, if few of them recur, the graph of these.
+
+    Args:
+        presentation: Followed as far as it is to be drawn.
+        path: The PNG to write; an SVG is written beside it.
+
+    Returns:
+        `path`.
+    """
+    weights = presentation.occupation(int(presentation.depths.max())).mean(axis=0)
+    plane = plane_of(presentation.states, weights)
+    recurrent = np.flatnonzero(presentation.is_recurrent) if presentation.is_closed else np.empty(0, dtype=np.int64)
+    has_graph = 0 < len(recurrent) <= _MOST_NODES
+    num_panels = (plane is not None) + has_graph
+    with new_figure(height_in=COLUMN_IN if num_panels == 1 else COLUMN_IN / 2 + 0.2) as figure:
+        panels = list(figure.subplots(1, max(1, num_panels), squeeze=False)[0])
+        if plane is not None:
+            _draw_mixed_states(panels.pop(0), presentation, weights, plane)
+        if has_graph:
+            _draw_graph(panels.pop(0), presentation, recurrent)
+        return save(figure, path)
+
+
+def _draw_mixed_states(
+    axes: Axes, presentation: "MixedStatePresentation", weights: Float[np.ndarray, " mixed"], plane: Plane
+) -> None:
+    order = np.argsort(weights, kind="stable")
+    points = plane.points(presentation.states)
+    if points.shape[1] == 1:
+        # On a line: the depth at which each state is met gives the height.
+        points = np.column_stack([points[:, 0], presentation.depths])
+        draw_points(axes, points[order], np.array([BLUE]), weights[order])
+        axes.set(xlabel=plane.labels[0], ylabel="tokens before it is met")
+    else:
+        draw_points(axes, points[order], state_colours(presentation.states, plane)[order], weights[order])
+        frame(axes, plane)
+        if plane.labels:
+            axes.set(xlabel=plane.labels[0], ylabel=plane.labels[1])
+    axes.set_title("mixed states" if presentation.is_closed else f"mixed states, {presentation.depths.max()} tokens")
+
+
+def _draw_graph(axes: Axes, presentation: "MixedStatePresentation", recurrent: Int[np.ndarray, " nodes"]) -> None:
+    num_nodes = len(recurrent)
+    angles = np.pi / 2 - 2 * np.pi * np.arange(num_nodes) / num_nodes
+    places = np.stack([np.cos(angles), np.sin(angles)], axis=1) * (num_nodes > 1)
+    node_of = {int(state): node for node, state in enumerate(recurrent)}
+    used = set()
+    for node, state in enumerate(recurrent):
+        for token in np.flatnonzero(presentation.successors[state] >= 0):
+            target = node_of[int(presentation.successors[state, token])]
+            colour = SERIES[token % len(SERIES)]
+            used.add(int(token))
+            width = 0.4 + 1.4 * presentation.probabilities[state, token]
+            _arrow(axes, places[node], places[target], colour, width, bend=0.15 + 0.12 * int(token))
+    axes.scatter(
+        places[:, 0], places[:, 1], s=_NODE_POINTS**2, facecolors="white", edgecolors=GREY, linewidths=0.8, zorder=3
+    )
+    for node, place in enumerate(places):
+        axes.annotate(str(node), place, ha="center", va="center", fontsize=5.5, zorder=4)
+    for token in sorted(used)[: len(SERIES)]:
+        axes.plot([], [], color=SERIES[token], label=f"token {token}")
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.02), ncols=3, columnspacing=0.8)
+    axes.set(xlim=(-1.45, 1.45), ylim=(-1.45, 1.45), title="recurrent states")
+    axes.set_aspect("equal")
+    axes.set_axis_off()
+
+
+def _arrow(axes: Axes, start: np.ndarray, end: np.ndarray, colour: str, width: float, bend: float) -> None:
+    if np.allclose(start, end):
+        # Back to itself: a loop on the side that looks away from the centre.
+        outward = start / np.linalg.norm(start) if np.linalg.norm(start) else np.array([0.0, 1.0])
+        sideways = np.array([-outward[1], outward[0]])
+        start, end = start + 0.2 * sideways, start - 0.2 * sideways
+        bend = -1.3 - 2 * bend
+    axes.annotate(
+        "",
+        xy=(end[0], end[1]),
+        xytext=(start[0], start[1]),
+        arrowprops={
+            "arrowstyle": "-|>,head_width=0.15,head_length=0.3",
+            "color": colour,
+            "linewidth": width,
+            "shrinkA": _NODE_POINTS / 2,
+            "shrinkB": _NODE_POINTS / 2,
+            "connectionstyle": f"arc3,rad={bend}",
+        },
+    )

@@ -1,0 +1,77 @@
+"""`simplexity processes` and `simplexity process NAME`, in this process."""
+
+import numpy as np
+import pytest
+
+from simplexity.cli import main
+from simplexity.generative_processes import Estimate, myopic_entropies, zero_one_random
+from simplexity.process_table import estimate_text, packaged_processes, value_text
+
+
+def test_every_packaged_process_is_listed(monkeypatch, capfd):
+    monkeypatch.setattr("simplexity.process_table.entropy_rate", lambda process: Estimate(0.5, 0.0))
+    assert main(["processes"]) == 0
+    header, *lines = capfd.readouterr().out.splitlines()
+    assert header.split()[:4] == ["process", "kind", "states", "tokens"]
+    assert [line.split()[0] for line in lines] == [named.name for named in packaged_processes()]
+    (line,) = [line for line in lines if line.startswith("mess3 ")]
+    assert line.split() == ["mess3", "HMM", "3", "3", "0.50000", "arXiv:2405.15943", "x=0.05,", "a=0.85"]
+
+
+def test_a_process_is_shown_exactly(capfd):
+    assert main(["process", "zero_one_random", "p=0.2", "--length", "4"]) == 0
+    lines = capfd.readouterr().out.splitlines()
+    assert lines[0] == "zero_one_random(p=0.2): HMM, 3 states, 2 tokens"
+    matrices = zero_one_random(0.2).transition_matrices
+    start = lines.index("T[0]:") + 1
+    shown = np.array([line.split() for line in lines[start : start + 3]], dtype=float)
+    np.testing.assert_allclose(shown, matrices[0], atol=5e-6)
+    rows = [line.split() for line in lines if line.endswith("exact")]
+    expected = [value for value, _ in myopic_entropies(zero_one_random(0.2), 4)]
+    np.testing.assert_allclose([float(value) for _, value, _ in rows], expected, atol=5e-7)
+    assert f"statistical complexity: {np.log(3):.6f} nats" in lines
+
+
+def test_what_is_not_finite_says_so(capfd):
+    assert main(["process", "sns", "--length", "1"]) == 0
+    out = capfd.readouterr().out
+    assert "62 mixed states up to depth 60, and more beyond" in out
+    assert "statistical complexity" not in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["mess3", "x=2"], "`x`: must lie in [0, 0.5], got 2"),
+        (["mess3", "x"], "`x` must be PARAMETER=VALUE"),
+        (["mess3", "y=1"], "`y`"),
+        (["mes3"], "there is no 'mes3'"),
+        (["mess3", "--length", "0"], "`--length` must be at least 1, got 0"),
+    ],
+)
+def test_mistakes_get_one_line(capfd, arguments, message):
+    assert main(["process", *arguments]) == 2
+    error = capfd.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["even_ones", "coin"])
+def test_the_picture(capfd, tmp_path, name):
+    path = tmp_path / "figures" / "process.png"
+    assert main(["process", name, "--length", "1", "--figure", str(path)]) == 0
+    assert capfd.readouterr().out.endswith(f"picture: {path}\n")
+    svg = path.with_suffix(".svg").read_text()
+    assert "recurrent states" in svg
+    assert ("mixed states" in svg) == (name != "coin")
+
+
+def test_texts():
+    assert estimate_text(Estimate(1.3678, 0.0021)) == "1.368 ± 0.002"
+    assert estimate_text(Estimate(1.3678, 1e-7)) == "1.36780"
+    mixture = {
+        "_target_": "package.nonergodic",
+        "weights": [0.5, 0.5],
+        "components": [{"_target_": "p.coin", "p": 0.3}],
+    }
+    assert value_text(mixture) == "nonergodic(weights=[0.5, 0.5], components=[coin(p=0.3)])"
