@@ -185,11 +185,9 @@ def _plot(arguments: argparse.Namespace, guard: PreemptionGuard) -> int:
 
 
 def _process(arguments: argparse.Namespace, guard: PreemptionGuard) -> int:
-    # Hydra, OmegaConf and JAX.
     from simplexity._cli_processes import print_process
 
-    print_process(arguments.name, arguments.parameters, arguments.length, arguments.figure)
-    return ExitCode.COMPLETE
+    return print_process(arguments.name, arguments.parameters, arguments.length, arguments.figure)
 
 
 def _doctor(arguments: argparse.Namespace, guard: PreemptionGuard) -> int:
@@ -274,12 +272,8 @@ def _parser() -> argparse.ArgumentParser:
     analyze.add_argument(
         "--steps", choices=("newest", "all"), default="newest", help="which saved steps (default: newest)"
     )
-    analyze.add_argument(
-        "--length",
-        metavar="N",
-        type=int,
-        help="tokens of the longest words (default: the run's, or 10)",
-    )
+    text = "tokens of the longest words (default: the run's, or 10)"
+    analyze.add_argument("--length", metavar="N", type=int, help=text)
     plot = add("plot", _plot, "Draw the figures of a run or a sweep, from the files in its folder, at any time.")
     help_text = "the folder of a run or of a sweep (default: the newest in outputs/ and multirun/)"
     plot.add_argument("folder", metavar="FOLDER", type=Path, nargs="?", help=help_text)

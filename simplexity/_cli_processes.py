@@ -20,6 +20,7 @@ from simplexity.generative_processes import (
     myopic_entropies,
 )
 from simplexity.process_table import docstring_sections, estimate_text, packaged_processes, value_text
+from simplexity.runs import ExitCode
 
 # A presentation is followed to so many tokens, or until it has more successors of states than this.
 _DEPTH, _MOST_SUCCESSORS = 60, 30_000
@@ -28,7 +29,7 @@ _MOST_SHOWN = 12
 _INSTANCE = "training_data_generator.instance"
 
 
-def print_process(name: str | None, parameters: Sequence[str], length: int, figure: Path | None) -> None:
+def print_process(name: str | None, parameters: Sequence[str], length: int, figure: Path | None) -> ExitCode:
     """Prints a table of the packaged processes, or all that is known of one process.
 
     Args:
@@ -44,6 +45,7 @@ def print_process(name: str | None, parameters: Sequence[str], length: int, figu
         raise ValueError(f"`--length` must be at least 1, got {length}")
     for line in _table_lines() if name is None else _process_lines(name, parameters, length, figure):
         print(line, flush=True)
+    return ExitCode.COMPLETE
 
 
 def _table_lines() -> Iterator[str]:
