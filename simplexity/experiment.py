@@ -26,13 +26,7 @@ from simplexity.predictive_models import PredictiveModel, to_transformer_lens
 from simplexity.running import reopen
 from simplexity.runs import RunDirectory, read_json_lines
 from simplexity.sweeps import SweepDirectory, read_status, results_rows
-from simplexity.training import (
-    MetricWindow,
-    NotFiniteError,
-    TrainingSettings,
-    initial_train_state,
-    make_train_steps,
-)
+from simplexity.training import MetricWindow, NotFiniteError, TrainingSettings, initial_train_state, make_train_steps
 
 if TYPE_CHECKING:
     from simplexity.running import Experiment
