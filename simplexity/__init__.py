@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from simplexity import generative_processes as processes
     from simplexity import predictive_models as models
     from simplexity.analysis import regress_beliefs as regress_beliefs
-    from simplexity.experiment import fit as fit
     from simplexity.experiment import load_run as load_run
     from simplexity.experiment import load_sweep as load_sweep
+    from simplexity.training import fit as fit
 
 __version__ = "0.1.0"
 
@@ -25,7 +25,7 @@ __all__ = ["fit", "load_run", "load_sweep", "models", "processes", "regress_beli
 
 _MODULES = {"models": "simplexity.predictive_models", "processes": "simplexity.generative_processes"}
 _HOMES = {
-    "fit": "simplexity.experiment",
+    "fit": "simplexity.training",
     "load_run": "simplexity.experiment",
     "load_sweep": "simplexity.experiment",
     "regress_beliefs": "simplexity.analysis",

@@ -3,6 +3,7 @@
 from ._data_parallel import DataParallel as DataParallel
 from ._data_parallel import configure_cpu_devices as configure_cpu_devices
 from ._data_parallel import share_among_cpu_devices as share_among_cpu_devices
+from ._fit import fit as fit
 from ._loop import NotFiniteError as NotFiniteError
 from ._loop import TrainResult as TrainResult
 from ._loop import train as train
@@ -13,7 +14,6 @@ from ._protocols import Preemption as Preemption
 from ._protocols import StepObserver as StepObserver
 from ._settings import TrainingSettings as TrainingSettings
 from ._settings import ValidationSettings as ValidationSettings
-from ._state import MetricWindow as MetricWindow
 from ._state import RunKeys as RunKeys
 from ._state import TrainState as TrainState
 from ._state import check_sequences as check_sequences
