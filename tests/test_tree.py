@@ -21,8 +21,6 @@ FOR_USERS = frozenset(
         # The config of a command, for programs of one's own.
         # Looking inside models.
         "simplexity.analysis.Regression",
-        "simplexity.analysis.Words",
-        "simplexity.analysis.attention_by_distance",
         "simplexity.analysis.word_activations",
         "simplexity.analysis.words_of",
         # Processes of one's own, and what is known of one.

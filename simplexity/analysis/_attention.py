@@ -8,10 +8,13 @@ from jaxtyping import Array, Float, Int
 from simplexity.predictive_models import PredictiveModel
 
 _PATTERN = "/pattern"
+_BATCH_SIZE = 2048
 
 
 def attention_by_distance(
-    model: PredictiveModel, tokens: Int[Array, "batch length"]
+    model: PredictiveModel,
+    tokens: Int[Array | np.ndarray, "batch length"],
+    weights: Float[np.ndarray, " batch"] | None = None,
 ) -> dict[str, Float[np.ndarray, "heads length"]]:
     """The mean attention of each head to the token at each distance before the one that attends.
 
@@ -21,12 +24,11 @@ def attention_by_distance(
     Args:
         model: One with attention patterns among its activations, such as a transformer.
         tokens: Sequences to attend within, such as samples of the process.
+        weights: Of the sequences, such as their probabilities where they are all words; None for equal weights.
 
     Returns:
-        By the attention's name (such as "layer_0.attention"), for each head, the attention at distance 0, 1, ...
-
-    Raises:
-        ValueError: If the model has no attention patterns.
+        By the attention's name (such as "layer_0.attention"), for each head, the attention at distance 0, 1, ...;
+        empty for a model without attention.
 
     Example:
         >>> import jax
@@ -37,19 +39,30 @@ def attention_by_distance(
         >>> attention_by_distance(model, tokens)["layer_0.attention"].shape
         (2, 10)
     """
-    patterns = _mean_patterns(model, tokens)
-    if not patterns:
-        raise ValueError(f"{type(model).__name__} has no attention patterns")
-    return {name: _by_distance(np.asarray(pattern, np.float64)) for name, pattern in patterns.items()}
+    sequences = np.asarray(tokens)
+    shares = np.ones(len(sequences)) if weights is None else np.asarray(weights)
+    shares = (shares / shares.sum()).astype(np.float32)
+    batch_size = min(_BATCH_SIZE, len(sequences))
+    means: dict[str, Float[np.ndarray, "heads length length"]] = {}
+    for start in range(0, len(sequences), batch_size):
+        batch = slice(start, start + batch_size)
+        # All batches have one shape, so that one program serves them; what fills the last one up has no weight.
+        missing = batch_size - len(sequences[batch])
+        padded = jnp.asarray(np.pad(sequences[batch], ((0, missing), (0, 0))))
+        for name, pattern in _weighted_patterns(
+            model, padded, jnp.asarray(np.pad(shares[batch], (0, missing)))
+        ).items():
+            means[name] = means.get(name, 0) + np.asarray(pattern, np.float64)
+    return {name: _by_distance(pattern) for name, pattern in means.items()}
 
 
 @eqx.filter_jit
-def _mean_patterns(
-    model: PredictiveModel, tokens: Int[Array, "batch length"]
+def _weighted_patterns(
+    model: PredictiveModel, tokens: Int[Array, "batch length"], weights: Float[Array, " batch"]
 ) -> dict[str, Float[Array, "heads length length"]]:
     activations = model.forward(tokens)[1]
     return {
-        name.removesuffix(_PATTERN): jnp.mean(values, axis=0)
+        name.removesuffix(_PATTERN): jnp.einsum("b,bhts->hts", weights, values)
         for name, values in activations.items()
         if name.endswith(_PATTERN)
     }

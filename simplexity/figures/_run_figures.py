@@ -4,9 +4,11 @@ from pathlib import Path
 
 from simplexity.runs import RunDirectory, read_json_lines
 
+from ._attention import draw_attention
 from ._belief_regression import draw_belief_regression, draw_explained_variance
 from ._belief_states import draw_belief_states, read_belief_states
 from ._loss_curve import draw_kl_by_position, draw_loss_curve
+from ._over_training import draw_analysis_over_training, draw_functions
 
 
 def draw_run(directory: RunDirectory) -> list[Path]:
@@ -37,4 +39,8 @@ def draw_run(directory: RunDirectory) -> list[Path]:
         newest = analyses[max(analyses)]
         drawn.append(draw_belief_regression(newest, folder / "belief_regression.png"))
         drawn.append(draw_explained_variance(newest, folder / "explained_variance.png"))
+        drawn.append(draw_attention(newest, folder / "attention.png"))
+        in_order = [analyses[step] for step in sorted(analyses)]
+        drawn.append(draw_analysis_over_training(in_order, folder / "analysis_over_training.png"))
+        drawn.append(draw_functions(in_order, folder / "analysis_functions.png"))
     return [path for path in drawn if path is not None]

@@ -13,6 +13,7 @@ A line of analysis.jsonl holds, of one step:
   `dimensions`, how many of them add up to 90, 95 and 99 %.
 - `targets`: `best` and `regressions` of each factor's belief state (`factor_0`, ...) and of the `joint` one, and of the
   posterior of a mixture's `components`; `factor_overlaps`: for each layer, the overlaps of the factors' subspaces.
+- `attention`: for each layer of a transformer and each head, the mean attention to the token at distance 0, 1, ...
 - `functions`: what each of the user's functions has returned, by its name in `analysis.functions`; and `errors`: why
   one has not.
 """
@@ -34,6 +35,8 @@ from simplexity.analysis import (
     BeliefRegression,
     BeliefRegressor,
     Row,
+    Words,
+    attention_by_distance,
     belief_states_npz,
     plain_results,
 )
@@ -138,6 +141,7 @@ class Analysis:
             )
         found = self._regressor(model, interrupted)
         line = {"step": step, "length": self._settings.length} | record_of(found)
+        line["attention"] = _attention(model, found.words)
         functions, errors = self._call_functions(found, model, interrupted)
         self.summary = describe(line)
         return line | {"functions": functions, "errors": errors}, found
@@ -185,6 +189,14 @@ def record_of(found: BeliefRegression) -> dict[str, Any]:
         "factor_overlaps": {name: overlaps.tolist() for name, overlaps in found.factor_overlaps.items()},
     }
     return _without_nan(record)
+
+
+def _attention(model: PredictiveModel, words: Words) -> dict[str, list[list[float]]]:
+    longest = words.lengths == words.lengths.max()
+    weights = np.zeros(len(words.sequences))
+    weights[words.rows[longest]] = words.probabilities[longest]
+    found = attention_by_distance(model, words.sequences, weights)
+    return {name: heads.tolist() for name, heads in found.items()}
 
 
 def describe(line: dict[str, Any]) -> str:
