@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
+import optax.contrib
 from jaxtyping import Array, Float
 from omegaconf import DictConfig
 
@@ -28,11 +29,14 @@ class Hyperparameters(NamedTuple):
 
 
 class Optimizer(NamedTuple):
-    """`make` gives the optimizer with other hyperparameters than the config's, also with traced ones."""
+    """`make` gives the optimizer with other hyperparameters than the config's, also with traced ones.
+
+    `learning_rate` is that of the update at a step, counted from 0, which has left an optimizer's state behind.
+    """
 
     hyperparameters: Hyperparameters
     make: Callable[[Hyperparameters], optax.GradientTransformation]
-    learning_rate: Callable[[int], float]
+    learning_rate: Callable[[int, optax.OptState], float]
 
 
 def build_optimizer(config: DictConfig) -> Optimizer:
@@ -51,12 +55,20 @@ def build_optimizer(config: DictConfig) -> Optimizer:
         numbers, make = _separated(section.optimizer.instance, _update)
     with config_errors_at("training.schedule"):
         schedule = instantiate(section.schedule)
-        if schedule is not None:
+        if isinstance(schedule, optax.GradientTransformation):
+            _check_plateau(schedule)
+        elif schedule is not None:
             _check_schedule(schedule)
-        schedule_numbers, make_schedule = _separated(section.schedule, lambda schedule: schedule(jnp.zeros((), int)))
+        schedule_numbers, make_schedule = _separated(section.schedule, _use_schedule)
 
-    def learning_rate(step: int) -> float:
-        return float(jnp.asarray(base(step) * (1.0 if schedule is None else schedule(step))))
+    def learning_rate(step: int, state: optax.OptState) -> float:
+        if schedule is None:
+            factor = 1.0
+        elif isinstance(schedule, optax.GradientTransformation):
+            factor = _plateau_states(state)[-1].scale
+        else:
+            factor = schedule(step)
+        return float(jnp.asarray(base(step) * factor))
 
     def make_with(values: Hyperparameters) -> optax.GradientTransformation:
         return make_optimizer(make(values.optimizer), make_schedule(values.schedule), values.gradient_clip_norm)
@@ -77,6 +89,28 @@ def _check_schedule(schedule: Any) -> None:
             "must make a function from the step to a number, as optax.cosine_decay_schedule does, "
             f"got {type(schedule).__name__}"
         )
+
+
+def _check_plateau(schedule: optax.GradientTransformation) -> None:
+    """Raises ValueError unless it is `optax.contrib.reduce_on_plateau`, or keeps its factor as that does."""
+    if len(_plateau_states(jax.eval_shape(schedule.init, {"weight": jnp.ones((2, 2))}))) != 1:
+        raise ValueError(
+            "must make a function from the step to a number, as optax.cosine_decay_schedule does, or be "
+            "optax.contrib.reduce_on_plateau"
+        )
+
+
+def _plateau_states(state: optax.OptState) -> list[optax.contrib.ReduceLROnPlateauState]:
+    def is_one(node: object) -> bool:
+        return isinstance(node, optax.contrib.ReduceLROnPlateauState)
+
+    return [node for node in jax.tree.leaves(state, is_leaf=is_one) if is_one(node)]
+
+
+def _use_schedule(schedule: Any) -> Any:
+    if isinstance(schedule, optax.GradientTransformation):
+        return _update(schedule, value=jnp.ones(()))
+    return schedule(jnp.zeros((), int))
 
 
 def _check_optimizer(optimizer: Any) -> None:
@@ -121,7 +155,7 @@ def _separated(
     return candidates, build
 
 
-def _update(optimizer: optax.GradientTransformation) -> Any:
+def _update(optimizer: optax.GradientTransformation, **extra: Float[Array, ""]) -> Any:
     """An update of a smallest model, whose shape does not matter to how an optimizer uses its numbers."""
     parameters = {"weight": jnp.ones((2, 2))}
-    return optimizer.update(parameters, optimizer.init(parameters), parameters)
+    return optimizer.update(parameters, optimizer.init(parameters), parameters, **extra)

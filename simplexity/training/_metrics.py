@@ -31,7 +31,8 @@ class RunMetrics:
 
     Args:
         settings: Tokens per step.
-        learning_rate: The learning rate at each step.
+        learning_rate: The learning rate of the update that was made at a step, counted from 0, and has left an
+            optimizer's state behind.
         optima: Gives the best possible training and validation loss; first called when the first line is due.
         elapsed_s: Seconds that earlier attempts at this run had spent when its last line was logged.
         clock: Gives seconds that never run backwards.
@@ -40,7 +41,7 @@ class RunMetrics:
     def __init__(
         self,
         settings: TrainingSettings,
-        learning_rate: Callable[[int], float],
+        learning_rate: Callable[[int, optax.OptState], float],
         optima: Callable[[], Optima],
         elapsed_s: float,
         clock: Callable[[], float] = time.monotonic,
@@ -71,8 +72,7 @@ class RunMetrics:
             "optimum": optima.training.nats,
             "optimum_error": optima.training.error_nats,
             "excess": loss - optima.training.nats,
-            # The rate that the last update used; steps count from 0.
-            "learning_rate": float(self._learning_rate(step - 1)),
+            "learning_rate": float(self._learning_rate(step - 1, state.optimizer_state)),
             "gradient_norm": float(window.gradient_norm),
             "update_norm": float(window.update_norm),
             "parameter_norm": float(parameter_norm),

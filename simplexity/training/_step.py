@@ -25,10 +25,10 @@ TrainSteps = Callable[[TrainState, Int[Array, ""]], TrainState]
 
 def make_optimizer(
     optimizer: optax.GradientTransformation,
-    schedule: optax.Schedule | None,
+    schedule: optax.Schedule | optax.GradientTransformation | None,
     gradient_clip_norm: float | Float[Array, ""] | None,
 ) -> optax.GradientTransformation:
-    """Chains gradient clipping, `optimizer`, and a factor that depends on the number of steps.
+    """Chains gradient clipping, `optimizer`, and a factor that depends on the number of steps, or on the losses.
 
     The schedule scales the finished update. For optimizers whose update is proportional to the learning rate (Adam,
     AdamW with its decay, SGD) that is the same as scaling the learning rate. So a schedule is a shape, and the learning
@@ -36,7 +36,9 @@ def make_optimizer(
 
     Args:
         optimizer: Any optax optimizer, with its learning rate.
-        schedule: Factor of the learning rate at each step, usually within [0, 1]; None is the constant 1.
+        schedule: Factor of the learning rate at each step, usually within [0, 1]; or a transformation that keeps such a
+            factor in its state and gets the loss of each step as `value`, such as `optax.contrib.reduce_on_plateau`;
+            None is the constant 1.
         gradient_clip_norm: Largest global norm of a gradient; None clips nothing.
 
     Returns:
@@ -45,7 +47,9 @@ def make_optimizer(
     chained = [optimizer]
     if gradient_clip_norm is not None:
         chained.insert(0, optax.clip_by_global_norm(gradient_clip_norm))
-    if schedule is not None:
+    if isinstance(schedule, optax.GradientTransformation):
+        chained.append(schedule)
+    elif schedule is not None:
         chained.append(optax.scale_by_schedule(schedule))
     return optax.chain(*chained)
 
@@ -88,7 +92,9 @@ def make_train_steps(
         sampling_state, tokens = draw(state)
         (loss, hits), gradient = loss_and_gradient(state.model, tokens)
         parameters = eqx.filter(state.model, eqx.is_inexact_array)
-        update, optimizer_state = optimizer.update(gradient, state.optimizer_state, parameters)
+        update, optimizer_state = optax.with_extra_args_support(optimizer).update(
+            gradient, state.optimizer_state, parameters, value=loss
+        )
         finite = jnp.isfinite(loss)
         # The norms would take a tenth of a small model's time, and the host sees only a call's last step.
         norms = jax.lax.cond(

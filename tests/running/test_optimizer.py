@@ -1,21 +1,21 @@
-"""Sections that name something else than an optimizer or a schedule."""
+"""The optimizer that a config names: a factor that follows the losses, and sections that name something else."""
 
+import jax.numpy as jnp
 import pytest
 
 from simplexity.composition import ConfigError, check, compose
 from simplexity.running._optimizer import build_optimizer
 
 INSTANCE = "training.optimizer.instance"
-NO_SCHEDULE = "must make a function from the step to a number, as optax.cosine_decay_schedule does, got Gradient"
+NO_SCHEDULE = "must make a function from the step to a number, as optax.cosine_decay_schedule does"
 PLATEAU = "{_target_: optax.contrib.reduce_on_plateau}"
 
 
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        ([f"training.schedule={PLATEAU}"], f"`training.schedule`: {NO_SCHEDULE}"),
-        (["training.schedule={_target_: optax.identity}"], f"`training.schedule`: {NO_SCHEDULE}"),
-        ([f"{INSTANCE}.learning_rate={PLATEAU}"], f"`{INSTANCE}.learning_rate`: {NO_SCHEDULE}"),
+        (["training.schedule={_target_: optax.identity}"], f"`training.schedule`: {NO_SCHEDULE}, or be optax.contrib"),
+        ([f"{INSTANCE}.learning_rate={PLATEAU}"], f"`{INSTANCE}.learning_rate`: {NO_SCHEDULE}, got Gradient"),
         ([f"~{INSTANCE}", f"+{INSTANCE}={PLATEAU}"], f"`{INSTANCE}`: must make an optimizer that needs no more than "),
         ([f"~{INSTANCE}", f"+{INSTANCE}={{_target_: optax.lbfgs}}"], f"`{INSTANCE}`: must make an optimizer "),
         (
@@ -32,3 +32,19 @@ def test_what_is_something_else_gets_one_line(overrides, message):
         build_optimizer(config)
     assert str(raised.value).startswith(message)
     assert "\n" not in str(raised.value)
+
+
+def test_the_learning_rate_falls_where_the_loss_no_longer_does():
+    plateau = ("training/schedule=reduce_on_plateau", "training.schedule.patience=2", "training.schedule.cooldown=1")
+    config = compose("experiment", [*plateau, "training.schedule.accumulation_size=3", f"{INSTANCE}.learning_rate=0.1"])
+    assert check(config) == []
+    built = build_optimizer(config)
+    optimizer = built.make(built.hyperparameters)
+    parameters = {"weight": jnp.ones(2)}
+    state, rates = optimizer.init(parameters), []
+    # Windows of three losses. The second one is better; two that are not halve the rate; the next does not count.
+    for window, loss in enumerate([2.0, 1.0, 1.0, 1.5, 1.0, 1.0, 1.0]):
+        for error in (-0.25, 0.5, -0.25):
+            _, state = optimizer.update(parameters, state, parameters, value=jnp.asarray(loss + error))
+        rates.append(built.learning_rate(3 * window + 2, state))
+    assert rates == pytest.approx([0.1, 0.1, 0.1, 0.05, 0.05, 0.05, 0.025])

@@ -9,6 +9,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
+import optax.contrib
 import pytest
 from jaxtyping import Array
 
@@ -52,6 +53,12 @@ def optimizer_of(rate: Array) -> optax.GradientTransformation:
     return make_optimizer(optax.adam(rate), None, None)
 
 
+def plateau_optimizer_of(rate: Array) -> optax.GradientTransformation:
+    """Any loss is a plateau, so the rate falls every three steps."""
+    plateau = optax.contrib.reduce_on_plateau(factor=0.9, patience=1, rtol=0.99, accumulation_size=3)
+    return make_optimizer(optax.adam(rate), plateau, None)
+
+
 def settings_of(carry_state: bool, num_train_steps: int) -> TrainingSettings:
     return TrainingSettings(
         num_train_steps=num_train_steps,
@@ -72,7 +79,7 @@ GENERATORS = {
 
 @lru_cache
 def programs(
-    carry_state: bool, process: str
+    carry_state: bool, process: str, optimizer_of: Callable[[Array], optax.GradientTransformation]
 ) -> tuple[Callable[[Array, TrainState, Array], TrainState], Callable[[], TrainState]]:
     """The compiled steps and the compiled initialisation: runs that differ in rate and length share them."""
     generator, settings = GENERATORS[process], settings_of(carry_state, num_train_steps=40)
@@ -92,9 +99,13 @@ def programs(
 
 
 def make_run(
-    carry_state: bool = False, learning_rate: float = 0.01, num_train_steps: int = 40, process: str = "mess3"
+    carry_state: bool = False,
+    learning_rate: float = 0.01,
+    num_train_steps: int = 40,
+    process: str = "mess3",
+    optimizer_of: Callable[[Array], optax.GradientTransformation] = optimizer_of,
 ) -> Run:
-    train_steps, initialize = programs(carry_state, process)
+    train_steps, initialize = programs(carry_state, process, optimizer_of)
     rate = jnp.asarray(learning_rate)
     settings = settings_of(carry_state, num_train_steps)
     return Run(settings, GENERATORS[process], optimizer_of, rate, partial(train_steps, rate), initialize)

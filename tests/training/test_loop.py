@@ -10,7 +10,7 @@ import pytest
 from simplexity.generative_processes import LossOptimum
 from simplexity.training import NotFiniteError, Optima, RunMetrics, Validation, ValidationSettings, run_keys, train
 
-from .conftest import make_run
+from .conftest import make_run, plateau_optimizer_of
 
 VALIDATION = ValidationSettings(every=20, batch_size=4, num_batches=2)
 # The run's sequences have six targets.
@@ -97,7 +97,7 @@ def validation(run):
 
 
 def go(run, validation, recorder, state=None, observers=()):
-    metrics = RunMetrics(run.settings, lambda step: 0.01, lambda: OPTIMA, elapsed_s=0.0)
+    metrics = RunMetrics(run.settings, lambda step, state: 0.01, lambda: OPTIMA, elapsed_s=0.0)
     return train(
         run.fresh() if state is None else state,
         run.train_steps,
@@ -148,6 +148,16 @@ def test_stopped_run_resumes_where_it_was(run, validation, same_bits, stop_after
 def test_resumed_run_on_a_product_goes_on_with_its_factors(same_bits):
     run, first = make_run(carry_state=True, process="product"), Recorder(stop_after=13)
     expected = go(run, None, Recorder())
+    stopped = go(run, None, first)
+    assert not stopped.finished
+    assert same_bits(go(run, None, Recorder(), first.saved[stopped.step]).state, expected.state)
+
+
+def test_resumed_run_knows_how_long_its_loss_has_not_improved(same_bits):
+    run, first = make_run(optimizer_of=plateau_optimizer_of), Recorder(stop_after=13)
+    expected = go(run, None, Recorder())
+    scale = expected.state.optimizer_state[1].scale
+    assert float(scale) == pytest.approx(0.9**12)  # 13 windows, of which only the first is an improvement
     stopped = go(run, None, first)
     assert not stopped.finished
     assert same_bits(go(run, None, Recorder(), first.saved[stopped.step]).state, expected.state)
