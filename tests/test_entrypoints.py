@@ -202,7 +202,6 @@ def test_weights_of_another_run_start_a_fresh_one(tmp_path):
         (("training_data_generator=coin", "training_data_generator.instance.p=1.3"), ("instance.p", "[0, 1]", "1.3")),
         (("training_data_generator.bos_token=1",), ("bos_token", "1", "3")),
         (("hydra.run.dir=/proc/nowhere",), ("/proc/nowhere",)),
-        (("predictive_model.load_checkpoint_from=nowhere", "predictive_model.load_checkpoint_step=3"), ("step 3",)),
         (("predictive_model.load_checkpoint_from=nowhere",), ("load_checkpoint_from", "no such folder")),
         (("predictive_model.load_checkpoint_step=3",), ("load_checkpoint_from", "step 3")),
         (

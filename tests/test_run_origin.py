@@ -52,7 +52,7 @@ def test_a_run_without_checkpoints_says_that_it_saved_nothing(cache, tmp_path):
     stopped = run(run_dir, "gru", "persistence.instance=null", cache=cache, stop_at=("validation", "SIGTERM", 1))
     assert stopped.returncode == 85
     (line,) = [line for line in stopped.stdout.splitlines() if line.startswith("stopped at step ")]
-    assert "by SIGTERM; nothing is saved, because `persistence.instance` is null; to begin again at step 0: " in line
+    assert "by SIGTERM; nothing is saved, because `persistence.instance` is null; to start again at step 0: " in line
     event = read_ledger(RunDirectory(run_dir).ledger_path)[-1]
     assert (event.kind, event.step) == (EventKind.PREEMPTED, 0)
     assert "nothing is saved" in (event.reason or "")
