@@ -83,9 +83,16 @@ def goodput_text(goodput: Goodput) -> str:
 
 
 def best_run(status: SweepStatus) -> RunStatus | None:
-    """The complete run with the smallest final loss; None if there is none."""
+    """The complete run nearest to its optimum, which may be another for each run; None if none is complete.
+
+    Where a run does not know its optimum, the one with the smallest final loss.
+    """
     complete = [run for run in status.runs if run.state == RunState.COMPLETE and run.loss_nats is not None]
-    return min(complete, key=lambda run: run.loss_nats or 0.0, default=None)
+    distances = [run.excess_nats for run in complete]
+    if any(distance is None for distance in distances):
+        distances = [run.loss_nats for run in complete]
+    nearest = min(enumerate(distances), key=lambda pair: pair[1] or 0.0, default=None)
+    return None if nearest is None else complete[nearest[0]]
 
 
 def summary_lines(sweep_path: str, status: SweepStatus) -> list[str]:

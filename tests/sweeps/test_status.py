@@ -11,6 +11,7 @@ from simplexity.cluster import SlurmError
 from simplexity.runs import EventKind, Ledger, RunLock
 from simplexity.sweeps import RunState, _scheduler_state, describe, read_status, status_text
 from simplexity.sweeps._manifest import submission_names
+from simplexity.sweeps._status_text import best_run
 from simplexity.sweeps._sweep_status import select_for_retry
 
 START, SAVED, PREEMPTED, FAILED = EventKind.START, EventKind.CHECKPOINT, EventKind.PREEMPTED, EventKind.FAILED
@@ -219,6 +220,27 @@ def test_what_a_retry_selects(make_sweep, execute):
     }
     assert chosen == {(False, False): [], (True, False): [0], (False, True): [2], (True, True): [0, 2]}
     assert len(sweep_runs) == 3
+
+
+@pytest.mark.parametrize(
+    ("losses", "excesses", "best"),
+    [
+        ((0.8, 0.7), (0.01, 0.1), 0),
+        ((0.8, 0.7), (0.01, None), 1),
+        ((None, 0.7), (None, 0.1), 1),
+        ((None, None), (None, None), None),
+    ],
+)
+def test_the_best_run_is_the_nearest_to_its_own_optimum(losses, excesses, best, make_sweep, execute):
+    sweep = make_sweep({}, {})
+    execute(sweep)
+    status = read_status(sweep)
+    runs = [
+        run._replace(loss_nats=loss, excess_nats=excess)
+        for run, loss, excess in zip(status.runs, losses, excesses, strict=True)
+    ]
+    found = best_run(status._replace(runs=runs))
+    assert (None if found is None else found.run.index) == best
 
 
 def test_the_table_says_it_all(make_sweep, execute):
