@@ -25,10 +25,21 @@ def path_weights(transition_matrices, initial_state, word):
 
 def word_probability(transition_matrices, initial_state, normalizer, word):
     """The probability of a word as a product of matrices, in float64 and without any normalisation on the way."""
+    return float(state_after(transition_matrices, initial_state, word) @ normalizer)
+
+
+def state_after(transition_matrices, initial_state, word):
+    """The row vector after a word, not normalised."""
     row = np.asarray(initial_state, dtype=np.float64)
     for token in word:
         row = row @ transition_matrices[token]
-    return float(row @ normalizer)
+    return row
+
+
+def continuations(transition_matrices, initial_state, normalizer, word):
+    """The probability of a word and each token behind it."""
+    row = state_after(transition_matrices, initial_state, word)
+    return np.array([row @ matrix @ normalizer for matrix in transition_matrices])
 
 
 def word_probabilities(transition_matrices, initial_state, normalizer, length):
