@@ -31,6 +31,7 @@ def runs_of(study: str) -> list[list[str]]:
     return [[f"{key}={value}" for key, value in zip(swept, values, strict=True)] for values in combinations]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("study", STUDIES)
 def test_every_run_of_a_study_is_a_valid_config(study):
     for overrides in runs_of(study):

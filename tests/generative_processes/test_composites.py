@@ -94,6 +94,7 @@ def drawn(composite):
     return jax.tree.map(np.asarray, draw(jax.random.key(1)))
 
 
+@pytest.mark.slow
 def test_samples_have_the_word_probabilities(composite, drawn):
     words = drawn[0]
     counts = np.zeros((composite.process.vocab_size,) * words.shape[1])

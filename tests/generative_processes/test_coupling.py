@@ -90,6 +90,7 @@ def test_samples_and_word_probabilities(process, factors):
     assert statistic < freedom + 5 * np.sqrt(2 * freedom)
 
 
+@pytest.mark.slow
 def test_entropies(process, factors):
     probabilities = _word_probabilities(factors, 3)
     blocks = [oracles.entropy(probabilities.sum(axis=tuple(range(t, 3)))) for t in range(4)]

@@ -105,6 +105,7 @@ def test_the_initial_state_decides_between_components_reached_from_it():
     assert entropy_rate(process) == pytest.approx((rate, 0), abs=1e-12)
 
 
+@pytest.mark.slow
 def test_it_is_at_most_every_myopic_entropy_of_a_stationary_process(process):
     # Of all these processes, only the mixtures' components and parities take longer to show than twenty tokens.
     rate = entropy_rate(process)

@@ -50,6 +50,7 @@ def test_the_process_s_own_predictions_reach_it(bos, eos):
     assert (np.abs(drawn.mean(axis=0) - optimum.per_position) <= 4 * standard_errors + 1e-6).all()
 
 
+@pytest.mark.slow
 def test_the_default_experiment_s_optimum_is_known_to_a_millionth():
     optimum = loss_optimum(DataGenerator(gp.mess3(0.05, 0.85), None, None), 64)
     assert 0 < optimum.error_nats < 1e-6

@@ -132,6 +132,7 @@ def test_a_phase_that_is_known_stays_known_however_long_the_sequence():
     assert total_error == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("process", "mean", "greatest_error"),
     [(gp.leaky_rrxor(0.5, 0.5, 0.1), 0.641534, 5e-5), (gp.tom_quantum(1.0, 3.0), 1.291617, 5e-6)],
@@ -154,6 +155,7 @@ def test_a_long_sequence_of_a_process_that_forgets_slowly(process):
     assert (np.diff(values) <= 0).all()
 
 
+@pytest.mark.slow
 def test_a_thousand_tokens_of_mess3_take_seconds():
     started = time.thread_time()
     _, _, total_error = bounded_myopic_entropies(gp.mess3(0.05, 0.85), 1024)

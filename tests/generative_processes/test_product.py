@@ -30,6 +30,7 @@ def test_a_product_of_432_tokens():
     assert max(entropy.error for entropy in entropies) < 1e-9
 
 
+@pytest.mark.slow
 def test_rates_and_errors_add_up():
     factors = [mess3(0.15, 0.6), tom_quantum(1.0, 3.0)]
     rate, rates = entropy_rate(product(factors)), [entropy_rate(factor) for factor in factors]

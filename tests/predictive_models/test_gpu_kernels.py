@@ -47,6 +47,7 @@ assert answers and all(answers), answers
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cell", [GRU.cell, LSTM.cell, RNN.cell], ids=lambda cell: type(cell).__name__)
 @pytest.mark.parametrize(("length", "batch", "hidden_size"), [(3, 2, 48), (1, 3, 1)])
 def test_gpu_kernels_are_the_loops_over_time(

@@ -26,6 +26,7 @@ def compile_(overrides):
     return compilation.wait(Never())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
