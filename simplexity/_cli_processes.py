@@ -98,7 +98,9 @@ def _compose(name: str, parameters: Sequence[str]) -> tuple[dict[str, Any], Gene
         section = config.training_data_generator
         process = instantiate(section.instance)
     except ConfigError as error:
-        raise ValueError(str(error).replace(f"{_INSTANCE}.", "")) from None
+        # The config's keys are not what was typed.
+        message = str(error).replace(f"{_INSTANCE}.", "").replace("`training_data_generator`: ", "process: ")
+        raise ValueError(message) from None
     values: Any = OmegaConf.to_container(section.instance, resolve=True)
     return values, process
 

@@ -45,7 +45,7 @@ def test_what_is_not_finite_says_so(capfd):
         (["mess3", "x=2"], "`x`: must lie in [0, 0.5], got 2"),
         (["mess3", "x"], "`x` must be PARAMETER=VALUE"),
         (["mess3", "y=1"], "`y`"),
-        (["mes3"], "there is no 'mes3'"),
+        (["mes3"], "simplexity: process: there is no 'mes3'"),
         (["mess3", "--length", "0"], "`--length` must be at least 1, got 0"),
     ],
 )
