@@ -18,7 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         stream.reconfigure(errors="backslashreplace")  # pyright: ignore[reportAttributeAccessIssue]
     with PreemptionGuard() as guard:
         # Behind the guard: a signal that comes during the imports must not kill a run that is being started.
-        from simplexity._cli_commands import run_command
+        from simplexity._cli_parser import run_command
 
         try:
             code = run_command(arguments, guard)
