@@ -13,6 +13,8 @@ from simplexity.runs import ExitCode, RunDirectory, wants_colour
 from simplexity.sweeps import (
     RunState,
     SweepDirectory,
+    average_rows,
+    averages_text,
     cancel,
     copy_log,
     display_path,
@@ -56,18 +58,21 @@ def results_command(arguments: argparse.Namespace, guard: PreemptionGuard) -> in
     if arguments.csv is not None and arguments.json:
         raise ValueError("give one of `--csv` and `--json`")
     rows = results_rows(sweep, read_status(sweep))
+    if arguments.over is not None:
+        rows = average_rows(rows, arguments.over)
     if arguments.sort is not None:
         rows = sort_rows(rows, arguments.sort, descending=arguments.descending)
     if arguments.json:
         print(results_json(rows))
     elif arguments.csv is None:
-        print(results_text(rows, width=_terminal_width(), colour=wants_colour(sys.stdout)))
+        as_text = results_text if arguments.over is None else averages_text
+        print(as_text(rows, width=_terminal_width(), colour=wants_colour(sys.stdout)))
     elif str(arguments.csv) == "-":
         write_csv_rows(sys.stdout, rows)
     else:
         write_csv(arguments.csv, rows)
         # Not on standard output, which the file may be: /dev/stdout.
-        print(f"wrote {len(rows)} runs to {arguments.csv}", file=sys.stderr)
+        print(f"wrote {len(rows)} {'runs' if arguments.over is None else 'rows'} to {arguments.csv}", file=sys.stderr)
     return ExitCode.COMPLETE
 
 

@@ -66,6 +66,8 @@ def _parser() -> argparse.ArgumentParser:
     results = add_for_sweep("results", commands.results_command, text, by_default=newest)
     results.add_argument("--csv", metavar="FILE", type=Path, help="write all columns to a file, - for standard output")
     results.add_argument("--json", action="store_true", help="print all columns as JSON, an object for every run")
+    text = "average over this key: mean, standard deviation and number of the runs that are equal in all others"
+    results.add_argument("--over", metavar="KEY", help=text)
     results.add_argument("--sort", metavar="KEY", help="sort by a column, such as loss or seed")
     results.add_argument("--descending", action="store_true", help="the largest first")
     again = add_for_sweep(

@@ -57,6 +57,12 @@ def test_status_and_results(sweep, capfd):
     assert [line.split()[0] for line in table] == ["run", "1", "0"]
     assert main(["results", str(sweep.path), "--csv", str(sweep.path / "r.csv")]) == 0
     assert (sweep.path / "r.csv").read_text().startswith("run,state,seed,name,step,loss,optimum,excess,reason\n")
+    assert main(["results", str(sweep.path), "--over", "seed", "--csv", "-"]) == 0
+    assert capfd.readouterr().out.startswith("name,runs,complete,loss,loss_sd,optimum,optimum_sd,excess,excess_sd\n")
+    assert main(["results", str(sweep.path), "--over", "seed", "--json"]) == 0
+    assert [row["complete"] for row in json.loads(capfd.readouterr().out)] == [1, 0]
+    assert main(["results", str(sweep.path), "--over", "seed"]) == 0
+    assert capfd.readouterr().out.startswith("runs  complete     loss   excess")
 
 
 def test_watching_what_has_ended_ends(sweep, capfd):
@@ -226,6 +232,7 @@ def test_the_shell_completes_commands_and_options(tmp_path):
         (["logs", "{sweep}", "7"], 2, "there is no run 7; the sweep has 2: 0 to 1"),
         (["logs", "{sweep}", "1"], 1, "has printed nothing yet"),
         (["results", "{sweep}", "--sort", "x"], 2, "`--sort`: there is no column x"),
+        (["results", "{sweep}", "--over", "x"], 2, "`--over`: no run overrides x; overridden are seed, name"),
         (["results", "{sweep}", "--csv", "/proc/x/y"], 1, "simplexity: `/proc/x/y`: No such file"),
         (["show", "{sweep}"], 2, "is not a run directory"),
         (["show", "{tmp}/typo"], 2, "/typo`: there is no such folder"),

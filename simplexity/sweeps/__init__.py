@@ -1,5 +1,7 @@
 """Many runs: their manifest and status; executing, submitting, retrying, cancelling them; their results. No JAX."""
 
+from ._averages import average_rows as average_rows
+from ._averages import averages_text as averages_text
 from ._directory import SweepDirectory as SweepDirectory
 from ._directory import is_alive as is_alive
 from ._directory import newest_folder as newest_folder

@@ -2,7 +2,7 @@
 
 import csv
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -50,14 +50,34 @@ def sort_rows(rows: Sequence[dict[str, Cell]], key: str, *, descending: bool = F
     """
     if not rows:
         return []
-    if key not in rows[0]:
-        full = [name for name in rows[0] if _last_part(name) == key]
-        if len(full) != 1:
-            raise ValueError(f"`--sort`: there is no column {key}; there are {', '.join(rows[0])}")
-        key = full[0]
+    key = column_named(list(rows[0]), key, "--sort", "there is no column {}; there are {}")
     values = [row for row in rows if _order(row[key]) is not None]
     rest = [row for row in rows if _order(row[key]) is None]
     return [*sorted(values, key=lambda row: _order(row[key]) or (), reverse=descending), *rest]
+
+
+def column_named(names: Sequence[str], key: str, option: str, otherwise: str) -> str:
+    """The column of that name, or the only one whose last part it is.
+
+    Args:
+        names: The columns.
+        key: What was typed.
+        option: Where it was typed.
+        otherwise: What is wrong if there is none, with a place for the key and one for the names.
+
+    Raises:
+        ValueError: If there is no such column.
+    """
+    full = [key] if key in names else [name for name in names if _last_part(name) == key]
+    if len(full) != 1:
+        raise ValueError(f"`{option}`: {otherwise.format(key, ', '.join(names) or 'none')}")
+    return full[0]
+
+
+def override_names(rows: Sequence[Mapping[str, Cell]]) -> list[str]:
+    """The columns of overrides, which stand between the state and the step."""
+    names = list(rows[0])
+    return names[names.index("state") + 1 : names.index("step")]
 
 
 def write_csv(path: Path, rows: Sequence[dict[str, Cell]]) -> None:
@@ -88,11 +108,11 @@ def results_text(rows: Sequence[dict[str, Cell]], *, width: int | None = None, c
     if not rows:
         return "no runs"
     fixed = ["run", "state", "loss", "excess", "optimum"]
-    varied = [name for name in rows[0] if _is_override(rows, name)]
+    varied = [name for name in override_names(rows) if len(rows) == 1 or len({row[name] for row in rows}) > 1]
     has_reason = width is None and any(row["reason"] for row in rows)
     analysed = [name for name in ("belief_r2",) if name in rows[0]]
     shown = [*fixed, *analysed, *varied, *(["reason"] if has_reason else [])]
-    cells = [[_optimum(row) if name == "optimum" else _text(row[name]) for name in shown] for row in rows]
+    cells = [[_optimum(row) if name == "optimum" else cell_text(row[name]) for name in shown] for row in rows]
     ends = [_last_part(name) for name in shown]
     short = [name if width is None or ends.count(end) > 1 else end for name, end in zip(shown, ends, strict=True)]
     # Of the overrides, the longest gives way; without any, the state does, which is short enough.
@@ -104,6 +124,11 @@ def results_text(rows: Sequence[dict[str, Cell]], *, width: int | None = None, c
         reasons = [f"run {row['run']} {row['state']}: {printable(str(row['reason']))}" for row in rows if row["reason"]]
         lines += ["", *wrapped(reasons, width)] if reasons else []
     return "\n".join(lines)
+
+
+def cell_text(value: Cell) -> str:
+    """A cell as people read it."""
+    return nats_text(value) if isinstance(value, float) else "" if value is None else str(value)
 
 
 def _row(sweep: SweepDirectory, status: RunStatus, overrides: dict[str, str | None]) -> dict[str, Cell]:
@@ -153,13 +178,6 @@ def _last_analysis(path: Path) -> dict[str, Cell]:
     return cells
 
 
-def _is_override(rows: Sequence[dict[str, Cell]], name: str) -> bool:
-    """Overrides stand between the state and the step, and are worth showing where they differ."""
-    names = list(rows[0])
-    between = names.index("state") < names.index(name) < names.index("step")
-    return between and (len(rows) == 1 or len({row[name] for row in rows}) > 1)
-
-
 def _last_part(name: str) -> str:
     return name.rpartition(".")[2]
 
@@ -185,7 +203,3 @@ def _optimum(row: dict[str, Cell]) -> str:
     if not isinstance(optimum, int | float):
         return ""
     return optimum_text(optimum, error if isinstance(error, int | float) else None)
-
-
-def _text(value: Cell) -> str:
-    return nats_text(value) if isinstance(value, float) else "" if value is None else str(value)
