@@ -3,7 +3,6 @@
 from ._check import check as check
 from ._cluster_plan import plan_for_cluster as plan_for_cluster
 from ._cluster_plan import read_profile as read_profile
-from ._compose import CONFIG_MODULE as CONFIG_MODULE
 from ._compose import compose as compose
 from ._compose import compose_leniently as compose_leniently
 from ._compose import ignore_equal_names as ignore_equal_names
@@ -15,6 +14,7 @@ from ._config_errors import describe_error as describe_error
 from ._config_errors import one_line as one_line
 from ._data_files import keep_data_files as keep_data_files
 from ._data_files import with_kept_files as with_kept_files
+from ._from_run import with_base_run as with_base_run
 from ._frozen import config_hash as config_hash
 from ._frozen import freeze as freeze
 from ._frozen import load_frozen as load_frozen
@@ -28,6 +28,7 @@ from ._overrides import rewrite_keys as rewrite_keys
 from ._sections import GENERATOR_GROUP as GENERATOR_GROUP
 from ._sections import GENERATORS as GENERATORS
 from ._signature import resolve as resolve
+from ._site import CONFIG_MODULE as CONFIG_MODULE
 from ._site import make_importable as make_importable
 from ._site import restore_surroundings as restore_surroundings
 from ._site import set_environment as set_environment

@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 
 from ._config_errors import Problem, choices, problem_at, raised_in
 from ._instantiate import instantiate, plain_values
-from ._sections import CONFIG, GENERATOR_GROUP, GENERATORS, Section, Target, broken_rule
+from ._sections import CONFIG, GENERATOR_GROUP, GENERATORS, Optional, Section, Target, broken_rule
 from ._signature import Parameter, Signature, resolve, signature_of
 from ._types import ABSENT, describe_type, describe_value, fits, wrong_entries
 
@@ -57,7 +57,11 @@ class _Checker:
         expected = {name: parameter.annotation for name, parameter in settings.items()} | dict(schema.keys)
         if schema.named_by_user is not None:
             expected |= {name: schema.named_by_user for name in value if name not in expected}
-        optional = {name for name, item in schema.keys.items() if isinstance(item, Section) and item.optional}
+        optional = {
+            name
+            for name, item in schema.keys.items()
+            if isinstance(item, Optional) or (isinstance(item, Section) and item.optional)
+        }
         required = {name for name, parameter in settings.items() if parameter.required} | (set(schema.keys) - optional)
         self._names(value, set(expected), required, path)
         built = {name: self._item(value[name], expected[name], _join(path, name)) for name in expected if name in value}
@@ -139,7 +143,8 @@ class _Checker:
             return self.section(value, expectation, path)
         if isinstance(expectation, Target):
             return self.target(value, expectation, path)
-        self._argument(value, expectation, Target(), path)
+        annotation = expectation.annotation if isinstance(expectation, Optional) else expectation
+        self._argument(value, annotation, Target(), path)
         return value
 
     def _names(self, keys: Mapping[str, Any], allowed: set[str], required: set[str], path: str) -> None:

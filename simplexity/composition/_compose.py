@@ -12,11 +12,10 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from ._config_errors import ConfigError, Problem, raised_in
+from ._from_run import with_base_run
 from ._hydra_errors import Culprit, explain, find_culprit
 from ._overrides import first_value, rewrite
-from ._site import make_importable
-
-CONFIG_MODULE = "simplexity.configs"
+from ._site import CONFIG_MODULE, make_importable
 
 
 def compose(config_name: str, overrides: Sequence[str] = ()) -> DictConfig:
@@ -54,6 +53,7 @@ def compose_leniently(
     Raises:
         ConfigError: If nothing can be composed, whatever is left out.
     """
+    config_name, overrides = with_base_run(config_name, overrides)
     remaining = rewrite(overrides)
     if config_dir is not None:
         remaining.append(f"hydra.searchpath=['file://{Path(config_dir).absolute()}']")

@@ -87,11 +87,14 @@ def differences(frozen: DictConfig, new: DictConfig) -> list[Difference]:
 
 
 def may_change(difference: Difference) -> bool:
-    """Whether a run may be resumed with this difference: more steps, other analysis, logging, saving, or figures."""
+    """Whether a run may be resumed with this difference: more steps, other analysis, logging, saving, or figures.
+
+    Where a config was taken from (`from_run`) may change too: its values count.
+    """
     path, frozen, new = difference
     if path == "training.num_train_steps":
         return isinstance(frozen, int) and isinstance(new, int) and new > frozen
-    return path in ("analysis", "figures") or path.startswith(("analysis.", "logging.", "persistence."))
+    return path in ("analysis", "figures", "from_run") or path.startswith(("analysis.", "logging.", "persistence."))
 
 
 def refuse_changes(frozen: DictConfig, new: DictConfig) -> None:

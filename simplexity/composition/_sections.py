@@ -49,6 +49,17 @@ class Section:
     optional: bool = False
 
 
+@dataclass(frozen=True)
+class Optional:
+    """A key that a config may lack.
+
+    Args:
+        annotation: What it holds.
+    """
+
+    annotation: Any
+
+
 def _generator(nullable: bool) -> Section:
     return Section(
         keys={"instance": Target(cheap=True)},
@@ -61,6 +72,7 @@ def _generator(nullable: bool) -> Section:
 CONFIG = Section(
     keys={
         "seed": int,
+        "from_run": Optional(str | None),
         "figures": bool | Literal["auto"],
         "require_gpu": bool,
         "all_devices": bool,

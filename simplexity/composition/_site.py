@@ -18,6 +18,9 @@ from simplexity.runs import UnreadableError, retry_read
 
 from ._config_errors import ConfigError, Problem
 
+CONFIG_MODULE = "simplexity.configs"
+"""The packaged configs."""
+
 SITE_VARIABLE = "SIMPLEXITY_CONFIGS"
 
 

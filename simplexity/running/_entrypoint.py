@@ -22,6 +22,7 @@ from simplexity.composition import (
     ignore_equal_names,
     is_mistake,
     rewrite,
+    with_base_run,
 )
 from simplexity.host import PreemptionGuard, configure_accelerator
 
@@ -61,9 +62,9 @@ def run(config_name: str, arguments: Sequence[str], guard: PreemptionGuard) -> i
     Returns:
         0 complete, 1 failed, 2 a mistake in the command or the config, 85 to be started again.
     """
-    arguments = rewrite(arguments)
     full_errors = os.environ.get(FULL_ERROR) == "1"
     try:
+        config_name, arguments = with_base_run(config_name, rewrite(arguments))
         parsed, arguments = parse(arguments)
         if parsed.multirun and step_tasks() is not None:
             raise ConfigError([Problem("command line", _NO_SWEEP)])

@@ -233,6 +233,30 @@ def test_a_run_goes_on_only_with_the_config_it_started_with(start, body, site, c
     assert len(body.run_dirs) == 2
 
 
+def test_another_runs_config_is_the_base_of_a_run_and_of_a_sweep(start, body, site, capfd):
+    assert start("hydra.run.dir=first", "predictive_model=rnn", "seed=3") == 0
+    assert start("+from_run=first", "hydra.run.dir=second", "training.batch_size=16") == 0
+    assert (body.configs[1].seed, body.configs[1].training.batch_size) == (3, 16)
+    assert body.configs[1].predictive_model == body.configs[0].predictive_model
+    assert body.configs[1].from_run == str(site / "first")
+    # The values count, and not where they are from.
+    assert start("hydra.run.dir=second", "predictive_model=rnn", "seed=3", "training.batch_size=16") == 0
+    launched = ("--multirun", "hydra/launcher=basic", "+from_run=first")
+    assert start(*launched, "seed=1,2", "predictive_model=choice(gru, rnn)") == 0
+    chosen = [(one.seed, one.predictive_model.instance._target_.rpartition(".")[2]) for one in body.configs[3:]]
+    assert chosen == [(1, "GRU"), (1, "RNN"), (2, "GRU"), (2, "RNN")]
+    capfd.readouterr()
+    assert start("+from_run=first", "--config-name", "train_model") == 2
+    assert start("+from_run=typo") == 2
+    assert start("+from_run=first", "predictive_model.instance.hidden=1") == 2
+    lines = capfd.readouterr().err.splitlines()
+    assert [line.partition(" ")[0] for line in lines] == [
+        "`from_run`:",
+        "`from_run`:",
+        "`predictive_model.instance.hidden`:",
+    ]
+
+
 def test_a_grid_launches_every_combination_once(start, body, site):
     rates = "training.optimizer.instance.learning_rate=0.01,0.001,0.0001"
     assert start("seed=3", "--multirun", "hydra/launcher=basic", rates, "training_data_generator=mess3,site_coin") == 0
