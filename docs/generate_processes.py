@@ -38,12 +38,21 @@ that `training_data_generator=two_walks` needs, for a process of 3 x 4 x 4 = 48 
 instance:
   _target_: simplexity.generative_processes.product
   factors:
-    - {_target_: simplexity.generative_processes.mess3, x: 0.15, a: 0.6}
-    - {_target_: simplexity.generative_processes.tom_quantum, alpha: 1.0, beta: 3.0}
-    - {_target_: simplexity.generative_processes.tom_quantum, alpha: 1.0, beta: 3.0}
+    - {mess3: {x: 0.15, a: 0.6}}
+    - {tom_quantum: {alpha: 1.0, beta: 3.0}}
+    - {tom_quantum: {alpha: 1.0, beta: 3.0}}
 bos_token: auto
 eos_token: null
 ```
+
+A composite names its parts as this one does: a process alone (`tom_quantum`) has the parameters of the table, and
+`{mess3: {x: 0.15}}` has some of its own. Names are those of the packaged processes and of your own files in
+`configs/generative_process/`. A number inside can be set and swept:
+`training_data_generator.instance.factors.0.mess3.x=0.1,0.2`.
+
+Every sequence begins in a stationary state, or in the one that the process defines. To begin in another,
+`training_data_generator.initial_state=[1,0,0]` has a number for each state; a part takes it as a parameter more,
+`{mess3: {initial_state: [1, 0, 0]}}`. Data, optimum, validation and belief states begin there.
 
 The belief states of a composite are its factors' one after another. `process.factor_beliefs(beliefs)` has that of each
 factor, and `process.joint_beliefs(beliefs)` that of all together.

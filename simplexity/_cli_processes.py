@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 from omegaconf import OmegaConf
 
-from simplexity.composition import ConfigError, check, compose, instantiate
+from simplexity.composition import ConfigError, check, compose, expand_processes, instantiate
 from simplexity.generative_processes import (
     GenerativeProcess,
     MixedStatePresentation,
@@ -18,6 +18,7 @@ from simplexity.generative_processes import (
     is_ergodic,
     mixed_state_presentation,
     myopic_entropies,
+    with_initial_state,
 )
 from simplexity.process_table import docstring_sections, estimate_text, packaged_processes, value_text
 from simplexity.runs import ExitCode
@@ -26,7 +27,8 @@ from simplexity.runs import ExitCode
 _DEPTH, _MOST_SUCCESSORS = 60, 30_000
 # A table of more states than this is no use on a terminal.
 _MOST_SHOWN = 12
-_INSTANCE = "training_data_generator.instance"
+_GENERATOR = "training_data_generator"
+_INSTANCE = f"{_GENERATOR}.instance"
 
 
 def print_process(name: str | None, parameters: Sequence[str], length: int, figure: Path | None) -> ExitCode:
@@ -89,20 +91,22 @@ def _compose(name: str, parameters: Sequence[str]) -> tuple[dict[str, Any], Gene
     for parameter in parameters:
         if "=" not in parameter:
             raise ValueError(f"`{parameter}` must be PARAMETER=VALUE, as in p=0.3")
-        overrides.append(f"{_INSTANCE}.{parameter}")
+        section = _GENERATOR if parameter.startswith("initial_state=") else _INSTANCE
+        overrides.append(f"{section}.{parameter}")
     try:
         config = compose("experiment", overrides)
         problems = check(config, only="training_data_generator")
         if problems:
             raise ConfigError(problems)
-        section = config.training_data_generator
-        process = instantiate(section.instance)
+        values: Any = OmegaConf.to_container(config.training_data_generator, resolve=True)
+        process = instantiate(values["instance"])
+        if values["initial_state"] is not None:
+            process = with_initial_state(process, values["initial_state"])
     except ConfigError as error:
         # The config's keys are not what was typed.
-        message = str(error).replace(f"{_INSTANCE}.", "").replace("`training_data_generator`: ", "process: ")
-        raise ValueError(message) from None
-    values: Any = OmegaConf.to_container(section.instance, resolve=True)
-    return values, process
+        message = str(error).replace(f"{_INSTANCE}.", "").replace(f"{_GENERATOR}.", "")
+        raise ValueError(message.replace(f"`{_GENERATOR}`: ", "process: ")) from None
+    return expand_processes(values["instance"]), process
 
 
 def _tables(process: GenerativeProcess) -> Iterator[str]:

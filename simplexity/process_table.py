@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from omegaconf import OmegaConf
 
 from simplexity import generative_processes
-from simplexity.composition import instantiate
+from simplexity.composition import expand_processes, instantiate
 from simplexity.generative_processes import Estimate, GenerativeProcess, entropy_rate
 
 ARXIV = re.compile(r"arXiv:([\w-]+/\d+|\d+\.\d+)")
@@ -54,7 +54,8 @@ def packaged_processes() -> Iterator[NamedProcess]:
     """All packaged processes in alphabetical order."""
     folder = Path(str(files("simplexity.configs"))) / "generative_process"
     for path in sorted(folder.glob("*.yaml")):
-        config: Any = OmegaConf.to_container(OmegaConf.load(path).instance)
+        section: Any = OmegaConf.to_container(OmegaConf.load(path).instance)
+        config = expand_processes(section)
         values = {name: value for name, value in config.items() if name != "_target_"}
         yield NamedProcess(path.stem, instantiate(config), values, docstring_sections(path.stem))
 

@@ -7,7 +7,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from simplexity.composition import Problem, check
+from simplexity.composition import Problem, check, expand_generators
 from simplexity.running import check_by_building
 
 _GENERATORS = ("training_data_generator", "validation_data_generator")
@@ -52,7 +52,8 @@ class RunCheck:
                 f"{self._num_processes}, got {values['training']['batch_size']}"
             )
             problems.append(Problem("training.batch_size", message))
-        return values, problems or self._whole(values)
+        problems = problems or self._whole(values)
+        return values if problems else expand_generators(values), problems
 
     def _section(self, key: str, value: Any) -> list[Problem]:
         name = (key, json.dumps(value))

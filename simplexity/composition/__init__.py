@@ -23,6 +23,8 @@ from ._hydra_errors import Culprit as Culprit
 from ._hydra_errors import explain as explain
 from ._instantiate import instantiate as instantiate
 from ._instantiate import prepare as prepare
+from ._named_processes import expand_generators as expand_generators
+from ._named_processes import expand_processes as expand_processes
 from ._overrides import rewrite as rewrite
 from ._overrides import rewrite_keys as rewrite_keys
 from ._sections import GENERATOR_GROUP as GENERATOR_GROUP

@@ -8,6 +8,7 @@ from omegaconf import DictConfig
 
 from ._config_errors import Problem, choices, problem_at, raised_in
 from ._instantiate import instantiate, plain_values
+from ._named_processes import FORMS, is_named, item_annotation, sections_of, takes_process
 from ._sections import CONFIG, GENERATOR_GROUP, GENERATORS, Optional, Section, Target, broken_rule
 from ._signature import Parameter, Signature, resolve, signature_of
 from ._types import ABSENT, describe_type, describe_value, fits, wrong_entries
@@ -119,6 +120,14 @@ class _Checker:
         """An argument of a `_target_`, which may hold sections with a `_target_` itself, also in lists."""
         if value is ABSENT:
             return
+        item = item_annotation(annotation)
+        if item is not None and isinstance(value, list):
+            for index, entry in enumerate(value):
+                self._argument(entry, item, schema, f"{path}.{index}")
+            return
+        if takes_process(annotation):
+            self._process(value, schema, path)
+            return
         if not fits(value, annotation):
             entries, item = wrong_entries(value, annotation)
             for name, entry in entries.items():
@@ -137,6 +146,25 @@ class _Checker:
             for name, entry in value.items() if isinstance(value, Mapping) else enumerate(value):
                 if isinstance(entry, Mapping | list):
                     self._argument(entry, Any, schema, f"{path}.{name}")
+
+    def _process(self, value: Any, schema: Target, path: str) -> None:
+        """A process inside of another: its name, its name with parameters, or a section with a `_target_`."""
+        nested = Target(supplied=schema.supplied, cheap=schema.cheap)
+        if not is_named(value):
+            if isinstance(value, Mapping) and "_target_" in value:
+                self.target(value, nested, path)
+            else:
+                self.problems.append(Problem(path, f"must be {FORMS}, got {describe_value(value)}"))
+            return
+        try:
+            name, sections = sections_of(value)
+        except ValueError as error:
+            self.problems.append(Problem(path, str(error)))
+            return
+        start = len(self.problems)
+        for section in sections:
+            if len(self.problems) == start:
+                self.target(section, nested, path if isinstance(value, str) else f"{path}.{name}")
 
     def _item(self, value: Any, expectation: Any, path: str) -> Any:
         if isinstance(expectation, Section):

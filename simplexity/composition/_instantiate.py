@@ -9,6 +9,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from ._config_errors import Problem
+from ._named_processes import expand_generators, expand_processes
 from ._signature import signature_of
 from ._types import ABSENT
 
@@ -44,18 +45,20 @@ def _item(node: DictConfig | ListConfig, key: Any, path: str, problems: list[Pro
 
 
 def without_hydra(config: Mapping[Any, Any]) -> dict[str, Any]:
-    """The resolved values of a config that was checked, or of what is resolved already.
+    """The resolved values of a config that was checked, or of what is resolved already, as a run keeps them.
 
     Raises:
+        ValueError: If a process inside of another has a name that does not exist.
         omegaconf.errors.OmegaConfBaseException: If a value is missing or cannot be resolved.
     """
-    return {
+    values = {
         str(key): OmegaConf.to_container(value, resolve=True, throw_on_missing=True)
         if OmegaConf.is_config(value)
         else value
         for key, value in config.items()
         if key != "hydra"
     }
+    return expand_generators(values)
 
 
 def instantiate(section: Mapping[str, Any] | DictConfig | None, **supplied: Any) -> Any:
@@ -85,7 +88,7 @@ def prepare(section: Mapping[str, Any] | DictConfig, **supplied: Any) -> Callabl
         Exception: Whatever a constructor raised, without Hydra's frame around it.
     """
     values = OmegaConf.to_container(section, resolve=True) if isinstance(section, DictConfig) else section
-    nested = {name: _completed(value, supplied) for name, value in values.items()}  # pyright: ignore
+    nested = {name: _completed(value, supplied) for name, value in expand_processes(values).items()}  # pyright: ignore
     try:
         return hydra.utils.instantiate(nested | {"_partial_": True}, _convert_="all")
     except InstantiationException as error:

@@ -29,6 +29,7 @@ from ._from_matrices import from_npz as from_npz
 from ._generative_process import GenerativeProcess as GenerativeProcess
 from ._ghmm import GHMM as GHMM
 from ._hmm import HMM as HMM
+from ._initial_state import with_initial_state as with_initial_state
 from ._loss_optimum import LossOptimum as LossOptimum
 from ._loss_optimum import loss_optimum as loss_optimum
 from ._myopic_entropy import myopic_entropies as myopic_entropies

@@ -64,7 +64,7 @@ class CoupledFactors(GenerativeProcess):
         self.initial_state = np.concatenate(self.initial_states)
         self.needs_division = not chain
         if self.needs_division:
-            self._check_possible()
+            self.check_possible()
 
     @property
     def vocab_size(self) -> int:
@@ -140,7 +140,8 @@ class CoupledFactors(GenerativeProcess):
             result = own if result is None else result * own
         return result  # pyright: ignore[reportReturnType]
 
-    def _check_possible(self) -> None:
+    def check_possible(self) -> None:
+        """Raises ValueError if in some state, soon after the initial ones, no joint token is possible."""
         states = self.initial_state[None]
         for _ in range(_MOST_TOKENS):
             products = self._products(states)

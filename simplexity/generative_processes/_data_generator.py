@@ -1,5 +1,6 @@
 """Training sequences: a process's tokens between the special tokens that mark a sequence's beginning and end."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import equinox as eqx
@@ -8,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from ._generative_process import GenerativeProcess
+from ._initial_state import with_initial_state
 from ._special_tokens import SpecialToken, special_token_ids
 
 
@@ -21,18 +23,27 @@ class DataGenerator(eqx.Module):
     bos_token: int | None = eqx.field(static=True)
     eos_token: int | None = eqx.field(static=True)
 
-    def __init__(self, process: GenerativeProcess, bos_token: SpecialToken, eos_token: SpecialToken) -> None:
+    def __init__(
+        self,
+        process: GenerativeProcess,
+        bos_token: SpecialToken,
+        eos_token: SpecialToken,
+        initial_state: Sequence[float] | None = None,
+    ) -> None:
         """Chooses the ids of the special tokens.
 
         Args:
             process: The process to draw from.
             bos_token: The id of the token that begins every row; "auto" for the first free id; None for no such token.
             eos_token: The id of the token that ends every row; "auto" for the first id free after BOS; None for none.
+            initial_state: The state in which every sequence begins, as in `with_initial_state`; None for the process's
+                own.
 
         Raises:
-            ValueError: If an id is a process token or the other special token, or there is a gap in the vocabulary.
+            ValueError: If an id is a process token or the other special token, there is a gap in the vocabulary, or the
+                process cannot begin in the state.
         """
-        self.process = process
+        self.process = process if initial_state is None else with_initial_state(process, initial_state)
         self.bos_token, self.eos_token = special_token_ids(process.vocab_size, bos_token, eos_token)
 
     @property

@@ -56,14 +56,14 @@ class GHMM(MatrixProcess):
             initial_state = unique_stationary_state(summed)
         else:
             check_state_length(initial_state, len(summed))
-        initial_state = _normalized(initial_state, normalizer)
+        initial_state = normalized(initial_state, normalizer)
         check_words(matrices, initial_state, normalizer)
 
         self.transition_matrices = matrices
         self.initial_state = initial_state
         self.normalizer = normalizer
         self.emissions = matrices @ normalizer
-        self.stationary_state = _normalized(long_run_state(summed, initial_state), normalizer)
+        self.stationary_state = normalized(long_run_state(summed, initial_state), normalizer)
 
     def initial_sampling_state(self, batch_size: int, *, key: PRNGKeyArray) -> Float[Array, "batch num_states"]:
         """The initial predictive vector for every sequence; nothing about it is random."""
@@ -123,9 +123,10 @@ def _right_eigenvector(summed: Float[np.ndarray, "n n"]) -> Float[np.ndarray, " 
     return fixed[0] / fixed[0][np.argmax(np.abs(fixed[0]))]
 
 
-def _normalized(
+def normalized(
     state: Float[np.ndarray, " num_states"], normalizer: Float[np.ndarray, " num_states"]
 ) -> Float[np.ndarray, " num_states"]:
+    """The state, scaled to `state @ normalizer == 1`; raises ValueError if it cannot be."""
     mass = state @ normalizer
     if abs(mass) < 1e-9 * max(np.abs(state).max(), 1e-300):
         raise ValueError(f"`initial_state` must not be orthogonal to the normalizer, got {state.tolist()}")

@@ -1,12 +1,12 @@
 """From a checked config to the objects of an experiment."""
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 from jaxtyping import PRNGKeyArray
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from simplexity.analysis import AnalysisFunction, AnalysisSettings
 from simplexity.composition import ConfigError, Problem, config_errors_at, instantiate, prepare, resolve
@@ -111,11 +111,12 @@ def build(config: DictConfig) -> Experiment:
 
 
 def _generator(config: DictConfig, name: str) -> DataGenerator:
-    section = config[name]
+    settings: Any = OmegaConf.to_container(config[name], resolve=True)
+    instance = settings.pop("instance")
     with config_errors_at(f"{name}.instance"):
-        process = instantiate(section.instance)
+        process = instantiate(instance)
     with config_errors_at(name):
-        return DataGenerator(process, section.bos_token, section.eos_token)
+        return DataGenerator(process, **settings)
 
 
 def _training_settings(config: DictConfig) -> TrainingSettings:

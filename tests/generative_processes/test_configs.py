@@ -4,10 +4,10 @@ import re
 from pathlib import Path
 
 import pytest
-from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from simplexity import generative_processes as gp
+from simplexity.composition import instantiate
 
 ROOT = Path(__file__).parents[2]
 PACKAGED = sorted(ROOT.glob("simplexity/configs/generative_process/*.yaml"))
@@ -23,13 +23,13 @@ def test_the_factored_process_of_the_docs():
     text = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "processes.md").read_text(), re.DOTALL)[0]
     assert len(text.splitlines()) <= 15
     config = OmegaConf.create(text)
-    generator = gp.DataGenerator(instantiate(config.instance, _convert_="all"), config.bos_token, config.eos_token)
+    generator = gp.DataGenerator(instantiate(config.instance), config.bos_token, config.eos_token)
     assert generator.vocab_size == 49
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_a_file_builds_its_process(path):
     config = OmegaConf.load(path)
-    assert set(config) == {"instance", "bos_token", "eos_token"}
-    generator = gp.DataGenerator(instantiate(config.instance, _convert_="all"), config.bos_token, config.eos_token)
+    assert set(config) == {"instance", "bos_token", "eos_token", "initial_state"}
+    generator = gp.DataGenerator(instantiate(config.instance), config.bos_token, config.eos_token)
     assert generator.vocab_size == generator.process.vocab_size
