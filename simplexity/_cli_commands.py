@@ -8,11 +8,13 @@ import sys
 from pathlib import Path
 from typing import Literal
 
+from simplexity.cluster import step_tasks
 from simplexity.host import PreemptionGuard
 from simplexity.runs import ExitCode, RunDirectory, wants_colour
 from simplexity.sweeps import (
     RunState,
     SweepDirectory,
+    WorkerPlace,
     average_rows,
     averages_text,
     cancel,
@@ -128,6 +130,19 @@ def resume_command(arguments: argparse.Namespace, guard: PreemptionGuard) -> int
     from simplexity.running import exit_process, run_frozen
 
     exit_process(run_frozen(run_dir, guard, log_name), guard)
+
+
+def work_command(arguments: argparse.Namespace, guard: PreemptionGuard) -> int:
+    """Executes runs of a sweep, in this process. It is also what a local sweep and array tasks with workers start."""
+    sweep = SweepDirectory.open(arguments.sweep_dir)
+    sweep.require_own()
+    place = None if arguments.place is None else WorkerPlace.parse(arguments.place)
+    if step_tasks() is not None:
+        raise ValueError("`simplexity work` executes runs of one process each: give srun `-n1`")
+    # Hydra, OmegaConf and JAX.
+    from simplexity.running import exit_process, work
+
+    exit_process(work(sweep, guard, place), guard)
 
 
 def analyze_command(arguments: argparse.Namespace, guard: PreemptionGuard) -> int:

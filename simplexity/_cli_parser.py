@@ -119,6 +119,12 @@ def _parser() -> argparse.ArgumentParser:
     resume.add_argument("run_dir", metavar="RUN_DIR", type=Path, nargs="?", help="the run's folder")
     resume.add_argument("--sweep", metavar="SWEEP_DIR", type=Path, help="the folder of the sweep that has the run")
     resume.add_argument("--index", metavar="N", type=int, help="the run's index in the sweep")
+    text = (
+        "Execute the unfinished runs of a sweep in this process, one after the other, beside those that do so already."
+    )
+    work = add_for_sweep("work", commands.work_command, text)
+    text = "only the runs of this submission, as its worker of this number (array_0/3/12: number 3 of 12 workers)"
+    work.add_argument("--place", metavar="SUBMISSION/NUMBER/COUNT", help=text)
     doctor = add(
         "doctor", commands.doctor_command, "What a run that is submitted from here will meet, and what to change."
     )

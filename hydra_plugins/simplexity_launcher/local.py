@@ -1,4 +1,4 @@
-"""A sweep as processes of this machine."""
+"""A sweep by workers on this machine."""
 
 import logging
 import shlex
@@ -12,7 +12,7 @@ _log = logging.getLogger(__name__)
 
 
 class LocalLauncher(SweepLauncher):
-    """Executes the runs here, each in a process and on cores of its own, several at a time.
+    """Executes the runs here by workers, each on cores of its own, which execute one run after the other.
 
     Args:
         max_parallel: Runs at the same time; None for one per GPU, or without GPUs for one per `cores_per_run` cores.

@@ -59,13 +59,23 @@ def set_environment(hydra: DictConfig) -> None:
     Raises:
         ConfigError: If a value cannot be resolved.
     """
+    variables = environment_variables(hydra)
+    if variables:
+        os.environ.update(variables)
+        configure_accelerator()
+
+
+def environment_variables(hydra: DictConfig) -> dict[str, str]:
+    """The variables of `hydra.job.env_set`.
+
+    Raises:
+        ConfigError: If a value cannot be resolved.
+    """
     try:
         variables: Any = OmegaConf.to_container(hydra.job.env_set, resolve=True)
     except OmegaConfBaseException as error:
         raise ConfigError([Problem("hydra.job.env_set", str(error).splitlines()[0])]) from None
-    if variables:
-        os.environ.update({str(name): str(value) for name, value in variables.items()})
-        configure_accelerator()
+    return {str(name): str(value) for name, value in (variables or {}).items()}
 
 
 def restore_surroundings(run_dir: Path, *, environment: bool = True) -> None:
@@ -79,15 +89,28 @@ def restore_surroundings(run_dir: Path, *, environment: bool = True) -> None:
         ConfigError: If what Hydra has written is no YAML.
         UnreadableError: If it cannot be read.
     """
+    hydra = read_surroundings(run_dir)
+    if hydra is None:
+        return
+    make_importable(hydra)
+    if environment:
+        set_environment(hydra)
+
+
+def read_surroundings(run_dir: Path) -> DictConfig | None:
+    """Hydra's section of a run that was started earlier; None if Hydra has not written it.
+
+    Raises:
+        ConfigError: If what Hydra has written is no YAML.
+        UnreadableError: If it cannot be read.
+    """
     path = run_dir / ".hydra" / "hydra.yaml"
     try:
-        hydra: Any = OmegaConf.load(io.BytesIO(retry_read(path.read_bytes))).hydra
+        loaded: Any = OmegaConf.load(io.BytesIO(retry_read(path.read_bytes)))
+        return loaded.hydra
     except (FileNotFoundError, NotADirectoryError):
-        return
+        return None
     except UnreadableError:
         raise
     except Exception as error:  # the YAML parser's errors have no common public base
         raise ConfigError([Problem(str(path), f"cannot be read: {error}")]) from error
-    make_importable(hydra)
-    if environment:
-        set_environment(hydra)

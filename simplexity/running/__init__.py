@@ -9,6 +9,7 @@ from ._reopen import analyze_run as analyze_run
 from ._reopen import reopen as reopen
 from ._resume import run_frozen as run_frozen
 from ._start import check_by_building as check_by_building
+from ._sweep_worker import work as work
 
 if typing.TYPE_CHECKING:
     # It comes with JAX, which finding a mistake in a config does not wait for.

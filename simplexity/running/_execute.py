@@ -4,7 +4,7 @@ import logging
 import os
 import shlex
 import sys
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,11 @@ _log = logging.getLogger("simplexity")
 
 
 def execute(
-    run_dir: Path, guard: PreemptionGuard, new_config: DictConfig | None = None, built: Any = None
+    run_dir: Path,
+    guard: PreemptionGuard,
+    new_config: DictConfig | None = None,
+    built: Any = None,
+    held: RunLock | None = None,
 ) -> RunResult:
     """Starts the run of `run_dir`, or resumes it; does nothing if it is complete.
 
@@ -41,6 +45,7 @@ def execute(
         new_config: What to start it or resume it with, in which `check` found no mistake; it is frozen once no
             other process has the run. None for the frozen config.
         built: The `Experiment` that was built from `new_config`; None to build it here.
+        held: The lock of the directory, if this process holds it already; None to take it here.
 
     Raises:
         ConfigError: If the config cannot be built, or the checkpoints are not of this config.
@@ -54,7 +59,7 @@ def execute(
         return RunResult(ExitCode.COMPLETE, completion.loss_nats)
     guard.resume_command = f"simplexity resume {shlex.quote(str(run_dir))}"
     guard.saves = config.persistence.instance is not None
-    with RunLock(directory.lock_path, on_lost=_stop_here) as lock:
+    with nullcontext(held) if held is not None else claim(directory) as lock:
         if new_config is not None:
             config = load_frozen(freeze(new_config, run_dir, lock.require_held).parent)
         ledger = Ledger(directory.ledger_path, lock.require_held, guard.wait)
@@ -90,6 +95,11 @@ def execute(
                 raise
             _log.error("%s; the run is started once more", describe_error(error))
             return RunResult(ExitCode.REQUEUE, None)
+
+
+def claim(directory: RunDirectory) -> RunLock:
+    """The lock of a run's directory, not taken yet. The process ends as soon as another takes the run over."""
+    return RunLock(directory.lock_path, on_lost=_stop_here)
 
 
 def _stop_here() -> None:

@@ -2,11 +2,12 @@
 
 import logging
 import logging.config
+import sys
 from pathlib import Path
 
 from simplexity.composition import ConfigError, check, load_frozen, restore_surroundings, with_kept_files
 from simplexity.host import PreemptionGuard, configure_accelerator
-from simplexity.runs import RunDirectory
+from simplexity.runs import RunDirectory, RunLock
 
 from ._execute import execute
 from ._failures import LogFile, log_failure, report
@@ -29,18 +30,27 @@ def run_frozen(run_dir: Path, guard: PreemptionGuard, log_name: str | None) -> i
     except (ConfigError, RuntimeError) as error:
         return report(error)
     configure_accelerator()
-    return in_all_tasks(lambda: _exit_code(run_dir, guard, log_name), guard)
+    return in_all_tasks(lambda: execute_frozen(run_dir, guard, log_name), guard)
 
 
-def _exit_code(run_dir: Path, guard: PreemptionGuard, log_name: str | None) -> int:
+def execute_frozen(run_dir: Path, guard: PreemptionGuard, log_name: str | None, held: RunLock | None = None) -> int:
+    """What `run_frozen` does once the environment is as the run wants it; as often as wanted in one process.
+
+    Args:
+        run_dir: As in `run_frozen`.
+        guard: As in `run_frozen`.
+        log_name: As in `run_frozen`.
+        held: The run's lock, if this process holds it already.
+    """
     try:
         config = with_kept_files(load_frozen(run_dir), RunDirectory(run_dir))
         _log_to(run_dir / (log_name or next((path.name for path in sorted(run_dir.glob("*.log"))), "resume.log")))
         problems = check(config)
         if problems:
             raise ConfigError(problems)
-        logging.getLogger("simplexity").info("starting: JAX is being loaded")
-        return execute(run_dir, guard).exit_code
+        if "jax" not in sys.modules:
+            logging.getLogger("simplexity").info("starting: JAX is being loaded")
+        return execute(run_dir, guard, held=held).exit_code
     except Exception as error:
         log_failure(error)
         return report(error)

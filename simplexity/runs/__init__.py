@@ -41,6 +41,7 @@ from ._json_lines import read_json_lines as read_json_lines
 from ._json_lines import renew_json_lines as renew_json_lines
 from ._ledger import Ledger as Ledger
 from ._ledger import read_ledger as read_ledger
+from ._lock import InUseError as InUseError
 from ._lock import RunLock as RunLock
 from ._lock_files import read_holder as read_holder
 from ._origin import DataFile as DataFile

@@ -50,6 +50,10 @@ _RECHECK_S = 0.3
 _TRIES = 3
 
 
+class InUseError(RuntimeError):
+    """Another process, which is alive, holds the lock."""
+
+
 class RunLock:
     """Holds a run directory for this process, from `acquire` to `release` or within a `with` block.
 
@@ -97,7 +101,8 @@ class RunLock:
         """Takes the lock; waits at most `expiry_s` to see whether a holder on another machine is alive.
 
         Raises:
-            RuntimeError: If another process holds it, or if the folder cannot be written.
+            InUseError: If another process holds it.
+            RuntimeError: If the folder cannot be written.
         """
         if self._owner is not None:
             raise RuntimeError(f"this process already holds the lock {self._folder}")
@@ -233,7 +238,7 @@ class RunLock:
             The holder that never released it (None if it did) and how it is known to be dead; None if the file is gone.
 
         Raises:
-            RuntimeError: If its holder is alive.
+            InUseError: If its holder is alive.
         """
         first: Sighting | None = None
         patience = time.monotonic() + self._expiry_s
@@ -264,9 +269,9 @@ class RunLock:
                 return seen, f"no heartbeat for {self._expiry_s:g} s"
             time.sleep(min(_POLL_S, self._heartbeat_s))
 
-    def _held(self, owner: Owner | None) -> RuntimeError:
+    def _held(self, owner: Owner | None) -> InUseError:
         stop = "" if owner is None else f", or stop it there with `kill {owner.pid}`"
-        return RuntimeError(
+        return InUseError(
             f"the run directory {self._folder.parent} is in use by {_name(owner)}; wait until that run ends{stop}"
         )
 

@@ -46,3 +46,5 @@ from ._text import printable as printable
 from ._watch import copy_log as copy_log
 from ._watch import follow_log as follow_log
 from ._watch import watch as watch
+from ._worker import WorkerPlace as WorkerPlace
+from ._worker import drain as drain

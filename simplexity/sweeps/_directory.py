@@ -111,6 +111,14 @@ class SweepDirectory:
         """What a run's processes print, one after the other."""
         return self.path / LOG_FOLDER / f"{index}.log"
 
+    def worker_path(self, name: str) -> Path:
+        """The record of a worker: see `WorkerRecord`."""
+        return self.folder / "workers" / f"{name}.jsonl"
+
+    def worker_log_path(self, name: str) -> Path:
+        """What a worker's processes print while they execute no run."""
+        return self.path / LOG_FOLDER / f"{name}.log"
+
     def link_log(self, index: int, path: Path) -> None:
         """Gives a run the log that another program writes, to which the link leads."""
         link = self.log_path(index)

@@ -9,7 +9,7 @@ from simplexity.cluster import ClusterProfile, Container
 
 @dataclass(frozen=True, kw_only=True)
 class LocalLaunch:
-    """Processes of one machine.
+    """Workers on one machine.
 
     Args:
         max_parallel: Runs at the same time; None for one per GPU, or without GPUs for one per `cores_per_run` cores.

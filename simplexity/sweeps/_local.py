@@ -1,27 +1,34 @@
-"""Executing a sweep's runs as processes of this machine: the loop that starts, watches and stops them."""
+"""Executing a sweep's runs by workers on this machine: the loop that starts, watches and stops them."""
 
 import os
 import signal
 import subprocess
 import sys
-from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from simplexity.host import PreemptionGuard
-from simplexity.runs import EventKind, ExitCode, Ledger, RunDirectory, RunLock, read_ledger
+from simplexity.runs import ExitCode, read_ledger
 
-from ._directory import SweepDirectory
-from ._manifest import SweepRun, submission_names
+from ._directory import SweepDirectory, is_alive
+from ._manifest import SweepRun, submission_name
+from ._queue import has_failed_in
 from ._run_files import last_printed, read_run
 from ._run_status import RunState
 from ._slots import Slot
+from ._worker import WorkerPlace
+from ._worker_record import WorkerRecord
 
-_POLL_S = 0.1
-WORKER = (sys.executable, "-P", "-m", "simplexity.cli", "resume")
+_POLL_S, _OTHERS_POLL_S = 0.1, 1.0
+_SIMPLEXITY = (sys.executable, "-P", "-m", "simplexity.cli")
+RESUME = (*_SIMPLEXITY, "resume")
 """What executes a run, given `--sweep DIR --index N`. -P: a file of the current folder must not hide a module."""
+WORK = (*_SIMPLEXITY, "work")
+"""What executes the runs of a submission, given `--place PLACE DIR`."""
+# A worker that dies so often without having begun a run is not started again.
+_MOST_EARLY_DEATHS = 3
 
 
 class Outcome(NamedTuple):
@@ -47,7 +54,7 @@ class Progress(Protocol):
     """Shows what happens to the runs of a sweep."""
 
     def started(self, run: SweepRun) -> None:
-        """A process for the run was started, for the first time or again."""
+        """A worker has begun the run, for the first time or again."""
 
     def ended(self, outcome: Outcome) -> None:
         """Nothing more will happen to the run."""
@@ -59,13 +66,15 @@ class Progress(Protocol):
         """Called about ten times a second."""
 
 
-class _Worker(NamedTuple):
-    """A running process. Events of its run's ledger before `events_before` are of earlier attempts."""
+class _Worker:
+    """A worker's process, which is started again when it dies in the middle of a run."""
 
-    run: SweepRun
-    slot: Slot
-    process: subprocess.Popen
-    events_before: int
+    def __init__(self, place: WorkerPlace, slot: Slot, record: WorkerRecord):
+        self.place = place
+        self.slot = slot
+        self.record = record
+        self.early_deaths = 0
+        self.process: subprocess.Popen | None = None
 
 
 def execute_locally(
@@ -76,109 +85,196 @@ def execute_locally(
     progress: Progress,
     *,
     working_folder: Path,
-    worker: Sequence[str] = WORKER,
+    worker: Sequence[str] = WORK,
 ) -> list[Outcome]:
-    """Executes the runs, as many at a time as there are slots, until all have ended or a stop is requested.
+    """Executes the runs of the sweep's last submission, by a worker per slot, until all end or a stop is requested.
 
-    A run that exits with 85 is started again, after the others had their turn: the run itself counts starts that make
-    no progress, and fails after too many. When a stop is requested, or this process fails, every running one gets
-    SIGTERM, saves and exits.
+    A worker executes one run after the other in one process. If that dies, it is started again and begins with the run
+    that it had: the run itself counts starts that make no progress, and fails after too many. When a stop is requested,
+    or this process fails, every worker gets SIGTERM, saves and exits.
 
     Args:
         sweep: The sweep, locked by this process.
-        runs: What to execute, in this order.
-        slots: Room for one run each.
+        runs: Those of its last submission.
+        slots: Room for one worker each.
         guard: Installed; says whether a stop was requested.
         progress: Shows what happens.
-        working_folder: Folder in which the processes run.
-        worker: Command to which `--sweep DIR --index N` is added.
+        working_folder: Folder in which the workers run.
+        worker: Command to which `--place PLACE DIR` is added.
 
     Returns:
         How each run ended, in their order.
     """
-    queue, free = deque(runs), deque(slots)
-    workers: list[_Worker] = []
-    outcomes: dict[int, Outcome] = {}
-    stopping = False
-    try:
-        while workers or (queue and not guard.requested()):
-            while queue and free and not guard.requested():
-                run = queue.popleft()
-                outcome = _ended_before(sweep, run)
-                if outcome is None:
-                    workers.append(_start(sweep, run, free.popleft(), worker, working_folder))
-                    progress.started(run)
-                else:
-                    outcomes[run.index] = outcome
-                    progress.ended(outcome)
-            if guard.requested() and not stopping:
-                stopping = True
-                _request_stop(workers)
-                progress.stopping()
-            for one in [one for one in workers if one.process.poll() is not None]:
-                workers.remove(one)
-                free.append(one.slot)
-                outcome = _outcome(sweep, one, stopping=guard.requested())
-                if outcome is None:
-                    queue.append(one.run)
-                else:
-                    outcomes[one.run.index] = outcome
-                    progress.ended(outcome)
-            progress.tick()
+    execution = _Execution(sweep, runs, slots, guard, progress, [*worker], working_folder)
+    return execution.run()
+
+
+class _Execution:
+    """One call of `execute_locally`, whose arguments it has."""
+
+    def __init__(
+        self,
+        sweep: SweepDirectory,
+        runs: Sequence[SweepRun],
+        slots: Sequence[Slot],
+        guard: PreemptionGuard,
+        progress: Progress,
+        command: list[str],
+        working_folder: Path,
+    ):
+        self._sweep = sweep
+        self._guard = guard
+        self._progress = progress
+        self._command = command
+        self._working_folder = working_folder
+        self._unfinished = {run.index: run for run in runs}
+        self._outcomes: dict[int, Outcome] = {}
+        self._is_stopping = False
+        submissions = sweep.read_submissions()
+        self._submission = name = submission_name(len(submissions) - 1, submissions[-1])
+        self._workers: list[_Worker] = []
+        for number, slot in enumerate(slots):
+            place = WorkerPlace(name, number, len(slots))
+            self._workers.append(_Worker(place, slot, WorkerRecord(sweep.worker_path(place.name))))
+
+    def run(self) -> list[Outcome]:
+        for run in list(self._unfinished.values()):
+            if (outcome := _ended_before(self._sweep, run)) is not None:
+                self._end(outcome)
+        try:
+            if not self._guard.requested():
+                for one in self._workers[: len(self._unfinished)]:
+                    self._start(one)
+            self._watch()
+            left = -1
+            # What other processes had is theirs to end; what they leave unfinished is executed here. A run that cannot
+            # be executed stays, which ends it.
+            while (unfinished := self._wait_for_others()) not in (0, left):
+                left = unfinished
+                self._start(self._workers[0])
+                self._watch()
+        finally:
+            # Nothing runs, unless this process fails: nothing would then watch the workers.
+            self._request_stop()
+            for one in self._workers:
+                if one.process is not None:
+                    one.process.wait()
+        for run in list(self._unfinished.values()):
+            self._end(self._leftover(run))
+        return [self._outcomes[index] for index in sorted(self._outcomes)]
+
+    def _watch(self) -> None:
+        """Returns when no worker is running any more."""
+        while processes := [one for one in self._workers if one.process is not None]:
+            if self._guard.requested() and not self._is_stopping:
+                self._is_stopping = True
+                self._request_stop()
+                self._progress.stopping()
+            for one in processes:
+                self._look_at(one)
+            self._progress.tick()
             # Not `guard.wait`, which returns at once while the others save.
-            if workers:
-                _wait_for_any(workers)
-    finally:
-        # Empty, unless this process fails: nothing would then watch those that run.
-        _request_stop(workers)
-        for one in workers:
-            one.process.wait()
-    stopped = [Outcome(run, RunState.STOPPED) for run in queue]
-    return sorted([*outcomes.values(), *stopped], key=lambda outcome: outcome.run.index)
+            _wait(processes[0])
+
+    def _wait_for_others(self) -> int:
+        """Waits for runs that other processes have; returns how many are unfinished then; 0 if a stop was requested."""
+        while any(map(self._has_holder, self._unfinished.values())) and not self._guard.wait(_OTHERS_POLL_S):
+            self._progress.tick()
+        for run in list(self._unfinished.values()):
+            if (outcome := self._outcome(run)) is not None:
+                self._end(outcome)
+        return 0 if self._guard.requested() else len(self._unfinished)
+
+    def _has_holder(self, run: SweepRun) -> bool:
+        return is_alive(self._sweep.run_directory(run).lock_path)
+
+    def _look_at(self, one: _Worker) -> None:
+        """Reports which runs the worker has begun and ended; starts it again if it has died."""
+        assert one.process is not None
+        # Before its record is read: what it writes last is then seen.
+        code = one.process.poll()
+        for index, exit_code in one.record.read_new():
+            one.early_deaths = 0
+            run = self._unfinished.get(index)
+            if run is None:
+                continue
+            if exit_code is None:
+                self._progress.started(run)
+            elif exit_code != ExitCode.REQUEUE and (outcome := self._outcome(run)) is not None:
+                self._end(outcome)
+        if code is None:
+            return
+        one.process = None
+        is_over = one.record.current is None and code in (ExitCode.COMPLETE, ExitCode.FAILED)
+        if is_over or self._guard.requested():
+            return
+        if one.record.current is not None and code != ExitCode.REQUEUE:
+            words = last_printed(self._sweep.log_path(one.record.current))
+            one.record.die(": ".join(part for part in (_describe(code), words) if part))
+        one.early_deaths += 1
+        if one.early_deaths <= _MOST_EARLY_DEATHS:
+            self._start(one)
+
+    def _start(self, one: _Worker) -> None:
+        log_path = self._sweep.worker_log_path(one.place.name)
+        log_path.parent.mkdir(exist_ok=True)
+        with open(log_path, "ab") as log:
+            one.process = subprocess.Popen(
+                [*self._command, "--place", str(one.place), str(self._sweep.path)],
+                cwd=self._working_folder,
+                env={**os.environ, "PYTHONUNBUFFERED": "1", **one.slot.environment},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                # Ctrl-C in the terminal is for this process, which passes it on once.
+                start_new_session=True,
+            )
+        if one.slot.cores:
+            # From here, because code between fork and exec is unsafe beside threads; Python is still starting there. A
+            # process that is gone already has an exit code that says why.
+            with suppress(ProcessLookupError):
+                os.sched_setaffinity(one.process.pid, one.slot.cores)
+
+    def _request_stop(self) -> None:
+        for one in self._workers:
+            if one.process is not None:
+                one.process.send_signal(signal.SIGTERM)
+
+    def _end(self, outcome: Outcome) -> None:
+        """The one place where the end of a run is looked at, when it becomes known."""
+        del self._unfinished[outcome.run.index]
+        self._outcomes[outcome.run.index] = outcome
+        self._progress.ended(outcome)
+
+    def _outcome(self, run: SweepRun) -> Outcome | None:
+        """How a run has ended; None if it has not."""
+        if (outcome := _ended_before(self._sweep, run)) is not None:
+            return outcome
+        events = read_ledger(self._sweep.run_directory(run).ledger_path)
+        if has_failed_in(events, self._submission):
+            return Outcome(run, RunState.FAILED, reason=events[-1].reason or "")
+        return None
+
+    def _leftover(self, run: SweepRun) -> Outcome:
+        """How a run stands that no worker has brought to its end."""
+        if (outcome := self._outcome(run)) is not None:
+            return outcome
+        if self._guard.requested():
+            return Outcome(run, RunState.STOPPED)
+        words = [last_printed(self._sweep.worker_log_path(one.place.name)) for one in self._workers]
+        return Outcome(run, RunState.FAILED, reason=next(filter(None, words), "no worker could execute it"))
 
 
-def _start(sweep: SweepDirectory, run: SweepRun, slot: Slot, worker: Sequence[str], folder: Path) -> _Worker:
-    log_path = sweep.log_path(run.index)
-    log_path.parent.mkdir(exist_ok=True)
-    events_before = len(read_ledger(sweep.run_directory(run).ledger_path))
-    with open(log_path, "ab") as log:
-        process = subprocess.Popen(
-            [*worker, "--sweep", str(sweep.path), "--index", str(run.index)],
-            cwd=folder,
-            env={
-                **os.environ,
-                "PYTHONUNBUFFERED": "1",
-                "SIMPLEXITY_SUBMISSION": submission_names(sweep.read_submissions()).get(run.index, "local"),
-                **slot.environment,
-            },
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            # Ctrl-C in the terminal is for this process, which passes it on once.
-            start_new_session=True,
-        )
-    if slot.cores:
-        # From here, because code between fork and exec is unsafe beside threads; Python is still starting there. A
-        # process that is gone already has an exit code that says why.
-        with suppress(ProcessLookupError):
-            os.sched_setaffinity(process.pid, slot.cores)
-    return _Worker(run, slot, process, events_before)
-
-
-def _request_stop(workers: Sequence[_Worker]) -> None:
-    for one in workers:
-        one.process.send_signal(signal.SIGTERM)
-
-
-def _wait_for_any(workers: Sequence[_Worker]) -> None:
+def _wait(one: _Worker) -> None:
     try:
-        workers[0].process.wait(_POLL_S)
+        if one.process is not None:
+            one.process.wait(_POLL_S)
     except subprocess.TimeoutExpired:
         return
 
 
 def _ended_before(sweep: SweepDirectory, run: SweepRun) -> Outcome | None:
-    """How a run ended that needs no process; None if it needs one."""
+    """How a run ended that needs no worker; None if it needs one."""
     unreadable = read_run(sweep, run).unreadable
     return Outcome(run, RunState.UNREADABLE, reason=unreadable) if unreadable else _complete(sweep, run)
 
@@ -190,42 +286,8 @@ def _complete(sweep: SweepDirectory, run: SweepRun) -> Outcome | None:
     return Outcome(run, RunState.COMPLETE, completion.loss_nats, completion.excess_nats)
 
 
-def _outcome(sweep: SweepDirectory, worker: _Worker, *, stopping: bool) -> Outcome | None:
-    """How the run ended, or None if it is to be started again."""
-    code = worker.process.returncode
-    if stopping and code in (ExitCode.REQUEUE, -signal.SIGTERM):  # the latter before it could handle signals
-        return Outcome(worker.run, RunState.STOPPED)
-    if code == ExitCode.REQUEUE:
-        return None
-    if unreadable := read_run(sweep, worker.run).unreadable:
-        return Outcome(worker.run, RunState.UNREADABLE, reason=unreadable)
-    outcome = _complete(sweep, worker.run)
-    if code == ExitCode.COMPLETE and outcome is not None:
-        return outcome
-    directory = sweep.run_directory(worker.run)
-    for event in read_ledger(directory.ledger_path)[worker.events_before :]:
-        if event.kind == EventKind.FAILED:
-            return Outcome(worker.run, RunState.FAILED, reason=event.reason or "")
-    reason = _describe(code)
-    if words := last_printed(sweep.log_path(worker.run.index)):
-        reason = f"{reason}: {words}"
-    _record_failure(directory, reason)
-    return Outcome(worker.run, RunState.FAILED, reason=reason)
-
-
 def _describe(code: int) -> str:
     if code >= 0:
         return f"its process exited with code {code}"
     name = signal.Signals(-code).name
     return f"its process was killed by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
-
-
-def _record_failure(directory: RunDirectory, reason: str) -> None:
-    """Records in the ledger that the run's process died, which it could not do itself."""
-    try:
-        with RunLock(directory.lock_path) as lock:
-            ledger = Ledger(directory.ledger_path, lock.require_held)
-            saved = max((event.step for event in ledger.events if event.kind == EventKind.CHECKPOINT), default=0)
-            ledger.append(EventKind.FAILED, saved, reason=reason)
-    except (RuntimeError, OSError):
-        return  # another process has the run, and writes its ledger; or the disk is what failed

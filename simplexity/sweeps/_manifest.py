@@ -142,10 +142,15 @@ class Submission(NamedTuple):
 def submission_names(submissions: Sequence[Submission]) -> dict[int, str]:
     """The name of each submitted run's last submission, as its ledger has it: `array_N` is that of `array_N.sh`."""
     return {
-        index: f"{'local' if submission.job_id is None else 'array'}_{number}"
+        index: submission_name(number, submission)
         for number, submission in enumerate(submissions)
         for index in submission.indices
     }
+
+
+def submission_name(number: int, submission: Submission) -> str:
+    """The name of one submission."""
+    return f"{'local' if submission.job_id is None else 'array'}_{number}"
 
 
 def _span(runs: tuple[SweepRun, ...]) -> str:

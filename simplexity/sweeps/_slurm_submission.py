@@ -27,7 +27,7 @@ from simplexity.runs import write_durably
 
 from ._directory import SweepDirectory
 from ._launch_settings import SlurmLaunch
-from ._local import WORKER
+from ._local import RESUME
 from ._manifest import Manifest
 from ._text import display_path
 
@@ -154,8 +154,8 @@ def submit_runs(sweep: SweepDirectory, manifest: Manifest, indices: Sequence[int
 def worker_command(profile: ClusterProfile, working_folder: Path, sweep_path: Path) -> list[str]:
     """What executes a run on a node, in the profile's container if it has one."""
     if profile.container is None:
-        return list(WORKER)
-    return container_command(profile, ["python", *WORKER[1:]], [working_folder, sweep_path])
+        return list(RESUME)
+    return container_command(profile, ["python", *RESUME[1:]], [working_folder, sweep_path])
 
 
 def _check_image(launch: SlurmLaunch) -> None:

@@ -2,6 +2,7 @@
 
 from ._data_parallel import DataParallel as DataParallel
 from ._data_parallel import configure_cpu_devices as configure_cpu_devices
+from ._data_parallel import num_cpu_devices as num_cpu_devices
 from ._data_parallel import share_among_cpu_devices as share_among_cpu_devices
 from ._fit import fit as fit
 from ._loop import NotFiniteError as NotFiniteError

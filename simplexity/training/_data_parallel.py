@@ -111,8 +111,12 @@ def configure_cpu_devices(tokens_per_step: int, number: int | None = None) -> No
     if jax.config.jax_num_cpu_devices > 0:  # pyright: ignore[reportAttributeAccessIssue]
         return
     with suppress(RuntimeError):
-        most = max(1, tokens_per_step // _FEWEST_TOKENS)
-        jax.config.update("jax_num_cpu_devices", number or min(num_usable_cores(), most))
+        jax.config.update("jax_num_cpu_devices", number or num_cpu_devices(tokens_per_step))
+
+
+def num_cpu_devices(tokens_per_step: int) -> int:
+    """As how many devices a CPU trains best: one per core, or fewer if the step has too few tokens for so many."""
+    return min(num_usable_cores(), max(1, tokens_per_step // _FEWEST_TOKENS))
 
 
 def share_among_cpu_devices(batch_size: int) -> DataParallel | None:

@@ -90,6 +90,7 @@ def execute():
     def run(sweep: SweepDirectory, slots: int = 2, at_start=None, cores=((), ())) -> tuple[list[Outcome], Notes]:
         notes = Notes(at_start)
         manifest = sweep.read_manifest()
+        sweep.record_submission([run.index for run in manifest.runs])
         with PreemptionGuard() as guard:
             outcomes = execute_locally(
                 sweep, manifest.runs, [Slot(own, {}) for own in cores[:slots]], guard, notes,

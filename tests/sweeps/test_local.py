@@ -3,7 +3,7 @@ import signal
 
 import pytest
 
-from simplexity.runs import EventKind, read_ledger
+from simplexity.runs import EventKind, RunDirectory, RunLock, read_ledger
 from simplexity.sweeps import RunState, read_status
 
 HOSTILE = "a b'c\"d $HOME `id` %a \nü;&#"
@@ -35,8 +35,8 @@ def test_a_failed_run_is_no_end_of_the_others(make_sweep, execute):
     assert states(outcomes) == [RunState.FAILED] * 3 + [RunState.COMPLETE]
     assert [outcome.reason for outcome in outcomes[:3]] == [
         "RuntimeError: the loss is not finite",
-        "its process was killed by SIGKILL (out of memory?): about to die",
-        "its process exited with code 1: cannot even begin",
+        "it has ended its worker 3 times; at last, its process was killed by SIGKILL (out of memory?): about to die",
+        "it ended with exit code 1: cannot even begin",
     ]
     assert [run.reason for run in read_status(sweep).runs[:3]] == [outcome.reason for outcome in outcomes[:3]]
 
@@ -76,7 +76,7 @@ def test_when_a_stop_is_requested_all_save(make_sweep, execute, number):
     outcomes, notes = execute(sweep, at_start=stop)
     assert states(outcomes) == [RunState.STOPPED] * 3
     assert notes.stopped
-    assert notes.starts == [0, 1]
+    assert sorted(notes.starts) == [0, 1]
     assert events(sweep, 0)[-2:] == [EventKind.CHECKPOINT, EventKind.PREEMPTED]
     assert [run.state for run in read_status(sweep).runs] == [RunState.STOPPED, RunState.STOPPED, RunState.MISSING]
 
@@ -91,3 +91,45 @@ def test_an_error_of_this_process_leaves_no_worker_behind(make_sweep, execute):
     with pytest.raises(RuntimeError, match="this process fails"):
         execute(sweep, at_start=fail)
     assert [events(sweep, index)[-1] for index in (0, 1)] == [EventKind.PREEMPTED] * 2
+
+
+def test_a_worker_executes_many_runs_in_one_process(make_sweep, execute):
+    sweep = make_sweep(*[{}] * 6)
+    execute(sweep, slots=1)
+    assert len({(sweep.path / str(index) / "process").read_text() for index in range(6)}) == 1
+    assert (sweep.log_path(5)).read_text() == "begins at 0\n"
+
+
+def test_runs_that_cannot_share_a_process_are_executed_by_fresh_ones(make_sweep, execute):
+    sweep = make_sweep(*({"variant": "ab"[index % 2]} for index in range(6)))
+    outcomes, _ = execute(sweep, slots=1)
+    assert states(outcomes) == [RunState.COMPLETE] * 6
+    processes = [(sweep.path / str(index) / "process").read_text() for index in range(6)]
+    assert processes == [processes[0], processes[1]] * 3
+    assert processes[0] != processes[1]
+
+
+def test_a_run_that_kills_its_worker_keeps_what_it_has_saved_and_the_others_go_on(make_sweep, execute):
+    sweep = make_sweep({}, {"dies_at": 2}, {}, {})
+    outcomes, notes = execute(sweep, slots=1)
+    assert states(outcomes) == [RunState.COMPLETE, RunState.FAILED, RunState.COMPLETE, RunState.COMPLETE]
+    # The worker begins with the run that it had, until that is given up.
+    assert notes.starts == [0, 1, 1, 1, 2, 3]
+    again, notes = execute(sweep, slots=1)
+    assert states(again) == states(outcomes)
+    assert notes.starts == [1, 1, 1]
+
+
+def test_a_run_that_another_worker_has_is_waited_for(make_sweep, execute):
+    sweep = make_sweep({}, {})
+    lock = RunLock(RunDirectory(sweep.path / "1").lock_path).acquire()
+
+    def release():
+        if not (sweep.path / "0/COMPLETE").exists():
+            return False
+        lock.release()
+        return True
+
+    outcomes, notes = execute(sweep, slots=1, at_start=release)
+    assert states(outcomes) == [RunState.COMPLETE] * 2
+    assert sorted(notes.starts) == [0, 1]

@@ -19,6 +19,7 @@ from simplexity.sweeps._manifest import common_overrides
 from simplexity.sweeps._slots import Slot
 sweep = SweepDirectory.open(pathlib.Path(sys.argv[1]))
 runs = sweep.read_manifest().runs
+sweep.record_submission([run.index for run in runs])
 with PreemptionGuard() as guard, LiveProgress(sweep, runs, common_overrides(runs)) as progress:
     outcomes = execute_locally(
         sweep, runs, [Slot((), {})] * 2, guard, progress, working_folder=sweep.path, worker=sys.argv[2:]

@@ -249,7 +249,7 @@ def test_the_table_says_it_all(make_sweep, execute):
     text = status_text("my sweep", read_status(sweep))
     assert re.search(r"^  0  seed=0     complete +4/4 +0\.25000  0\.12500", text, re.MULTILINE)
     assert "3 runs: 2 complete, 1 failed; 1 restart; " in text
-    assert "run 1 failed: its process exited with code 1: cannot even begin" in text
+    assert "run 1 failed: it ended with exit code 1: cannot even begin" in text
     assert "\nbest run: 0 (seed=0): final loss 0.25000 nats, excess 0.12500\n" in text
     assert "\nto look at it: simplexity show 'my sweep/0'\nto see all results: simplexity results 'my sweep'\n" in text
     assert text.endswith("to start the others again: simplexity retry 'my sweep'")

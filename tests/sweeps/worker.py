@@ -1,6 +1,6 @@
-"""A run that needs nothing but Python and keeps the contract of `simplexity resume --sweep DIR --index N`.
+"""A worker whose runs need nothing but Python, and that keeps the contract of `simplexity work --place PLACE DIR`.
 
-What it is to do stands in its frozen config, as JSON.
+What a run is to do stands in its frozen config, as JSON. Runs of one `variant` share a process.
 """
 
 import json
@@ -12,29 +12,48 @@ from pathlib import Path
 
 from simplexity.host import PreemptionGuard
 from simplexity.runs import EventKind, Ledger, RunLock
-from simplexity.sweeps import SweepDirectory
+from simplexity.sweeps import SweepDirectory, WorkerPlace, drain
 
-WORK = {"steps": 4, "step_s": 0.0, "raises_at": None, "leaves_at": [], "dies_at": None, "silent": False}
+PROCESS = os.urandom(8).hex()
+WORK = {"steps": 4, "step_s": 0.0, "raises_at": None, "leaves_at": [], "dies_at": None, "silent": False, "variant": "a"}
 
 
 def main() -> int:
     with PreemptionGuard() as guard:
-        sweep = SweepDirectory.open(Path(sys.argv[sys.argv.index("--sweep") + 1]))
-        run = sweep.read_manifest().run(int(sys.argv[sys.argv.index("--index") + 1]))
-        directory = sweep.run_directory(run)
-        work = WORK | json.loads(directory.config_path.read_text())
+        arguments = iter(sys.argv[1:])
+        assert next(arguments) == "--place"
+        place, sweep = WorkerPlace.parse(next(arguments)), SweepDirectory.open(Path(next(arguments)))
+        return drain(sweep, guard, StandIn(sweep, guard), lambda directory: RunLock(directory.lock_path), place)
+
+
+class StandIn:
+    def __init__(self, sweep: SweepDirectory, guard: PreemptionGuard):
+        self.sweep, self.guard, self.variant = sweep, guard, None
+
+    def work(self, run) -> dict:
+        return WORK | json.loads(self.sweep.run_directory(run).config_path.read_text())
+
+    def can_take(self, run) -> bool:
+        variant = self.work(run)["variant"]
+        self.variant = self.variant or variant
+        return variant == self.variant
+
+    def renew(self) -> None:
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+
+    def execute(self, run, lock) -> int:
+        work = self.work(run)
         if work["silent"]:
             print("cannot even begin")
             return 1
-        with RunLock(directory.lock_path):
-            return execute(directory, work, guard)
+        return execute(self.sweep.run_directory(run), work, self.guard)
 
 
 def execute(directory, work: dict, guard: PreemptionGuard) -> int:
     ledger = Ledger(directory.ledger_path)
     step = max((event.step for event in ledger.events if event.kind == EventKind.CHECKPOINT), default=0)
     fresh = not ledger.events
-    ledger.append(EventKind.START, step)
+    ledger.append(EventKind.START, step, submission=os.environ["SIMPLEXITY_SUBMISSION"])
     print(f"begins at {step}", flush=True)
     while step < work["steps"]:
         time.sleep(work["step_s"])
@@ -51,6 +70,7 @@ def execute(directory, work: dict, guard: PreemptionGuard) -> int:
         if step == work["dies_at"]:
             print("about to die", flush=True)
             os.kill(os.getpid(), signal.SIGKILL)
+    (directory.path / "process").write_text(PROCESS)
     (directory.path / "cores").write_text(str(sorted(os.sched_getaffinity(0))))
     directory.mark_complete(step, 1 / step, 0.5 / step, 0.5 / step)
     ledger.append(EventKind.COMPLETE, step)

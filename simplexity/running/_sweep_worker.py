@@ -1,0 +1,106 @@
+"""`simplexity work`: this process as a worker of a sweep, which executes runs as long as there are any."""
+
+import logging
+import os
+import sys
+from contextlib import suppress
+
+from simplexity.composition import (
+    ConfigError,
+    environment_variables,
+    load_frozen,
+    make_importable,
+    read_surroundings,
+    set_environment,
+)
+from simplexity.host import PreemptionGuard, configure_accelerator
+from simplexity.runs import RunDirectory, RunLock, read_origin
+from simplexity.sweeps import SweepDirectory, SweepRun, WorkerPlace, drain
+
+from ._execute import claim
+from ._resume import execute_frozen
+
+
+def work(sweep: SweepDirectory, guard: PreemptionGuard, place: WorkerPlace | None) -> int:
+    """Executes the unfinished runs of a sweep, one after the other, until none is left or a stop is requested.
+
+    The process keeps its imports, JAX's devices and its compiled programs from one run to the next.
+
+    Args:
+        sweep: The sweep.
+        guard: Installed; has whether a stop was requested.
+        place: Which of a submission's workers this is; None for one that was started by hand.
+
+    Returns:
+        The exit code: 0 no run has failed here, 1 one has, 85 stopped and to be started again.
+    """
+    return drain(sweep, guard, _Executor(sweep, guard), claim, place)
+
+
+class _Executor:
+    """Executes runs in this process: all that share the variables and the devices that JAX was started with."""
+
+    def __init__(self, sweep: SweepDirectory, guard: PreemptionGuard):
+        self._sweep = sweep
+        self._guard = guard
+        self._log_name = f"{sweep.read_manifest().program}.log"
+        self._found = dict(os.environ)
+        self._variables: dict[str, str] | None = None
+
+    def can_take(self, run: SweepRun) -> bool:
+        directory = self._sweep.run_directory(run)
+        try:
+            hydra = read_surroundings(directory.path)
+            variables = {}
+            if hydra is not None:
+                make_importable(hydra)
+                variables = environment_variables(hydra)
+            if self._variables is None:
+                if hydra is not None:
+                    set_environment(hydra)
+                configure_accelerator()
+                self._variables = variables
+                return True
+            return variables == self._variables and _has_devices_for(directory)
+        except (ConfigError, RuntimeError):
+            # To execute it tells the user what is wrong with it.
+            return True
+
+    def execute(self, run: SweepRun, lock: RunLock) -> int:
+        run_dir = self._sweep.run_directory(run).path
+        try:
+            return execute_frozen(run_dir, self._guard, self._log_name, lock)
+        finally:
+            _close_logs()
+
+    def renew(self) -> None:
+        """JAX reads the environment once, and divides a CPU into devices once: a fresh process can do either anew."""
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], self._found)
+
+
+def _has_devices_for(directory: RunDirectory) -> bool:
+    """Whether this process sees the CPU as so many devices as the run trains on: other sums round in another way."""
+    import jax
+
+    from simplexity.training import num_cpu_devices
+
+    if jax.default_backend() != "cpu" or os.environ.get("JAX_NUM_CPU_DEVICES"):
+        return True
+    number = read_origin(directory.origin_path).cpu_devices
+    if number is None:
+        training = load_frozen(directory.path).training
+        number = num_cpu_devices(training.batch_size * training.sequence_len)
+    return number == jax.device_count()
+
+
+def _close_logs() -> None:
+    """Closes the log of a run that has ended: what this process logs now belongs to no run."""
+    for name in (None, "simplexity.failures"):
+        logger = logging.getLogger(name)
+        for handler in list(logger.handlers):
+            if isinstance(handler, logging.FileHandler):
+                logger.removeHandler(handler)
+                with suppress(OSError):  # a full disk
+                    handler.close()

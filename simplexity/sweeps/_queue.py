@@ -1,0 +1,172 @@
+"""Which run of a sweep a worker executes next: one that is unfinished, and that no other process has."""
+
+import logging
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from simplexity.runs import (
+    Event,
+    EventKind,
+    InUseError,
+    Ledger,
+    Liveness,
+    RunDirectory,
+    RunLock,
+    liveness,
+    next_start,
+    read_holder,
+    read_ledger,
+    summarize,
+)
+
+from ._directory import SweepDirectory
+from ._manifest import SweepRun
+
+_log = logging.getLogger("simplexity")
+# A run that ends its worker so often without getting on is given up, so that the others are executed.
+_MOST_DEATHS = 3
+
+
+class Claim(NamedTuple):
+    """A run that only this process may execute: it holds the run's lock."""
+
+    run: SweepRun
+    lock: RunLock
+
+
+class RunQueue:
+    """The unfinished runs of a sweep, in the order in which one worker tries them.
+
+    Every worker walks through the runs once, from a place of its own, so that workers rarely meet and none reads the
+    whole sweep before it begins. A run that has a holder is passed over and looked at once more at the end: its holder
+    may have ended without releasing it. A run that ended because a stop was requested is put back by its worker.
+
+    Args:
+        sweep: The sweep.
+        runs: Those that the worker may execute, in the order in which it tries them.
+        submissions: The name of each run's last submission. A run that has failed in it is not executed again.
+        make_lock: Makes the lock of a run's folder.
+        interrupted: The run that an earlier process of this worker has begun and not ended: it comes first.
+        death: Why that process ended; empty if unknown.
+    """
+
+    def __init__(
+        self,
+        sweep: SweepDirectory,
+        runs: Sequence[SweepRun],
+        submissions: Mapping[int, str],
+        make_lock: Callable[[RunDirectory], RunLock],
+        interrupted: int | None = None,
+        death: str = "",
+    ):
+        self._sweep = sweep
+        self._waiting = deque(sorted(runs, key=lambda run: run.index != interrupted))
+        self._held: deque[SweepRun] = deque()
+        self._submissions = submissions
+        self._make_lock = make_lock
+        self._interrupted = interrupted
+        self._death = death
+
+    def put_back(self, run: SweepRun) -> None:
+        """The run is to be tried once more, after the others."""
+        self._waiting.append(run)
+
+    def claims(self) -> Iterator[Claim]:
+        """Claims one run after the other; whoever iterates releases each lock before the next."""
+        while self._waiting or self._held:
+            is_free = bool(self._waiting)
+            run = self._waiting.popleft() if is_free else self._held.popleft()
+            try:
+                if is_free and self._is_held(run):
+                    self._held.append(run)
+                elif (lock := self._lock(run)) is not None:
+                    yield Claim(run, lock)
+            except (RuntimeError, OSError) as error:
+                # One run whose files are corrupt, or cannot be read, does not keep the worker from the others.
+                _log.warning("#%d is passed over: %s", run.index, error)
+
+    def _lock(self, run: SweepRun) -> RunLock | None:
+        """The lock of a run that this process is to execute; None if there is nothing to do, or another has it."""
+        if self._is_over(run):
+            return None
+        try:
+            lock = self._make_lock(self._sweep.run_directory(run)).acquire()
+        except InUseError:
+            return None
+        try:
+            # Between the look at the run and the lock, another worker may have executed it.
+            if self._is_over(run) or self._is_given_up(run, lock):
+                lock.release()
+                return None
+        except BaseException:
+            lock.release()
+            raise
+        return lock
+
+    def _is_held(self, run: SweepRun) -> bool:
+        if run.index == self._interrupted:
+            return False
+        holder = read_holder(self._sweep.run_directory(run).lock_path)
+        is_dead = holder is None or (holder.owner is not None and liveness(holder.owner) == Liveness.DEAD)
+        return not is_dead and not self._is_over(run)
+
+    def _is_over(self, run: SweepRun) -> bool:
+        """Whether the run is complete, or has failed since it was last submitted."""
+        directory = self._sweep.run_directory(run)
+        completion = directory.read_completion()
+        if completion is not None:
+            return completion.step >= run.num_train_steps
+        return has_failed_in(read_ledger(directory.ledger_path), self._submissions.get(run.index))
+
+    def _is_given_up(self, run: SweepRun, lock: RunLock) -> bool:
+        """Records that the run has failed, if it has ended its worker too often."""
+        directory, submission = self._sweep.run_directory(run), self._submissions.get(run.index)
+        events = read_ledger(directory.ledger_path)
+        decision = next_start(events, submission, _MOST_DEATHS - 1)
+        if decision.allowed:
+            return False
+        reason = decision.reason
+        if run.index == self._interrupted and self._death:
+            reason = f"it has ended its worker {decision.starts_without_progress} times; at last, {self._death}"
+        record_failure(directory, lock, submission, reason)
+        return True
+
+
+def record_failure(directory: RunDirectory, lock: RunLock, submission: str | None, reason: str) -> None:
+    """Records in a run's ledger what the run could not record itself: its process died, or it could not even begin.
+
+    Args:
+        directory: The run's folder.
+        lock: Held.
+        submission: Name of the run's last submission, which its failure ends.
+        reason: One line.
+    """
+    ledger = Ledger(directory.ledger_path, lock.require_held)
+    if not ledger.events or summarize(ledger.events).submission != submission:
+        ledger.append(EventKind.START, ledger.saved_step, submission=submission)
+    ledger.append(EventKind.FAILED, ledger.saved_step, reason=reason)
+
+
+def walk_from(runs: Sequence[SweepRun], number: int, num_workers: int) -> list[SweepRun]:
+    """The runs in the order in which worker `number` tries them: from its own place on, and then from the beginning.
+
+    Args:
+        runs: The runs.
+        number: Which worker, from 0.
+        num_workers: How many workers there are.
+    """
+    place = number % num_workers * len(runs) // num_workers
+    return [*runs[place:], *runs[:place]]
+
+
+def has_failed_in(events: Sequence[Event], submission: str | None) -> bool:
+    """Whether a run's last start has failed, and belongs to this submission; a retry would be another submission.
+
+    Args:
+        events: The run's ledger.
+        submission: Name of the run's last submission; None if it has none.
+    """
+    if not events or events[-1].kind != EventKind.FAILED or events[-1].comes_back:
+        return False
+    return summarize(events).submission == submission
