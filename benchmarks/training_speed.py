@@ -13,6 +13,7 @@ from simplexity.generative_processes import DataGenerator, mess3
 from simplexity.host import configure_accelerator
 from simplexity.predictive_models import GRU
 from simplexity.training import (
+    StepArguments,
     TrainingSettings,
     configure_cpu_devices,
     initial_train_state,
@@ -111,18 +112,20 @@ def _ours(case: Case) -> Work:
         gradient_clip_norm=None,
     )
     generator = DataGenerator(mess3(0.05, 0.85), None, None)
-    rate = jnp.asarray(1e-3)
+    arguments = StepArguments(generator, jnp.asarray(1e-3))
     model = GRU(case.hidden_size, case.num_layers, vocab_size=3, key=jax.random.key(0))
     parallel = share_among_cpu_devices(case.batch_size) if jax.default_backend() == "cpu" else None
-    train_steps = make_train_steps(generator, optax.adam, settings, parallel)
-    states = [initial_train_state(model, optax.adam(rate), generator, settings, key=jax.random.key(1))]
+    train_steps = make_train_steps(optax.adam, settings, parallel)
+    states = [
+        initial_train_state(model, optax.adam(arguments.hyperparameters), generator, settings, key=jax.random.key(1))
+    ]
     if parallel is not None:
         train_steps = parallel.on_first_device(
-            parallel.lower(train_steps, rate, states[0], jnp.asarray(0, jnp.int32)).compile()
+            parallel.lower(train_steps, arguments, states[0], jnp.asarray(0, jnp.int32)).compile()
         )
 
     def do(num_steps: int) -> None:
-        states[0] = jax.block_until_ready(train_steps(rate, states[0], jnp.asarray(num_steps, jnp.int32)))
+        states[0] = jax.block_until_ready(train_steps(arguments, states[0], jnp.asarray(num_steps, jnp.int32)))
 
     return Work(do)
 

@@ -61,11 +61,14 @@ def without_hydra(config: Mapping[Any, Any]) -> dict[str, Any]:
     return expand_generators(values)
 
 
-def instantiate(section: Mapping[str, Any] | DictConfig | None, **supplied: Any) -> Any:
+def instantiate(
+    section: Mapping[str, Any] | DictConfig | None, replaced: Mapping[str, Any] | None = None, /, **supplied: Any
+) -> Any:
     """Builds what `section` names, and what is nested in it; None for None.
 
     Args:
         section: A section with a `_target_`, or its values.
+        replaced: Arguments in place of the section's own, such as numbers that are being traced.
         supplied: What the program knows and a config does not say; each target gets those that it has parameters for.
 
     Raises:
@@ -73,8 +76,10 @@ def instantiate(section: Mapping[str, Any] | DictConfig | None, **supplied: Any)
     """
     if section is None:
         return None
-    # Hydra copies what it is given, and a random key that is being traced is not to be copied: hence the two steps.
-    return prepare(section, **supplied)(**_accepted(section["_target_"], supplied))
+    replaced = replaced or {}
+    kept = {str(name): value for name, value in section.items() if name not in replaced} if replaced else section
+    # Hydra copies what it is given, and what is being traced is not to be copied: hence the two steps.
+    return prepare(kept, **supplied)(**replaced, **_accepted(section["_target_"], supplied))
 
 
 def prepare(section: Mapping[str, Any] | DictConfig, **supplied: Any) -> Callable[..., Any]:

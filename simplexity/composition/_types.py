@@ -68,7 +68,8 @@ def fits(value: Any, annotation: Any) -> bool:
     if origin is Literal:
         return any(type(value) is type(choice) and value == choice for choice in arguments)
     if _is_array(annotation):
-        return _is_numbers(value) or _has_target(value)
+        has_axes = getattr(annotation, "dims", None) != ()
+        return (_is_numbers(value) and (has_axes or not isinstance(value, list))) or _has_target(value)
     scalar = _scalar(annotation)
     if scalar is not None:
         return isinstance(value, scalar.accepted) and isinstance(value, bool) <= (bool in scalar.accepted)

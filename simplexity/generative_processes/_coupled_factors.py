@@ -38,6 +38,8 @@ class CoupledFactors(GenerativeProcess):
     initial_state: Float[np.ndarray, " num_states"]
     needs_division: bool = eqx.field(static=True)
     """Whether the products over factors do not sum to one by themselves."""
+    least_drawn: float = eqx.field(static=True)
+    """Tokens of no more probability are never drawn: what rounding leaves of cancelling terms of both signs."""
 
     def __init__(
         self, variants: Sequence[Sequence[MatrixProcess]], choices: Sequence[Int[np.ndarray, " vocab"]], chain: bool
@@ -63,6 +65,7 @@ class CoupledFactors(GenerativeProcess):
         self.initial_states = tuple(own[0].initial_state for own in variants)
         self.initial_state = np.concatenate(self.initial_states)
         self.needs_division = not chain
+        self.least_drawn = 0.0 if all((matrices >= 0).all() for matrices in self.matrices) else LEAST_PROBABILITY
         if self.needs_division:
             self.check_possible()
 
@@ -116,12 +119,10 @@ class CoupledFactors(GenerativeProcess):
     ) -> tuple[Float[Array, "batch num_states"], Int[Array, "batch length"]]:
         """Draws `length` joint tokens from each state; returns the states after them, and the tokens."""
         uniforms = jax.random.uniform(key, (length, sampling_state.shape[0]))
-        # What rounding leaves of cancelling terms is not drawn; without negative entries nothing cancels.
-        least = 0.0 if all((matrices >= 0).all() for matrices in self.matrices) else LEAST_PROBABILITY
 
         def step(states, uniform):
             probabilities = jax.vmap(self.observation_probabilities)(states)
-            tokens = draw_tokens(probabilities, uniform, least)
+            tokens = draw_tokens(probabilities, uniform, self.least_drawn)
             return jax.vmap(self.update)(states, tokens), tokens
 
         states, tokens = jax.lax.scan(step, sampling_state, uniforms)
@@ -156,5 +157,7 @@ class CoupledFactors(GenerativeProcess):
             states = self.successors(states[rows], tokens)
 
 
-def _at(labels: Int[np.ndarray, " vocab"], tokens: States) -> States:
-    return labels[tokens] if isinstance(tokens, np.ndarray) else jnp.asarray(labels)[tokens]
+def _at(labels: Int[np.ndarray | Array, " vocab"], tokens: States) -> States:
+    if isinstance(tokens, np.ndarray):
+        return labels[tokens]  # pyright: ignore[reportReturnType]
+    return jnp.asarray(labels)[tokens]

@@ -43,7 +43,9 @@ States = TypeVar("States", np.ndarray, Array)
 class GenerativeProcess(eqx.Module):
     """A stochastic process over tokens whose next-token distribution, given the past, is known exactly.
 
-    The tables are float64 numpy arrays. A process may be closed over by a compiled function or passed to one.
+    The tables are float64 numpy arrays. A process may be closed over by a compiled function or passed to one. Training
+    passes it, so that processes which differ only in numbers share one compiled program: `sample` and the functions of
+    JAX arrays must not ask for the values of a table. What a program depends on is a static field.
     """
 
     initial_state: eqx.AbstractVar[Float[np.ndarray, " num_states"]]

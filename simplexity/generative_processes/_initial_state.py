@@ -55,7 +55,7 @@ def _begun(process: GenerativeProcess, state: Float[np.ndarray, " num_states"]) 
             base = _begun(process.base, state)
             assert isinstance(base, Product)
             matrices = [factor.as_matrices() for factor in base.factors]
-            return NoisyProduct(base, [factor for factor in matrices if factor is not None], process.epsilon)
+            return NoisyProduct(base, [factor for factor in matrices if factor is not None], float(process.epsilon))
         case CoupledFactors():
             return _begun_factors(process, state)
     raise ValueError(f"`initial_state` cannot be set for a {type(process).__name__}")

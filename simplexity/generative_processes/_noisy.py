@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from functools import reduce
 from typing import Any, Literal
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -30,7 +29,7 @@ class NoisyProduct(GenerativeProcess):
 
     base: Product
     factors: tuple[MatrixProcess, ...]
-    epsilon: float = eqx.field(static=True)
+    epsilon: Float[np.ndarray, ""]
     initial_state: Float[np.ndarray, " num_states"]
 
     def __init__(self, base: Product, factors: Sequence[MatrixProcess], epsilon: float) -> None:
@@ -41,7 +40,7 @@ class NoisyProduct(GenerativeProcess):
             factors: Its factors as matrices.
             epsilon: The probability that a token is replaced.
         """
-        self.base, self.factors, self.epsilon = base, tuple(factors), epsilon
+        self.base, self.factors, self.epsilon = base, tuple(factors), np.asarray(epsilon)
         self.initial_state = reduce(np.kron, [factor.initial_state for factor in factors])
 
     @property
@@ -66,7 +65,8 @@ class NoisyProduct(GenerativeProcess):
         kept = self._on_each_axis(states, chosen)
         replaced = self._on_each_axis(states, [factor.transition_matrices.sum(axis=0) for factor in self.factors])
         after = (1 - self.epsilon) * kept + self.epsilon / self.vocab_size * replaced
-        return after / self._on_each_axis(after, [factor.normalizer[:, None] for factor in self.factors])
+        mass = self._on_each_axis(after, [factor.normalizer[:, None] for factor in self.factors])
+        return after / mass  # pyright: ignore[reportReturnType]
 
     def factor_beliefs(self, states: States) -> tuple[States, ...]:
         """The marginal state of each factor."""
@@ -85,7 +85,7 @@ class NoisyProduct(GenerativeProcess):
     def as_matrices(self) -> MatrixProcess | None:
         """The product's matrices with noise, while they are small."""
         matrices = self.base.as_matrices()
-        return None if matrices is None else _noisy_matrices(matrices, self.epsilon)
+        return None if matrices is None else _noisy_matrices(matrices, float(self.epsilon))
 
     def initial_sampling_state(self, batch_size: int, *, key: PRNGKeyArray) -> Any:
         """That of the product."""

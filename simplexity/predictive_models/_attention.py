@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from ._linear import Linear, normal
+from ._linear import Deviation, Linear, normal
 from ._predictive_model import ActivationRecorder
 
 # The base of the rotary frequencies in the reference of `rotate`.
@@ -26,8 +26,8 @@ class Attention(eqx.Module):
         num_heads: int,
         head_size: int,
         rotary: bool,
-        in_deviation: float,
-        out_deviation: float,
+        in_deviation: Deviation,
+        out_deviation: Deviation,
         *,
         key: PRNGKeyArray,
     ):

@@ -7,6 +7,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+Deviation = float | Float[Array, ""]
+"""A standard deviation: a number, or an array where it is an argument of a compiled program."""
+
 Initializer = Callable[[PRNGKeyArray, tuple[int, ...]], Float[Array, "..."]]
 
 
@@ -37,7 +40,7 @@ def uniform(width: int) -> Initializer:
     return lambda key, shape: jax.random.uniform(key, shape, minval=-bound, maxval=bound)
 
 
-def normal(deviation: float) -> Initializer:
+def normal(deviation: Deviation) -> Initializer:
     """Draws from the normal distribution with mean zero and the given standard deviation."""
     return lambda key, shape: deviation * jax.random.normal(key, shape)
 

@@ -5,10 +5,11 @@ from typing import Literal, get_args
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from ._attention import Attention
-from ._linear import Head, Linear, TiedHead, multiply, normal
+from ._linear import Deviation, Head, Linear, TiedHead, multiply, normal
 from ._predictive_model import ActivationRecorder, Activations, Edits, PredictiveModel, check_sizes
 
 Positions = Literal["learned", "rotary", "none"]
@@ -44,8 +45,8 @@ class _MLP(eqx.Module):
         model_size: int,
         mlp_size: int,
         activation: Activation,
-        in_deviation: float,
-        out_deviation: float,
+        in_deviation: Deviation,
+        out_deviation: Deviation,
         *,
         key: PRNGKeyArray,
     ):
@@ -114,7 +115,7 @@ class Transformer(PredictiveModel):
         activation: Activation = "gelu",
         layer_norm: bool = True,
         tied_embedding: bool = False,
-        initialization: Literal["gpt2"] | float = "gpt2",
+        initialization: Literal["gpt2"] | Deviation = "gpt2",
         *,
         vocab_size: int,
         sequence_len: int,
@@ -161,7 +162,8 @@ class Transformer(PredictiveModel):
                 raise ValueError(f"`{name}` must be one of {', '.join(get_args(choices))}, got {value!r}")
         if positions == "rotary" and head_size % 2:
             raise ValueError(f"heads must have an even size with rotary positions, got {head_size}")
-        if initialization != "gpt2" and not initialization > 0:
+        is_traced = isinstance(initialization, Tracer)  # a number that has been checked before
+        if initialization != "gpt2" and not is_traced and not initialization > 0:
             raise ValueError(f"`initialization` must be gpt2 or a positive number, got {initialization}")
         num_projections = num_layers * (1 if mlp_size is None else 2)
         deviation = _DEVIATION if initialization == "gpt2" else initialization

@@ -1,6 +1,7 @@
 """From a checked config to the objects of an experiment."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -14,6 +15,7 @@ from simplexity.generative_processes import DataGenerator
 from simplexity.predictive_models import PredictiveModel
 from simplexity.training import (
     RunKeys,
+    StepArguments,
     TrainingSettings,
     TrainState,
     ValidationSettings,
@@ -22,9 +24,36 @@ from simplexity.training import (
     run_keys,
 )
 
+from ._kept_programs import kept_program, structure_of
 from ._memory import require_memory
 from ._model_check import check_model
+from ._numbers import Numbers, traced_numbers
 from ._optimizer import Hyperparameters, Optimizer, build_optimizer
+from ._process_arguments import as_argument
+
+
+class ModelMaker(NamedTuple):
+    """Makes the model that the config names; makers of equal `text`, given equal arguments, make the same.
+
+    Attributes:
+        numbers: Numbers of the config, such as the scale of the initial weights, that are arguments of programs.
+        text: What the config says but for the numbers.
+        make: `make(numbers, key)`.
+    """
+
+    numbers: Numbers
+    text: str
+    make: Callable[[Numbers, PRNGKeyArray], PredictiveModel]
+
+
+class _StateArguments(NamedTuple):
+    """What the state before the first step depends on; `model` is None for a freshly initialised one."""
+
+    model: PredictiveModel | None
+    model_numbers: Numbers
+    generator: DataGenerator
+    hyperparameters: Hyperparameters
+    keys: RunKeys
 
 
 class Experiment(NamedTuple):
@@ -36,13 +65,23 @@ class Experiment(NamedTuple):
     settings: TrainingSettings
     validation: ValidationSettings | None
     optimizer: Optimizer
-    make_model: Callable[[PRNGKeyArray], PredictiveModel]
+    model: ModelMaker
     analysis: AnalysisSettings | None
     analysis_functions: Mapping[str, AnalysisFunction]
 
     def model_shapes(self) -> PredictiveModel:
         """The model with shapes for arrays, which takes milliseconds."""
-        return eqx.filter_eval_shape(self.make_model, jax.random.key(0))
+        return eqx.filter_eval_shape(lambda key: self.model.make(self.model.numbers, key), jax.random.key(0))
+
+    def step_arguments(self) -> StepArguments:
+        """The arguments of the training step, with all arrays on the device."""
+        return StepArguments(as_argument(self.generator), self.optimizer.hyperparameters)
+
+    @property
+    def constants(self) -> Hashable:
+        """All that the run's programs are built from, but for their arguments, whose structure counts too."""
+        settings = self.settings
+        return settings.batch_size, settings.sequence_len, settings.carry_state, self.optimizer.text, self.model.text
 
     def initial_state(self) -> TrainState:
         """The state before the first step, with a freshly initialised model.
@@ -54,21 +93,37 @@ class Experiment(NamedTuple):
 
     def state_of(self, model: PredictiveModel | None) -> TrainState:
         """The state before the first step of training `model`, or a fresh one if that is None."""
-        # One program, because initialising leaf by leaf compiles dozens of small ones, and the same one for all seeds.
-        arguments = (model, run_keys(self.seed), self.optimizer.hyperparameters)
-        program = eqx.filter_jit(self._state_of).lower(*arguments).compile()
+        arguments = _StateArguments(
+            model,
+            self.model.numbers,
+            as_argument(self.generator),
+            self.optimizer.hyperparameters,
+            run_keys(self.seed),
+        )
+        # One program, because initialising leaf by leaf compiles dozens of small ones.
+        program = kept_program(
+            ("initial state", self.constants, structure_of(arguments)),
+            lambda: _state_program(self).lower(arguments).compile(),  # pyright: ignore
+        )
         require_memory(
             program,
             "the model and its optimizer take",
             "choose a smaller model: see `predictive_model.instance`",
         )
-        return program(*arguments)
+        return program(arguments)
 
-    def _state_of(self, model: PredictiveModel | None, keys: RunKeys, hyperparameters: Hyperparameters) -> TrainState:
+
+def _state_program(experiment: Experiment) -> Callable[[_StateArguments], TrainState]:
+    make_model, make_optimizer, settings = experiment.model.make, experiment.optimizer.make, experiment.settings
+
+    def initial_state(arguments: _StateArguments) -> TrainState:
+        model = arguments.model
         if model is None:
-            model = self.make_model(keys.initialization)
-        optimizer = self.optimizer.make(hyperparameters)
-        return initial_train_state(model, optimizer, self.generator, self.settings, key=keys.data)
+            model = make_model(arguments.model_numbers, arguments.keys.initialization)
+        optimizer = make_optimizer(arguments.hyperparameters)
+        return initial_train_state(model, optimizer, arguments.generator, settings, key=arguments.keys.data)
+
+    return eqx.filter_jit(initial_state)
 
 
 def build(config: DictConfig) -> Experiment:
@@ -97,7 +152,7 @@ def build(config: DictConfig) -> Experiment:
         settings=settings,
         validation=None if config.validation is None else ValidationSettings(**config.validation),
         optimizer=build_optimizer(config),
-        make_model=_model_maker(config, generator.vocab_size, settings.sequence_len),
+        model=_model_maker(config, generator.vocab_size, settings.sequence_len),
         analysis=_analysis_settings(config),
         analysis_functions=_analysis_functions(config),
     )
@@ -106,7 +161,8 @@ def build(config: DictConfig) -> Experiment:
         validation_generator.num_drawn(settings.sequence_len)
     with config_errors_at("predictive_model.instance"):
         constructor = resolve(config.predictive_model.instance["_target_"])
-        check_model(experiment.make_model, constructor, generator.vocab_size, settings.sequence_len)
+        make_model = partial(experiment.model.make, {})
+        check_model(make_model, constructor, generator.vocab_size, settings.sequence_len)
     return experiment
 
 
@@ -141,6 +197,16 @@ def _analysis_functions(config: DictConfig) -> dict[str, AnalysisFunction]:
     return functions
 
 
-def _model_maker(config: DictConfig, vocab_size: int, sequence_len: int) -> Callable[[PRNGKeyArray], PredictiveModel]:
+def _model_maker(config: DictConfig, vocab_size: int, sequence_len: int) -> ModelMaker:
     section = config.predictive_model.instance
-    return lambda key: instantiate(section, vocab_size=vocab_size, sequence_len=sequence_len, key=key)
+
+    def make(numbers: Numbers, key: PRNGKeyArray) -> PredictiveModel:
+        return instantiate(section, numbers, vocab_size=vocab_size, sequence_len=sequence_len, key=key)
+
+    def use(numbers: Numbers) -> None:
+        key = jax.random.key(0)
+        if structure_of(make(numbers, key)) != structure_of(make({}, key)):
+            raise TypeError("the model keeps the number, and would train it as a parameter if it were an array")
+
+    numbers, text = traced_numbers(section, use)
+    return ModelMaker(numbers, text, make)

@@ -5,17 +5,28 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from simplexity.host import CompilationCache, default_cache_folder
-from simplexity.training import DataParallel, Preemption, TrainState, TrainSteps, Validation, make_train_steps, run_keys
+from simplexity.training import (
+    DataParallel,
+    Preemption,
+    TrainState,
+    TrainSteps,
+    Validation,
+    make_score,
+    make_train_steps,
+    run_keys,
+)
 
 from ._build import Experiment
+from ._kept_programs import kept_program, structure_of
 from ._memory import require_memory
 from ._private_jax import jax_uses
+from ._process_arguments import as_argument
 
 _log = logging.getLogger("simplexity")
 _POLL_S = 0.05
@@ -61,28 +72,40 @@ class BackgroundCompilation:
 
     def _compile(self, experiment: Experiment, state: TrainState) -> None:
         try:
-            optimizer = experiment.optimizer
-            program = make_train_steps(experiment.generator, optimizer.make, experiment.settings, self._parallel)
-            arguments = (optimizer.hyperparameters, state, jnp.zeros((), jnp.int32))
-            parallel = self._parallel
-            lowered = program.lower(*arguments) if parallel is None else parallel.lower(program, *arguments)
-            compiled = lowered.compile()  # pyright: ignore
-            require_memory(compiled, "a training step takes")
-            train_steps = compiled if parallel is None else parallel.on_first_device(compiled)
-            validation = self._compiled_validation(experiment, state) if self._validates else None
-            self._programs = Programs(partial(train_steps, optimizer.hyperparameters), validation)
+            train_steps = self._train_steps(experiment, state)
+            self._programs = Programs(train_steps, _validation(experiment, state) if self._validates else None)
         except BaseException as error:
             self._error = error
 
-    @staticmethod
-    def _compiled_validation(experiment: Experiment, state: TrainState) -> Validation | None:
-        if experiment.validation is None:
-            return None
-        key = run_keys(experiment.seed).validation
-        settings, length = experiment.validation, experiment.settings.sequence_len
-        validation = Validation(experiment.validation_generator, settings, length, key=key)
-        require_memory(validation.compile(state.model), "validation takes", "choose a smaller `validation.batch_size`")
-        return validation
+    def _train_steps(self, experiment: Experiment, state: TrainState) -> TrainSteps:
+        parallel = self._parallel
+        of_all_steps = experiment.step_arguments()
+        arguments = (of_all_steps, state, jnp.zeros((), jnp.int32))
+
+        def compiled() -> Any:
+            program = make_train_steps(experiment.optimizer.make, experiment.settings, parallel)
+            lowered = program.lower(*arguments) if parallel is None else parallel.lower(program, *arguments)
+            return lowered.compile()
+
+        devices = None if parallel is None else parallel.devices
+        program = kept_program(("training steps", experiment.constants, devices, structure_of(arguments)), compiled)
+        require_memory(program, "a training step takes")
+        return partial(program if parallel is None else parallel.on_first_device(program), of_all_steps)
+
+
+def _validation(experiment: Experiment, state: TrainState) -> Validation | None:
+    settings, length = experiment.validation, experiment.settings.sequence_len
+    if settings is None:
+        return None
+    key = run_keys(experiment.seed).validation
+    generator = as_argument(experiment.validation_generator)
+    arguments = (generator, state.model, key)
+    score = kept_program(
+        ("validation", settings.batch_size, length, experiment.model.text, structure_of(arguments)),
+        lambda: make_score(settings.batch_size, length).lower(*arguments).compile(),  # pyright: ignore
+    )
+    require_memory(score, "validation takes", "choose a smaller `validation.batch_size`")
+    return Validation(generator, settings, length, key=key, score=score)
 
 
 @contextmanager

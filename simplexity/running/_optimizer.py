@@ -1,10 +1,6 @@
-"""The optimizer of a run, whose numbers are arguments of the compiled step: a sweep over them compiles one program.
+"""The optimizer of a run, whose numbers are arguments of the compiled step."""
 
-A number in the config, such as the learning rate, would otherwise be a constant of the program, and each of its values
-another program. A constant and an argument differ in the last bits of what is computed, so it is one in every run.
-"""
-
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -14,28 +10,33 @@ import optax.contrib
 from jaxtyping import Array, Float
 from omegaconf import DictConfig
 
-from simplexity.composition import config_errors_at, instantiate, prepare
+from simplexity.composition import config_errors_at, instantiate
 from simplexity.training import make_optimizer
 
-_Numbers = dict[str, Float[Array, ""]]
+from ._numbers import Numbers, traced_numbers
 
 
 class Hyperparameters(NamedTuple):
     """The numbers of an optimizer that do not shape its program; those of a section by their keys."""
 
-    optimizer: _Numbers
-    schedule: _Numbers
+    optimizer: Numbers
+    schedule: Numbers
     gradient_clip_norm: Float[Array, ""] | None
 
 
 class Optimizer(NamedTuple):
     """`make` gives the optimizer with other hyperparameters than the config's, also with traced ones.
 
-    `learning_rate` is that of the update at a step, counted from 0, which has left an optimizer's state behind.
+    Attributes:
+        hyperparameters: The config's.
+        make: Its optimizers of equal `text` are the same function of the hyperparameters.
+        text: What the config says but for the hyperparameters.
+        learning_rate: That of the update at a step, counted from 0, which has left an optimizer's state behind.
     """
 
     hyperparameters: Hyperparameters
     make: Callable[[Hyperparameters], optax.GradientTransformation]
+    text: str
     learning_rate: Callable[[int, optax.OptState], float]
 
 
@@ -52,14 +53,18 @@ def build_optimizer(config: DictConfig) -> Optimizer:
         _check_schedule(base)
     with config_errors_at("training.optimizer.instance"):
         _check_optimizer(instantiate(section.optimizer.instance))
-        numbers, make = _separated(section.optimizer.instance, _update)
+        numbers = traced_numbers(
+            section.optimizer.instance, lambda numbers: _update(instantiate(section.optimizer.instance, numbers))
+        )
     with config_errors_at("training.schedule"):
         schedule = instantiate(section.schedule)
         if isinstance(schedule, optax.GradientTransformation):
             _check_plateau(schedule)
         elif schedule is not None:
             _check_schedule(schedule)
-        schedule_numbers, make_schedule = _separated(section.schedule, _use_schedule)
+        of_schedule = traced_numbers(
+            section.schedule, lambda numbers: _use_schedule(instantiate(section.schedule, numbers))
+        )
 
     def learning_rate(step: int, state: optax.OptState) -> float:
         if schedule is None:
@@ -71,11 +76,17 @@ def build_optimizer(config: DictConfig) -> Optimizer:
         return float(jnp.asarray(base(step) * factor))
 
     def make_with(values: Hyperparameters) -> optax.GradientTransformation:
-        return make_optimizer(make(values.optimizer), make_schedule(values.schedule), values.gradient_clip_norm)
+        return make_optimizer(
+            instantiate(section.optimizer.instance, values.optimizer),
+            instantiate(section.schedule, values.schedule),
+            values.gradient_clip_norm,
+        )
 
     norm = section.gradient_clip_norm
-    hyperparameters = Hyperparameters(numbers, schedule_numbers, None if norm is None else jnp.asarray(float(norm)))
-    return Optimizer(hyperparameters, make_with, learning_rate)
+    norm = None if norm is None else jnp.asarray(float(norm))
+    hyperparameters = Hyperparameters(numbers.values, of_schedule.values, norm)
+    text = f"{numbers.remaining_text} {of_schedule.remaining_text}"
+    return Optimizer(hyperparameters, make_with, text, learning_rate)
 
 
 def _check_schedule(schedule: Any) -> None:
@@ -122,37 +133,6 @@ def _check_optimizer(optimizer: Any) -> None:
             "must make an optimizer that needs no more than gradients and parameters, as optax.adam does, "
             f"got {type(optimizer).__name__}: {error}"
         ) from None
-
-
-def _separated(
-    section: DictConfig | None, use: Callable[[Any], Any]
-) -> tuple[_Numbers, Callable[[Mapping[str, Any]], Any]]:
-    """The numbers of `section` that may be traced, and what builds it from others in their place.
-
-    Which may be is tried out with `use`: a constructor that asks "if rate > 0" needs a constant.
-    """
-    if section is None:
-        return {}, lambda numbers: None
-    candidates = {
-        str(name): jnp.asarray(float(value))
-        for name, value in section.items()
-        # "1" is as good a learning rate as "1.0"; other whole numbers may be counts.
-        if isinstance(value, float) or (name == "learning_rate" and isinstance(value, int))
-    }
-
-    def build(numbers: Mapping[str, Any]) -> Any:
-        return prepare({str(name): value for name, value in section.items() if name not in numbers})(**numbers)
-
-    def may_be_traced(numbers: _Numbers) -> bool:
-        try:
-            jax.eval_shape(lambda numbers: use(build(numbers)), numbers)
-        except Exception:  # whatever a constructor makes of a number without a value
-            return False
-        return True
-
-    if not may_be_traced(candidates):
-        candidates = {name: number for name, number in candidates.items() if may_be_traced({name: number})}
-    return candidates, build
 
 
 def _update(optimizer: optax.GradientTransformation, **extra: Float[Array, ""]) -> Any:

@@ -20,7 +20,9 @@ from ._state import TrainState as TrainState
 from ._state import check_sequences as check_sequences
 from ._state import initial_train_state as initial_train_state
 from ._state import run_keys as run_keys
+from ._step import StepArguments as StepArguments
 from ._step import TrainSteps as TrainSteps
 from ._step import make_optimizer as make_optimizer
 from ._step import make_train_steps as make_train_steps
 from ._validation import Validation as Validation
+from ._validation import make_score as make_score

@@ -42,6 +42,11 @@ class DataParallel:
         self._copies = NamedSharding(self._mesh, PartitionSpec())
 
     @property
+    def devices(self) -> tuple[Any, ...]:
+        """The devices, in order."""
+        return tuple(self._mesh.devices.flat)
+
+    @property
     def num_devices(self) -> int:
         """The number of devices, of all processes."""
         return self._mesh.size

@@ -13,8 +13,8 @@ from simplexity.predictive_models import PredictiveModel
 
 from ._loop import NotFiniteError
 from ._settings import TrainingSettings
-from ._state import MetricWindow, initial_train_state
-from ._step import make_train_steps
+from ._state import MetricWindow, check_sequences, initial_train_state
+from ._step import StepArguments, make_train_steps
 
 
 class Fit(NamedTuple):
@@ -64,8 +64,9 @@ def fit(
     """
     generator = process if isinstance(process, DataGenerator) else DataGenerator(process, None, None)
     settings = TrainingSettings(num_steps, batch_size, sequence_len, log_every, False, None)
+    check_sequences(generator, settings)
     optimum = loss_optimum(generator, sequence_len)
-    train_steps = make_train_steps(generator, lambda _: optimizer, settings)
+    train_steps = make_train_steps(lambda _: optimizer, settings)
     # A copy, because a step gives the buffers of the state before it to the state after it.
     own_model = jax.tree.map(lambda leaf: jnp.copy(leaf) if eqx.is_array(leaf) else leaf, model)
     state = initial_train_state(
@@ -73,7 +74,9 @@ def fit(
     )
     history: list[dict[str, float]] = []
     while (step := int(state.step)) < num_steps:
-        state = train_steps(None, state, jnp.asarray(min(log_every, num_steps - step), jnp.int32))
+        state = train_steps(
+            StepArguments(generator, None), state, jnp.asarray(min(log_every, num_steps - step), jnp.int32)
+        )
         if not bool(state.finite):
             raise NotFiniteError(int(state.step))
         steps, loss = int(state.window.num_steps), float(state.window.loss) / int(state.window.num_steps)

@@ -92,7 +92,7 @@ def initial_train_state(
     *,
     key: PRNGKeyArray,
 ) -> TrainState:
-    """The state before the first step.
+    """The state before the first step, for a generator that `check_sequences` found able to draw the sequences.
 
     Args:
         model: The model as initialised or loaded.
@@ -101,10 +101,8 @@ def initial_train_state(
         settings: Batch size, and whether batches continue.
         key: The random key of all training data.
 
-    Raises:
-        ValueError: If the generator cannot draw the sequences: see `check_sequences`.
+    Can be compiled, with all of these but the settings as arguments: what `check_sequences` looks at is not asked here.
     """
-    check_sequences(generator, settings)
     start_key, data_key = jax.random.split(key)
     parameters = eqx.filter(model, eqx.is_inexact_array)
     return TrainState(

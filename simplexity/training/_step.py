@@ -2,7 +2,8 @@
 
 import logging
 from collections.abc import Callable
-from typing import Any
+from functools import cache
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -21,6 +22,13 @@ _log = logging.getLogger("simplexity")
 
 TrainSteps = Callable[[TrainState, Int[Array, ""]], TrainState]
 """`train_steps(state, num_steps)`, which donates the buffers of `state` and returns the state after the steps."""
+
+
+class StepArguments(NamedTuple):
+    """What all steps of a run share, as arguments of the program: runs that differ in the numbers compile once."""
+
+    generator: DataGenerator
+    hyperparameters: PyTree
 
 
 def make_optimizer(
@@ -55,23 +63,21 @@ def make_optimizer(
 
 
 def make_train_steps(
-    generator: DataGenerator,
     optimizer_of: Callable[[Any], optax.GradientTransformation],
     settings: TrainingSettings,
     parallel: DataParallel | None = None,
-) -> Callable[[PyTree, TrainState, Int[Array, ""]], TrainState]:
-    """Builds `train_steps(hyperparameters, state, num_steps)`, which runs `num_steps` steps on the device.
+) -> Callable[[StepArguments, TrainState, Int[Array, ""]], TrainState]:
+    """Builds `train_steps(arguments, state, num_steps)`, which runs `num_steps` steps on the device.
 
-    A step draws a batch, differentiates, and updates the parameters with `optimizer_of(hyperparameters)`. The loop ends
-    early at a loss that is not finite. The buffers of the state are donated.
+    A step draws a batch from `arguments.generator`, differentiates, and updates the parameters with
+    `optimizer_of(arguments.hyperparameters)`. The loop ends early at a loss that is not finite. The buffers of the
+    state are donated.
 
     `num_steps` is an argument of one compiled loop. So the length of a call can depend on the time that a step takes
     without a recompilation, and a run is bitwise the same however its steps are cut into calls.
 
     Args:
-        generator: The process and the special tokens of the sequences.
-        optimizer_of: Makes the optimizer from the hyperparameters: arrays on whose values the program does not depend,
-            so that runs which differ in them share one compilation.
+        optimizer_of: Makes the optimizer from the hyperparameters: arrays on whose values the program does not depend.
         settings: The shape of a batch, and whether batches continue each other.
         parallel: The devices that share each batch; None for one device.
 
@@ -80,7 +86,7 @@ def make_train_steps(
     """
     loss_and_gradient = make_loss_and_gradient(settings, parallel)
 
-    def draw(state: TrainState) -> tuple[object, Int[Array, "batch length"]]:
+    def draw(generator: DataGenerator, state: TrainState) -> tuple[object, Int[Array, "batch length"]]:
         start_key, sample_key = jax.random.split(jax.random.fold_in(state.key, state.step))
         start = state.sampling_state
         if not settings.carry_state:
@@ -88,8 +94,13 @@ def make_train_steps(
         end, tokens = generator.sample(start, settings.sequence_len, key=sample_key)
         return (end if settings.carry_state else None), tokens
 
-    def step(optimizer: optax.GradientTransformation, state: TrainState, is_last: Bool[Array, ""]) -> TrainState:
-        sampling_state, tokens = draw(state)
+    def step(
+        generator: DataGenerator,
+        optimizer: optax.GradientTransformation,
+        state: TrainState,
+        is_last: Bool[Array, ""],
+    ) -> TrainState:
+        sampling_state, tokens = draw(generator, state)
         (loss, hits), gradient = loss_and_gradient(state.model, tokens)
         parameters = eqx.filter(state.model, eqx.is_inexact_array)
         update, optimizer_state = optax.with_extra_args_support(optimizer).update(
@@ -120,8 +131,8 @@ def make_train_steps(
         kept = _select(finite, after, state)
         return eqx.tree_at(lambda s: (s.finite, s.window.gradient_norm, s.window.update_norm), kept, (finite, *norms))
 
-    def train_steps(hyperparameters: PyTree, state: TrainState, num_steps: Int[Array, ""]) -> TrainState:
-        optimizer = optimizer_of(hyperparameters)
+    def train_steps(arguments: StepArguments, state: TrainState, num_steps: Int[Array, ""]) -> TrainState:
+        optimizer = optimizer_of(arguments.hyperparameters)
         arrays, static = eqx.partition(state, eqx.is_array)
         stop = state.step + num_steps
 
@@ -130,7 +141,8 @@ def make_train_steps(
 
         def body(arrays):
             is_last = arrays.step + 1 == stop
-            return eqx.filter(step(optimizer, eqx.combine(arrays, static), is_last), eqx.is_array)
+            after = step(arguments.generator, optimizer, eqx.combine(arrays, static), is_last)
+            return eqx.filter(after, eqx.is_array)
 
         arrays = jax.lax.while_loop(unfinished, body, arrays)
         if parallel is not None:
@@ -152,6 +164,7 @@ _CPU_OPTIONS: dict[str, bool | int | str] = {
 }
 
 
+@cache
 def _compiler_options() -> dict[str, bool | int | str]:
     """The options that this JAX's compiler knows: experimental ones are renamed and removed from version to version."""
     if jax.default_backend() != "cpu":

@@ -1,7 +1,7 @@
 """Validation on fresh sequences that training never sees, the same ones at every validation of a run."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -33,31 +33,54 @@ class ValidationMetrics(NamedTuple):
     kl_per_position: Float[np.ndarray, " sequence_len"]
 
 
+Score = Callable[[DataGenerator, PredictiveModel, PRNGKeyArray], Float[Array, "3 sequence_len"]]
+"""`score(generator, model, key)`: sampled loss, accuracy and KL divergence at each position of one batch."""
+
+
+def make_score(batch_size: int, sequence_len: int) -> Score:
+    """Builds the jitted program of one validation batch.
+
+    Args:
+        batch_size: Sequences per batch.
+        sequence_len: Predictions per sequence.
+    """
+
+    def score(generator: DataGenerator, model: PredictiveModel, key: PRNGKeyArray) -> Float[Array, "3 sequence_len"]:
+        start_key, sample_key = jax.random.split(key)
+        start = generator.initial_sampling_state(batch_size, key=start_key)
+        _, tokens = generator.sample(start, sequence_len, key=sample_key)
+        logits, _ = model.forward(tokens[:, :-1])
+        truth = jax.vmap(generator.next_token_probabilities)(tokens)
+        return score_positions(logits, tokens[:, 1:], truth)
+
+    return eqx.filter_jit(score)
+
+
 class Validation:
-    """Validates models of one shape on one generator.
+    """Validates models on one generator.
 
     Args:
         generator: The process that the sequences come from.
         settings: The number of sequences.
         sequence_len: Predictions per sequence.
         key: The random key of the sequences; equal keys give equal sequences.
+        score: From `make_score`, or compiled from that; None to compile at the first validation.
     """
 
-    def __init__(self, generator: DataGenerator, settings: ValidationSettings, sequence_len: int, *, key: PRNGKeyArray):
+    def __init__(
+        self,
+        generator: DataGenerator,
+        settings: ValidationSettings,
+        sequence_len: int,
+        *,
+        key: PRNGKeyArray,
+        score: Score | None = None,
+    ):
         self.settings = settings
         self._key = key
         self._generator = generator
         self._sequence_len = sequence_len
-        self._score = eqx.filter_jit(self._scores)
-
-    def compile(self, model: PredictiveModel) -> Any:
-        """Compiles before the first validation, for models shaped like `model` (its leaves: arrays or their shapes).
-
-        Returns:
-            The compiled program, as `equinox.filter_jit` makes it.
-        """
-        self._score = self._score.lower(model, self._key).compile()
-        return self._score
+        self._score = make_score(settings.batch_size, sequence_len) if score is None else score
 
     def __call__(
         self, model: PredictiveModel, interrupted: Callable[[], bool] = lambda: False
@@ -75,17 +98,10 @@ class Validation:
         for batch in range(self.settings.num_batches):
             if interrupted():
                 return None
-            total += np.asarray(self._score(model, jax.random.fold_in(self._key, batch)), dtype=np.float64)
+            scores = self._score(self._generator, model, jax.random.fold_in(self._key, batch))
+            total += np.asarray(scores, dtype=np.float64)
         loss, correct, kl = total / self.settings.num_batches
         return ValidationMetrics(float(loss.mean()), float(correct.mean()), float(kl.mean()), correct, kl)
-
-    def _scores(self, model: PredictiveModel, key: PRNGKeyArray) -> Float[Array, "3 sequence_len"]:
-        start_key, sample_key = jax.random.split(key)
-        start = self._generator.initial_sampling_state(self.settings.batch_size, key=start_key)
-        _, tokens = self._generator.sample(start, self._sequence_len, key=sample_key)
-        logits, _ = model.forward(tokens[:, :-1])
-        truth = jax.vmap(self._generator.next_token_probabilities)(tokens)
-        return score_positions(logits, tokens[:, 1:], truth)
 
 
 def score_positions(

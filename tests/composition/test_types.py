@@ -35,6 +35,7 @@ class Base:
         (tuple[int, str], [[1, "a"]], [[1], ["a", 1]]),
         (Mapping[str, int], [{"a": 1}], [{"a": "b"}, [1]]),
         (Float[np.ndarray, "rows columns"], [[[0.5, 1]], 3], [[["a"]], True, None]),
+        (Literal["one"] | float | Float[np.ndarray, ""], ["one", 0.5, 1], ["two", [0.5], True, None]),
         (ArrayLike, [0.5, 3, [1, 2]], [True, "0.5"]),
         (jax.Array, [[1.0], SECTION], ["1"]),
         (float | Callable[[int], float], [0.1, SECTION], [True, "x"]),

@@ -6,7 +6,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from simplexity.generative_processes import HMM, mess3, no_consecutive_ones, post_quantum
+from simplexity.generative_processes import (
+    HMM,
+    chain,
+    coin,
+    mess3,
+    no_consecutive_ones,
+    noisy,
+    nonergodic,
+    post_quantum,
+    product,
+)
 from tests import oracles
 
 
@@ -72,7 +82,18 @@ def test_sampling_goes_on_from_the_state_returned():
     assert 0 < tokens[:, 0].mean() < 1
 
 
-@pytest.mark.parametrize("process", [mess3(0.05, 0.85), post_quantum(1.0, 0.5)], ids=["hmm", "ghmm"])
+FACTORS = [mess3(0.05, 0.85), no_consecutive_ones(0.5)]
+KINDS = {
+    "hmm": mess3(0.05, 0.85),
+    "ghmm": post_quantum(1.0, 0.5),
+    "product": product(FACTORS),
+    "noise": noisy(product(FACTORS), 0.1),
+    "coupled": chain([[coin(0.3)], [coin(0.2), coin(0.7)]], [[0, 1]]),
+    "mixture": nonergodic(FACTORS, [0.5, 0.5], "shared"),
+}
+
+
+@pytest.mark.parametrize("process", KINDS.values(), ids=KINDS)
 def test_a_process_may_be_closed_over_or_passed(process):
     def draw(passed, key):
         _, tokens = passed.sample(passed.initial_sampling_state(4, key=key), 6, key=key)

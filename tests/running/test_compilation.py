@@ -1,11 +1,18 @@
 """What the compiled programs of a run depend on, by what is left in the cache."""
 
+from collections import OrderedDict
+from types import SimpleNamespace
+
+import equinox as eqx
+import jax
 import jax.numpy as jnp
 import pytest
 
 from simplexity.composition import compose
+from simplexity.running import _build, _compilation, _kept_programs
 from simplexity.running._build import build
 from simplexity.running._compilation import BackgroundCompilation, compilation_cache
+from simplexity.running._kept_programs import kept_program
 from simplexity.running._optimizer import build_optimizer
 
 SMALL = (
@@ -15,6 +22,7 @@ SMALL = (
     "predictive_model.instance.hidden_size=2",
     "predictive_model.instance.num_layers=1",
 )
+PROCESS = "training_data_generator.instance"
 RATE = "training.optimizer.instance.learning_rate"
 
 
@@ -23,15 +31,22 @@ class Never:
         return False
 
 
-def step_and_validate(*overrides):
-    """Compiles and runs all programs of a run once."""
+def compile_programs(*overrides):
+    """Compiles all programs of a run."""
     experiment = build(compose("experiment", [*SMALL, *overrides]))
     with compilation_cache():
         state = experiment.initial_state()
         programs = BackgroundCompilation(experiment, state).wait(Never())
-        assert programs is not None
-        assert programs.validation is not None
+    assert programs is not None
+    return programs, state
+
+
+def step_and_validate(*overrides):
+    """Compiles and runs all programs of a run once."""
+    programs, state = compile_programs(*overrides)
+    with compilation_cache():
         state = programs.train_steps(state, jnp.asarray(1, jnp.int32))
+        assert programs.validation is not None
         assert programs.validation(state.model) is not None
     return state
 
@@ -43,25 +58,135 @@ def programs(tmp_path, monkeypatch):
     return lambda: sorted(path.name for path in tmp_path.rglob("jit_*"))
 
 
+@pytest.fixture
+def kept(monkeypatch):
+    """The programs that this process keeps: none at first."""
+    monkeypatch.setattr(_kept_programs, "_programs", OrderedDict())
+    return _kept_programs._programs
+
+
+VALUES = {
+    "seed": ["seed=5"],
+    "optimizer": [f"{RATE}=0.5", "training.gradient_clip_norm=0.5", "training.optimizer.instance.b1=0.8"],
+    "a whole learning rate": [f"{RATE}=1"],
+    "process": [f"{PROCESS}.x=0.2", f"{PROCESS}.a=0.7"],
+}
+
+
 @pytest.mark.slow
-def test_runs_that_differ_in_seed_or_rates_share_their_programs(programs):
+def test_the_compiler_gets_the_same_program_whatever_the_values(programs, kept):
     step_and_validate()
     first = programs()
-    assert any("train_steps" in name for name in first)
-    assert any("state_of" in name for name in first)
-    assert any("scores" in name for name in first)
-    states = [
-        step_and_validate(*overrides)
-        for overrides in (
-            ["seed=5"],
-            [f"{RATE}=0.5", "training.gradient_clip_norm=0.5", "training.optimizer.instance.b1=0.8"],
-            [f"{RATE}=1"],
-        )
-    ]
+    assert all(any(name in program for program in first) for name in ("train_steps", "initial_state", "score"))
+    states = []
+    for overrides in VALUES.values():
+        kept.clear()
+        states.append(step_and_validate(*overrides))
     assert programs() == first
-    assert len({float(jnp.sum(jnp.abs(state.model.head.weight))) for state in states}) == 3
+    assert len({float(jnp.sum(jnp.abs(state.model.head.weight))) for state in states}) == len(states)
+    kept.clear()
     step_and_validate("training.batch_size=4")
     assert programs() != first, "this test could not fail"
+
+
+@pytest.mark.parametrize("overrides", VALUES.values(), ids=VALUES)
+def test_a_run_that_differs_in_values_calls_the_programs_of_the_first(kept, monkeypatch, overrides):
+    step_and_validate()
+    first = dict(kept)
+    assert len(first) == 3
+    monkeypatch.setattr(jax.stages.Lowered, "compile", None)
+    step_and_validate(*overrides)
+    assert dict(kept) == first
+
+
+class Traced:
+    """In place of a run's programs, which take seconds to compile: the initial state's shapes."""
+
+    def __init__(self, experiment):
+        self._program = _build._state_program(experiment)
+        self.compiled = SimpleNamespace(memory_analysis=lambda: None)
+
+    def __call__(self, arguments):
+        return eqx.filter_eval_shape(self._program, arguments)
+
+
+@pytest.fixture
+def keys_of(monkeypatch):
+    """The keys of a run's programs, none of which is compiled."""
+
+    def keys_of(*overrides):
+        experiment = build(compose("experiment", [*overrides]))
+        keys = []
+
+        def record(key, compiled):
+            keys.append(key)
+            return Traced(experiment)
+
+        for module in (_build, _compilation):
+            monkeypatch.setattr(module, "kept_program", record)
+        BackgroundCompilation(experiment, experiment.initial_state()).wait(Never())
+        assert len(keys) == 3
+        return keys
+
+    return keys_of
+
+
+TRANSFORMER = ("predictive_model=transformer", "predictive_model.instance.initialization=0.5")
+
+
+@pytest.mark.parametrize(
+    ("override", "num_new"),
+    [
+        ("training.batch_size=4", 2),
+        ("validation.batch_size=4", 1),
+        ("training.sequence_len=5", 3),
+        ("predictive_model.instance.activation=relu", 3),
+        ("predictive_model.instance.initialization=0.25", 0),
+        ("predictive_model.instance.initialization=gpt2", 3),
+        ("training.gradient_clip_norm=null", 2),
+        ("training/schedule=cosine", 2),
+        ("+training.optimizer.instance.nesterov=true", 2),
+        ("training_data_generator=even_ones", 3),
+        ("training_data_generator.bos_token=auto", 3),
+    ],
+)
+def test_what_is_not_a_value_has_programs_of_its_own(keys_of, override, num_new):
+    first = keys_of(*TRANSFORMER)
+    assert len(set(keys_of(*TRANSFORMER, override)) - set(first)) == num_new
+
+
+COIN = "simplexity.generative_processes.coin"
+PROCESSES = {
+    "product": (
+        f"{{_target_:simplexity.generative_processes.product,factors:[{{_target_:{COIN},p:P}},{{_target_:{COIN},p:0.3}}]}}"
+    ),
+    "joint noise": (
+        "{_target_:simplexity.generative_processes.noisy,epsilon:P,process:{_target_:simplexity.generative_processes."
+        f"product,factors:[{{_target_:{COIN},p:P}},{{_target_:{COIN},p:0.3}}]}}}}"
+    ),
+    "mixture": (
+        f"{{_target_:simplexity.generative_processes.nonergodic,components:[{{_target_:{COIN},p:P}},"
+        f"{{_target_:{COIN},p:0.3}}],weights:[0.5,0.5],vocab_maps:shared}}"
+    ),
+    "GHMM": "{_target_:simplexity.generative_processes.tom_quantum,alpha:P,beta:3.0}",
+}
+
+
+@pytest.mark.parametrize("process", PROCESSES.values(), ids=PROCESSES)
+def test_processes_that_differ_in_numbers_share_programs(keys_of, process):
+    one, other = (
+        keys_of("~training_data_generator.instance", f"+training_data_generator.instance={process.replace('P', p)}")
+        for p in ("0.6", "0.7")
+    )
+    assert one == other
+
+
+def test_the_programs_that_are_kept_are_bounded(kept):
+    for number in range(60):
+        assert kept_program(number, lambda number=number: number) == number
+        kept_program(0, lambda: pytest.fail("what is used stays"))
+    assert len(kept) < 60
+    assert 1 not in kept
 
 
 def numbers(*overrides):

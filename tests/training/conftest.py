@@ -16,6 +16,7 @@ from jaxtyping import Array
 from simplexity.generative_processes import DataGenerator, mess3, product, tom_quantum
 from simplexity.predictive_models import GRU
 from simplexity.training import (
+    StepArguments,
     TrainingSettings,
     TrainState,
     TrainSteps,
@@ -32,7 +33,7 @@ class Run(NamedTuple):
     settings: TrainingSettings
     generator: DataGenerator
     optimizer_of: Callable[[Array], optax.GradientTransformation]
-    learning_rate: Array
+    arguments: StepArguments
     train_steps: TrainSteps
     initialize: Callable[[], TrainState]
 
@@ -80,14 +81,14 @@ GENERATORS = {
 @lru_cache
 def programs(
     carry_state: bool, process: str, optimizer_of: Callable[[Array], optax.GradientTransformation]
-) -> tuple[Callable[[Array, TrainState, Array], TrainState], Callable[[], TrainState]]:
+) -> tuple[Callable[[StepArguments, TrainState, Array], TrainState], Callable[[], TrainState]]:
     """The compiled steps and the compiled initialisation: runs that differ in rate and length share them."""
     generator, settings = GENERATORS[process], settings_of(carry_state, num_train_steps=40)
-    compiled = make_train_steps(generator, optimizer_of, settings)
+    compiled = make_train_steps(optimizer_of, settings)
 
-    def train_steps(rate: Array, state: TrainState, num_steps: Array) -> TrainState:
+    def train_steps(arguments: StepArguments, state: TrainState, num_steps: Array) -> TrainState:
         with optimized():
-            return compiled(rate, state, num_steps)
+            return compiled(arguments, state, num_steps)
 
     @eqx.filter_jit
     def initialize() -> TrainState:
@@ -106,9 +107,9 @@ def make_run(
     optimizer_of: Callable[[Array], optax.GradientTransformation] = optimizer_of,
 ) -> Run:
     train_steps, initialize = programs(carry_state, process, optimizer_of)
-    rate = jnp.asarray(learning_rate)
+    arguments = StepArguments(GENERATORS[process], jnp.asarray(learning_rate))
     settings = settings_of(carry_state, num_train_steps)
-    return Run(settings, GENERATORS[process], optimizer_of, rate, partial(train_steps, rate), initialize)
+    return Run(settings, arguments.generator, optimizer_of, arguments, partial(train_steps, arguments), initialize)
 
 
 @pytest.fixture(scope="session")

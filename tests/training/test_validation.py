@@ -8,7 +8,7 @@ import pytest
 
 from simplexity.generative_processes import DataGenerator, loss_optimum, mess3
 from simplexity.predictive_models import GRU, PredictiveModel
-from simplexity.training import Validation, ValidationSettings
+from simplexity.training import Validation, ValidationSettings, make_score
 
 LENGTH = 6
 SETTINGS = ValidationSettings(every=10, batch_size=500, num_batches=2)
@@ -64,7 +64,9 @@ def test_the_loss_has_far_less_noise_than_that_of_sampled_tokens(generator):
     # A model that is nearly trained, on 20 sets of sequences.
     model = Oracle(generator, sharpness=0.9)
     validation = Validation(generator, SETTINGS, LENGTH, key=jax.random.key(0))
-    scores = np.array([validation._score(model, jax.random.key(seed)) for seed in range(20)], np.float64).mean(axis=2)
+    scores = np.array(
+        [validation._score(generator, model, jax.random.key(seed)) for seed in range(20)], np.float64
+    ).mean(axis=2)
     sampled, divergences = scores[:, 0], scores[:, 2]
     assert divergences.std(ddof=1) < sampled.std(ddof=1) / 10
     # The two measure the same.
@@ -73,8 +75,9 @@ def test_the_loss_has_far_less_noise_than_that_of_sampled_tokens(generator):
 
 
 def test_same_key_validates_on_the_same_sequences_compiled_ahead_or_not(generator, validation, model):
-    ahead = Validation(generator, SETTINGS, LENGTH, key=jax.random.key(0))
-    ahead.compile(model)
+    key = jax.random.key(0)
+    score = make_score(SETTINGS.batch_size, LENGTH).lower(generator, model, key).compile()
+    ahead = Validation(generator, SETTINGS, LENGTH, key=key, score=score)
     assert validation(model).sampled_loss == validation(model).sampled_loss == ahead(model).sampled_loss
     assert validate(generator, model, seed=1).sampled_loss != validation(model).sampled_loss
 

@@ -21,10 +21,10 @@ def main() -> None:
     for carry_state in (False, True):
         run = make_run(carry_state)
         parallel = DataParallel(devices)
-        program = make_train_steps(run.generator, run.optimizer_of, run.settings, parallel)
+        program = make_train_steps(run.optimizer_of, run.settings, parallel)
         train_steps = partial(
-            parallel.on_first_device(parallel.lower(program, run.learning_rate, run.fresh(), steps(20)).compile()),
-            run.learning_rate,
+            parallel.on_first_device(parallel.lower(program, run.arguments, run.fresh(), steps(20)).compile()),
+            run.arguments,
         )
         whole = train_steps(run.fresh(), steps(20))
         cut = train_steps(train_steps(run.fresh(), steps(7)), steps(13))

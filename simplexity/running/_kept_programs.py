@@ -1,0 +1,50 @@
+"""The compiled programs that a process keeps: what one run has compiled, a later run of the same program only calls.
+
+Two runs have the same program if they differ in values alone: those are its arguments. The key of a program is all else
+that it depends on: the structure of its arguments (a pytree's static fields, the shapes and types of its arrays), the
+settings that it is built from, the text of the config without the numbers that are arguments, and the devices. What
+cannot be compared by value, such as a function that was made for one run, is compared by identity, and not shared.
+"""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from typing import Any, TypeVar
+
+import equinox as eqx
+import jax
+from jaxtyping import PyTree
+
+_Program = TypeVar("_Program")
+
+# A sweep has few; one that varies the sizes of its models must not fill the memory.
+_MOST = 48
+
+_lock = threading.Lock()
+_programs: OrderedDict[Hashable, Any] = OrderedDict()
+
+
+def kept_program(key: Hashable, compiled: Callable[[], _Program]) -> _Program:
+    """The program of `key`; compiles and keeps it if there is none. Removes the one that was not used for longest.
+
+    Args:
+        key: All that the program depends on.
+        compiled: Traces and compiles it.
+    """
+    with _lock:
+        if key in _programs:
+            _programs.move_to_end(key)
+            return _programs[key]
+    program = compiled()
+    with _lock:
+        _programs[key] = program
+        while len(_programs) > _MOST:
+            _programs.popitem(last=False)
+    return program
+
+
+def structure_of(tree: PyTree) -> Hashable:
+    """All of a pytree but the values of its arrays, as a part of a key."""
+    leaves, structure = jax.tree.flatten(tree)
+    # With their types, because 1, 1.0 and True are equal.
+    return structure, tuple(jax.typeof(leaf) if eqx.is_array(leaf) else (type(leaf), leaf) for leaf in leaves)
