@@ -50,6 +50,8 @@ A composite names its parts as this one does: a process alone (`tom_quantum`) ha
 `configs/generative_process/`. A number inside can be set and swept:
 `training_data_generator.instance.factors.0.mess3.x=0.1,0.2`.
 
+A frozen factor is drawn once, and the same in every sequence: `{frozen: {process: mess3, length: 65}}`.
+
 Every sequence begins in a stationary state, or in the one that the process defines. To begin in another,
 `training_data_generator.initial_state=[1,0,0]` has a number for each state; a part takes it as a parameter more,
 `{mess3: {initial_state: [1, 0, 0]}}`. Data, optimum, validation and belief states begin there.

@@ -26,6 +26,7 @@ from ._epsilon_machine import EpsilonMachine as EpsilonMachine
 from ._epsilon_machine import epsilon_machine as epsilon_machine
 from ._from_matrices import from_matrices as from_matrices
 from ._from_matrices import from_npz as from_npz
+from ._frozen import frozen as frozen
 from ._generative_process import GenerativeProcess as GenerativeProcess
 from ._ghmm import GHMM as GHMM
 from ._hmm import HMM as HMM

@@ -27,6 +27,7 @@ MAKERS = {
     "mess": lambda: gp.mess(4, 0.1, 0.7),
     "cycle": lambda: gp.cycle(3),
     "checksum": lambda: gp.checksum([[0.5, 0.3, 0.2], [0.1, 0.2, 0.7]]),
+    "frozen": lambda: gp.frozen(gp.mess3(0.15, 0.6), 6, 3),
     "bloch_walk": lambda: gp.bloch_walk(1.0, 0.3),
     "quantum_rrxor": lambda: gp.quantum_rrxor(0.7, 1.1),
     "hmm_mixture": lambda: gp.nonergodic([gp.coin(0.1), gp.even_ones(0.5)], [0.3, 0.7], [[0, 1], [2, 1]]),
