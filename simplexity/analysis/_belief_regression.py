@@ -272,6 +272,11 @@ def explained_variance(
 ) -> Float[np.ndarray, " dimensions"]:
     """The shares of the weighted variance of vectors along their principal components, greatest first."""
     total, mean = weights.sum(), values.mean(axis=0, dtype=np.float64)
+    if len(values) < values.shape[1]:
+        # So few words have no variance along the other components.
+        scaled = (values - weights @ values / total) * np.sqrt(weights)[:, None]
+        variances = np.pad(np.linalg.svd(scaled, compute_uv=False) ** 2, (0, values.shape[1] - len(values)))
+        return variances / max(variances.sum(), np.finfo(np.float64).tiny)
     sums, products = np.zeros(values.shape[1]), np.zeros((values.shape[1],) * 2)
     # A part of the words at a time: a float64 copy of all would take gigabytes.
     for start in range(0, len(values), _NUM_AT_A_TIME):

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int, Real
+from scipy.spatial.distance import pdist
 
 NUM_FOLDS = 5
 # Directions in which the features vary less than this, relative to the one in which they vary most, are rounding.
@@ -74,6 +75,10 @@ def regress_each(
     members = [slice(*np.searchsorted(folds, [fold, fold + 1])) for fold in np.unique(folds)]
     # The fits have intercepts of their own. That both are near zero keeps what the sums below cancel small.
     origin = features.mean(axis=0, dtype=np.float64)
+    if len(features) < features.shape[1]:
+        # So few words span fewer directions than there are features: a rotation into these changes no fit.
+        _, triangle = np.linalg.qr((features - origin).T)
+        features, origin = triangle.T, np.zeros(len(features))
     parts = [_Moments.of(features[inside] - origin, every_target[inside], weights[inside]) for inside in members]
     whole = _Moments(*(sum(sums[1:], sums[0]) for sums in zip(*parts, strict=True)))  # pyright: ignore
     fits = [_Fit(whole.without(part)) for part in parts]
@@ -215,13 +220,7 @@ def _distance_correlation(
 ) -> float:
     """The squared correlation of distances, over pairs of words that are drawn by their probability."""
     drawn = np.random.default_rng(0).choice(len(targets), size=_NUM_COMPARED, p=weights / weights.sum())
-    pairs = np.triu_indices(_NUM_COMPARED, 1)
-    true, predicted = (_distances(vectors[drawn])[pairs] for vectors in (targets, predictions))
+    true, predicted = (pdist(vectors[drawn]) for vectors in (targets, predictions))
     if min(true.std(), predicted.std()) < _NO_VARIANCE**0.5:
         return float("nan")
     return float(np.corrcoef(true, predicted)[0, 1] ** 2)
-
-
-def _distances(vectors: Float[np.ndarray, "n dimensions"]) -> Float[np.ndarray, "n n"]:
-    differences = vectors[:, None] - vectors[None]
-    return np.sqrt((differences**2).sum(axis=2))

@@ -3,6 +3,7 @@
 Factors are those of a factored process; components are the ergodic parts of a mixture, of which a sequence has one.
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,8 +11,8 @@ from jaxtyping import Float
 
 from simplexity.generative_processes import GenerativeProcess, component_posterior
 
-# A joint belief state with more coordinates is too costly to regress.
-_MOST_JOINT_STATES = 100
+# Numbers in the joint belief states of all words; the regressions hold several times as many, a gigabyte of them.
+_MOST_JOINT_ENTRIES = 20_000_000
 # A factor's subspace has the directions with this share of the variance that the factor explains.
 _EXPLAINED = 0.99
 
@@ -20,6 +21,8 @@ def further_targets(
     process: GenerativeProcess, beliefs: Float[np.ndarray, "words num_states"]
 ) -> dict[str, Float[np.ndarray, "words _"]]:
     """The further targets of a process, by name; none of a process that is neither factored nor a mixture.
+
+    The joint belief states are left out where they are more than 20 million numbers.
 
     Args:
         process: The process.
@@ -30,7 +33,7 @@ def further_targets(
         posterior = component_posterior(process, beliefs)
         return {} if posterior is None else {"components": posterior}
     targets = {f"factor_{index}": belief for index, belief in enumerate(factors)}
-    if np.prod([belief.shape[1] for belief in factors]) <= _MOST_JOINT_STATES:
+    if len(beliefs) * math.prod(belief.shape[1] for belief in factors) <= _MOST_JOINT_ENTRIES:
         targets["joint"] = process.joint_beliefs(beliefs)
     return targets
 

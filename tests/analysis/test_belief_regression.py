@@ -102,6 +102,20 @@ def test_least_squares_against_numpy():
     assert found.r2 == pytest.approx(1 - residual / (weights @ ((targets - mean) ** 2).sum(axis=1)))
 
 
+def test_more_features_than_words():
+    rng = np.random.default_rng(3)
+    features, weights, folds = rng.normal(size=(40, 90)), rng.uniform(0.5, 2, size=40), np.arange(40) % 4
+    targets = features[:, :3] @ rng.normal(size=(3, 2)) + 0.1 * rng.normal(size=(40, 2))
+    left, scales, _ = np.linalg.svd(features, full_matrices=False)
+    found = regress(features, targets, weights, folds)
+    # The same words in the directions that they span.
+    expected = regress(left * scales, targets, weights, folds)
+    np.testing.assert_allclose(found.predictions, expected.predictions, atol=1e-9)
+    centred = (features - np.average(features, axis=0, weights=weights)) * np.sqrt(weights)[:, None]
+    variances = np.linalg.eigvalsh(centred.T @ centred)[::-1]
+    np.testing.assert_allclose(explained_variance(features, weights), variances / variances.sum(), atol=1e-12)
+
+
 def test_directions_of_rounding_are_cut_off():
     rng = np.random.default_rng(2)
     signal = rng.normal(size=(300, 1))

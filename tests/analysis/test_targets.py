@@ -50,6 +50,13 @@ def test_each_factor_and_all_jointly(factored):
     assert len(found.records("joint")) == len(found.records())
 
 
+def test_a_joint_belief_state_of_many_numbers_is_a_target_while_memory_allows():
+    process = gp.product([gp.mess3(0.15, 0.6)] * 5)
+    beliefs = np.tile(process.initial_state, (10, 1))
+    np.testing.assert_allclose(further_targets(process, beliefs)["joint"], np.full((10, 243), 1 / 243))
+    assert "joint" not in further_targets(process, np.broadcast_to(beliefs[0], (90_000, 15)))
+
+
 @pytest.mark.parametrize(("shared", "expected"), [(False, 0.0), (True, 1.0)])
 def test_overlaps_of_subspaces(factored, shared, expected):
     process, directions = factored
