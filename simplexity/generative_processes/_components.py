@@ -7,6 +7,8 @@ from jaxtyping import Bool, Float
 
 from ._checks import check_words
 from ._generative_process import GenerativeProcess
+from ._ghmm import GHMM
+from ._hmm import HMM
 from ._matrix_process import MatrixProcess
 from ._mixed_states import Generator, as_generator
 from ._product import Product
@@ -61,6 +63,12 @@ def components(process: MatrixProcess, state: Float[np.ndarray, " num_states"]) 
     if len(found) > 1 and not all(_is_process(component) for component in found):
         return [_whole(process, state)]
     return found
+
+
+def as_process(component: Component) -> MatrixProcess:
+    """A component as an HMM or a GHMM."""
+    matrices, normalizer, is_hmm = component.generator
+    return HMM(matrices, component.state) if is_hmm else GHMM(matrices, component.state, normalizer)
 
 
 def component_posterior(

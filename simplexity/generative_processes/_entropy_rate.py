@@ -12,11 +12,14 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from ._components import Component, components
+from ._components import Component, as_process, components
 from ._filtered_entropy import filtered_entropies
 from ._generative_process import GenerativeProcess
 from ._mixed_states import Generator, Level, capacity_for, levels
 from ._product import Product
+
+MOST_WALKED_STATES = 5
+"""Of a GHMM with more states a walk does not know its error: it goes like n^(-2/d) for n vectors in d dimensions."""
 
 # About a second.
 _WORK = 4_000_000
@@ -26,7 +29,7 @@ _FEWEST_LEVELS = 40
 _NARROW_ENOUGH = 1e-14
 _WORTHWHILE = 0.9
 _WORK_PER_LEVEL = 2_000
-# Of a process that is known by its states only: the entropy of this token stands for the rate.
+# The entropy of this token stands for the rate where a walk would not know its error.
 _LATE_TOKEN = 48
 
 
@@ -69,13 +72,14 @@ def entropy_rate(process: GenerativeProcess) -> Estimate:
     - for any other HMM bracketed (Cover and Thomas, theorem 4.5.1): `H(X_n | X_1 ... X_{n-1})` from above, and, from
       below, the same with the hidden state before the first token also known, less what the walk forgot by merging. So
       the truth lies within `[value - error, value]`, proven;
-    - for a GHMM with negative entries, `H(X_n | X_1 ... X_{n-1})` from its stationary vector: a proven upper bound. Its
-      error is an estimate: how much more a walk with a quarter of the vectors gives, plus how much the second half of
-      the walk still lowered the value.
+    - for a GHMM with negative entries and at most 5 states, `H(X_n | X_1 ... X_{n-1})` from its stationary vector: a
+      proven upper bound. Its error is an estimate: how much more a walk with a quarter of the vectors gives, plus how
+      much the second half of the walk still lowered the value;
+    - for a GHMM with more states the entropy of the 48th token, over drawn words. Its error is an estimate: that of the
+      mean over words, plus how much the entropies of the 24th and the 48th token differ.
 
     A product's rate and error are the sums of its factors'. Of another composite without small matrices the rate is
-    the entropy of the 48th token, over drawn words, and its error an estimate: that of the mean over words, plus how
-    much the entropies of the 24th and the 48th token differ.
+    the entropy of its 48th token, too.
 
     Args:
         process: Any generative process.
@@ -92,8 +96,7 @@ def entropy_rate(process: GenerativeProcess) -> Estimate:
         return Estimate(sum(rate.value for rate in rates), sum(rate.error for rate in rates))
     matrices = process.as_matrices()
     if matrices is None:
-        values, errors, _ = filtered_entropies(process, process.initial_state, _LATE_TOKEN)
-        return Estimate(float(values[-1]), float(errors[-1] + abs(values[_LATE_TOKEN // 2 - 1] - values[-1])))
+        return _late_entropy(process)
     parts = [(part.weight, _component_rate(part)) for part in components(matrices, matrices.stationary_state)]
     return Estimate(
         value=sum(weight * rate.value for weight, rate in parts),
@@ -143,7 +146,14 @@ def _component_rate(component: Component) -> Estimate:
     if generator.is_hmm and _is_unifilar(generator):
         masses = generator.transition_matrices.sum(axis=2).T
         return Estimate(float(stationary @ _entropies(masses)), 0.0)
+    if not generator.is_hmm and len(stationary) > MOST_WALKED_STATES:
+        return _late_entropy(as_process(component))
     return stationary_walk(generator, stationary, _WORK).rate
+
+
+def _late_entropy(process: GenerativeProcess) -> Estimate:
+    values, errors, _ = filtered_entropies(process, process.initial_state, _LATE_TOKEN)
+    return Estimate(float(values[-1]), float(errors[-1] + abs(values[_LATE_TOKEN // 2 - 1] - values[-1])))
 
 
 def _is_unifilar(generator: Generator) -> bool:

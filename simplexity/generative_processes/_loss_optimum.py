@@ -18,9 +18,9 @@ _NEVER_VISITED = 1e-14
 class LossOptimum(NamedTuple):
     """The mean cross-entropy, in nats per target, of the best predictor of a row's targets.
 
-    For an ergodic process `nats` is an upper bound: the loss of a predictor that exists. It is the process's own, which
-    forgets a little where `error_nats` is not zero. Excess losses are measured from `nats`, because the truth is nearer
-    to it than to `nats - error_nats`.
+    Where it comes from a walk, `nats` is an upper bound: the loss of a predictor that exists. It is the process's own,
+    which forgets a little where `error_nats` is not zero. Where it comes from drawn words, the truth lies to either
+    side of it. Excess losses are measured from `nats`.
     """
 
     nats: float

@@ -4,12 +4,13 @@ import math
 from itertools import islice
 from typing import NamedTuple
 
+import equinox as eqx
 import numpy as np
 from jaxtyping import Float
 
 from ._component_choice import choice_entropies
-from ._components import Component, components
-from ._entropy_rate import Estimate, stationary_walk
+from ._components import Component, as_process, components
+from ._entropy_rate import MOST_WALKED_STATES, Estimate, stationary_walk
 from ._filtered_entropy import filtered_entropies
 from ._generative_process import GenerativeProcess
 from ._long_run import long_run_state
@@ -34,7 +35,7 @@ class MyopicEntropies(NamedTuple):
     """The entropies h(1..length), with their errors."""
 
     values: Float[np.ndarray, " length"]
-    """Nats; for an ergodic process each is at least the true one."""
+    """Nats."""
     errors: Float[np.ndarray, " length"]
     """The truth of each position lies within `value - error` and `value + error`, nats."""
     total_error: float
@@ -47,18 +48,20 @@ def myopic_entropies(process: GenerativeProcess, length: int) -> list[Estimate]:
     Exact (the error is zero) wherever few enough words differ in what they predict; else with an error:
 
     - An HMM: the truth lies within `[value - error, value]`, proven.
-    - A GHMM with negative entries: the value is still a proven upper bound, but for the error there is no proof, since
-      no hidden states bound what merging forgets. It is the amount by which a walk with a quarter of the vectors lies
-      above. The excess of a walk with n vectors in d dimensions goes like n^(-2/d), so up to d = 4 that overstates the
-      error of the finer walk. In a long sequence, what the entropies may still fall after the walk's end is estimated
-      by how far they fell in its second half (`_entropy_rate.py`).
+    - A GHMM with negative entries and at most 5 states: the value is still a proven upper bound, but for the error
+      there is no proof, since no hidden states bound what merging forgets. It is the amount by which a walk with a
+      quarter of the vectors lies above. The excess of a walk with n vectors in d dimensions goes like n^(-2/d), so up
+      to d = 4 that overstates the error of the finer walk. In a long sequence, what the entropies may still fall after
+      the walk's end is estimated by how far they fell in its second half (`_entropy_rate.py`).
+    - A GHMM with more states, and any process whose error would be above 5e-5 per token: exact for the first tokens,
+      and then means over drawn words. The truth lies within `value - error` and `value + error` with the probability
+      `1 - 1e-6` (`_drawn_words.py`).
     - A mixture: the truth lies within `value - error` and `value + error`. The components' errors are those above;
       that of what is known of the component holds with the probability `1 - 1e-6` (`_component_choice.py`).
     - A product: the sums of the factors' entropies and errors.
-    - A composite of other kinds: as its matrices while these are small; else exact for the first tokens, and then
-      within `value - error` and `value + error` with the probability `1 - 1e-6` (`_filtered_entropy.py`).
+    - A composite of other kinds: as its matrices while these have few states; else by drawn words.
 
-    From a stationary state they never rise.
+    From a stationary state of matrices they never rise.
 
     Args:
         process: Any generative process; its initial state need not be stationary.
@@ -95,18 +98,10 @@ def bounded_myopic_entropies(
         return MyopicEntropies(np.zeros(0), np.zeros(0), 0.0)
     start = process.initial_state if state is None else state
     if isinstance(process, Product):
-        factors = [
-            bounded_myopic_entropies(factor, length, state=part, capacity=capacity)
-            for factor, part in zip(process.factors, process.split_states(start), strict=True)
-        ]
-        return MyopicEntropies(
-            values=np.sum([factor.values for factor in factors], axis=0),
-            errors=np.sum([factor.errors for factor in factors], axis=0),
-            total_error=sum(factor.total_error for factor in factors),
-        )
+        return _of_product(process, process.split_states(start), length, capacity)
     if not isinstance(process, MatrixProcess):
         matrices = process.as_matrices() if state is None else None
-        if matrices is None:
+        if matrices is None or matrices.num_states > MOST_WALKED_STATES:
             return MyopicEntropies(*filtered_entropies(process, start, length))
         process, start = matrices, matrices.initial_state
     parts = components(process, start)
@@ -117,6 +112,22 @@ def bounded_myopic_entropies(
     if not all(_is_stationary(part) for part in parts):
         return mixed
     return MyopicEntropies(*falling_fit(mixed.values, mixed.errors), mixed.total_error)
+
+
+def _of_product(
+    process: Product, states: list[Float[np.ndarray, " _"]], length: int, capacity: int | None
+) -> MyopicEntropies:
+    """The sums over factors; those that are alike are walked once."""
+    walked: list[tuple[GenerativeProcess, Float[np.ndarray, " _"], MyopicEntropies]] = []
+    for factor, state in zip(process.factors, states, strict=True):
+        alike = [found for other, start, found in walked if eqx.tree_equal((factor, state), (other, start)) is True]
+        found = alike[0] if alike else bounded_myopic_entropies(factor, length, state=state, capacity=capacity)
+        walked.append((factor, state, found))
+    return MyopicEntropies(
+        values=np.sum([found.values for _, _, found in walked], axis=0),
+        errors=np.sum([found.errors for _, _, found in walked], axis=0),
+        total_error=sum(found.total_error for _, _, found in walked),
+    )
 
 
 def falling_fit(
@@ -171,6 +182,23 @@ def _mixed(
 
 
 def _component_entropies(component: Component, length: int, capacity: int | None) -> MyopicEntropies:
+    """By a walk, where its error is known and small enough; else by drawn words."""
+    if capacity is not None:
+        return _walked_entropies(component, length, capacity)
+    walked = None
+    if component.generator.is_hmm or len(component.state) <= MOST_WALKED_STATES:
+        walked = _walked_entropies(component, length, None)
+        if walked.total_error < _GOOD * length:
+            return walked
+    drawn = filtered_entropies(as_process(component), component.state, length)
+    if walked is not None and walked.total_error <= drawn.total_error:
+        return walked
+    if not _is_stationary(component):
+        return MyopicEntropies(*drawn)
+    return MyopicEntropies(*falling_fit(drawn.values, drawn.errors), drawn.total_error)
+
+
+def _walked_entropies(component: Component, length: int, capacity: int | None) -> MyopicEntropies:
     if length > _LONG and capacity is None:
         limited = _until_the_limit(component, length)
         if limited.total_error < _GOOD * length:
