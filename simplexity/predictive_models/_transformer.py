@@ -59,8 +59,13 @@ class _MLP(eqx.Module):
         self, x: Float[Array, "batch length model"], recorder: ActivationRecorder, name: str
     ) -> Float[Array, "batch length model"]:
         inner = self.inner(x)
-        hidden = jax.nn.relu(inner) if self.activation == "relu" else jax.nn.gelu(inner, approximate=False)
+        hidden = jax.nn.relu(inner) if self.activation == "relu" else _gelu(inner)
         return self.output(recorder.record(f"{name}/hidden", hidden))
+
+
+def _gelu(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """GELU, x (1 + erf(x / √2)) / 2: XLA's `erf` is faster on a CPU than the `erfc` of `jax.nn.gelu`."""
+    return x * (0.5 * jax.lax.erf(x * 0.5**0.5) + 0.5)
 
 
 class _Block(eqx.Module):

@@ -1,0 +1,35 @@
+"""Causal attention and its derivative by hand against the plain formula."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from simplexity.predictive_models._attention import attention_pattern, causal_attention
+
+
+@pytest.mark.parametrize("length", [1, 7, 128, 300])  # one block, a full one, and several of which the last is short
+def test_causal_attention_and_its_gradient_are_the_plain_formula(length):
+    shape = (2, length, 3, 4)
+    queries, keys, values, direction = jax.random.normal(jax.random.key(0), (4, *shape))
+
+    def plain(queries, keys, values):
+        mixed = jnp.einsum("bhts,bshe->bthe", attention_pattern(queries, keys), values)
+        return jnp.vdot(mixed, direction), mixed
+
+    def in_blocks(queries, keys, values):
+        mixed = causal_attention(queries, keys, values)
+        return jnp.vdot(mixed, direction), mixed
+
+    (expected, found) = (
+        jax.jit(jax.grad(function, argnums=(0, 1, 2), has_aux=True))(5 * queries, keys, values)
+        for function in (plain, in_blocks)
+    )
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), found, expected)
+
+
+def test_large_scores_neither_overflow_nor_hide_the_largest():
+    keys = jnp.array([100.0, 200.0, 0.0])[None, :, None, None]
+    values = jnp.array([1.0, 2.0, 3.0])[None, :, None, None]
+    mixed = causal_attention(jnp.full_like(keys, 10), keys, values)
+    np.testing.assert_array_equal(mixed.ravel(), [1, 2, 2])
