@@ -10,6 +10,7 @@ from ._belief_regression import regress_beliefs as regress_beliefs
 from ._belief_states import belief_states_npz as belief_states_npz
 from ._functions import AnalysisFunction as AnalysisFunction
 from ._functions import plain_results as plain_results
+from ._kl_by_position import kl_by_position as kl_by_position
 from ._regression import Regression as Regression
 from ._settings import AnalysisSettings as AnalysisSettings
 from ._words import Words as Words

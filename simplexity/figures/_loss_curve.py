@@ -47,26 +47,34 @@ def draw_loss_curve(lines: Lines, path: Path) -> Path:
         return save(figure, path)
 
 
-def draw_kl_by_position(lines: Lines, path: Path) -> Path | None:
+def draw_kl_by_position(lines: Lines, analyses: Lines, path: Path) -> Path | None:
     """Draws the KL divergence at each position of a sequence, of the last validation and of some before it.
+
+    At the positions of an analysis of all words it is the exact one.
 
     Args:
         lines: The logged lines of a run, in order.
+        analyses: Those of its analyses.
         path: The PNG to write; an SVG is written beside it.
 
     Returns:
-        `path`; None if the run has not been validated.
+        `path`; None if the run has neither been validated nor analysed on all words.
     """
-    validated = [line for line in lines if line.get("validation_kl_per_position")]
-    if not validated:
+    found = {line["step"]: line.get("validation_kl_per_position") or [] for line in lines}
+    for line in analyses:
+        if line.get("num_drawn") is None:
+            exact = line.get("kl_by_position") or []
+            found[line["step"]] = exact + found.get(line["step"], [])[len(exact) :]
+    steps = [step for step in sorted(found) if found[step]]
+    if not steps:
         return None
-    chosen = [validated[index] for index in _spread(len(validated))]
+    chosen = [steps[index] for index in _spread(len(steps))]
     colours = matplotlib.colormaps[SEQUENTIAL](np.linspace(0.85, 0.0, len(chosen)))
     with new_figure(height_in=2.1) as figure:
         axes = figure.subplots()
-        for line, colour in zip(chosen, colours, strict=True):
-            values = _numbers(line["validation_kl_per_position"])
-            axes.plot(np.arange(1, len(values) + 1), values, color=colour, marker=".", label=f"{line['step']:,}")
+        for step, colour in zip(chosen, colours, strict=True):
+            values = _numbers(found[step])
+            axes.plot(np.arange(1, len(values) + 1), values, color=colour, marker=".", label=f"{step:,}")
         _logarithmic(axes)
         axes.set(xlabel="position in the sequence (tokens)", ylabel="KL divergence (nats)")
         axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))

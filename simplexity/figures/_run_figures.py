@@ -26,10 +26,11 @@ def draw_run(directory: RunDirectory) -> list[Path]:
     """
     folder = directory.figures_path
     drawn: list[Path | None] = []
-    if lines := read_json_lines(directory.metrics_path):
-        drawn.append(draw_loss_curve(lines, folder / "loss.png"))
-        drawn.append(draw_kl_by_position(lines, folder / "kl_by_position.png"))
+    lines = read_json_lines(directory.metrics_path)
     analyses = {line["step"]: line for line in read_json_lines(directory.analysis_path)}
+    if lines:
+        drawn.append(draw_loss_curve(lines, folder / "loss.png"))
+    drawn.append(draw_kl_by_position(lines, list(analyses.values()), folder / "kl_by_position.png"))
     states = read_belief_states(directory.belief_states_path)
     if states is not None:
         regressions = analyses[states.step]["regressions"] if states.step in analyses else []

@@ -13,6 +13,8 @@ A line of analysis.jsonl holds, of one step:
   `dimensions`, how many of them add up to 90, 95 and 99 %.
 - `targets`: `best` and `regressions` of each factor's belief state (`factor_0`, ...) and of the `joint` one, and of the
   posterior of a mixture's `components`; `factor_overlaps`: for each layer, the overlaps of the factors' subspaces.
+- `kl_by_position`: the mean KL divergence of the model's predictions from the process's after the first, the second,
+  ... token that the model reads, nats.
 - `attention`: for each layer of a transformer and each head, the mean attention to the token at distance 0, 1, ...
 - `functions`: what each of the user's functions has returned, by its name in `analysis.functions`; and `errors`: why
   one has not.
@@ -38,6 +40,7 @@ from simplexity.analysis import (
     Words,
     attention_by_distance,
     belief_states_npz,
+    kl_by_position,
     plain_results,
 )
 from simplexity.predictive_models import PredictiveModel
@@ -141,6 +144,7 @@ class Analysis:
             )
         found = self._regressor(model, interrupted)
         line = {"step": step, "length": self._settings.length} | record_of(found)
+        line["kl_by_position"] = _without_nan(kl_by_position(model, found.words).tolist())
         line["attention"] = _attention(model, found.words)
         functions, errors = self._call_functions(found, model, interrupted)
         self.summary = describe(line)

@@ -43,17 +43,27 @@ def test_losses_and_the_optimum_of_the_validation(drawn):
 def test_every_run_that_has_logged_gets_a_loss_curve(lines, drawn):
     figure = drawn(lambda path: draw_loss_curve(lines, path))
     assert "training step" in figure.texts()
-    assert draw_kl_by_position(lines, figure.path) is None
+    assert draw_kl_by_position(lines, [], figure.path) is None
 
 
 def test_kl_by_position_of_the_last_validation_and_some_before(drawn):
-    figure = drawn(lambda path: draw_kl_by_position(BY_POSITION, path))
+    figure = drawn(lambda path: draw_kl_by_position(BY_POSITION, [], path))
     lines = series(figure, 0)
     assert list(lines) == ["10", "20", "30", "50", "90"]
     assert lines["90"].get_xdata().tolist() == [1, 2, 3]
     assert lines["90"].get_ydata()[[0, 2]].tolist() == [1 / 90, 0.001]
     assert figure.texts() >= {"after step", "position in the sequence (tokens)", "KL divergence (nats)"}
     assert figure.overlaps() == []
+
+
+def test_the_kl_of_all_words_replaces_the_sampled_one_at_its_positions(drawn):
+    exact = {"step": 90, "num_drawn": None, "kl_by_position": [0.02, 0.03]}
+    sampled = {"step": 50, "num_drawn": 100, "kl_by_position": [0.5, 0.5]}
+    lines = series(drawn(lambda path: draw_kl_by_position(BY_POSITION, [sampled, exact], path)), 0)
+    assert lines["90"].get_ydata().tolist() == [0.02, 0.03, 0.001]
+    assert lines["50"].get_ydata()[0] == 1 / 50
+    alone = series(drawn(lambda path: draw_kl_by_position([], [exact], path)), 0)
+    assert alone["90"].get_ydata().tolist() == [0.02, 0.03]
 
 
 def test_the_same_numbers_are_the_same_files(drawn):
