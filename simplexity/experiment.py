@@ -11,8 +11,8 @@ from simplexity.composition import load_frozen
 from simplexity.generative_processes import DataGenerator, GenerativeProcess, LossOptimum, loss_optimum
 from simplexity.persistence import (
     copy_to_host,
-    newest_saved_step,
     read_model,
+    saved_step,
     saved_steps,
     snapshot_steps,
     write_weights,
@@ -89,11 +89,12 @@ class Run:
             return loss_optimum(experiment.validation_generator, length)
         return loss_optimum(experiment.generator, length, carry_state=experiment.settings.carry_state)
 
-    def model(self, step: int | None = None) -> PredictiveModel:
+    def model(self, step: int | Literal["best"] | None = None) -> PredictiveModel:
         """The model as it was saved.
 
         Args:
-            step: One of `saved_steps`; None for the newest.
+            step: One of `saved_steps`; "best" for the one with the lowest validation loss, which
+                `persistence.instance.keep_best` keeps; None for the newest.
 
         Raises:
             ValueError: If that step was not saved.
@@ -108,7 +109,7 @@ class Run:
     def export(
         self,
         path: str | Path,
-        step: int | None = None,
+        step: int | Literal["best"] | None = None,
         *,
         layout: Literal["simplexity", "transformer_lens"] = "simplexity",
     ) -> Path:
@@ -116,7 +117,8 @@ class Run:
 
         Args:
             path: The file to write.
-            step: One of `saved_steps`; None for the newest.
+            step: One of `saved_steps`; "best" for the one with the lowest validation loss, which
+                `persistence.instance.keep_best` keeps; None for the newest.
             layout: "simplexity" names each array by its place in the model, as a snapshot does. "transformer_lens"
                 gives a transformer's parameters the names and shapes of TransformerLens; the arguments of its
                 `HookedTransformerConfig` are in the file's metadata, as JSON under `config`.
@@ -130,7 +132,7 @@ class Run:
         """
         if layout not in ("simplexity", "transformer_lens"):
             raise ValueError(f"`layout` must be simplexity or transformer_lens, got {layout!r}")
-        step = newest_saved_step(self._directory) if step is None else step
+        step = saved_step(self._directory, step)
         model, metadata = self.model(step), {}
         if layout == "transformer_lens":
             config, arrays = to_transformer_lens(model, self._experiment.settings.sequence_len)

@@ -27,6 +27,7 @@ from ._reading import newest_step as newest_step
 from ._reading import restore_weights as restore_weights
 from ._saved_models import newest_saved_step as newest_saved_step
 from ._saved_models import read_model as read_model
+from ._saved_models import saved_step as saved_step
 from ._saved_models import saved_steps as saved_steps
 from ._snapshot_schedule import SnapshotSchedule as SnapshotSchedule
 from ._snapshots import SnapshotWriter as SnapshotWriter

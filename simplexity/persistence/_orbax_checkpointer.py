@@ -10,8 +10,9 @@ from pathlib import Path
 import orbax.checkpoint as ocp
 from jaxtyping import PyTree
 
-from simplexity.runs import reason
+from simplexity.runs import BEST_FILE, reason
 
+from ._best_step import BestStep
 from ._leaves import HostArrays, copy_to_host, describe_leaves
 from ._manifest import CorruptCheckpointError, Leaf, write_manifest
 from ._reading import one_line, orbax, restore_named_step, restore_step
@@ -47,6 +48,8 @@ class OrbaxCheckpointer:
         on_commit: Called with each step that is committed, by the background thread; supplied by the program.
         require_held: The run's lock (`RunLock.require_held`), supplied by the program: the number of this process among
             its holders. It is called before anything is committed or deleted, to raise if another has taken over.
+        keep_best: Whether a checkpoint is also due after each validation with a lower loss than all before, and the
+            best one stays.
 
     Raises:
         ValueError: If a number is out of its range.
@@ -61,11 +64,13 @@ class OrbaxCheckpointer:
         save_every_minutes: float | None,
         on_commit: Callable[[int], object] = lambda step: None,
         require_held: Callable[[], int] = lambda: 0,
+        keep_best: bool = False,
     ) -> None:
         self._retention_policy = RetentionPolicy(max_to_keep, keep_every_steps)
         self._save_policy = SavePolicy(save_every_steps, save_every_minutes)
         # Orbax refuses relative paths, and the current directory may change.
         self._directory = Path(directory).absolute()
+        self._best = BestStep(self._directory / BEST_FILE, require_held) if keep_best else None
         self._on_commit = on_commit
         self._require_held = require_held
         self._holder = 0
@@ -93,15 +98,33 @@ class OrbaxCheckpointer:
         self._holder = self._require_held()
         # Before the steps are listed: from now on, a former holder that wakes up commits nothing more.
         delete_leftovers(self._directory, self._holder)
+        if self._best is not None:
+            self._best.open()
 
     def next_due_step(self, step: int) -> int | None:
         """The first step after `step` at which a checkpoint is due by number of steps; None if none is."""
         return self._save_policy.next_due_step(step)
 
     def due(self, step: int) -> bool:
-        """Whether a checkpoint is due now, by steps or by time since the last save or restore."""
+        """Whether a checkpoint is due now: by steps, by time since the last save or restore, or by its score."""
+        if self._best is not None and self._best.is_at(step) and step > self._last_step:
+            return True
         # Monotonic, so that a clock set back delays nothing.
         return self._save_policy.due(step, self._last_step, time.monotonic() - self._last_time_s)
+
+    def score(self, step: int, validation_loss: float) -> None:
+        """Takes the validation loss of the state after `step`, before `due` is called for that step.
+
+        Raises:
+            RuntimeError: If the record of the best step cannot be written.
+        """
+        if self._best is None:
+            return
+        try:
+            self._best.score(step, validation_loss, self.steps())
+        except OSError as error:
+            message = f"the best step could not be recorded in `{self._directory}`: {reason(error)}"
+            raise RuntimeError(message) from error
 
     def steps(self) -> list[int]:
         """The committed steps, in ascending order."""
@@ -149,6 +172,9 @@ class OrbaxCheckpointer:
         """
         try:
             self.wait()
+            if self._best is not None:
+                # The last state is saved before it is validated; the best one before it has stayed until now.
+                self._delete_superseded()
         finally:
             self._writer.shutdown()
 
@@ -174,7 +200,7 @@ class OrbaxCheckpointer:
         self.wait()
         if step is not None:
             state = restore_named_step(self._directory, step, like)
-            self._mark_saved(step)
+            self._mark_restored(step)
             return step, state
         for candidate in reversed(self.steps()):
             try:
@@ -184,9 +210,16 @@ class OrbaxCheckpointer:
                 renamed = quarantine(self._directory, candidate)
                 _log.warning("the checkpoint of step %d is corrupt (%s): renamed to `%s`", candidate, error, renamed)
                 continue
-            self._mark_saved(candidate)
+            self._mark_restored(candidate)
             return candidate, state
+        if self._best is not None:
+            self._best.resume(-1)
         return None
+
+    def _mark_restored(self, step: int) -> None:
+        if self._best is not None:
+            self._best.resume(step)
+        self._mark_saved(step)
 
     def _mark_saved(self, step: int) -> None:
         self._last_step, self._last_time_s = step, time.monotonic()
@@ -203,9 +236,7 @@ class OrbaxCheckpointer:
             commit(self._directory, step, self._holder, self._require_held)
             self._on_commit(step)
             # The new one is on disk, its name included.
-            for superseded in self._retention_policy.superseded(self.steps()):
-                self._require_held()
-                delete(self._directory, superseded, self._holder)
+            self._delete_superseded()
         except Exception as error:
             # What was written of it is of no use, and on a full disk it is in the way.
             delete_leftovers(self._directory, self._holder)
@@ -213,3 +244,11 @@ class OrbaxCheckpointer:
                 f"the checkpoint of step {step} could not be saved in `{self._directory}`: {one_line(error)}; "
                 f"saved steps are {', '.join(map(str, self.steps())) or 'none'}"
             ) from error
+
+    def _delete_superseded(self) -> None:
+        steps = self.steps()
+        best = set() if self._best is None else self._best.kept(steps)
+        for superseded in self._retention_policy.superseded(steps):
+            if superseded not in best:
+                self._require_held()
+                delete(self._directory, superseded, self._holder)

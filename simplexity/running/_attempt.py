@@ -15,12 +15,13 @@ from ._analysis import Analysis
 from ._announcements import announce_end
 from ._assembly import Assembly, assemble
 from ._build import Experiment
+from ._checkpoints import Checkpoints
 from ._compilation import compilation_cache
 from ._figures import draw_figures, wants_figures
 from ._memory import out_of_memory_in_one_line
 from ._optima import optima_of
 from ._outcome import RunResult, describe_not_finite, record_stop
-from ._records import FirstStepLogger, elapsed_s, record_completion, record_resume
+from ._records import FirstStepLogger, ScoreLogger, elapsed_s, record_completion, record_resume
 
 
 def attempt(
@@ -56,7 +57,7 @@ def attempt(
             optima = ThreadPoolExecutor(1).submit(optima_of, run.experiment, directory)
             directory.unmark_complete(lock.require_held)
             snapshots = _snapshots(directory, config, lock)
-            logger = _logger(directory, config, ledger, lock)
+            logger = _logger(directory, config, ledger, lock, run.checkpoints)
             try:
                 logger.start(_facts(run))
                 if run.is_resumed:
@@ -104,8 +105,10 @@ def _analysis(directory: RunDirectory, experiment: Experiment, lock: RunLock, *,
     return Analysis(directory, experiment, experiment.analysis, saves=saves, require_held=lock.require_held)
 
 
-def _logger(directory: RunDirectory, config: DictConfig, ledger: Ledger, lock: RunLock) -> CompositeLogger:
-    loggers: dict[str, Logger] = {"attempt": FirstStepLogger(ledger)}
+def _logger(
+    directory: RunDirectory, config: DictConfig, ledger: Ledger, lock: RunLock, checkpoints: Checkpoints
+) -> CompositeLogger:
+    loggers: dict[str, Logger] = {"attempt": FirstStepLogger(ledger), "score": ScoreLogger(checkpoints)}
     if config.logging.instance is not None:
         loggers["run"] = instantiate(
             config.logging.instance, run_directory=directory.path, require_held=lock.require_held

@@ -144,6 +144,9 @@ def build(config: DictConfig) -> Experiment:
             f"got {validation_generator.vocab_size}; choose another process or give the same special tokens"
         )
         raise ConfigError([Problem("validation_data_generator", message)])
+    if config.validation is None and (config.persistence.instance or {}).get("keep_best"):
+        message = "needs validations, by whose loss the best is known: choose validation=default, or set it to false"
+        raise ConfigError([Problem("persistence.instance.keep_best", message)])
     settings = _training_settings(config)
     experiment = Experiment(
         seed=config.seed,

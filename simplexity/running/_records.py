@@ -61,6 +61,34 @@ class FirstStepLogger(Logger):
         """Does nothing."""
 
 
+class ScoreLogger(Logger):
+    """Hands validation losses to a checkpointer that keeps the best checkpoint.
+
+    Args:
+        checkpoints: The run's. One of the user's own may have no method `score`.
+    """
+
+    def __init__(self, checkpoints: object):
+        self._score = getattr(checkpoints, "score", None)
+
+    def start(self, facts: RunFacts) -> None:
+        """Does nothing."""
+
+    def log(self, step: int, metrics: Metrics) -> None:
+        loss = metrics.get("validation_loss")
+        if self._score is not None and loss is not None:
+            self._score(step, loss)
+
+    def progress(self, step: int) -> None:
+        """Does nothing."""
+
+    def flush(self) -> None:
+        """Does nothing."""
+
+    def close(self) -> None:
+        """Does nothing."""
+
+
 def record_this_environment(
     directory: RunDirectory, config: DictConfig, lock: RunLock, wait: Callable[[float], bool]
 ) -> None:

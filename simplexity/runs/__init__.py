@@ -7,6 +7,11 @@ from ._attempts import Attempt as Attempt
 from ._attempts import known_reached_step as known_reached_step
 from ._attempts import next_start as next_start
 from ._attempts import split_attempts as split_attempts
+from ._best import ScoredStep as ScoredStep
+from ._best import best_saved_step as best_saved_step
+from ._best import read_scores as read_scores
+from ._best import write_scores as write_scores
+from ._directory import BEST_FILE as BEST_FILE
 from ._directory import Completion as Completion
 from ._directory import RunDirectory as RunDirectory
 from ._display import bold as bold

@@ -11,6 +11,9 @@ from typing import NamedTuple
 
 from ._files import reason, retry_read, sync_directory, write_durably
 
+BEST_FILE = "best.json"
+"""In the folder of checkpoints: which of them has the lowest validation loss."""
+
 
 def _is_link(path: Path) -> bool:
     try:
@@ -108,6 +111,11 @@ class RunDirectory:
     def checkpoints_path(self) -> Path:
         """Folder of the checkpoints, one folder per step."""
         return self.path / "checkpoints"
+
+    @property
+    def best_path(self) -> Path:
+        """Which saved step has the lowest validation loss: see `best_saved_step`."""
+        return self.checkpoints_path / BEST_FILE
 
     @property
     def snapshots_path(self) -> Path:

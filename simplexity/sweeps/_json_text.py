@@ -9,6 +9,7 @@ from simplexity.runs import (
     Goodput,
     RunDirectory,
     RunSummary,
+    best_saved_step,
     split_attempts,
     summarize,
 )
@@ -38,7 +39,7 @@ def run_json(directory: RunDirectory) -> str:
         RuntimeError: If its ledger cannot be read.
     """
     events = read_events(directory)
-    completion = directory.read_completion()
+    completion, best = directory.read_completion(), best_saved_step(directory)
     attempts = [
         {
             "began": attempt.events[0].time,
@@ -57,6 +58,7 @@ def run_json(directory: RunDirectory) -> str:
             "folder": str(directory.path),
             "running": is_alive(directory.lock_path),
             "completion": None if completion is None else completion._asdict(),
+            "best": None if best is None else best._asdict(),
             **_summary(summarize(events)),
             "attempts": attempts,
         }

@@ -4,7 +4,15 @@ import shlex
 import time
 from collections.abc import Sequence
 
-from simplexity.runs import Attempt, EventKind, RunDirectory, known_reached_step, split_attempts, summarize
+from simplexity.runs import (
+    Attempt,
+    EventKind,
+    RunDirectory,
+    best_saved_step,
+    known_reached_step,
+    split_attempts,
+    summarize,
+)
 
 from ._directory import is_alive
 from ._run_files import is_metrics, last_records, read_events, with_progress
@@ -62,6 +70,9 @@ def run_text(directory: RunDirectory, *, width: int | None = None, colour: bool 
     else:
         remarks.append(f"not running; saved up to step {summary.saved_step:,}")
         commands.append(f"to resume it: simplexity resume {shlex.quote(display_path(directory.path))}")
+    best = best_saved_step(directory)
+    if best is not None:
+        remarks.append(f"best saved step {best.step:,}: validation loss {number(best.validation_loss)} nats")
     remarks.append(goodput_text(summary.goodput))
     # Commands stay whole, to be copied.
     return "\n".join([*lines, "", *wrapped(remarks, width), *commands])
