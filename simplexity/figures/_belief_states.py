@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
+from matplotlib.patches import Circle
 
 from ._plane import Plane, plane_of
 from ._style import BLUE, COLUMN_IN, GREEN, GREY, ORANGE, new_figure, save
@@ -142,14 +143,21 @@ def draw_points(axes: Axes, points: np.ndarray, colours: np.ndarray, weights: np
 
 
 def frame(axes: Axes, plane: Plane) -> None:
-    """Marks the certainty of each hidden state; the simplex of three is drawn without coordinates."""
+    """Marks the certainty of each hidden state, or a qubit's pure states; a simplex is drawn without coordinates."""
     axes.set_aspect("equal")
-    if plane.labels:
+    if plane.is_disk:
+        axes.add_patch(Circle((0, 0), 1, fill=False, edgecolor="black", linewidth=0.6))
+        axes.set(xlim=(-1.08, 1.08), ylim=(-1.08, 1.08))
+    elif plane.labels:
         axes.scatter(
             plane.corners[:, 0], plane.corners[:, 1], s=14, marker="s", facecolors="none", edgecolors=GREY,
             linewidths=0.6, label="certainty of a hidden state",
         )  # fmt: skip
-        return
+    else:
+        _frame_simplex(axes, plane)
+
+
+def _frame_simplex(axes: Axes, plane: Plane) -> None:
     corners = np.vstack([plane.corners, plane.corners[:1]])
     axes.plot(corners[:, 0], corners[:, 1], color="black", linewidth=0.6)
     offsets = ((4, -8), (-4, -8), (0, 3))

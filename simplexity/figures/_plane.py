@@ -8,6 +8,8 @@ from jaxtyping import Float
 _TRIANGLE = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, 3**0.5 / 2]])
 # A variance, and a share of it, that is rounding.
 _NO_VARIANCE, _NO_SHARE = 1e-12, 1e-9
+# The belief states of a run's folder are in float32.
+_ROUNDING = 1e-5
 # Corners further from the belief states than this many times their own extent are left out: they would be all one sees.
 _FAR = 1.5
 
@@ -22,6 +24,8 @@ class Plane(NamedTuple):
     """Certainty of each hidden state; none for predictive vectors, and where they are far away."""
     labels: tuple[str, ...]
     """Of the axes; none for the simplex of three states, whose corners tell as much."""
+    is_disk: bool = False
+    """Whether these are Bloch vectors, whose pure states are the unit circle."""
 
     def points(self, vectors: Float[np.ndarray, "n dimensions"]) -> Float[np.ndarray, "n axes"]:
         """The belief states as points; one that is a mixture lies at the centre of mass of the corners."""
@@ -31,8 +35,9 @@ class Plane(NamedTuple):
 def plane_of(truth: Float[np.ndarray, "n dimensions"], weights: Float[np.ndarray, " n"]) -> Plane | None:
     """The plane in which belief states are best seen.
 
-    Three hidden states have their simplex, and two a line. Of more, and of predictive vectors, these are the first two
-    principal components.
+    Three hidden states have their simplex, and two a line. Predictive vectors `(1, r_1, r_2)` with `r` in the unit disk
+    are a qubit's: their plane is that of the Bloch vector `r`. Of more, and of other predictive vectors, these are the
+    first two principal components.
 
     Args:
         truth: The belief states.
@@ -55,6 +60,10 @@ def plane_of(truth: Float[np.ndarray, "n dimensions"], weights: Float[np.ndarray
     if is_simplex and num_states == 2:
         return Plane(np.zeros(2), np.array([[0.0], [1.0]]), np.array([[0.0], [1.0]]), ("probability of state 1",))
     num_axes = 1 if len(shares) < 2 or shares[1] < _NO_SHARE else 2
+    if _are_bloch_vectors(truth):
+        return Plane(
+            np.zeros(3), np.eye(3)[:, 1:], np.empty((0, 2)), ("Bloch vector, $r_1$", "Bloch vector, $r_2$"), True
+        )
     # A direction is one up to its sign: the same picture on every machine.
     kept = directions[:num_axes]
     greatest = kept[np.arange(num_axes), np.abs(kept).argmax(axis=1)]
@@ -62,6 +71,12 @@ def plane_of(truth: Float[np.ndarray, "n dimensions"], weights: Float[np.ndarray
     labels = tuple(f"belief component {index + 1} ({100 * shares[index]:.0f} %)" for index in range(num_axes))
     plane = Plane(mean, kept.T, np.empty((0, num_axes)), labels)
     return plane._replace(corners=_near(plane, truth)) if is_simplex else plane
+
+
+def _are_bloch_vectors(truth: np.ndarray) -> bool:
+    if truth.shape[1] != 3 or np.abs(truth[:, 0] - 1).max() > _ROUNDING:
+        return False
+    return bool((truth[:, 1:] ** 2).sum(axis=1).max() <= 1 + _ROUNDING)
 
 
 def _near(plane: Plane, truth: np.ndarray) -> Float[np.ndarray, "corners axes"]:

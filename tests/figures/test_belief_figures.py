@@ -52,6 +52,19 @@ def test_truth_and_regression_are_drawn_point_for_point(process, num_axes, label
     np.testing.assert_allclose(regressed, plane.points(states.regressed["layer_0"])[order], atol=1e-6)
 
 
+def test_the_belief_states_of_a_qubit_lie_in_the_unit_circle(tmp_path, drawn):
+    _, states = states_of(gp.tom_quantum(1.0, 1.5), tmp_path)
+    figure = drawn(lambda path: draw_belief_states(states, {}, path))
+    circles = [patch for axes in figure.figure.axes for patch in axes.patches]
+    assert [circle.get_radius() for circle in circles] == [1, 1]
+    assert {"Bloch vector, $r_1$", "Bloch vector, $r_2$"} <= figure.texts()
+    order = np.argsort(states.weights, kind="stable")
+    np.testing.assert_allclose(figure.points()[0], states.truth[order][:, 1:], atol=1e-6)
+    # Of a process that no qubit generates the vectors are longer.
+    _, others = states_of(gp.moon(1.0, 0.5), tmp_path)
+    assert not plane_of(others.truth, others.weights).is_disk
+
+
 def test_words_of_one_belief_state_are_one_point_at_the_centre_of_mass(tmp_path):
     found, states = states_of(gp.even_ones(0.5), tmp_path, length=8)
     words = found.words
