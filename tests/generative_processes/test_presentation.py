@@ -80,6 +80,9 @@ def test_finite_presentations(process, num_mixed, num_causal, complexity_bits, e
     presentation = mixed_state_presentation(process, 60)
     assert presentation.is_closed
     assert len(presentation.states) == num_mixed
+    # Long after the beginning only recurrent states are met, at one phase of a period or another.
+    late = presentation.occupation(400)[-6:].sum(axis=0) > 1e-9
+    np.testing.assert_array_equal(presentation.is_recurrent, late)
     machine = epsilon_machine(presentation)
     assert machine.num_states == num_causal
     assert machine.statistical_complexity / LN2 == pytest.approx(complexity_bits, abs=1e-7)
@@ -107,6 +110,21 @@ def test_an_observer_synchronizes():
     np.testing.assert_allclose(uncertainty, [oracles.entropy([1 / 3, 2 / 3]), 0, 0, 0, 0, 0], atol=1e-12)
     with pytest.raises(ValueError, match="predictive vectors"):
         mixed_state_presentation(gp.tom_quantum(1.0, 7.0), 2).synchronization(1)
+
+
+@pytest.mark.parametrize("process", [gp.mess3(0.15, 0.6), gp.rrxor(0.5, 0.4)], ids=["mess3", "rrxor"])
+def test_synchronization_and_block_entropies_against_all_words(process):
+    presentation = mixed_state_presentation(process, 4)
+    synchronization, blocks = [], []
+    for length in range(5):
+        rows = [process.initial_state]
+        for _ in range(length):
+            rows = [row @ matrix for row in rows for matrix in process.transition_matrices]
+        masses = np.array([row.sum() for row in rows])
+        blocks.append(oracles.entropy(masses))
+        synchronization.append(sum(row.sum() * oracles.entropy(row / row.sum()) for row in rows if row.sum() > 1e-12))
+    np.testing.assert_allclose(presentation.synchronization(4), synchronization, atol=1e-12)
+    np.testing.assert_allclose(np.cumsum(presentation.myopic_entropies(4)), blocks[1:], atol=1e-12)
 
 
 def test_an_endless_presentation_says_so():
