@@ -7,6 +7,7 @@ from simplexity.runs import RunDirectory, read_json_lines
 from ._attention import draw_attention
 from ._belief_regression import draw_belief_regression, draw_explained_variance
 from ._belief_states import draw_belief_states, read_belief_states
+from ._factors import draw_factor_overlaps, draw_targets
 from ._loss_curve import draw_kl_by_position, draw_loss_curve
 from ._over_training import draw_analysis_over_training, draw_functions
 
@@ -40,6 +41,8 @@ def draw_run(directory: RunDirectory) -> list[Path]:
         newest = analyses[max(analyses)]
         drawn.append(draw_belief_regression(newest, folder / "belief_regression.png"))
         drawn.append(draw_explained_variance(newest, folder / "explained_variance.png"))
+        drawn.append(draw_targets(newest, folder / "targets.png"))
+        drawn.append(draw_factor_overlaps(newest, folder / "factor_overlaps.png"))
         drawn.append(draw_attention(newest, folder / "attention.png"))
         in_order = [analyses[step] for step in sorted(analyses)]
         drawn.append(draw_analysis_over_training(in_order, folder / "analysis_over_training.png"))
