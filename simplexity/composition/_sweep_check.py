@@ -4,7 +4,7 @@ Not every combination: the runs of a grid are the product of its axes, and the v
 first values of the others. What only a combination can break is found when that run is composed.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from hydra.core.config_loader import ConfigLoader
@@ -42,6 +42,8 @@ def check_sweep(config: DictConfig) -> list[Problem]:
     except HydraException as error:
         return [explain(Culprit("hydra.sweeper.params", error), None)]
     problems = _unsweepable(axes, has_grid=str(config.hydra.sweeper._target_).startswith(_GRID))
+    groups, wrong = _groups(axes, OmegaConf.select(config, "hydra.sweeper.zip") or ())
+    problems += wrong
     if problems:
         return problems
     base, problems = _compose(config, loader, fixed + [axis.overrides[0] for axis in axes])
@@ -50,12 +52,13 @@ def check_sweep(config: DictConfig) -> list[Problem]:
     problems = check(base)
     if str(config.hydra.sweeper._target_).startswith("hydra_plugins.simplexity"):
         problems += check_plugin(config.hydra.sweeper, "hydra.sweeper")
-    for axis in axes:
-        others = fixed + [other.overrides[0] for other in axes if other is not axis]
-        for override in axis.overrides[1:]:
-            problems += _check_value(config, loader, base, others, override)
-        if _is_scalar(base, axis.key):
-            _set(base, loader, axis.overrides[0])
+    for group in groups:
+        others = fixed + [other.overrides[0] for other in axes if other not in group]
+        for overrides in list(zip(*(axis.overrides for axis in group), strict=True))[1:]:
+            problems += _check_values(config, loader, base, others, overrides)
+        for axis in group:
+            if _is_scalar(base, axis.key):
+                _set(base, loader, axis.overrides[0])
     return [_with_origin(problem, config) for problem in dict.fromkeys(problems)]
 
 
@@ -79,15 +82,37 @@ def _with_origin(problem: Problem, config: DictConfig) -> Problem:
     return Problem(problem.path, f"{problem.message}; {remedy}")
 
 
-def _check_value(
-    config: DictConfig, loader: ConfigLoader, base: DictConfig, others: list[str], override: str
+def _groups(axes: list[_Axis], zipped: Any) -> tuple[list[list[_Axis]], list[Problem]]:
+    """The axes, those together that `hydra.sweeper.zip` names together, and what is wrong with that."""
+    if not (OmegaConf.is_list(zipped) or isinstance(zipped, tuple)) or not all(map(OmegaConf.is_list, zipped)):
+        return [[axis] for axis in axes], []  # the check of the sweeper's settings says what it must be
+    by_key = {axis.key.lstrip("+"): axis for axis in axes}
+    problems, groups = [], []
+    for keys in zipped:
+        missing = [as_typed(str(key)) for key in keys if key not in by_key]
+        group = [by_key[key] for key in keys if key in by_key]
+        counts = ", ".join(f"{as_typed(axis.key)} has {len(axis.overrides)}" for axis in group)
+        if missing:
+            problems.append(Problem("hydra.sweeper.zip", f"names {missing[0]}, which is not swept over"))
+        elif len({len(axis.overrides) for axis in group}) > 1:
+            problems.append(Problem("hydra.sweeper.zip", f"needs as many values of each key: {counts}"))
+        groups.append(group)
+    together = {axis.key for group in groups for axis in group}
+    return [*groups, *([axis] for axis in axes if axis.key not in together)], problems
+
+
+def _check_values(
+    config: DictConfig, loader: ConfigLoader, base: DictConfig, others: list[str], overrides: Sequence[str]
 ) -> list[Problem]:
-    key = override.partition("=")[0]
-    if _is_scalar(base, key):
+    keys = [override.partition("=")[0] for override in overrides]
+    if all(_is_scalar(base, key) for key in keys):
         # Composing takes a tenth of a second; a sweep over a thousand seeds must not.
-        _set(base, loader, override)
-        return check(base, only=key.partition(".")[0])
-    composed, problems = _compose(config, loader, [*others, override])
+        for override in overrides:
+            _set(base, loader, override)
+        return [
+            problem for name in dict.fromkeys(key.partition(".")[0] for key in keys) for problem in check(base, name)
+        ]
+    composed, problems = _compose(config, loader, [*others, *overrides])
     return problems if composed is None else check(composed)
 
 

@@ -151,10 +151,12 @@ def _problems_with_name(config: DictConfig) -> list[Problem]:
 
 
 def _rename_parameters(config: DictConfig) -> None:
-    parameters = OmegaConf.select(config, "hydra.sweeper.params")
-    if parameters:
-        with read_write(config), open_dict(config):
+    parameters, groups = (OmegaConf.select(config, f"hydra.sweeper.{name}") for name in ("params", "zip"))
+    with read_write(config), open_dict(config):
+        if parameters:
             config.hydra.sweeper.params = rewrite_keys(OmegaConf.to_container(parameters))  # pyright: ignore
+        if OmegaConf.is_list(groups) and all(map(OmegaConf.is_list, groups)):
+            config.hydra.sweeper.zip = [list(rewrite_keys(dict.fromkeys(map(str, group)))) for group in groups]
 
 
 def _run_directory(config: DictConfig, kind: Literal["run", "sweep"]) -> Path:
