@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.compilation import QUICK_FLAGS, compile_quickly
+
 # Before jax is imported: tests run on the CPU even where there is an accelerator (GPU tests are subprocesses).
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ["XLA_FLAGS"] = QUICK_FLAGS
 
 from absl import logging as absl_logging
 from jaxtyping import install_import_hook
@@ -86,12 +89,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log) -> OneWorkerPerFolde
 
 @pytest.fixture(autouse=True, scope="session")
 def quick_compilation() -> None:
-    """Programs of the tests run once or twice: they take longer to compile than to run.
-
-    Not for the processes that tests start, and not where a test is about the bits of a program as users have it.
-    """
-    if jax := sys.modules.get("jax"):
-        jax.config.update("jax_disable_most_optimizations", True)
+    """Not for the processes that tests start, and not where a test is about the bits of a program as users have it."""
+    compile_quickly()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

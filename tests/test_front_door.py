@@ -55,7 +55,14 @@ def test_every_name_has_an_example():
         assert "+SKIP" not in text, name
 
 
-@pytest.mark.parametrize("module", MODULES_WITH_EXAMPLES)
+@pytest.mark.parametrize(
+    "module",
+    [
+        # Its examples load a run, which the real script has written.
+        pytest.param(module, marks=pytest.mark.slow) if module == "simplexity.experiment" else module
+        for module in MODULES_WITH_EXAMPLES
+    ],
+)
 def test_the_examples_of_docstrings(module, request, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     if module == "simplexity.experiment":

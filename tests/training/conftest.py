@@ -1,7 +1,6 @@
 """One small run, compiled once for all tests of training."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import NamedTuple
 
@@ -25,6 +24,8 @@ from simplexity.training import (
     make_train_steps,
     run_keys,
 )
+from simplexity.training._step import _CPU_OPTIONS
+from tests.compilation import optimized
 
 
 class Run(NamedTuple):
@@ -39,15 +40,6 @@ class Run(NamedTuple):
 
     def fresh(self) -> TrainState:
         return self.initialize()
-
-
-@contextmanager
-def optimized() -> Iterator[None]:
-    """Programs compiled in here are optimised as a run's own are: tests compare their bits."""
-    before = jax.config.read("jax_disable_most_optimizations")
-    jax.config.update("jax_disable_most_optimizations", False)
-    yield
-    jax.config.update("jax_disable_most_optimizations", before)
 
 
 def optimizer_of(rate: Array) -> optax.GradientTransformation:
@@ -84,10 +76,11 @@ def programs(
 ) -> tuple[Callable[[StepArguments, TrainState, Array], TrainState], Callable[[], TrainState]]:
     """The compiled steps and the compiled initialisation: runs that differ in rate and length share them."""
     generator, settings = GENERATORS[process], settings_of(carry_state, num_train_steps=40)
-    compiled = make_train_steps(optimizer_of, settings)
+    with optimized(_CPU_OPTIONS):
+        compiled = make_train_steps(optimizer_of, settings)
 
     def train_steps(arguments: StepArguments, state: TrainState, num_steps: Array) -> TrainState:
-        with optimized():
+        with optimized(_CPU_OPTIONS):
             return compiled(arguments, state, num_steps)
 
     @eqx.filter_jit
