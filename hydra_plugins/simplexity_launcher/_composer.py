@@ -16,12 +16,16 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from omegaconf.errors import InterpolationResolutionError
+
+from simplexity.composition import ConfigError, Problem
 
 from ._hydra_internals import apply_values, override_dirname
 from ._yaml_text import yaml_text
 
 _VARYING = ("num", "id", "override_dirname", "task", "output_dir")
 _NUMBERED = "${hydra.job.num}"
+_BY_OVERRIDES = "${hydra.job.override_dirname}"
 
 
 class ComposedRun(NamedTuple):
@@ -80,6 +84,7 @@ class RunComposer:
 
         Raises:
             HydraException: If an override cannot be applied.
+            ConfigError: If `hydra.sweep.subdir` has no value.
         """
         choices = tuple(override for override in overrides if not self._sets_value(override))
         base = self._bases.get(choices)
@@ -139,7 +144,12 @@ class RunComposer:
             section.overrides.task = list(overrides)
             section.job.update(num=index, id=str(index), override_dirname=name)
             HydraConfig.instance().cfg = base.hydra  # pyright: ignore[reportAttributeAccessIssue]
-            directory = str(section.sweep.subdir)
+            try:
+                directory = str(section.sweep.subdir)
+            except InterpolationResolutionError as error:
+                reason = str(error).splitlines()[0]
+                message = f"{reason}; it may refer to `hydra` alone, as in ${{hydra.job.num}} and {_BY_OVERRIDES}"
+                raise ConfigError([Problem("hydra.sweep.subdir", message)]) from error
             section.runtime.output_dir = f"{self._sweep_dir}/{directory}"
         return directory
 

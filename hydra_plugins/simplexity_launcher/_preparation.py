@@ -111,6 +111,10 @@ def prepare(
         HydraConfig.instance().cfg = found
     if mistakes:
         raise ConfigError([_of_runs(problem, names, len(batch)) for problem, names in mistakes.items()])
+    for folder in (one.run.directory for one in prepared):
+        if Path(folder).is_absolute() or ".." in Path(folder).parts:
+            message = f"must stay within the sweep's folder, got {folder}; to choose that one: hydra.sweep.dir=FOLDER"
+            raise ConfigError([Problem("hydra.sweep.subdir", message)])
     by_folder = {one.run.directory: one.run.index for one in prepared}
     if len(by_folder) < len(prepared):
         folder = next(one.run.directory for one in prepared if by_folder[one.run.directory] != one.run.index)

@@ -174,6 +174,11 @@ _OF_OPTAX: Mapping[str, Domain] = {
     "warmup_steps": _NOT_NEGATIVE,
     "decay_steps": _POSITIVE,
 }
+_SIZE = Domain(lambda value: value >= 1, "must be at least 1")
+# Of our models, which are too expensive to construct before all of the config is known to be valid.
+_OF_MODELS: Mapping[str, Domain] = dict.fromkeys(
+    ("hidden_size", "num_layers", "model_size", "num_heads", "head_size", "state_size", "expansion", "conv_size"), _SIZE
+) | {"mlp_size": Domain(_SIZE.contains, f"{_SIZE.rule}, or null for attention only")}
 
 
 def broken_rule(path: str, value: Any) -> str | None:
@@ -183,6 +188,8 @@ def broken_rule(path: str, value: Any) -> str | None:
     domain = _BY_PATH.get(path)
     if domain is None and path.startswith(("training.optimizer.", "training.schedule.")):
         domain = _OF_OPTAX.get(path.rpartition(".")[2])
+    elif path.startswith("predictive_model.instance."):
+        domain = _OF_MODELS.get(path.rpartition(".")[2])
     if domain is None or domain.contains(value):
         return None
     return f"{domain.rule}, got {value}"

@@ -85,6 +85,22 @@ def test_a_run_may_be_named_by_its_number(start, tmp_path):
     assert [one.directory for one in the_sweep(tmp_path).read_manifest().runs] == ["run_0", "run_1"]
 
 
+@pytest.mark.parametrize(
+    ("subdir", "says"),
+    [
+        ("${seed}", "Interpolation key 'seed' not found; it may refer to `hydra` alone, as in ${hydra.job.num} and "),
+        ("../${hydra.job.num}", "must stay within the sweep's folder, got ../0; "),
+        ("${hydra.job.config_name}", "must tell the runs apart, but is 'train_model' for several; "),
+    ],
+)
+def test_a_mistake_in_the_runs_folders(start, tmp_path, capfd, subdir, says):
+    assert start("seed=1,2", f"hydra.sweep.subdir={subdir}") == 2
+    told = capfd.readouterr().err
+    assert told.startswith(f"`hydra.sweep.subdir`: {says}")
+    assert told.count("\n") == 1
+    assert not list(tmp_path.rglob("config.yaml"))
+
+
 def test_a_sweep_over_nothing_is_one_of_one(start, tmp_path):
     assert start() == 0
     assert [one.overrides for one in the_sweep(tmp_path).read_manifest().runs] == [()]
