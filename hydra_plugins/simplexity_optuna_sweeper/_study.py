@@ -1,6 +1,7 @@
 """A study of Optuna that may be stored: later searches continue its proposals, and reuse the losses of its runs."""
 
 import datetime
+import logging
 import socket
 import time
 from collections.abc import Callable, Mapping
@@ -22,6 +23,7 @@ from simplexity.sweeps import SweepDirectory, is_alive
 if TYPE_CHECKING:
     from optuna import Study
 
+_log = logging.getLogger(__name__)
 LOCK_NAME = "search"
 """Folder, within the sweep's, of the lock that a search holds until it ends."""
 FACTS_KEY = "simplexity"
@@ -167,6 +169,7 @@ def propose(
             study.sampler = NumberedSampler(seed, RandomSampler)
     finally:
         study.sampler = sampler
+    _log.warning("other searches of this study run all configs that were proposed; the next run may repeat one of them")
     trial = study.ask(dict(space))
     return trial, config_of(trial.params)
 

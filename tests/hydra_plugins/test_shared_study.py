@@ -44,7 +44,7 @@ def test_two_processes_propose_different_configs_at_the_same_time(tmp_path):
     assert not set(proposed[0]) & set(proposed[1])
 
 
-def test_where_no_other_config_is_left_one_is_proposed_again(tmp_path):
+def test_where_no_other_config_is_left_one_is_proposed_again_and_it_is_said(tmp_path, caplog):
     from hydra_plugins.simplexity_optuna_sweeper._study import FACTS_KEY, TrialFacts, propose
 
     space = search_space(parsed("key=1,2"))
@@ -55,3 +55,6 @@ def test_where_no_other_config_is_left_one_is_proposed_again(tmp_path):
     trial, config = propose(study, space, json.dumps, 0, tmp_path)
     assert config == json.dumps(trial.params)
     assert study.trials[trial.number].state == TrialState.RUNNING
+    assert [record.getMessage() for record in caplog.records] == [
+        "other searches of this study run all configs that were proposed; the next run may repeat one of them"
+    ]
