@@ -1,8 +1,8 @@
-// Makes opening or reading files fail, below everything that a process uses to read them: preloaded (LD_PRELOAD), it
+// Makes opening, reading or asking about files fail, below everything that a process uses to read them: preloaded (LD_PRELOAD), it
 // stands between the process and the C library.
 //
 //   FAIL_PATH   a part of the paths that fail; unset or empty: none do
-//   FAIL_CALL   open or read
+//   FAIL_CALL   open, read or stat
 //   FAIL_ERRNO  the error's number
 //   FAIL_AFTER  how many matching calls succeed first
 //   FAIL_TIMES  how many fail then
@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -90,4 +91,18 @@ ssize_t pread(int descriptor, void *buffer, size_t size, off_t offset) {
 }
 ssize_t pread64(int descriptor, void *buffer, size_t size, off64_t offset) {
   return read_fails(descriptor) ? -1 : REAL(pread64)(descriptor, buffer, size, offset);
+}
+
+int stat(const char *path, struct stat *facts) { return fails("stat", path) ? -1 : REAL(stat)(path, facts); }
+int stat64(const char *path, struct stat64 *facts) { return fails("stat", path) ? -1 : REAL(stat64)(path, facts); }
+int lstat(const char *path, struct stat *facts) { return fails("stat", path) ? -1 : REAL(lstat)(path, facts); }
+int lstat64(const char *path, struct stat64 *facts) { return fails("stat", path) ? -1 : REAL(lstat64)(path, facts); }
+int fstatat(int folder, const char *path, struct stat *facts, int flags) {
+  return fails("stat", path) ? -1 : REAL(fstatat)(folder, path, facts, flags);
+}
+int fstatat64(int folder, const char *path, struct stat64 *facts, int flags) {
+  return fails("stat", path) ? -1 : REAL(fstatat64)(folder, path, facts, flags);
+}
+int statx(int folder, const char *path, int flags, unsigned mask, struct statx *facts) {
+  return fails("stat", path) ? -1 : REAL(statx)(folder, path, flags, mask, facts);
 }

@@ -50,7 +50,7 @@ def test_good_configs_have_no_problems(site, overrides):
         ("training.batch_size=1.5", "training.batch_size", "must be an integer, got 1.5"),
         ("training.batch_size=true", "training.batch_size", "must be an integer, got true"),
         ("training.carry_state=1", "training.carry_state", "must be true or false, got 1"),
-        ("predictive_model.instance.hidden_size=0", "predictive_model.instance.hidden_size", "must be at least 1, got 0"),
+        ("predictive_model.instance.hidden_size=0", "predictive_model.instance.hidden_size", "at least 1, got 0"),
         ("seed=-1", "seed", "must lie in [0, 4294967295], got -1"),
         ("seed=${nope}", "seed", "'nope' not found"),
         ("training.optimizer.instance.learning_rate=-0.1", "training.optimizer.instance.learning_rate", "positive"),
