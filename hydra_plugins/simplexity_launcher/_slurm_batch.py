@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -11,14 +12,36 @@ from typing import Any, NoReturn
 from omegaconf import DictConfig
 
 import simplexity
-from simplexity.cluster import ClusterProfile, Container, inspect_container, is_inside_image
+from simplexity.cluster import (
+    ClusterProfile,
+    Container,
+    SubmissionLimits,
+    inspect_container,
+    is_inside_image,
+    slurm_is_installed,
+    submission_limits,
+)
 from simplexity.composition import ConfigError, Problem, config_errors_at, read_profile
-from simplexity.sweeps import Manifest, SlurmLaunch, SweepDirectory, display_path, plan_arrays, submit_runs
+from simplexity.runs import RunDirectory
+from simplexity.sweeps import (
+    Manifest,
+    SlurmLaunch,
+    SweepDirectory,
+    display_path,
+    num_workers,
+    plan_arrays,
+    submit_runs,
+    workers_script,
+    workers_text,
+)
 
 from ._batch import idle_runs, watch_command
 from ._preparation import PreparedRun, new_manifest
 
 _log = logging.getLogger(__name__)
+# In a frozen config, what is an argument of the compiled program: the seed, the number of steps, and numbers with a
+# decimal point or an exponent (of the process, the optimizer, the schedule, the initial scale).
+_VALUE = re.compile(r"(?<=seed): \d+$|(?<=num_train_steps): \d+$|: -?\d*(\.\d*(e[-+]?\d+)?|e[-+]?\d+)$", re.MULTILINE)
 
 
 def cluster_profile(cluster: Mapping[str, Any], timeout_min: int | None) -> ClusterProfile:
@@ -63,8 +86,17 @@ def print_dry_run(
     sweep: SweepDirectory, config: DictConfig, launch: SlurmLaunch, prepared: Sequence[PreparedRun]
 ) -> None:
     """Prints the batch scripts and the manifest of a batch that is not submitted."""
-    manifest = new_manifest(config, launch, [one.run for one in prepared])
-    for job in plan_arrays(sweep, manifest, [one.run.index for one in prepared]):
+    runs = [one.run for one in prepared]
+    manifest = new_manifest(config, launch, runs)
+    if launch.workers is not None:
+        # A dry run needs no SLURM.
+        limits = submission_limits(launch.profile) if slurm_is_installed() else SubmissionLimits()
+        workers = num_workers(launch, runs, limits)
+        sys.stdout.write(f"# {sweep.script_path(0)}\n{workers_script(sweep, manifest, 0, workers)}\n")
+        sys.stdout.write(f"# {sweep.manifest_path}\n{manifest.to_text()}")
+        sys.stdout.write(f"# {workers_text(len(runs), workers)}, {_programs_text(prepared)}\n")
+        return
+    for job in plan_arrays(sweep, manifest, [run.index for run in runs]):
         sys.stdout.write(f"# {job.script_path}\n{job.script}\n")
     sys.stdout.write(f"# {sweep.manifest_path}\n{manifest.to_text()}")
 
@@ -78,6 +110,9 @@ def submit_batch(sweep: SweepDirectory, manifest: Manifest, prepared: Sequence[P
     job_ids = submit_runs(sweep, manifest, indices)
     how = "as job" if len(job_ids) == 1 else "as jobs"
     _log.info("submitted %d runs %s %s, in %s", len(indices), how, ", ".join(job_ids), path)
+    workers = sweep.read_submissions()[-1].num_workers
+    if workers is not None:
+        _log.info("%s, %s", workers_text(len(indices), workers), _programs_text(prepared))
     _log.info("to watch them: %s", watch_command(sweep))
 
 
@@ -97,6 +132,13 @@ def _own_container() -> Container | None:
         return None
     runtime = "apptainer" if "APPTAINER_CONTAINER" in os.environ else "singularity"
     return Container(image=os.environ["SIMPLEXITY_IMAGE"], runtime=runtime, binds=[], env={})
+
+
+def _programs_text(prepared: Sequence[PreparedRun]) -> str:
+    """How many programs the runs have, in words: those whose configs differ in numbers alone share one."""
+    config = RunDirectory(Path()).config_path.name
+    programs = len({_VALUE.sub(": _", one.files[config]) for one in prepared})
+    return f"{programs} program{'s' * (programs != 1)}"
 
 
 def _of_image(message: str) -> Problem:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from hydra.core.utils import JobReturn
 
@@ -16,7 +16,9 @@ class SlurmLauncher(SweepLauncher):
         cluster: A cluster's profile, `cluster=NAME`: the fields of `simplexity.cluster.ClusterProfile`.
         name: What squeue shows.
         timeout_min: Time limit in minutes; None for the profile's. A run that needs longer is saved and requeued.
-        array_parallelism: Runs at the same time; None for as many as the cluster gives.
+        array_parallelism: Array tasks at the same time; None for as many as the cluster gives.
+        workers: Array tasks that execute the runs, each one run after the other; "auto" for as many as are allowed and
+            worth it; None for one task per run.
         wait: Whether to watch the sweep until it ends, or to exit once it is submitted.
         dry_run: Whether to print what would be submitted, and nothing else.
     """
@@ -27,6 +29,7 @@ class SlurmLauncher(SweepLauncher):
         name: str,
         timeout_min: int | None,
         array_parallelism: int | None,
+        workers: int | Literal["auto"] | None,
         wait: bool,
         dry_run: bool,
     ):
@@ -34,12 +37,13 @@ class SlurmLauncher(SweepLauncher):
         self._name = name
         self._timeout_min = timeout_min
         self._array_parallelism = array_parallelism
+        self._workers: int | Literal["auto"] | None = workers
         self._wait = wait
         self._dry_run = dry_run
 
     def _check_settings(self) -> None:
         from simplexity.composition import ConfigError, Problem, config_errors_at
-        from simplexity.sweeps import SlurmLaunch, require_slurm, worker_command
+        from simplexity.sweeps import SlurmLaunch, require_slurm, task_command
 
         from ._slurm_batch import checked_image_digest, cluster_profile
 
@@ -55,9 +59,10 @@ class SlurmLauncher(SweepLauncher):
                 profile=profile,
                 array_parallelism=self._array_parallelism,
                 image_digest=checked_image_digest(profile),
+                workers=self._workers,
             )
         with config_errors_at("hydra.sweep.dir"):
-            worker_command(profile, Path(self._config.hydra.runtime.cwd), self._sweep().path)
+            task_command(profile, Path(self._config.hydra.runtime.cwd), self._sweep().path)
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Submits a batch, and follows it if it is to wait.

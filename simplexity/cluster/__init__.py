@@ -8,8 +8,12 @@ from ._batch_script import was_cancelled as was_cancelled
 from ._container import container_command as container_command
 from ._container import inspect_container as inspect_container
 from ._host_programs import is_inside_image as is_inside_image
+from ._limits import SubmissionLimits as SubmissionLimits
+from ._limits import is_submit_limit as is_submit_limit
+from ._limits import submission_limits as submission_limits
 from ._profile import ClusterProfile as ClusterProfile
 from ._profile import Container as Container
+from ._slurm import QueuedTask as QueuedTask
 from ._slurm import SlurmError as SlurmError
 from ._slurm import accounted_tasks as accounted_tasks
 from ._slurm import ask_slurm as ask_slurm

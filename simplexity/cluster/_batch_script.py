@@ -87,8 +87,9 @@ def batch_script(
     parallelism: int | None,
     profile: ClusterProfile,
     image_digest: str | None = None,
+    has_workers: bool = False,
 ) -> str:
-    """The batch script of one array job: each of its tasks executes one run of a sweep.
+    """The batch script of one array job: each of its tasks executes one run of a sweep, or is a worker.
 
     Whatever may hold any character is quoted for the shell. No path stands in an #SBATCH line, because SLURM expands
     % and backslashes there; a run is named to its task by an index and never by its overrides.
@@ -96,14 +97,16 @@ def batch_script(
     Args:
         job_name: What squeue shows; characters that are unusual in a name become underscores.
         task_command: Command and arguments of every task, a container's included, to which
-            `--sweep SWEEP_FOLDER --index INDEX` is added. Its exit code keeps the contract of `requeue.sh`.
+            `--sweep SWEEP_FOLDER --index INDEX` is added, or `--place NAME/NUMBER/COUNT SWEEP_FOLDER` for workers. Its
+            exit code keeps the contract of `requeue.sh`.
         sweep_folder: Absolute path of the sweep's folder, where each task appends to `logs/INDEX.log`.
         script_path: Absolute path where this text will lie: what a cluster that refuses to requeue is given again.
         working_folder: Absolute path of the folder in which the tasks run.
-        array: The runs.
+        array: The runs, or the numbers of the workers, from 0.
         parallelism: How many of them may run at the same time; None for as many as the cluster gives.
         profile: Resources and set-up.
         image_digest: Of the image that the profile's container must still have when a task starts; None for any.
+        has_workers: Whether the tasks are workers: each executes one unfinished run after the other.
 
     Returns:
         The script.
@@ -137,15 +140,15 @@ def batch_script(
             "",
             _text("requeue.sh"),
             f"readonly SWEEP={shlex.quote(str(sweep_folder))}",
-            f"readonly INDEX=$(({array.first_index} + SLURM_ARRAY_TASK_ID))",
-            f'mkdir -p "$SWEEP/{LOG_FOLDER}" && exec >>"$SWEEP/{LOG_FOLDER}/$INDEX.log" 2>&1 || exit',
-            f'rm -f "$SWEEP/{LOG_FOLDER}/$INDEX.exit"',
-            f"""trap 'echo $? >"$SWEEP/{LOG_FOLDER}/$INDEX.exit"' EXIT""",
+            *_names(script_path.stem, array, has_workers=has_workers),
+            f'mkdir -p "$SWEEP/{LOG_FOLDER}" && exec >>"$LOG.log" 2>&1 || exit',
+            'rm -f "$LOG.exit"',
+            """trap 'echo $? >"$LOG.exit"' EXIT""",
             "",
             "resubmit() {",
             "  local job",
             f'  job=$(submit_from_job --array="$SLURM_ARRAY_TASK_ID" {shlex.quote(str(script_path))}) || return',
-            f'  echo "$job" >>"$SWEEP/{LOG_FOLDER}/$INDEX.jobs"',
+            '  echo "$job" >>"$LOG.jobs"',
             '  echo "$job"',
             "}",
             "",
@@ -153,10 +156,27 @@ def batch_script(
             f"export SIMPLEXITY_SUBMISSION={shlex.quote(script_path.stem)}",
             *_set_up(profile),
             *_container_set_up(profile, image_digest, script_path.parent / "programs"),
-            f'run_and_requeue {shlex.join([*_srun(profile), *task_command])} --sweep "$SWEEP" --index "$INDEX"',
+            f'run_and_requeue {shlex.join([*_srun(profile), *task_command])} "${{TASK[@]}}"',
             "",
         ]
     )
+
+
+def _names(name: str, array: ArraySlice, *, has_workers: bool) -> list[str]:
+    """The task's files and the last arguments of its command, as variables of the shell."""
+    if not has_workers:
+        return [
+            f"readonly INDEX=$(({array.first_index} + SLURM_ARRAY_TASK_ID))",
+            f'readonly LOG="$SWEEP/{LOG_FOLDER}/$INDEX" TASK=(--sweep "$SWEEP" --index "$INDEX")',
+        ]
+    worker = f"{shlex.quote(name)}_$SLURM_ARRAY_TASK_ID"
+    place = f"{shlex.quote(name)}/$SLURM_ARRAY_TASK_ID/{len(array.task_ids)}"
+    return [
+        f'readonly WORKER={worker} LOG="$SWEEP/{LOG_FOLDER}/"{worker}',
+        f'readonly TASK=(--place {place} "$SWEEP")',
+        # The worker reads it when it comes back: what killed it, in words for the run that it had.
+        'died() { echo "{\\"died\\":\\"its process was killed by $1\\"}" >>"$SWEEP/sweep/workers/$WORKER.jsonl"; }',
+    ]
 
 
 def was_cancelled() -> bool:

@@ -66,7 +66,7 @@ def submit(script_path: Path, options: Sequence[str] = ()) -> str:
     Raises:
         SlurmError: If SLURM refuses, in its own words.
     """
-    answer = _call(["sbatch", "--parsable", *options, str(script_path)])
+    answer = ask(["sbatch", "--parsable", *options, str(script_path)])
     return answer.strip().partition(";")[0]
 
 
@@ -84,7 +84,7 @@ def queued_tasks(job_ids: Iterable[str]) -> dict[str, QueuedTask]:
     form = _SEPARATOR.join(["%i", "%T", "%N", "%L", "%r"])
     try:
         # --array: a line for every waiting task, and not "7_[0-99]".
-        answer = _call(["squeue", "--noheader", "--array", "--states=all", f"--jobs={jobs}", f"--format={form}"])
+        answer = ask(["squeue", "--noheader", "--array", "--states=all", f"--jobs={jobs}", f"--format={form}"])
     except SlurmError as error:
         if "Invalid job id" in str(error):  # the answer when it has forgotten all of them
             return {}
@@ -107,7 +107,7 @@ def accounted_tasks(job_ids: Iterable[str]) -> dict[str, AccountedTask]:
     jobs = ",".join(job_ids)
     if not jobs:
         return {}
-    answer = _call(
+    answer = ask(
         ["sacct", "--noheader", "--allocations", "--parsable2", f"--delimiter={_SEPARATOR}", f"--jobs={jobs}",
          "--format=JobID,State,ExitCode,NodeList"]
     )  # fmt: skip
@@ -127,7 +127,7 @@ def cancel(task_ids: Sequence[str]) -> None:
         SlurmError: If SLURM does not answer, or they are another user's.
     """
     if task_ids:
-        _call(["scancel", "--quiet", *task_ids])
+        ask(["scancel", "--quiet", *task_ids])
 
 
 def cluster_configuration() -> dict[str, str]:
@@ -136,7 +136,7 @@ def cluster_configuration() -> dict[str, str]:
     Raises:
         SlurmError: If SLURM does not answer.
     """
-    return parse_configuration(_call(_SHOW_CONFIGURATION))
+    return parse_configuration(ask(_SHOW_CONFIGURATION))
 
 
 def ask_slurm() -> SlurmAnswers:
@@ -145,14 +145,14 @@ def ask_slurm() -> SlurmAnswers:
     Raises:
         SlurmError: If SLURM does not answer.
     """
-    configuration = _call(_SHOW_CONFIGURATION)
-    partitions = _call(["scontrol", "--oneliner", "show", "partition"])
-    nodes = _call(["sinfo", "--noheader", "--Node", "--format=%N|%R|%T|%G"])
+    configuration = ask(_SHOW_CONFIGURATION)
+    partitions = ask(["scontrol", "--oneliner", "show", "partition"])
+    nodes = ask(["sinfo", "--noheader", "--Node", "--format=%N|%R|%T|%G"])
     qos = None
     if parse_configuration(configuration).get("AccountingStorageType", "").endswith("/slurmdbd"):
         form = "format=Name,Preempt,PreemptMode,GraceTime"
         with suppress(SlurmError):  # the database may be down while SLURM works
-            qos = _call(["sacctmgr", "--noheader", "--parsable2", "show", "qos", form])
+            qos = ask(["sacctmgr", "--noheader", "--parsable2", "show", "qos", form])
     return SlurmAnswers.parse(configuration, partitions, nodes, qos)
 
 
@@ -171,7 +171,7 @@ def send_signal(job_id: str, name: str) -> None:
     Raises:
         SlurmError: If SLURM does not answer, or no step is running.
     """
-    _call(["scancel", f"--signal={name}", job_id])
+    ask(["scancel", f"--signal={name}", job_id])
 
 
 def submission_environment(variables: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -185,7 +185,12 @@ def submission_environment(variables: Mapping[str, str] | None = None) -> dict[s
     return {name: value for name, value in source.items() if name in _KEPT or not name.startswith(_PREFIXES)}
 
 
-def _call(command: Sequence[str]) -> str:
+def ask(command: Sequence[str]) -> str:
+    """What one of SLURM's commands prints.
+
+    Raises:
+        SlurmError: If it is not here, does not answer, or fails.
+    """
     return _run(command).stdout
 
 

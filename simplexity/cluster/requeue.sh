@@ -15,6 +15,9 @@ export SLURM_TIME_FORMAT=standard # for the dates of scontrol that are compared 
 SIMPLEXITY_JOB_START=$(date +%s)
 export SIMPLEXITY_JOB_START
 
+# What else the script wants to note down when a signal has ended the run.
+died() { :; }
+
 report() { echo "$(date +%FT%T) batch script: $*" >&2; }
 
 # The array task and never the bare array's id, which would requeue its other tasks too.
@@ -118,7 +121,10 @@ run_and_requeue() {
   wait "$payload"
   code=$?
   trap : TERM
-  if ((code > KILLED && code != KILLED_BY_INT)); then report "the run was ended by signal $((code - KILLED))"; fi
+  if ((code > KILLED && code != KILLED_BY_INT)); then
+    report "the run was ended by signal $((code - KILLED))"
+    died "SIG$(kill -l $((code - KILLED)))"
+  fi
   if ((code == REQUEUE_ME || (code > KILLED && code != KILLED_BY_INT))) && [[ -z $came_back ]]; then come_back; fi
   return "$code"
 }

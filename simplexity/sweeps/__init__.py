@@ -35,7 +35,6 @@ from ._run_text import run_text as run_text
 from ._slurm_submission import plan_arrays as plan_arrays
 from ._slurm_submission import require_slurm as require_slurm
 from ._slurm_submission import submit_runs as submit_runs
-from ._slurm_submission import worker_command as worker_command
 from ._status_text import status_text as status_text
 from ._status_text import summary_lines as summary_lines
 from ._sweep_status import read_status as read_status
@@ -48,3 +47,7 @@ from ._watch import follow_log as follow_log
 from ._watch import watch as watch
 from ._worker import WorkerPlace as WorkerPlace
 from ._worker import drain as drain
+from ._worker_submission import num_workers as num_workers
+from ._worker_submission import task_command as task_command
+from ._worker_submission import workers_script as workers_script
+from ._worker_submission import workers_text as workers_text

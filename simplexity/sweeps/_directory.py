@@ -126,9 +126,13 @@ class SweepDirectory:
         link.unlink(missing_ok=True)
         link.symlink_to(os.path.relpath(path, link.parent))
 
-    def resubmissions_path(self, index: int) -> Path:
-        """Ids of the jobs that a run's batch scripts have submitted in their own place, one per line."""
-        return self.log_path(index).with_suffix(".jobs")
+    def resubmissions_path(self, name: str) -> Path:
+        """Ids of the jobs that batch scripts have submitted in their own place, one per line.
+
+        Args:
+            name: A run's index, or a worker's name.
+        """
+        return self.path / LOG_FOLDER / f"{name}.jobs"
 
     def exit_code_path(self, index: int) -> Path:
         """Exit code of a run's last batch script, if that has ended and is not to come back."""
@@ -160,9 +164,15 @@ class SweepDirectory:
             write_durably(self.environment_path, json.dumps(values) + "\n", mode=0o600)
         write_durably(self.manifest_path, manifest.to_text())
 
-    def record_submission(self, indices: Sequence[int], job_id: str | None = None, first_index: int | None = 0) -> None:
+    def record_submission(
+        self,
+        indices: Sequence[int],
+        job_id: str | None = None,
+        first_index: int | None = 0,
+        num_workers: int | None = None,
+    ) -> None:
         """Adds a line to the submissions: see `Submission`. Only the holder of `lock` may."""
-        submission = Submission(round(time.time(), 3), tuple(indices), job_id, first_index)
+        submission = Submission(round(time.time(), 3), tuple(indices), job_id, first_index, num_workers)
         append_json_line(self.submissions_path, submission._asdict())
 
     def read_submissions(self) -> list[Submission]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from simplexity.cluster import ClusterProfile, Container
 
@@ -36,21 +36,30 @@ class SlurmLaunch:
     Args:
         job_name: What squeue shows.
         profile: The cluster's resources and set-up.
-        array_parallelism: Runs at the same time in each array job; None for as many as the cluster gives.
+        array_parallelism: Array tasks at the same time in each array job; None for as many as the cluster gives.
         image_digest: Names the image of the profile's container; None without one, or where it could not be read.
+        workers: Array tasks that execute the runs, each one run after the other; "auto" for as many as the site's
+            limits and `array_parallelism` allow, and fewer where runs are short; None for one task per run.
 
     Raises:
-        ValueError: If `array_parallelism` is less than 1.
+        ValueError: If a number is less than 1, or runs of several processes are to have workers.
     """
 
     job_name: str
     profile: ClusterProfile
     array_parallelism: int | None
     image_digest: str | None = None
+    workers: int | Literal["auto"] | None = None
     on_slurm: ClassVar[bool] = True
 
     def __post_init__(self):
         _check_count("array_parallelism", self.array_parallelism)
+        if self.workers is None:
+            return
+        if self.workers != "auto":
+            _check_count("workers", self.workers)
+        if self.profile.nodes * self.profile.tasks_per_node > 1:
+            raise ValueError("`workers` must be null where a run has several processes, each with a task of its own")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -125,18 +125,22 @@ class Submission(NamedTuple):
         indices: The runs.
         job_id: The array job's id; None without SLURM.
         first_index: Index of the run that is array task 0; None for a job that is no array.
+        num_workers: Array tasks that are workers, from 0, each for any of the runs; None if each run has its own task.
     """
 
     time: float
     indices: tuple[int, ...]
     job_id: str | None = None
     first_index: int | None = 0
+    num_workers: int | None = None
 
-    def task(self, index: int) -> str | None:
-        """SLURM's name of a run's array task, "JOB_TASK", or of its job."""
-        if self.job_id is None or self.first_index is None:
-            return self.job_id
-        return f"{self.job_id}_{index - self.first_index}"
+    def tasks(self, index: int) -> list[str]:
+        """SLURM's names of the array tasks that may execute a run, "JOB_TASK", or of its job; none without SLURM."""
+        if self.job_id is None:
+            return []
+        if self.num_workers is not None:
+            return [f"{self.job_id}_{number}" for number in range(self.num_workers)]
+        return [self.job_id if self.first_index is None else f"{self.job_id}_{index - self.first_index}"]
 
 
 def submission_names(submissions: Sequence[Submission]) -> dict[int, str]:

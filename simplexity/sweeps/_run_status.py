@@ -156,7 +156,7 @@ def _reason(sweep: SweepDirectory, run: SweepRun, state: RunState, files: RunFil
         return ""
     if state == RunState.FAILED and event is not None and event.kind == EventKind.FAILED:
         return event.reason or "no reason was recorded"
-    words = last_printed(sweep.log_path(run.index))
+    words = last_printed(sweep.log_path(run.index)) or scheduler.words
     if files.exit_code is None and scheduler.end in _BY_SLURM:
         return f"SLURM ended its job, not the run: {scheduler.end}" + (f"; last printed: {words}" if words else "")
     if state in (RunState.STOPPED, RunState.CANCELLED) and event is not None:

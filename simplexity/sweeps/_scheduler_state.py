@@ -1,13 +1,13 @@
 """The scheduler's state of a sweep's runs: SLURM's queue, and its accounting where there is one."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
-from simplexity.cluster import SlurmError, accounted_tasks, queued_tasks
+from simplexity.cluster import QueuedTask, SlurmError, accounted_tasks, queued_tasks
 
 from ._directory import SweepDirectory
-from ._manifest import Submission, submission_names
-from ._run_files import RunFiles
+from ._manifest import Submission, submission_name, submission_names
+from ._run_files import RunFiles, last_printed
 
 # States after which a job does not come back; in any other it runs or will run.
 _ENDED = frozenset(
@@ -28,6 +28,7 @@ class SchedulerState(NamedTuple):
         node: That machine; empty if unknown.
         end: SLURM's word for how the last job ended, such as FAILED or CANCELLED; empty if unknown.
         submission: Name of the last submission; a failure of an earlier one was answered by it. None if unknown.
+        words: What the job has printed last, where that is not in the run's own log.
     """
 
     coming: bool | None
@@ -36,6 +37,7 @@ class SchedulerState(NamedTuple):
     node: str = ""
     end: str = ""
     submission: str | None = None
+    words: str = ""
 
 
 def slurm_states(
@@ -51,14 +53,20 @@ def slurm_states(
     Returns:
         The state of each run, and one line on why SLURM did not answer, empty if it did.
     """
-    tasks = {index: _tasks(sweep, submissions, index, files) for index, files in unfinished.items()}
     last = submission_names(submissions)
-    jobs = sorted({task.partition("_")[0] for names in tasks.values() for task in names})
+    groups = _worker_groups(sweep, submissions, unfinished)
+    tasks = {
+        index: _tasks(sweep, submissions, index, files)
+        for index, files in unfinished.items()
+        if last.get(index) not in groups
+    }
+    jobs = sorted({task.partition("_")[0] for names in (*tasks.values(), *groups.values()) for task in names})
     try:
         queue = queued_tasks(jobs)
     except SlurmError as error:
         return {index: SchedulerState(None, submission=last.get(index)) for index in unfinished}, str(error)
-    states: dict[int, SchedulerState] = {}
+    group_states = {name: _group_state(sweep, name, names, queue) for name, names in groups.items()}
+    states = {index: group_states[last[index]] for index in unfinished if last.get(index) in groups}
     forgotten: list[int] = []
     for index, names in tasks.items():
         # Tasks that were cancelled before they began are one record, under the array's own id.
@@ -84,26 +92,74 @@ def slurm_tasks(
     sweep: SweepDirectory, submissions: Sequence[Submission], unfinished: Mapping[int, RunFiles]
 ) -> list[str]:
     """The array tasks under which SLURM may know the runs, for scancel."""
-    return sorted({task for index, files in unfinished.items() for task in _tasks(sweep, submissions, index, files)})
+    groups = _worker_groups(sweep, submissions, unfinished)
+    last = submission_names(submissions)
+    others = (
+        _tasks(sweep, submissions, index, files) for index, files in unfinished.items() if last.get(index) not in groups
+    )
+    return sorted({task for tasks in (*others, *groups.values()) for task in tasks})
+
+
+def _worker_groups(
+    sweep: SweepDirectory, submissions: Sequence[Submission], indices: Collection[int]
+) -> dict[str, list[str]]:
+    """The array tasks that are workers, by the name of their submission: "JOB_TASK", the latest last.
+
+    Args:
+        sweep: The sweep.
+        submissions: All of its submissions.
+        indices: Only submissions that are the last of one of these runs.
+    """
+    last = submission_names(submissions)
+    wanted = {last[index] for index in indices if index in last}
+    groups: dict[str, list[str]] = {}
+    for number, submission in enumerate(submissions):
+        name = submission_name(number, submission)
+        if submission.num_workers is None or name not in wanted:
+            continue
+        tasks = submission.tasks(0)
+        for worker in range(submission.num_workers):
+            tasks += [f"{job}_{worker}" for job in _resubmissions(sweep, f"{name}_{worker}")]
+        groups[name] = tasks
+    return groups
+
+
+def _group_state(
+    sweep: SweepDirectory, name: str, tasks: Sequence[str], queue: Mapping[str, QueuedTask]
+) -> SchedulerState:
+    """The state of every run that the workers of a submission execute: any of them may take any run."""
+    known = [queue.get(task) or queue.get(task.partition("_")[0]) for task in tasks]
+    ends = {task.state for task in known if task is not None}
+    if ends - _ENDED:
+        return SchedulerState(True, submission=name)
+    if not ends:
+        ends = set(_accounted_ends(dict(enumerate([task] for task in tasks))).values())
+    if "CANCELLED" in ends:
+        return SchedulerState(False, end="CANCELLED", submission=name)
+    # A worker fails if one of its runs has failed. If all have, and runs were left, none could execute any.
+    if ends and "COMPLETED" not in ends:
+        words = last_printed(sweep.worker_log_path(f"{name}_0"))
+        return SchedulerState(False, end="FAILED", submission=name, words=words)
+    return SchedulerState(False, submission=name)
 
 
 def _tasks(sweep: SweepDirectory, submissions: Sequence[Submission], index: int, files: RunFiles) -> list[str]:
     """Every array task that was to execute the run, the latest last: "JOB_TASK"."""
-    tasks = [task for submission in submissions if index in submission.indices if (task := submission.task(index))]
+    tasks = [task for submission in submissions if index in submission.indices for task in submission.tasks(index)]
     event = files.summary.last_event
     if event is not None and event.slurm is not None and event.slurm.array_job_id is not None:
         tasks.append(f"{event.slurm.array_job_id}_{event.slurm.array_task_id}")
     if tasks:
         number = tasks[-1].partition("_")[2]
-        tasks += [f"{job}_{number}" for job in _resubmissions(sweep, index)]
+        tasks += [f"{job}_{number}" for job in _resubmissions(sweep, str(index))]
     # Job ids grow, so that the highest is the latest.
     return sorted(set(tasks), key=lambda task: int(task.partition("_")[0]))
 
 
-def _resubmissions(sweep: SweepDirectory, index: int) -> list[str]:
-    """The jobs of a run where SLURM refuses to requeue; sbatch says "JOB;CLUSTER" where there are several clusters."""
+def _resubmissions(sweep: SweepDirectory, name: str) -> list[str]:
+    """The jobs of a run or a worker where SLURM refuses to requeue; with several clusters sbatch says "JOB;CLUSTER"."""
     try:
-        lines = sweep.resubmissions_path(index).read_text().splitlines()
+        lines = sweep.resubmissions_path(name).read_text().splitlines()
     except FileNotFoundError:
         return []
     return [line.partition(";")[0] for line in lines]

@@ -12,12 +12,11 @@ from typing import NamedTuple
 
 from simplexity.cluster import (
     ArraySlice,
-    ClusterProfile,
     SlurmError,
     batch_script,
     cluster_configuration,
-    container_command,
     inspect_container,
+    is_submit_limit,
     refused_keys,
     slurm_is_installed,
     split_into_arrays,
@@ -27,9 +26,9 @@ from simplexity.runs import write_durably
 
 from ._directory import SweepDirectory
 from ._launch_settings import SlurmLaunch
-from ._local import RESUME
 from ._manifest import Manifest
 from ._text import display_path
+from ._worker_submission import launch_of, submit_workers, task_command
 
 _DEFAULT_MAX_ARRAY_SIZE = 1001
 
@@ -94,7 +93,7 @@ def plan_arrays(
         path = sweep.script_path(number)
         script = batch_script(
             job_name=launch.job_name,
-            task_command=worker_command(launch.profile, working_folder, sweep.path),
+            task_command=task_command(launch.profile, working_folder, sweep.path),
             sweep_folder=sweep.path,
             script_path=path,
             working_folder=working_folder,
@@ -105,17 +104,6 @@ def plan_arrays(
         )
         jobs.append(ArrayJob(array, path, script))
     return jobs
-
-
-def launch_of(sweep: SweepDirectory, manifest: Manifest) -> SlurmLaunch:
-    """How a sweep was launched with SLURM.
-
-    Raises:
-        ValueError: If it was not.
-    """
-    if not isinstance(manifest.launch, SlurmLaunch):
-        raise ValueError(f"the sweep {sweep.path} was not launched with hydra/launcher=slurm")
-    return manifest.launch
 
 
 def submit_runs(sweep: SweepDirectory, manifest: Manifest, indices: Sequence[int]) -> list[str]:
@@ -130,6 +118,8 @@ def submit_runs(sweep: SweepDirectory, manifest: Manifest, indices: Sequence[int
     """
     require_slurm()
     _check_image(launch_of(sweep, manifest))
+    if launch_of(sweep, manifest).workers is not None:
+        return [submit_workers(sweep, manifest, indices)]
     size = int(cluster_configuration().get("MaxArraySize", _DEFAULT_MAX_ARRAY_SIZE))
     number = len(sweep.read_submissions())
     job_ids: list[str] = []
@@ -140,6 +130,8 @@ def submit_runs(sweep: SweepDirectory, manifest: Manifest, indices: Sequence[int
             job_ids.append(submit(job.script_path))
         except SlurmError as error:
             parts = [str(error), refused_keys(str(error), launch_of(sweep, manifest).profile)]
+            if is_submit_limit(error):
+                parts.append("`hydra.launcher.workers=auto` executes the runs by as many tasks as are allowed")
             if job_ids:
                 parts.append(
                     f"{num_submitted} of {len(indices)} runs were submitted before that, as {', '.join(job_ids)}; for "
@@ -149,13 +141,6 @@ def submit_runs(sweep: SweepDirectory, manifest: Manifest, indices: Sequence[int
         sweep.record_submission(job.indices, job_ids[-1], job.array.first_index)
         num_submitted += len(job.indices)
     return job_ids
-
-
-def worker_command(profile: ClusterProfile, working_folder: Path, sweep_path: Path) -> list[str]:
-    """What executes a run on a node, in the profile's container if it has one."""
-    if profile.container is None:
-        return list(RESUME)
-    return container_command(profile, ["python", *RESUME[1:]], [working_folder, sweep_path])
 
 
 def _check_image(launch: SlurmLaunch) -> None:

@@ -47,6 +47,8 @@ class WorkerRecord:
                 self._death = str(record["died"])
                 continue
             index, exit_code = record["run"], record.get("exit_code")
+            if index != self._index:
+                self._death = ""
             self._index = index if exit_code is None else None
             yield index, exit_code
 

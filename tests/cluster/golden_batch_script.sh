@@ -21,14 +21,15 @@
 
 readonly SWEEP='/data/it'"'"'s mine/sweep'
 readonly INDEX=$((1001 + SLURM_ARRAY_TASK_ID))
-mkdir -p "$SWEEP/logs" && exec >>"$SWEEP/logs/$INDEX.log" 2>&1 || exit
-rm -f "$SWEEP/logs/$INDEX.exit"
-trap 'echo $? >"$SWEEP/logs/$INDEX.exit"' EXIT
+readonly LOG="$SWEEP/logs/$INDEX" TASK=(--sweep "$SWEEP" --index "$INDEX")
+mkdir -p "$SWEEP/logs" && exec >>"$LOG.log" 2>&1 || exit
+rm -f "$LOG.exit"
+trap 'echo $? >"$LOG.exit"' EXIT
 
 resubmit() {
   local job
   job=$(submit_from_job --array="$SLURM_ARRAY_TASK_ID" '/data/it'"'"'s mine/sweep/array_1001.sh') || return
-  echo "$job" >>"$SWEEP/logs/$INDEX.jobs"
+  echo "$job" >>"$LOG.jobs"
   echo "$job"
 }
 
@@ -43,4 +44,4 @@ export SIMPLEXITY_CACHE='/shared/a cache'
 export TMPDIR=/scratch/me
 mkdir -p "$TMPDIR" || exit
 module load cuda
-run_and_requeue srun --mpi=none --export=ALL --cpus-per-task=4 --kill-on-bad-exit=0 --wait=300 python -m simplexity.execute_run --sweep "$SWEEP" --index "$INDEX"
+run_and_requeue srun --mpi=none --export=ALL --cpus-per-task=4 --kill-on-bad-exit=0 --wait=300 python -m simplexity.execute_run "${TASK[@]}"

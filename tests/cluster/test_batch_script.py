@@ -1,5 +1,6 @@
 """The text against a golden file; what it does is tested on a real SLURM, in tests/slurm."""
 
+import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from simplexity.cluster import ArraySlice, ClusterProfile, batch_script, split_i
 from simplexity.cluster._batch_script import array_expression
 
 GOLDEN = Path(__file__).with_name("golden_batch_script.sh")
+PATH = os.environ["PATH"]
 CONTRACT = Path(__file__).parents[2] / "simplexity" / "cluster" / "requeue.sh"
 
 PROFILE: dict[str, Any] = {
@@ -101,3 +103,24 @@ def test_what_cannot_be_an_array_is_refused():
 )
 def test_array_expression(task_ids, parallelism, expression):
     assert array_expression(list(task_ids), parallelism) == expression
+
+
+def test_a_worker_is_told_its_place_and_notes_down_what_killed_it(tmp_path):
+    folder = tmp_path / "it's mine"
+    (folder / "sweep/workers").mkdir(parents=True)
+    text = script(
+        sweep_folder=folder, script_path=folder / "array_1.sh", array=ArraySlice(0, (0, 1, 2)), has_workers=True
+    )
+    assert text.endswith('python -m simplexity.execute_run "${TASK[@]}"\n')
+    asks = 'died SIGKILL; printf "%s\n" "$LOG" "${TASK[@]}"; cat "$SWEEP/sweep/workers/$WORKER.jsonl"'
+    head = text.partition("\nmkdir ")[0]
+    done = subprocess.run(
+        ["bash"],
+        input=f"{head}\n{asks}\n",
+        text=True,
+        capture_output=True,
+        env={"SLURM_ARRAY_TASK_ID": "2", "PATH": PATH},
+    )
+    assert done.stderr == ""
+    death = '{"died":"its process was killed by SIGKILL"}'
+    assert done.stdout.splitlines() == [f"{folder}/logs/array_1_2", "--place", "array_1/2/3", str(folder), death]

@@ -175,7 +175,7 @@ def on_node(tmp_path, monkeypatch):
             (programs / name).write_text(f"#!/usr/bin/bash\n{text}\n")
             (programs / name).chmod(0o755)
         text = script(container(tmp_path / "a.sif", binds=binds), digest, scratch_folder=None, cache_folder=None)
-        check = text[: text.index("shield_mount /s/programs")].replace('exec >>"$SWEEP', ': "$SWEEP')
+        check = text[: text.index("shield_mount /s/programs")].replace('exec >>"$LOG', ': "$LOG')
         check = check.replace("SWEEP=/s", f"SWEEP={tmp_path}")
         if changes.get("without_apptainer"):
             (programs / "apptainer").unlink()

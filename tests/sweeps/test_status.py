@@ -163,7 +163,7 @@ def test_a_resubmitted_run_is_known_whatever_it_has_printed_since(make_sweep, sl
     record(sweep, 1, START, SAVED, PREEMPTED)
     sweep.log_path(1).parent.mkdir()
     sweep.log_path(1).write_text("batch script: submitted 19 in its place\n" + "module load cuda\n" * 100)
-    sweep.resubmissions_path(1).write_text("18\n19;cluster\n")
+    sweep.resubmissions_path("1").write_text("18\n19;cluster\n")
     slurm["queue"] = {"7_0": queued("RUNNING"), "7_1": queued("FAILED"), "19_1": queued("COMPLETING")}
     assert [run.state for run in read_status(sweep).runs] == [RunState.RUNNING, RunState.WAITING]
 

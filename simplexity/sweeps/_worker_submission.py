@@ -1,0 +1,128 @@
+"""Handing a sweep to SLURM as an array job of workers: how many there are, and the submission that meets the limits."""
+
+import logging
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from simplexity.cluster import (
+    ArraySlice,
+    ClusterProfile,
+    SlurmError,
+    SubmissionLimits,
+    batch_script,
+    container_command,
+    is_submit_limit,
+    refused_keys,
+    submission_limits,
+    submit,
+)
+from simplexity.runs import write_durably
+
+from ._directory import SweepDirectory
+from ._launch_settings import SlurmLaunch
+from ._local import RESUME, WORK
+from ._manifest import Manifest, SweepRun
+
+_log = logging.getLogger(__name__)
+# `workers: auto` gives each worker at least so much to do, by a rate that small models exceed: it takes about as long
+# until a job starts, and its program is compiled.
+_STEPS_PER_S = 100
+_WORTH_A_WORKER_S = 300
+
+
+def launch_of(sweep: SweepDirectory, manifest: Manifest) -> SlurmLaunch:
+    """How a sweep was launched with SLURM.
+
+    Raises:
+        ValueError: If it was not.
+    """
+    if not isinstance(manifest.launch, SlurmLaunch):
+        raise ValueError(f"the sweep {sweep.path} was not launched with hydra/launcher=slurm")
+    return manifest.launch
+
+
+def num_workers(launch: SlurmLaunch, runs: Sequence[SweepRun], limits: SubmissionLimits) -> int:
+    """How many workers execute the runs: never more than runs, or than the limits allow.
+
+    Args:
+        launch: Its `workers` is a number or "auto".
+        runs: The runs.
+        limits: Of the cluster and the user.
+    """
+    most = min(len(runs), limits.max_tasks)
+    if launch.workers != "auto":
+        return min(most, launch.workers or 1)
+    worth = math.ceil(sum(run.num_train_steps for run in runs) / _STEPS_PER_S / _WORTH_A_WORKER_S)
+    return max(1, min(most, worth, launch.array_parallelism or most))
+
+
+def workers_script(sweep: SweepDirectory, manifest: Manifest, number: int, workers: int) -> str:
+    """The batch script of an array job of workers.
+
+    Args:
+        sweep: The sweep.
+        manifest: Its manifest, launched with SLURM.
+        number: That of the submission.
+        workers: How many there are.
+    """
+    launch, working_folder = launch_of(sweep, manifest), Path(manifest.working_folder)
+    return batch_script(
+        job_name=launch.job_name,
+        task_command=task_command(launch.profile, working_folder, sweep.path, WORK),
+        sweep_folder=sweep.path,
+        script_path=sweep.script_path(number),
+        working_folder=working_folder,
+        array=ArraySlice(0, tuple(range(workers))),
+        parallelism=launch.array_parallelism,
+        profile=launch.profile,
+        image_digest=launch.image_digest,
+        has_workers=True,
+    )
+
+
+def submit_workers(sweep: SweepDirectory, manifest: Manifest, indices: Sequence[int]) -> str:
+    """Submits workers for runs of a sweep that this process has locked; fewer, where SLURM refuses so many.
+
+    Returns:
+        The job id.
+
+    Raises:
+        SlurmError: If SLURM refuses for another reason, or even one worker.
+    """
+    launch, number = launch_of(sweep, manifest), len(sweep.read_submissions())
+    wanted = set(indices)
+    runs = [run for run in manifest.runs if run.index in wanted]
+    workers = num_workers(launch, runs, submission_limits(launch.profile))
+    path = sweep.script_path(number)
+    while True:
+        write_durably(path, workers_script(sweep, manifest, number, workers), mode=0o600)
+        try:
+            job_id = submit(path)
+            break
+        except SlurmError as error:
+            if not is_submit_limit(error) or workers == 1:
+                parts = [str(error), refused_keys(str(error), launch.profile)]
+                raise SlurmError("; ".join(part for part in parts if part)) from None
+            _log.warning("SLURM refuses %d workers (%s): submitting %d", workers, error, workers // 2)
+            workers //= 2
+    sweep.record_submission(indices, job_id, None, workers)
+    return job_id
+
+
+def workers_text(num_runs: int, workers: int) -> str:
+    """What workers will do, in words: `96 runs, 12 workers, about 8 runs each`."""
+    each = round(num_runs / workers)
+    return (
+        f"{num_runs} run{'s' * (num_runs != 1)}, {workers} worker{'s' * (workers != 1)}, "
+        f"about {each} run{'s' * (each != 1)} each"
+    )
+
+
+def task_command(
+    profile: ClusterProfile, working_folder: Path, sweep_path: Path, command: Sequence[str] = RESUME
+) -> list[str]:
+    """What a task executes on a node, in the profile's container if it has one."""
+    if profile.container is None:
+        return list(command)
+    return container_command(profile, ["python", *command[1:]], [working_folder, sweep_path])
