@@ -97,6 +97,8 @@ def slurm_conf(folder: Path, settings: dict) -> str:
     if options["accounting"]:
         optional += ["AccountingStorageType=accounting_storage/slurmdbd", "AccountingStorageHost=localhost"]
         optional += [f"AccountingStoragePort={ports['slurmdbd']}", f"AccountingStoragePass={folder}/munge.socket"]
+    if options.get("max_submit_jobs"):
+        optional += ["AccountingStorageEnforce=associations,limits"]
     nodes = [
         f"NodeName={name} NodeHostname=localhost NodeAddr=127.0.0.1 Port={ports[name]} "
         f"CPUs={options['cpus']} RealMemory={options['memory_mb']}"

@@ -41,8 +41,18 @@ def start_daemons(cluster: Cluster) -> None:
                 cluster.wait_for(daemon, daemon, ready[daemon])
             if daemon == "slurmdbd":  # slurmctld registers only with an accounting database that knows its name
                 cluster.client("sacctmgr", "--immediate", "add", "cluster", "dev")
+                limit_submissions(cluster, settings)
     for name in node_names(settings["options"]["nodes"]):
         cluster.wait_for(f"node {name}", name, lambda name=name: node_state(cluster, name) in USABLE_STATES)
+
+
+def limit_submissions(cluster: Cluster, settings: dict) -> None:
+    """Gives the cluster's user an account with the limit on submitted jobs that was asked for."""
+    if limit := settings["options"].get("max_submit_jobs"):
+        user = settings["user"]
+        cluster.client("sacctmgr", "--immediate", "add", "account", "dev")
+        cluster.client("sacctmgr", "--immediate", "add", "user", user, "account=dev", "DefaultAccount=dev")
+        cluster.client("sacctmgr", "--immediate", "modify", "user", user, "set", f"MaxSubmitJobs={limit}")
 
 
 def node_state(cluster: Cluster, name: str) -> str:
