@@ -110,8 +110,9 @@ def submit_batch(sweep: SweepDirectory, manifest: Manifest, prepared: Sequence[P
     job_ids = submit_runs(sweep, manifest, indices)
     how = "as job" if len(job_ids) == 1 else "as jobs"
     _log.info("submitted %d runs %s %s, in %s", len(indices), how, ", ".join(job_ids), path)
-    workers = sweep.read_submissions()[-1].num_workers
-    if workers is not None:
+    if isinstance(manifest.launch, SlurmLaunch) and manifest.launch.workers is not None:
+        # SLURM may have refused more.
+        workers = sweep.read_submissions()[-1].num_workers or 1
         _log.info("%s, %s", workers_text(len(indices), workers), _programs_text(prepared))
     _log.info("to watch them: %s", watch_command(sweep))
 

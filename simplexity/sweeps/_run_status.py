@@ -157,7 +157,7 @@ def _reason(sweep: SweepDirectory, run: SweepRun, state: RunState, files: RunFil
     if state == RunState.FAILED and event is not None and event.kind == EventKind.FAILED:
         return event.reason or "no reason was recorded"
     words = last_printed(sweep.log_path(run.index)) or scheduler.words
-    if files.exit_code is None and scheduler.end in _BY_SLURM:
+    if files.exit_code is None and scheduler.end in _BY_SLURM and not scheduler.words:
         return f"SLURM ended its job, not the run: {scheduler.end}" + (f"; last printed: {words}" if words else "")
     if state in (RunState.STOPPED, RunState.CANCELLED) and event is not None:
         words = f"saved at step {event.step}" + (f" after {event.reason}" if event.reason else "")

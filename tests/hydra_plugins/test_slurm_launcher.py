@@ -35,7 +35,7 @@ def test_a_dry_run_shows_script_and_manifest_and_writes_nothing(start, tmp_path,
     script, manifest = shown.split("manifest.json\n")
     for line in ("array=0-1", "partition=other", "time=77", "job-name=train_model"):
         assert f"#SBATCH --{line}\n" in script
-    assert "-m simplexity.cli resume --sweep" in script
+    assert '-m simplexity.cli resume "${TASK[@]}"' in script
     bash = subprocess.run(["bash", "-n"], input=script, capture_output=True, text=True)
     assert (bash.returncode, bash.stderr) == (0, "")
     read = json.loads(manifest)
@@ -74,6 +74,19 @@ def test_a_dry_run_of_a_large_sweep_has_several_arrays(start, capfd):
     assert "#SBATCH --array=0-1000%5\n" in shown
     assert "#SBATCH --array=0-1%5\n" in shown
     assert "INDEX=$((1001 + SLURM_ARRAY_TASK_ID))" in shown
+
+
+def test_a_dry_run_says_what_workers_will_do(start, capfd):
+    rates = ("seed=range(0,8)", "training.optimizer.instance.learning_rate=0.1,1e-3", "training.batch_size=4,8")
+    assert start("cluster=dev", DRY, *rates, "hydra.launcher.workers=5") == 0
+    shown = capfd.readouterr().out
+    assert "#SBATCH --array=0-4\n" in shown
+    assert "-m simplexity.cli work" in shown
+    assert shown.endswith("# 32 runs, 5 workers, about 6 runs each, 2 programs\n")
+    assert start("cluster=dev", DRY, "cluster.tasks_per_node=2", "hydra.launcher.workers=auto") == 2
+    assert "`hydra.launcher.workers`: must be null where a run has several processes" in capfd.readouterr().err
+    assert start("cluster=dev", DRY, "hydra.launcher.workers=0") == 2
+    assert "`hydra.launcher.workers`: must be at least 1, or null, got 0" in capfd.readouterr().err
 
 
 def test_batches_that_nobody_waits_for_are_numbered_on(start, tmp_path, monkeypatch):
@@ -176,7 +189,7 @@ def test_a_containers_tasks_run_in_it_and_the_manifest_knows_the_image(start, tm
     script, manifest = capfd.readouterr().out.split("manifest.json\n")
     (task,) = [line for line in script.splitlines() if line.startswith("run_and_requeue srun")]
     assert " apptainer --quiet exec --pwd " in task
-    assert f" {tmp_path}/a.sif python -P -m simplexity.cli resume --sweep " in task
+    assert f' {tmp_path}/a.sif python -P -m simplexity.cli resume "${{TASK[@]}}"' in task
     launch = json.loads(manifest)["launch"]
     assert launch["profile"]["container"]["image"] == f"{tmp_path}/a.sif"
     assert launch["image_digest"].startswith("sha256:")

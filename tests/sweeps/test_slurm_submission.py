@@ -1,10 +1,13 @@
 """Submissions that SLURM refuses, by an sbatch that does as a test wants."""
 
+from dataclasses import replace
+
 import pytest
 
-from simplexity.cluster import SlurmError
+from simplexity.cluster import SlurmError, SubmissionLimits
 from simplexity.host import PreemptionGuard
-from simplexity.sweeps import _scheduler_state, _slurm_submission, retry, submit_runs
+from simplexity.sweeps import _scheduler_state, _slurm_submission, _worker_submission, num_workers, retry, submit_runs
+from simplexity.sweeps._launch_settings import launch_from_json, launch_to_json
 
 
 @pytest.fixture
@@ -69,3 +72,76 @@ def test_a_refused_retry_lists_nothing_as_started(make_sweep, slurm_launch, sbat
     with PreemptionGuard() as guard:
         retry(sweep, guard, **again)
     assert capfd.readouterr().out.splitlines()[:2] == ["again: #0 seed=0", "again: #1 seed=1"]
+
+
+TOO_MANY = SlurmError("`sbatch` failed: Job violates accounting/QOS policy (job submit limit, user's size and/or time)")
+
+
+@pytest.fixture
+def limits(monkeypatch):
+    """Sets what SLURM says of its limits."""
+
+    def allow(**fields):
+        monkeypatch.setattr(_worker_submission, "submission_limits", lambda profile: SubmissionLimits(**fields))
+
+    allow()
+    return allow
+
+
+@pytest.fixture
+def sbatch_of_workers(sbatch, monkeypatch):
+    monkeypatch.setattr(_worker_submission, "submit", _slurm_submission.submit)
+    return sbatch
+
+
+@pytest.mark.parametrize(
+    ("workers", "parallelism", "steps", "limits", "number"),
+    [
+        (3, None, 4, {}, 3),
+        (9, None, 4, {}, 6),
+        (6, None, 4, {"max_array_size": 4}, 4),
+        (6, None, 4, {"max_array_size": 4, "max_jobs": 2}, 2),
+        (6, None, 4, {"max_jobs": 0}, 1),
+        ("auto", None, 4, {}, 1),
+        ("auto", None, 10_000, {}, 2),
+        ("auto", None, 1_000_000, {}, 6),
+        ("auto", 4, 1_000_000, {}, 4),
+        ("auto", None, 1_000_000, {"max_jobs": 5}, 5),
+    ],
+)
+def test_as_many_workers_as_are_allowed_and_worth_it(
+    make_sweep, slurm_launch, workers, parallelism, steps, limits, number
+):
+    launch = replace(slurm_launch(), workers=workers, array_parallelism=parallelism)
+    runs = make_sweep(*[{"steps": steps}] * 6, launch=launch).read_manifest().runs
+    assert num_workers(launch, runs, SubmissionLimits(**limits)) == number
+
+
+def test_a_submission_that_slurm_refuses_is_halved(make_sweep, slurm_launch, sbatch_of_workers, limits, caplog):
+    sweep = make_sweep(*[{}] * 6, launch=replace(slurm_launch(), workers=5))
+    sbatch_of_workers += [TOO_MANY, TOO_MANY, "7"]
+    assert submit_runs(sweep, sweep.read_manifest(), range(6)) == ["7"]
+    (submission,) = sweep.read_submissions()
+    assert (submission.indices, submission.num_workers) == ((0, 1, 2, 3, 4, 5), 1)
+    assert "#SBATCH --array=0\n" in sweep.script_path(0).read_text()
+    assert [record.getMessage()[-12:] for record in caplog.records] == ["submitting 2", "submitting 1"]
+    assert submission.tasks(3) == ["7_0"]
+
+
+def test_a_refusal_of_one_worker_is_an_error(make_sweep, slurm_launch, sbatch_of_workers, limits):
+    sweep = make_sweep({}, {}, launch=replace(slurm_launch(), workers="auto"))
+    sbatch_of_workers.append(TOO_MANY)
+    with pytest.raises(SlurmError, match="job submit limit"):
+        submit_runs(sweep, sweep.read_manifest(), range(2))
+    assert sweep.read_submissions() == []
+
+
+def test_runs_of_several_processes_have_no_workers(slurm_launch):
+    with pytest.raises(ValueError, match="`workers` must be null where a run has several processes"):
+        replace(slurm_launch(tasks_per_node=2), workers=3)
+
+
+def test_a_manifest_from_before_there_were_workers_has_none(slurm_launch):
+    record = launch_to_json(slurm_launch())
+    del record["workers"]
+    assert launch_from_json(record).workers is None

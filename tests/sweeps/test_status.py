@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from simplexity.cluster import SlurmError
+from simplexity.cluster import QueuedTask, SlurmError
 from simplexity.runs import EventKind, Ledger, RunLock
 from simplexity.sweeps import RunState, _scheduler_state, describe, read_status, status_text
 from simplexity.sweeps._manifest import submission_names
@@ -18,7 +18,7 @@ START, SAVED, PREEMPTED, FAILED = EventKind.START, EventKind.CHECKPOINT, EventKi
 
 
 def queued(state, node=""):
-    return SimpleNamespace(state=state, nodes=node)
+    return QueuedTask(state, "", node, None)
 
 
 def record(sweep, index, *kinds, reason=None):
@@ -277,3 +277,36 @@ def test_no_advice_repeats_a_loss_that_is_not_finite(make_sweep, execute):
     text = status_text("s", read_status(sweep))
     assert "simplexity retry" not in text
     assert text.endswith("start a new run with other settings")
+
+
+def test_the_runs_of_workers(make_sweep, slurm_launch, slurm):
+    """Any worker may execute any run, so all that SLURM knows is whether there is one."""
+    sweep = make_sweep({}, {}, {}, {}, launch=slurm_launch())
+    sweep.record_submission([0, 1, 2, 3], "7", None, 2)
+    name = "array_0"
+    for index, kinds in enumerate([(START, FAILED), (START, SAVED, PREEMPTED), (START, SAVED)]):
+        for step, kind in enumerate(kinds):
+            ledger = Ledger(sweep.run_directory(sweep.read_manifest().run(index)).ledger_path)
+            ledger.append(kind, step, submission=name if kind == START else None)
+    slurm["queue"] = {"7_0": queued("RUNNING"), "7_1": queued("FAILED")}
+    expected = [RunState.FAILED, RunState.WAITING, RunState.WAITING, RunState.PENDING]
+    assert [run.state for run in read_status(sweep).runs] == expected
+    slurm["queue"] = {"7_0": queued("COMPLETED"), "7_1": queued("FAILED")}
+    expected = [RunState.FAILED, RunState.STOPPED, RunState.LOST, RunState.MISSING]
+    assert [run.state for run in read_status(sweep).runs] == expected
+    slurm["queue"] = {"7_0": queued("COMPLETED"), "7_1": queued("CANCELLED")}
+    assert [run.state for run in read_status(sweep).runs][1:] == [RunState.CANCELLED] * 3
+    sweep.worker_log_path(f"{name}_0").parent.mkdir()
+    sweep.worker_log_path(f"{name}_0").write_text("the image is gone\n")
+    slurm["queue"] = {"7_0": queued("FAILED"), "7_1": queued("FAILED")}
+    (*_, last) = read_status(sweep).runs
+    assert (last.state, last.reason) == (RunState.FAILED, "FAILED: the image is gone")
+
+
+def test_a_worker_that_was_resubmitted_is_known(make_sweep, slurm_launch, slurm):
+    sweep = make_sweep({}, launch=slurm_launch())
+    sweep.record_submission([0], "7", None, 2)
+    sweep.log_path(0).parent.mkdir()
+    sweep.resubmissions_path("array_0_1").write_text("19\n")
+    slurm["queue"] = {"7_0": queued("COMPLETED"), "7_1": queued("COMPLETED"), "19_1": queued("PENDING")}
+    assert [run.state for run in read_status(sweep).runs] == [RunState.PENDING]

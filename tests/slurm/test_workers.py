@@ -1,0 +1,118 @@
+"""Workers on a real SLURM: array tasks that execute one run of a sweep after the other."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from simplexity.runs import read_holder
+from simplexity.sweeps import RunState, SweepDirectory, read_status
+from tests.slurm.witness import ledger
+from tests.small_runs import assert_same_run, environment
+
+pytestmark = [pytest.mark.slurm, pytest.mark.slow, pytest.mark.timeout(1500)]
+
+ROOT = Path(__file__).parents[2]
+TINY = (
+    "training.batch_size=4",
+    "training.sequence_len=8",
+    "training.log_every=2000",
+    "predictive_model.instance.hidden_size=4",
+    "predictive_model.instance.num_layers=1",
+)
+REFERENCE = """
+import pathlib, sys
+from simplexity.host import PreemptionGuard
+from simplexity.running import run_frozen
+with PreemptionGuard() as guard:
+    sys.exit(run_frozen(pathlib.Path(sys.argv[1]), guard, None))
+"""
+
+
+def submit(folder: Path, cache: Path, *arguments) -> tuple[SweepDirectory, str]:
+    command = [sys.executable, str(ROOT / "simplexity/train_model.py"), "--multirun", "hydra/launcher=slurm"]
+    command += ["cluster=dev", f"hydra.sweep.dir={folder}", "hydra.launcher.wait=false", *TINY, *arguments]
+    done = subprocess.run(
+        command, cwd=folder.parent, env=environment(cache), capture_output=True, text=True, timeout=600
+    )
+    assert done.returncode == 0, done.stderr
+    return SweepDirectory.open(folder), done.stdout
+
+
+def num_events(folders: list[Path], kind: str) -> int:
+    return sum(event["kind"] == kind for folder in folders for event in ledger(folder))
+
+
+def is_complete(sweep: SweepDirectory) -> bool:
+    return all(run.state == RunState.COMPLETE for run in read_status(sweep).runs)
+
+
+def test_a_site_that_allows_few_jobs_completes_many_runs(dev_cluster, tmp_path, cache):
+    """Two limits at once: eight tasks in an array, and ten submitted jobs, of which four are in use."""
+    cluster = dev_cluster("--accounting", "--max-submit-jobs=10", "--max-array-size=8")
+    cluster.slurm("sbatch", "--array=0-3", "--hold", "--output=/dev/null", "--wrap=true")
+    arguments = ("training.num_train_steps=20", "seed=range(0,60)", "hydra.launcher.workers=60")
+    sweep, said = submit(tmp_path / "sweep", cache, *arguments)
+    assert "submitted 60 runs as job" in said
+    assert "60 runs, 6 workers, about 10 runs each, 1 program\n" in said
+    cluster.wait_until(lambda: is_complete(sweep), 900)
+    folders = [sweep.run_directory(run).path for run in sweep.read_manifest().runs]
+    assert num_events(folders, "start") == num_events(folders, "complete") == 60
+
+
+def test_whatever_is_taken_from_workers_each_run_completes_once_as_if_alone(dev_cluster, tmp_path, cache):
+    """Four preemptions, a worker that is killed, and a controller that is: 24 runs by 3 workers on 2 nodes."""
+    cluster = dev_cluster("--cpus=1", "--grace=60")
+    arguments = ("training.num_train_steps=20000", "persistence.instance.save_every_steps=4000", "seed=range(0,12)")
+    rates = "training.optimizer.instance.learning_rate=0.01,0.001"
+    sweep, said = submit(tmp_path / "sweep", cache, *arguments, rates, "hydra.launcher.workers=3")
+    assert "24 runs, 3 workers, about 8 runs each, 1 program\n" in said
+    folders = [sweep.run_directory(run).path for run in sweep.read_manifest().runs]
+    for number in range(4):
+        preempt(cluster, folders)
+        if number == 1:
+            kill_a_worker(cluster, folders)
+        if number == 2:
+            os.kill(cluster.pid("slurmctld"), signal.SIGKILL)
+            time.sleep(2)
+            cluster.up()
+    cluster.wait_until(lambda: is_complete(sweep), 900)
+
+    ends = Counter(event["kind"] for folder in folders for event in ledger(folder))
+    assert (ends["complete"], ends["failed"]) == (24, 0)
+    assert ends["preempted"] >= 4
+    assert ends["start"] == 24 + ends["preempted"] + 1
+    for folder in (folders[index] for index in (0, 7, 23)):
+        alone = tmp_path / "alone" / folder.name
+        alone.mkdir(parents=True)
+        (alone / "config.yaml").write_bytes((folder / "config.yaml").read_bytes())
+        subprocess.run(
+            [sys.executable, "-c", REFERENCE, alone], env=environment(cache), check=True, stdout=subprocess.DEVNULL
+        )
+        assert_same_run(folder, alone)
+
+
+def preempt(cluster, folders: list[Path]) -> None:
+    """Preempts the workers while runs are being trained: repeated until it has stopped one."""
+    stopped = num_events(folders, "preempted")
+    while num_events(folders, "preempted") == stopped:
+        begun = num_events(folders, "first_step")
+        cluster.wait_until(lambda begun=begun: num_events(folders, "first_step") > begun)
+        job = cluster.preempt_everything()
+        cluster.wait_until(lambda job=job: job not in cluster.slurm("squeue", "--noheader", "--format=%A").split())
+
+
+def kill_a_worker(cluster, folders: list[Path]) -> None:
+    begun = num_events(folders, "first_step")
+    cluster.wait_until(lambda: num_events(folders, "first_step") > begun)
+    for folder in folders:
+        holder = read_holder(folder / "lock")
+        if holder is not None and holder.owner is not None and not (folder / "COMPLETE").exists():
+            os.kill(holder.owner.pid, signal.SIGKILL)
+            return
+    pytest.fail("no worker had a run")
