@@ -96,3 +96,11 @@ def test_a_sample_where_there_are_too_many_words():
 def test_what_is_refused(arguments, name):
     with pytest.raises(ValueError, match=f"`{name}` must be at (least|most)"):
         words_of(gp.coin(0.5), **arguments)
+
+
+def test_with_and_without_bos_the_same_words_have_the_same_beliefs():
+    process = gp.mess3(0.05, 0.85)
+    behind, alone = words_of(gp.DataGenerator(process, 3, None), 3), words_of(process, 3)
+    assert (behind.lengths == 0).sum() == 1
+    np.testing.assert_allclose(behind.beliefs[behind.lengths > 0], alone.beliefs, atol=1e-12)
+    np.testing.assert_array_equal(behind.positions[behind.lengths > 0], alone.positions + 1)
