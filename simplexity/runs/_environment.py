@@ -7,6 +7,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,7 @@ def environment_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> 
     return [f"{name} {was} -> {now}" for name, was, now in pairs if was != now]
 
 
+@cache  # a process that executes many runs looks once: it has imported what was installed then
 def _versions(package: str) -> dict[str, str]:
     """Versions of the package and of all that it needs, directly or not; without what is not installed."""
     # Costs more than the rest of this package together, and `status` never needs it.
