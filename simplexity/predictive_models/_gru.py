@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
 
 from ._cell import Blocks, DifferentiatedCell, Gates, State, gates, sigmoid
-from ._recurrent_model import RecurrentModel, draw_layers
+from ._recurrent_model import RecurrentModel, draw_embedding, draw_layers
 
 
 class _GRUCell(DifferentiatedCell):
@@ -54,6 +54,17 @@ class GRU(RecurrentModel):
 
     cell: ClassVar[DifferentiatedCell] = _GRUCell()
 
-    def __init__(self, hidden_size: int, num_layers: int, *, vocab_size: int, key: PRNGKeyArray):
-        """Draws the weights: `num_layers` layers of `hidden_size` units; see `draw_layers`."""
-        self.layers, self.head = draw_layers(self.cell, hidden_size, num_layers, vocab_size=vocab_size, key=key)
+    def __init__(
+        self,
+        hidden_size: int,
+        num_layers: int,
+        embedding_size: int | None = None,
+        *,
+        vocab_size: int,
+        key: PRNGKeyArray,
+    ):
+        """Draws the weights: `num_layers` layers of `hidden_size` units; see `draw_layers` and `draw_embedding`."""
+        self.embedding = draw_embedding(embedding_size, vocab_size=vocab_size, key=key)
+        self.layers, self.head = draw_layers(
+            self.cell, hidden_size, num_layers, vocab_size=vocab_size, embedding_size=embedding_size, key=key
+        )

@@ -99,6 +99,16 @@ class ActivationRecorder:
         self._activations[name] = value
         return value
 
+    def observe(self, name: str, value: Float[Array, "batch *_"]) -> None:
+        """Records what nothing is computed from.
+
+        Raises:
+            ValueError: If there is an edit of it.
+        """
+        if name in self._edit:
+            raise ValueError(f"{name!r} cannot be edited: nothing after its layer is computed from it")
+        self._activations[name] = value
+
     def activations(self) -> Activations:
         """All that were recorded.
 

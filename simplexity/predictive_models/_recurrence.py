@@ -28,7 +28,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from ._cell import AutodiffCell, Blocks, Cell, DifferentiatedCell, add, differentiated, join, split
+from ._cell import AutodiffCell, Blocks, Cell, DifferentiatedCell, State, add, differentiated, join, split
 from ._linear import multiply, rows, uniform
 from ._time_loops import TimeLoops, XLALoops
 
@@ -70,6 +70,22 @@ def recurrence(
 ) -> Float[Array, "length batch hidden"]:
     """The outputs h_1, ..., h_T of one layer, from the state zero. It has a reverse-mode derivative only."""
     return _recurrence(differentiated(cell), weights, x)
+
+
+def layer_states(
+    cell: Cell, weights: LayerWeights, x: Float[Array, "length batch in_width"]
+) -> tuple[Float[Array, "length batch hidden"], ...]:
+    """All parts of the states s_1, ..., s_T of one layer, the outputs first: a plain scan, which JAX differentiates."""
+    inputs = multiply(x, weights.input_weight) + weights.input_bias
+
+    def step(state: State, at_gates: Float[Array, "batch gates"]) -> tuple[State, State]:
+        from_outputs = multiply(state[0], weights.recurrent_weight) + weights.recurrent_bias
+        input_gates, recurrent_gates = (tuple(jnp.split(u, cell.num_gates, axis=-1)) for u in (at_gates, from_outputs))
+        state = cell.step(input_gates, recurrent_gates, state)
+        return state, state
+
+    zeros = jnp.zeros((x.shape[1], len(weights.recurrent_weight)), x.dtype)
+    return jax.lax.scan(step, (zeros,) * cell.num_states, inputs)[1]
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))

@@ -6,38 +6,84 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from ._cell import Cell
-from ._linear import Head, uniform
+from ._linear import Head, multiply, normal, uniform
 from ._predictive_model import ActivationRecorder, Activations, Edits, PredictiveModel, check_sizes
-from ._recurrence import LayerWeights, initial_weights, recurrence
+from ._recurrence import LayerWeights, initial_weights, layer_states, recurrence
 
 
 class RecurrentModel(PredictiveModel):
     """Layers of one kind of cell, and a linear head. A final subclass names the cell; `draw_layers` draws its weights.
 
-    The input weight of the first layer is the embedding table too: its row for a token is what the token adds to the
-    gates. A product with one-hot rows selects it, because the gradient of an indexed look-up is a scatter, which XLA
-    runs one row at a time on a CPU; alphabets here have a few tokens.
+    The first layer reads one-hot tokens, so its input weight has a row for each token: what it adds to the gates. With
+    an `embedding` it reads the token's row of that table. A product with one-hot rows selects it in both cases, because
+    the gradient of an indexed look-up is a scatter, which XLA runs one row at a time on a CPU; alphabets here have a
+    few tokens.
     """
 
     cell: eqx.AbstractClassVar[Cell]
     layers: tuple[LayerWeights, ...]
     head: Head
+    embedding: Float[Array, "vocab embedding"] | None = None
 
     def forward(
         self, tokens: Int[Array, "batch length"], *, edit: Edits | None = None
     ) -> tuple[Float[Array, "batch length vocab"], Activations]:
-        """The logits, and the outputs of the layers as layer_0, layer_1, ...; see `PredictiveModel.forward`."""
-        vocab_size = self.layers[0].input_weight.shape[0]
+        """The logits, and the activations: embedding, if it is learned, and the layers' outputs layer_0, layer_1, ...
+
+        A cell whose state has more than the output, such as an LSTM, has the rest as layer_0.memory, ... (with several
+        more: layer_0.memory_1, ...). It stays within the layer, so it cannot be edited: nothing after the layer is
+        computed from it. See `PredictiveModel.forward` for `edit`.
+        """
         recorder = ActivationRecorder(edit)
-        hidden = jax.nn.one_hot(tokens.T, vocab_size)
+        hidden = jax.nn.one_hot(tokens.T, self.head.weight.shape[0])
+        if self.embedding is not None:
+            embedded = jnp.swapaxes(multiply(hidden, self.embedding), 0, 1)
+            hidden = jnp.swapaxes(recorder.record("embedding", embedded), 0, 1)
         for index, weights in enumerate(self.layers):
+            self._record_memory(f"layer_{index}.memory", weights, hidden, recorder)
             outputs = jnp.swapaxes(recurrence(self.cell, weights, hidden), 0, 1)
             hidden = jnp.swapaxes(recorder.record(f"layer_{index}", outputs), 0, 1)
         return jnp.swapaxes(self.head(hidden), 0, 1), recorder.activations()
 
+    def _record_memory(
+        self, name: str, weights: LayerWeights, hidden: Float[Array, "length batch width"], recorder: ActivationRecorder
+    ) -> None:
+        num_memories = self.cell.num_states - 1
+        if num_memories == 0:
+            return
+        # A second pass over time, which jit leaves out where the memory is not used, as in a training step.
+        _, *memories = layer_states(self.cell, weights, hidden)
+        for number, memory in enumerate(memories, start=1):
+            recorder.observe(name if num_memories == 1 else f"{name}_{number}", jnp.swapaxes(memory, 0, 1))
+
+
+def draw_embedding(
+    embedding_size: int | None, *, vocab_size: int, key: PRNGKeyArray
+) -> Float[Array, "vocab embedding"] | None:
+    """Draws the field `embedding` of a recurrent model, from the standard normal distribution; None for None.
+
+    Args:
+        embedding_size: Numbers per token, at least 1.
+        vocab_size: Number of tokens, at least 1.
+        key: The random key of the model's weights.
+
+    Raises:
+        ValueError: If a size is out of its range.
+    """
+    if embedding_size is None:
+        return None
+    check_sizes(embedding_size=embedding_size, vocab_size=vocab_size)
+    return normal(1.0)(jax.random.fold_in(key, 0), (vocab_size, embedding_size))
+
 
 def draw_layers(
-    cell: Cell, hidden_size: int, num_layers: int, *, vocab_size: int, key: PRNGKeyArray
+    cell: Cell,
+    hidden_size: int,
+    num_layers: int,
+    *,
+    vocab_size: int,
+    embedding_size: int | None = None,
+    key: PRNGKeyArray,
 ) -> tuple[tuple[LayerWeights, ...], Head]:
     """Draws the weights of a recurrent model: its fields `layers` and `head`.
 
@@ -46,6 +92,7 @@ def draw_layers(
         hidden_size: Units per layer, at least 1.
         num_layers: Layers, from 1 to 1000.
         vocab_size: Number of tokens, at least 1.
+        embedding_size: Numbers per token that the first layer reads; None for one-hot tokens.
         key: The random key of the weights.
 
     Raises:
@@ -53,7 +100,7 @@ def draw_layers(
     """
     check_sizes(hidden_size=hidden_size, num_layers=num_layers, vocab_size=vocab_size)
     head_key, *layer_keys = jax.random.split(key, num_layers + 1)
-    in_widths = (vocab_size, *[hidden_size] * (num_layers - 1))
+    in_widths = (embedding_size or vocab_size, *[hidden_size] * (num_layers - 1))
     layers = tuple(
         initial_weights(cell, in_width, hidden_size, key=layer_key)
         for in_width, layer_key in zip(in_widths, layer_keys, strict=True)

@@ -4,6 +4,7 @@ from ._data_parallel import DataParallel as DataParallel
 from ._data_parallel import configure_cpu_devices as configure_cpu_devices
 from ._data_parallel import num_cpu_devices as num_cpu_devices
 from ._data_parallel import share_among_cpu_devices as share_among_cpu_devices
+from ._decay_mask import weights_only as weights_only
 from ._fit import fit as fit
 from ._loop import NotFiniteError as NotFiniteError
 from ._loop import TrainResult as TrainResult

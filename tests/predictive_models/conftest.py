@@ -18,6 +18,7 @@ MAKERS = {
     "gru": partial(GRU, 5, 2),
     "lstm": partial(LSTM, 5, 2),
     "rnn": partial(RNN, 5, 2),
+    "embedded": partial(GRU, 5, 2, 4),
     "only_a_step": partial(MinimalGatedUnit, 5, 2),
     "learned": partial(TRANSFORMER, 12, "learned"),
     "rotary": partial(TRANSFORMER, 12, "rotary"),

@@ -13,7 +13,7 @@ import pytest
 
 from simplexity.predictive_models import GRU, LSTM, RNN, Cell, _recurrence
 from simplexity.predictive_models._cell import _NARROW, AutodiffCell
-from simplexity.predictive_models._recurrence import _FEW_ROWS, LayerWeights, recurrence
+from simplexity.predictive_models._recurrence import _FEW_ROWS, LayerWeights, layer_states, recurrence
 from simplexity.predictive_models._time_loops import XLALoops
 
 from .minimal_gated_unit import MinimalGatedCell, MinimalGatedUnit
@@ -57,9 +57,63 @@ def test_forward_is_the_textbook_recurrence(model: GRU | LSTM | RNN, tokens: jax
     row = tokens[0]
     logits, activations = eqx.filter_jit(lambda model: (model(row), model.activations(row)))(model)
     np.testing.assert_allclose(logits, _logits(model, np.asarray(row)), atol=1e-5)
-    assert list(activations) == ["layer_0", "layer_1"]
+    assert [name for name in activations if "memory" not in name] == ["layer_0", "layer_1"]
     head = model.head
     np.testing.assert_allclose(activations["layer_1"] @ head.weight.T + head.bias, logits, atol=1e-5)
+
+
+@pytest.mark.parametrize("model", ["lstm"], indirect=True)
+def test_the_memory_of_an_lstm_is_an_activation(model: LSTM, tokens: jax.Array) -> None:
+    _, activations = model.forward(tokens[:1])
+    assert list(activations) == ["layer_0.memory", "layer_0", "layer_1.memory", "layer_1"]
+    W, b, R, c = (np.asarray(array, np.float64) for array in model.layers[0])
+    h, memory = np.zeros(SIZE), np.zeros(SIZE)
+    for position, token in enumerate(np.asarray(tokens[0])):
+        u, v = (np.eye(3)[token] @ W + b).reshape(-1, SIZE), (h @ R + c).reshape(-1, SIZE)
+        units = [_unit(LSTM, u[:, k], v[:, k], h[k], memory[k]) for k in range(SIZE)]
+        h, memory = (np.array(part) for part in zip(*units, strict=True))
+        np.testing.assert_allclose(activations["layer_0.memory"][0, position], memory, atol=1e-5)
+    with pytest.raises(ValueError, match=r"^'layer_0.memory' cannot be edited: nothing after its layer is computed "):
+        model.forward(tokens, edit={"layer_0.memory": jnp.zeros_like})
+
+
+def test_a_training_step_does_not_compute_the_memory() -> None:
+    def num_loops(kind: type, function: Callable) -> int:
+        model = kind(SIZE, 1, vocab_size=3, key=jax.random.key(0))
+        return jax.jit(function).lower(model, jnp.zeros((2, 9), int)).compile().as_text().count(" while(")
+
+    def gradient(model: LSTM | GRU, tokens: jax.Array) -> object:
+        return jax.grad(lambda model: model.forward(tokens)[0].sum())(model)
+
+    assert num_loops(LSTM, gradient) == num_loops(GRU, gradient) > 0
+
+    def forward(model: LSTM | GRU, tokens: jax.Array) -> object:
+        return model.forward(tokens)
+
+    assert num_loops(LSTM, forward) == num_loops(GRU, forward) + 1
+
+
+def test_all_states_of_a_layer_begin_with_its_outputs() -> None:
+    model = LSTM(SIZE, 1, vocab_size=3, key=jax.random.key(0))
+    x = jax.random.normal(jax.random.key(1), (4, 2, 3))
+    outputs, memory = layer_states(LSTM.cell, model.layers[0], x)
+    np.testing.assert_allclose(outputs, recurrence(LSTM.cell, model.layers[0], x), atol=1e-6)
+    assert memory.shape == outputs.shape
+
+
+@pytest.mark.parametrize("kind", [GRU, LSTM, RNN])
+def test_a_learned_embedding_comes_before_the_first_layer(kind: type) -> None:
+    tokens = jnp.asarray([[0, 2, 1]])
+    embedded = kind(SIZE, 1, 4, vocab_size=3, key=jax.random.key(0))
+    logits, activations = embedded.forward(tokens)
+    np.testing.assert_allclose(activations["embedding"], embedded.embedding[tokens], atol=1e-6)
+    # A one-hot model whose input weight is the product of both says the same.
+    first = embedded.layers[0]
+    joined = first._replace(input_weight=embedded.embedding @ first.input_weight)
+    one_hot = eqx.tree_at(lambda model: (model.layers, model.embedding), embedded, ((joined,), None))
+    np.testing.assert_allclose(one_hot.forward(tokens)[0], logits, atol=1e-5)
+    with pytest.raises(ValueError, match=r"^`embedding_size` must be at least 1, got 0$"):
+        kind(SIZE, 1, 0, vocab_size=3, key=jax.random.key(0))
 
 
 def _plain(cell: Cell, weights: LayerWeights, x: jax.Array) -> jax.Array:

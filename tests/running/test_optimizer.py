@@ -1,9 +1,12 @@
 """The optimizer that a config names: a factor that follows the losses, and sections that name something else."""
 
+import equinox as eqx
+import jax
 import jax.numpy as jnp
 import pytest
 
 from simplexity.composition import ConfigError, check, compose
+from simplexity.predictive_models import Transformer
 from simplexity.running._optimizer import build_optimizer
 
 INSTANCE = "training.optimizer.instance"
@@ -48,3 +51,33 @@ def test_the_learning_rate_falls_where_the_loss_no_longer_does():
             _, state = optimizer.update(parameters, state, parameters, value=jnp.asarray(loss + error))
         rates.append(built.learning_rate(3 * window + 2, state))
     assert rates == pytest.approx([0.1, 0.1, 0.1, 0.05, 0.05, 0.05, 0.025])
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw", "sgd", "muon"])
+def test_the_packaged_optimizers_update_a_model(name):
+    config = compose("experiment", [f"training/optimizer={name}", f"{INSTANCE}.learning_rate=0.5"])
+    assert check(config) == []
+    built = build_optimizer(config)
+    assert "learning_rate" in built.hyperparameters.optimizer
+    optimizer = built.make(built.hyperparameters)
+    parameters = {"matrix": jnp.eye(2), "vector": jnp.ones(2)}
+    update, _ = optimizer.update(parameters, optimizer.init(parameters), parameters)
+    assert all(bool((leaf != 0).any()) for leaf in jax.tree.leaves(update))
+    assert built.learning_rate(0, optimizer.init(parameters)) == 0.5
+
+
+@pytest.mark.parametrize(("name", "key"), [("adamw", "mask"), ("muon", "weight_decay_mask")])
+def test_weight_decay_of_weights_only(name, key):
+    mask = f"{INSTANCE}.{key}={{_target_: simplexity.training.weights_only}}"
+    config = compose("experiment", [f"training/optimizer={name}", mask, f"{INSTANCE}.weight_decay=0.5"])
+    assert check(config) == []
+    built = build_optimizer(config)
+    optimizer = built.make(built.hyperparameters)
+    model = Transformer(4, 1, 1, 8, "learned", sequence_len=3, vocab_size=3, key=jax.random.key(0))
+    parameters = jax.tree.map(lambda leaf: jnp.ones(leaf.shape), eqx.filter(model, eqx.is_inexact_array))
+    gradient = jax.tree.map(jnp.zeros_like, parameters)
+    update, _ = optimizer.update(gradient, optimizer.init(parameters), parameters)
+    decayed = {jax.tree_util.keystr(path) for path, leaf in jax.tree.leaves_with_path(update) if (leaf < 0).any()}
+    block = ".blocks[0]"
+    parts = ("attention.queries_keys_values", "attention.output", "mlp.inner", "mlp.output")
+    assert decayed == {f"{block}.{part}.weight" for part in parts} | {".head.weight"}
