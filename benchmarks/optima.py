@@ -6,14 +6,10 @@ python -m benchmarks.optima [--length N]
 import argparse
 import itertools
 import time
-from pathlib import Path
-
-from hydra.utils import instantiate
-from omegaconf import OmegaConf
 
 from simplexity.generative_processes import DataGenerator, GenerativeProcess, loss_optimum, nonergodic
+from simplexity.process_table import packaged_processes
 
-CONFIGS = Path(__file__).parent.parent / "simplexity" / "configs" / "generative_process"
 # A trained model's excess, in nats per token: an error must not be taken for it.
 WANTED_ERROR = 1e-4
 
@@ -23,8 +19,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.optima", description=__doc__)
     parser.add_argument("--length", type=int, default=64, help="targets per sequence")
     length = parser.parse_args().length
-    configs = {path.stem: OmegaConf.load(path).instance for path in sorted(CONFIGS.glob("*.yaml"))}
-    processes = {name: instantiate(config, _convert_="all") for name, config in configs.items()}
+    processes = {named.name: named.process for named in packaged_processes()}
     cases = processes | {
         f"{first} + {second}": mixture(processes[first], processes[second])
         for first, second in itertools.combinations(processes, 2)
