@@ -1,5 +1,6 @@
 """Steps per second of the compiled loop against the naive one, measured in turns."""
 
+import os
 import statistics
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -7,11 +8,12 @@ from dataclasses import dataclass
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from simplexity.generative_processes import DataGenerator, mess3
 from simplexity.host import configure_accelerator
-from simplexity.predictive_models import GRU
+from simplexity.predictive_models import GRU, LSTM, RNN, PredictiveModel, Transformer
 from simplexity.training import (
     StepArguments,
     TrainingSettings,
@@ -21,50 +23,20 @@ from simplexity.training import (
     share_among_cpu_devices,
 )
 
-from .naive import NaiveGRU, make_step
+from .cases import Case
+from .naive import NaiveModel, make_step
 from .turns import Loop, Work
 
 ROUNDS = 5
 
 
 @dataclass(frozen=True)
-class Case:
-    """A model and a batch; `floor` is the least ratio to the naive loop that the project accepts on two CPU cores."""
-
-    num_layers: int
-    hidden_size: int
-    batch_size: int
-    sequence_len: int
-    floor: float
-
-    @property
-    def name(self) -> str:
-        return f"GRU {self.num_layers}x{self.hidden_size}, batch {self.batch_size}, length {self.sequence_len}"
-
-    @property
-    def flops_per_step(self) -> float:
-        """Multiplications and additions of the matrix products of a step: forward, and twice that backward.
-
-        Per token a layer multiplies hidden by 3 hidden twice, for its input and its state; the first layer's input is
-        a token, whose product is a look-up and not counted. Nor is anything elementwise.
-        """
-        products = 2 * self.num_layers - 1
-        return 3 * products * 2 * self.hidden_size * 3 * self.hidden_size * self.batch_size * self.sequence_len
-
-
-CASES = (
-    Case(num_layers=4, hidden_size=64, batch_size=128, sequence_len=64, floor=1.8),
-    Case(num_layers=1, hidden_size=32, batch_size=32, sequence_len=32, floor=7.0),
-    Case(num_layers=4, hidden_size=64, batch_size=4, sequence_len=8, floor=5.0),
-)
-
-
-@dataclass(frozen=True)
 class Result:
     """Figures of one case: medians over the rounds, also of each round's ratios.
 
-    `gemm_share` is the rate of the step's matrix products over the rate of one large square product on this machine;
-    `shape_share` is the same over a product of the recurrence's own shape, [batch, hidden] by [hidden, 3 hidden].
+    `gemm_share` is the rate of the step's matrix products over the rate of one large square product, compiled by XLA.
+    `shape_share` is the time that NumPy needs for products of the step's own shapes, on one core and divided by the
+    number of cores, over the time of the whole step; None on a GPU.
     """
 
     name: str
@@ -74,15 +46,17 @@ class Result:
     ratio: float
     tokens_per_s: float
     gemm_share: float
-    shape_share: float
+    shape_share: float | None
 
 
 def measure(case: Case) -> Result:
     """Measures one case. All loops take turns, so that a machine that others use slows all of them alike."""
+    on_cpu = jax.default_backend() == "cpu"
     with ExitStack() as stack:
-        loops = [stack.enter_context(Loop(make, case)) for make in (_ours, _naive, _large_product, _small_product)]
+        makers = [_ours, _naive, _large_product] + ([_own_products] if on_cpu else [])
+        loops = [stack.enter_context(Loop(make, case)) for make in makers]
         rounds = [[loop.rate() for loop in loops] for _ in range(ROUNDS)]
-    steps, naive_steps, gemm_flops, shape_flops = zip(*rounds, strict=True)
+    steps, naive_steps, gemm_flops, *own_products = zip(*rounds, strict=True)
     steps_per_s = statistics.median(steps)
     return Result(
         name=case.name,
@@ -92,7 +66,7 @@ def measure(case: Case) -> Result:
         ratio=_median_ratio(steps, naive_steps),
         tokens_per_s=steps_per_s * case.batch_size * case.sequence_len,
         gemm_share=case.flops_per_step * _median_ratio(steps, gemm_flops),
-        shape_share=case.flops_per_step * _median_ratio(steps, shape_flops),
+        shape_share=_median_ratio(steps, own_products[0]) if own_products else None,
     )
 
 
@@ -113,7 +87,7 @@ def _ours(case: Case) -> Work:
     )
     generator = DataGenerator(mess3(0.05, 0.85), None, None)
     arguments = StepArguments(generator, jnp.asarray(1e-3))
-    model = GRU(case.hidden_size, case.num_layers, vocab_size=3, key=jax.random.key(0))
+    model = _model(case)
     parallel = share_among_cpu_devices(case.batch_size) if jax.default_backend() == "cpu" else None
     train_steps = make_train_steps(optax.adam, settings, parallel)
     states = [
@@ -130,9 +104,26 @@ def _ours(case: Case) -> Work:
     return Work(do)
 
 
+def _model(case: Case) -> PredictiveModel:
+    width, num_layers, key = case.hidden_size, case.num_layers, jax.random.key(0)
+    if case.kind != "transformer":
+        return {"GRU": GRU, "LSTM": LSTM, "RNN": RNN}[case.kind](width, num_layers, vocab_size=3, key=key)
+    return Transformer(
+        width,
+        num_layers,
+        case.num_heads,
+        4 * width,
+        "learned",
+        case.head_size,
+        vocab_size=3,
+        sequence_len=case.sequence_len,
+        key=key,
+    )
+
+
 def _naive(case: Case) -> Work:
     process, optimizer = mess3(0.05, 0.85), optax.adam(1e-3)
-    model = NaiveGRU(3, case.hidden_size, case.num_layers, key=jax.random.key(0))
+    model = NaiveModel(case, 3, key=jax.random.key(0))
     step = make_step(
         jnp.asarray(process.transition_matrices, jnp.float32),
         jnp.asarray(process.initial_state, jnp.float32),
@@ -151,17 +142,35 @@ def _naive(case: Case) -> Work:
     return Work(do)
 
 
+def _own_products(case: Case) -> Work:
+    """Steps per second of only the step's products, by NumPy on as many cores as a step has."""
+    rng = np.random.default_rng(0)
+
+    def draw(stack: int, rows: int, columns: int) -> np.ndarray:
+        return rng.standard_normal((stack, rows, columns)[stack == 1 :], dtype=np.float32)
+
+    calls = []
+    for count, stack, rows, inner, columns in case.products:
+        left, right = draw(stack, rows, inner), draw(stack, inner, columns)
+        out = left @ right
+        transposed = left.swapaxes(-1, -2), right.swapaxes(-1, -2)
+        for a, b in ((left, right), (out, transposed[1]), (transposed[0], out)):
+            calls.append((count, a, b, a @ b))
+
+    def do(num_steps: int) -> None:
+        for _ in range(num_steps):
+            for count, a, b, out in calls:
+                for _ in range(count):
+                    np.matmul(a, b, out=out)
+
+    # One core's rate times the number of cores: `python -m benchmarks` gives NumPy one thread.
+    return Work(do, worth=len(os.sched_getaffinity(0)))
+
+
 def _large_product(case: Case) -> Work:
-    return _gemm(2048, 2048, 2048)
-
-
-def _small_product(case: Case) -> Work:
-    return _gemm(case.batch_size, case.hidden_size, 3 * case.hidden_size)
-
-
-def _gemm(m: int, k: int, n: int) -> Work:
-    """Products of float32 matrices in a compiled loop, each of which depends on the one before."""
-    left, right = jax.random.normal(jax.random.key(0), (m, k)), jax.random.normal(jax.random.key(1), (k, n))
+    """FLOPs per second of products of large float32 matrices in a compiled loop, each of which needs the one before."""
+    size = 2048
+    left, right = jax.random.normal(jax.random.key(0), (2, size, size))
 
     @jax.jit
     def multiply(count, left):
@@ -171,6 +180,6 @@ def _gemm(m: int, k: int, n: int) -> Work:
             # One entry of the product goes into the next left side: enough to keep the compiler from hoisting it.
             return left.at[0, 0].set(product[0, 0] * 1e-6), product
 
-        return jax.lax.fori_loop(0, count, body, (left, jnp.zeros((m, n))))[1]
+        return jax.lax.fori_loop(0, count, body, (left, jnp.zeros((size, size))))[1]
 
-    return Work(lambda count: jax.block_until_ready(multiply(count, left)), worth=2.0 * m * k * n)
+    return Work(lambda count: jax.block_until_ready(multiply(count, left)), worth=2.0 * size**3)

@@ -10,11 +10,13 @@ PROGRAM = """
 import sys
 for name in ("hydra", "matplotlib", "omegaconf", "optuna", "rich", "submitit", "yaml"):
     sys.modules[name] = None
-from benchmarks.training_speed import Case, _naive, _ours
+from benchmarks.cases import Case
+from benchmarks.training_speed import _naive, _ours, _own_products
 from benchmarks import turns
 turns.SECONDS_PER_ROUND = 0.02
-case = Case(num_layers=1, hidden_size=4, batch_size=4, sequence_len=4, floor=1.0)
-print(min(make(case).rate() for make in (_ours, _naive)))
+size = dict(num_layers=1, hidden_size=4, batch_size=4, sequence_len=4, floor=1.0, num_heads=2, head_size=2)
+cases = [Case(kind, **size) for kind in ("GRU", "LSTM", "RNN", "transformer")]
+print(min(make(case).rate() for case in cases for make in (_ours, _naive, _own_products)))
 """
 
 
