@@ -179,13 +179,13 @@ def test_weights_of_another_run_start_a_fresh_one(tmp_path):
     assert after[0]["step"] == 4
     weights = read_origin(tmp_path / "second" / "origin.json").weights
     assert weights is not None
-    assert (weights.directory, weights.step) == (str(tmp_path / "first" / "checkpoints"), 12)
+    assert (weights.directory, weights.step) == (str(tmp_path / "first"), 12)
 
     wrong_step = launch(
         tmp_path, TRAIN_MODEL, *tiny(TRAIN_MODEL), *source[:1], "predictive_model.load_checkpoint_step=7"
     )
     assert wrong_step.returncode == 2
-    assert re.search(r"no checkpoint of step 7 .*saved steps are 12", wrong_step.stderr)
+    assert re.search(r"no model of step 7: saved steps are 12", wrong_step.stderr)
     another = launch(tmp_path, TRAIN_MODEL, *tiny(TRAIN_MODEL), *source, "predictive_model.instance.hidden_size=5")
     assert another.returncode == 2
     assert re.search(r"`model\..*shape \(.*\).*shape \(.*\)", another.stderr)

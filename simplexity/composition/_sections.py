@@ -126,6 +126,7 @@ CONFIG = Section(
                 "snapshots": Section(
                     constructor="simplexity.persistence.SnapshotSchedule", nullable=True, optional=True
                 ),
+                "on_complete": Optional(Literal["auto", "keep", "weights", "compact"]),
                 "resume": Literal["auto", "never", "required", "strict"],
             }
         ),

@@ -18,18 +18,20 @@ give what a preempted run relies on:
   because of the checksums and the fsync calls.
 """
 
+from ._final_state import final_state_step as final_state_step
+from ._final_state import read_final_state as read_final_state
+from ._final_state import write_final_state as write_final_state
 from ._leaves import copy_to_host as copy_to_host
 from ._leaves import fill as fill
 from ._orbax_checkpointer import OrbaxCheckpointer as OrbaxCheckpointer
-from ._reading import check_weights as check_weights
-from ._reading import checkpoint_digest as checkpoint_digest
-from ._reading import newest_step as newest_step
-from ._reading import restore_weights as restore_weights
+from ._saved_models import check_saved_model as check_saved_model
 from ._saved_models import newest_saved_step as newest_saved_step
 from ._saved_models import read_model as read_model
+from ._saved_models import saved_model_digest as saved_model_digest
 from ._saved_models import saved_step as saved_step
 from ._saved_models import saved_steps as saved_steps
 from ._snapshot_schedule import SnapshotSchedule as SnapshotSchedule
 from ._snapshots import SnapshotWriter as SnapshotWriter
+from ._snapshots import snapshot_path as snapshot_path
 from ._snapshots import snapshot_steps as snapshot_steps
 from ._weights_file import write_weights as write_weights

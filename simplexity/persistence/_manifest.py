@@ -45,7 +45,7 @@ class CorruptCheckpointError(Exception):
 
 def write_manifest(checkpoint: Path, leaves: dict[str, Leaf]) -> None:
     """Adds the manifest to a directory that is otherwise complete."""
-    files = {path.relative_to(checkpoint).as_posix(): _digest_of_file(path) for path in sorted(files_below(checkpoint))}
+    files = {path.relative_to(checkpoint).as_posix(): digest_of_file(path) for path in sorted(files_below(checkpoint))}
     content = {"leaves": {name: list(leaf) for name, leaf in leaves.items()}, "files": files}
     text = json.dumps(content | {"sha256": _digest_of_content(content)}, indent=1)
     # On disk with all else when the checkpoint is committed.
@@ -78,7 +78,7 @@ def digest_of_manifest(checkpoint: Path) -> str:
     Raises:
         OSError: If it cannot be read.
     """
-    return _digest_of_file(checkpoint / _FILE_NAME)
+    return digest_of_file(checkpoint / _FILE_NAME)
 
 
 def verify_files(checkpoint: Path, manifest: Manifest) -> None:
@@ -90,14 +90,19 @@ def verify_files(checkpoint: Path, manifest: Manifest) -> None:
     """
     for name, digest in manifest.files.items():
         try:
-            found = _digest_of_file(checkpoint / name)
+            found = digest_of_file(checkpoint / name)
         except _NOT_THERE as error:
             raise CorruptCheckpointError(f"`{name}`: {error.strerror}") from error
         if found != digest:
             raise CorruptCheckpointError(f"`{name}` does not match its checksum")
 
 
-def _digest_of_file(path: Path) -> str:
+def digest_of_file(path: Path) -> str:
+    """The SHA-256 of a file.
+
+    Raises:
+        OSError: If it cannot be read.
+    """
     with open(path, "rb") as file:
         try:
             return hashlib.file_digest(file, "sha256").hexdigest()

@@ -17,7 +17,7 @@ from jaxtyping import PyTree
 from simplexity.runs import reason
 
 from ._leaves import HostArrays, check_same_leaves, describe_leaves, fill
-from ._manifest import CorruptCheckpointError, Leaf, Manifest, digest_of_manifest, read_manifest, verify_files
+from ._manifest import CorruptCheckpointError, Leaf, Manifest, read_manifest, verify_files
 from ._step_directories import committed_steps
 
 ModelT = TypeVar("ModelT")
@@ -91,15 +91,6 @@ def check_weights(directory: Path, like_model: PyTree, step: int) -> None:
     checkpoint = directory / str(step)
     with _named_step(directory, step):
         _same_leaves(checkpoint, read_manifest(checkpoint), like_model, prefix="model")
-
-
-def checkpoint_digest(directory: Path, step: int) -> str:
-    """The SHA-256 of the manifest of a checkpoint, which has a checksum of each of its files.
-
-    Raises:
-        OSError: If it cannot be read.
-    """
-    return digest_of_manifest(directory / str(step))
 
 
 def newest_step(directory: Path) -> int:

@@ -1,13 +1,17 @@
-"""The models that a run has saved, in checkpoints and snapshots."""
+"""The models that a run has saved: in checkpoints, in snapshots, and in the final state of a completed run."""
 
 from typing import Literal, TypeVar
 
+from jaxtyping import PyTree
+
 from simplexity.runs import RunDirectory, best_saved_step
 
-from ._reading import restore_weights
+from ._final_state import check_final_model, final_state_step, read_final_state
+from ._manifest import digest_of_file, digest_of_manifest
+from ._reading import check_weights, restore_weights
 from ._snapshots import snapshot_path, snapshot_steps
 from ._step_directories import committed_steps
-from ._weights_file import read_weights
+from ._weights_file import check_weights_file, read_weights
 
 ModelT = TypeVar("ModelT")
 
@@ -16,9 +20,12 @@ def saved_steps(directory: RunDirectory) -> list[int]:
     """The steps whose model can be read, in ascending order.
 
     Raises:
+        RuntimeError: If the final state is corrupt.
         OSError: If a folder cannot be read.
     """
-    return sorted({*committed_steps(directory.checkpoints_path), *snapshot_steps(directory.snapshots_path)})
+    final = final_state_step(directory.final_state_path)
+    steps = {*committed_steps(directory.checkpoints_path), *snapshot_steps(directory.snapshots_path)}
+    return sorted(steps if final is None else {*steps, final})
 
 
 def newest_saved_step(directory: RunDirectory) -> int:
@@ -26,6 +33,7 @@ def newest_saved_step(directory: RunDirectory) -> int:
 
     Raises:
         ValueError: If there is none.
+        RuntimeError: If the final state is corrupt.
         OSError: If a folder cannot be read.
     """
     steps = saved_steps(directory)
@@ -57,9 +65,9 @@ def saved_step(directory: RunDirectory, step: int | Literal["best"] | None) -> i
 
 
 def read_model(directory: RunDirectory, like_model: ModelT, step: int | Literal["best"] | None = None) -> ModelT:
-    """The model as it was after a step, from its snapshot if there is one, or else from its checkpoint.
+    """The model as it was after a step, from its snapshot, the final state or a checkpoint.
 
-    Both hold the same bits, and a snapshot is read faster.
+    All hold the same bits, and what is one file is read faster.
 
     Args:
         directory: The run's.
@@ -72,10 +80,40 @@ def read_model(directory: RunDirectory, like_model: ModelT, step: int | Literal[
         OSError: If it cannot be read.
     """
     step = saved_step(directory, step)
+    _require_saved(directory, step)
     if step in snapshot_steps(directory.snapshots_path):
         return read_weights(snapshot_path(directory.snapshots_path, step), like_model)
+    if step == final_state_step(directory.final_state_path):
+        return read_final_state(directory.final_state_path, like_model, "model")
+    return restore_weights(directory.checkpoints_path, like_model, step)
+
+
+def check_saved_model(directory: RunDirectory, like_model: PyTree, step: int) -> None:
+    """Checks that `read_model` would find such a model, without reading the arrays; raises as it does."""
+    _require_saved(directory, step)
+    if step in snapshot_steps(directory.snapshots_path):
+        check_weights_file(snapshot_path(directory.snapshots_path, step), like_model)
+    elif step == final_state_step(directory.final_state_path):
+        check_final_model(directory.final_state_path, like_model)
+    else:
+        check_weights(directory.checkpoints_path, like_model, step)
+
+
+def saved_model_digest(directory: RunDirectory, step: int) -> str:
+    """A SHA-256 that tells whether a saved model is still the same: of its file, or its checkpoint's manifest.
+
+    Raises:
+        OSError: If it cannot be read.
+    """
+    if step in committed_steps(directory.checkpoints_path):
+        return digest_of_manifest(directory.checkpoints_path / str(step))
+    if step == final_state_step(directory.final_state_path):
+        return digest_of_file(directory.final_state_path)
+    return digest_of_file(snapshot_path(directory.snapshots_path, step))
+
+
+def _require_saved(directory: RunDirectory, step: int) -> None:
     steps = saved_steps(directory)
     if step not in steps:
         saved = ", ".join(map(str, steps)) or "none"
         raise ValueError(f"`{directory.path}` has no model of step {step}: saved steps are {saved}")
-    return restore_weights(directory.checkpoints_path, like_model, step)

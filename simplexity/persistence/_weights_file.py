@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import safetensors
 import safetensors.numpy
+from jaxtyping import PyTree
 
 from simplexity.runs import write_durably
 
@@ -24,6 +25,8 @@ _DTYPES = {
     "C64": "complex64", "F8_E4M3": "float8_e4m3fn", "F8_E5M2": "float8_e5m2",
 }  # fmt: skip
 _NO_DIGEST = b"0" * 64
+# The same limit as in the safetensors library.
+_LONGEST_HEADER = 100_000_000
 
 
 def write_weights(
@@ -49,7 +52,7 @@ def write_weights(
         OSError: If it cannot be written; what was there is unchanged.
     """
     described = {"step": str(step), "model": json.dumps(model_config), **(metadata or {})}
-    write_durably(path, _encode(arrays, described), require_held)
+    write_arrays(path, arrays, described, require_held)
 
 
 def read_weights(path: Path, like_model: ModelT) -> ModelT:
@@ -64,23 +67,71 @@ def read_weights(path: Path, like_model: ModelT) -> ModelT:
         RuntimeError: If it is corrupt.
         OSError: If it cannot be read.
     """
+    _, arrays = read_arrays(path)
+    _check(path, arrays, like_model)
+    return fill(like_model, arrays)
+
+
+def check_weights_file(path: Path, like_model: PyTree) -> None:
+    """Checks that `read_weights` would find such a model; raises as it does."""
+    _check(path, read_arrays(path)[1], like_model)
+
+
+def _check(path: Path, arrays: HostArrays, like_model: PyTree) -> None:
+    saved = {name: Leaf(array.shape, str(array.dtype), None) for name, array in arrays.items()}
+    check_same_leaves(saved, describe_raw_leaves(like_model), f"`{path}`")
+
+
+def write_arrays(
+    path: Path, arrays: HostArrays, metadata: Mapping[str, str], require_held: Callable[[], object] = lambda: None
+) -> None:
+    """Replaces `path` by a safetensors file with a checksum among its metadata; see `write_weights`."""
+    write_durably(path, _encode(arrays, metadata), require_held)
+
+
+def read_arrays(path: Path) -> tuple[dict[str, str], HostArrays]:
+    """The metadata and the arrays of a file of `write_arrays`.
+
+    Raises:
+        RuntimeError: If it is corrupt.
+        OSError: If it cannot be read.
+    """
     content = path.read_bytes()
     try:
         header, _ = _split(content)
-        digest = header["__metadata__"]["sha256"].encode()
+        metadata = header["__metadata__"]
+        digest = metadata["sha256"].encode()
         is_valid = _digest(content.replace(digest, _NO_DIGEST, 1)) == digest
     except (ValueError, LookupError, TypeError, AttributeError):
         is_valid = False
     if not is_valid:
-        raise RuntimeError(f"`{path}` is corrupt: it is not, byte for byte, what was written")
-    leaves = dict(safetensors.deserialize(content))
-    saved = {name: Leaf(tuple(leaf["shape"]), _DTYPES[leaf["dtype"]], None) for name, leaf in leaves.items()}
-    check_same_leaves(saved, describe_raw_leaves(like_model), f"`{path}`")
+        raise _corrupt(path)
+    # A view needs no copy, and unlike `numpy.frombuffer` it may be empty.
     arrays = {
-        name: np.frombuffer(leaves[name]["data"], jnp.dtype(leaf.dtype)).reshape(leaf.shape)
-        for name, leaf in saved.items()
+        name: np.ndarray(leaf["shape"], jnp.dtype(_DTYPES[leaf["dtype"]]), leaf["data"])
+        for name, leaf in safetensors.deserialize(content)
     }
-    return fill(like_model, arrays)
+    return metadata, arrays
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """The metadata alone, which are not verified: for a look at thousands of files.
+
+    Raises:
+        RuntimeError: If there are none.
+        OSError: If the file cannot be read.
+    """
+    with open(path, "rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = file.read(min(length, _LONGEST_HEADER))
+    try:
+        return json.loads(header)["__metadata__"]
+    except (ValueError, LookupError, TypeError):
+        raise _corrupt(path) from None
+
+
+def _corrupt(path: Path) -> RuntimeError:
+    return RuntimeError(f"`{path}` is corrupt: it is not, byte for byte, what was written")
 
 
 def _encode(arrays: HostArrays, metadata: Mapping[str, str]) -> bytes:

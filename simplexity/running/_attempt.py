@@ -15,10 +15,11 @@ from ._analysis import Analysis
 from ._announcements import announce_end
 from ._assembly import Assembly, assemble
 from ._build import Experiment
-from ._checkpoints import Checkpoints
+from ._checkpointers import Checkpoints
 from ._compilation import compilation_cache
 from ._figures import draw_figures, wants_figures
 from ._memory import out_of_memory_in_one_line
+from ._on_complete import on_complete, remove_the_rest, remove_what_nobody_needs
 from ._optima import optima_of
 from ._outcome import RunResult, describe_not_finite, record_stop
 from ._records import FirstStepLogger, ScoreLogger, elapsed_s, record_completion, record_resume
@@ -96,7 +97,13 @@ def attempt(
     if is_stopped:
         return record_stop(ledger, guard, result.step, saves=guard.saves)
     announce_end(directory, figures, None if analysis is None else analysis.summary)
-    return record_completion(directory, ledger, lock, result, optima.result())
+    keeps_all = on_complete(config, directory) == "keep"
+    if not keeps_all:
+        remove_what_nobody_needs(directory, config, result.state, lock.require_held)
+    completed = record_completion(directory, ledger, lock, result, optima.result())
+    if not keeps_all:
+        remove_the_rest(directory, config, lock)
+    return completed
 
 
 def _analysis(directory: RunDirectory, experiment: Experiment, lock: RunLock, *, saves: bool) -> Analysis | None:

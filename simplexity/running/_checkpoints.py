@@ -1,69 +1,19 @@
-"""A run's checkpoints, or none."""
+"""A run's checkpoints: opening them, and restoring the state to resume from."""
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from omegaconf import DictConfig
 
 from simplexity.composition import ConfigError, Problem, config_errors_at, instantiate
+from simplexity.persistence import snapshot_steps
 from simplexity.runs import EventKind, Ledger, RunDirectory, retry_read
-from simplexity.training import Checkpointer, TrainState
+from simplexity.training import TrainState
+
+from ._checkpointers import Checkpoints, NoCheckpoints, WithFinalState
 
 _log = logging.getLogger("simplexity")
-
-
-@runtime_checkable
-class Checkpoints(Checkpointer, Protocol):
-    """A checkpointer of training that restores as well."""
-
-    def open(self) -> None:
-        """Makes the folder ready to be written."""
-        ...
-
-    def steps(self) -> list[int]:
-        """The saved steps, in ascending order."""
-        ...
-
-    def restore(self, like: TrainState, step: int | None = None) -> tuple[int, TrainState] | None:
-        """The newest valid checkpoint, or None."""
-        ...
-
-    def close(self) -> None:
-        """Waits for what is being saved."""
-        ...
-
-
-class NoCheckpoints:
-    """Keeps nothing: a run that is stopped begins again."""
-
-    def open(self) -> None:
-        """Does nothing."""
-
-    def next_due_step(self, step: int) -> int | None:
-        """None: nothing is ever due."""
-        return None
-
-    def due(self, step: int) -> bool:
-        """False: nothing is ever due."""
-        return False
-
-    def steps(self) -> list[int]:
-        """None are saved."""
-        return []
-
-    def save(self, step: int, state: TrainState) -> None:
-        """Does nothing."""
-
-    def restore(self, like: TrainState, step: int | None = None) -> tuple[int, TrainState] | None:
-        """None: there is nothing to restore."""
-        return None
-
-    def wait(self) -> None:
-        """Does nothing."""
-
-    def close(self) -> None:
-        """Does nothing."""
 
 
 def open_checkpoints(
@@ -87,7 +37,7 @@ def open_checkpoints(
         require_held=require_held,
     )
     checkpointer.open()
-    return checkpointer
+    return WithFinalState(checkpointer, directory, config, record, require_held)
 
 
 def restore(
@@ -130,6 +80,8 @@ def restore(
         missing = f"{directory.checkpoints_path} has no valid checkpoint"
         if config.persistence.instance is None:
             missing = "`persistence.instance` is null"
+        elif known_step in snapshot_steps(directory.snapshots_path):
+            missing += ", only the weights (a complete run keeps no more with `persistence.on_complete=weights`)"
         raise RuntimeError(
             f"{missing}, but this run has saved up to step {known_step}: put that right to resume it; "
             f"to begin again at step 0 instead, remove {directory.ledger_path} and {directory.metrics_path.name}"

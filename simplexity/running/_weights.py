@@ -9,7 +9,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from simplexity.composition import ConfigError, Problem, config_errors_at
-from simplexity.persistence import check_weights, checkpoint_digest, newest_step, restore_weights
+from simplexity.persistence import check_saved_model, newest_saved_step, read_model, saved_model_digest
 from simplexity.predictive_models import PredictiveModel
 from simplexity.runs import LoadedWeights, RunDirectory, folder_problem, is_there, read_origin, retry_read, write_origin
 from simplexity.training import TrainState
@@ -38,7 +38,7 @@ def require_weights(config: DictConfig, experiment: Experiment, run_dir: Path) -
         return
     if source is not None and (problem := folder_problem(Path(source), "run")):
         raise ConfigError([Problem(_FROM, f"`{source}`: {problem}")])
-    if source is None and not is_there(_checkpoints(config, run_dir)):
+    if source is None and not is_there(RunDirectory(run_dir).checkpoints_path):
         step = config.predictive_model.load_checkpoint_step
         message = f"must name the directory of the run that saved step {step}: this run's own has no checkpoints"
         raise ConfigError([Problem(_FROM, message)])
@@ -70,22 +70,22 @@ def with_weights(
     """
     if not _wanted(config):
         return state
-    checkpoints = _checkpoints(config, directory.path)
+    saved = _source(config, directory.path)
     origin = retry_read(lambda: read_origin(directory.origin_path), wait)
     step = config.predictive_model.load_checkpoint_step if origin.weights is None else origin.weights.step
 
     def load() -> tuple[LoadedWeights, PredictiveModel]:
-        found = newest_step(checkpoints) if step is None else step
-        model = restore_weights(checkpoints, state.model, found)
-        return LoadedWeights(str(checkpoints), found, checkpoint_digest(checkpoints, found)), model
+        found = newest_saved_step(saved) if step is None else step
+        model = read_model(saved, state.model, found)
+        return LoadedWeights(str(saved.path), found, saved_model_digest(saved, found)), model
 
     with _config_errors_at_source(config):
         loaded, model = retry_read(load, wait)
     if origin.weights is None:
         write_origin(directory.origin_path, replace(origin, weights=loaded))
     elif origin.weights.sha256 != loaded.sha256:
-        raise RuntimeError(f"the checkpoint of step {step} in {checkpoints} is not the one that this run began with")
-    _log.info("beginning with the weights of step %d in %s", loaded.step, checkpoints)
+        raise RuntimeError(f"the model of step {step} in {saved.path} is not the one that this run began with")
+    _log.info("beginning with the weights of step %d in %s", loaded.step, saved.path)
     return experiment.state_of(model)
 
 
@@ -95,14 +95,14 @@ def _wanted(config: DictConfig) -> bool:
 
 
 def _check(config: DictConfig, experiment: Experiment, run_dir: Path) -> None:
-    checkpoints, step = _checkpoints(config, run_dir), config.predictive_model.load_checkpoint_step
-    check_weights(checkpoints, experiment.model_shapes(), newest_step(checkpoints) if step is None else step)
+    saved, step = _source(config, run_dir), config.predictive_model.load_checkpoint_step
+    check_saved_model(saved, experiment.model_shapes(), newest_saved_step(saved) if step is None else step)
 
 
 def _config_errors_at_source(config: DictConfig) -> AbstractContextManager[None]:
     return config_errors_at(_FROM if config.predictive_model.load_checkpoint_step is None else _STEP)
 
 
-def _checkpoints(config: DictConfig, run_dir: Path) -> Path:
+def _source(config: DictConfig, run_dir: Path) -> RunDirectory:
     source = config.predictive_model.load_checkpoint_from
-    return RunDirectory((run_dir if source is None else Path(source)).absolute()).checkpoints_path
+    return RunDirectory((run_dir if source is None else Path(source)).absolute())

@@ -72,8 +72,8 @@ class RunDirectory:
         """Others who may write here could make a run cut or overwrite any file of its user's."""
         paths = (
             self.config_path, self.ledger_path, self.metrics_path, self.analysis_path, self.belief_states_path,
-            self.checkpoints_path, self.snapshots_path, self.figures_path, self.environment_path, self.complete_path,
-            self.lock_path,
+            self.checkpoints_path, self.final_state_path, self.snapshots_path, self.figures_path, self.environment_path,
+            self.complete_path, self.lock_path,
         )  # fmt: skip
         for path in paths:
             if _is_link(path):
@@ -116,6 +116,11 @@ class RunDirectory:
     def best_path(self) -> Path:
         """Which saved step has the lowest validation loss: see `best_saved_step`."""
         return self.checkpoints_path / BEST_FILE
+
+    @property
+    def final_state_path(self) -> Path:
+        """The state after the last step, in the place of the checkpoints: see `persistence.on_complete`."""
+        return self.path / "final_state.safetensors"
 
     @property
     def snapshots_path(self) -> Path:

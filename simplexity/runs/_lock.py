@@ -2,7 +2,8 @@
 
 The lock is a folder of numbered files; the process that created the highest one holds the lock. To take over a stale
 lock number n, a process creates number n + 1: if several try, one succeeds, and the others see it. The highest file is
-never removed, only marked as released. Those below it are removed, so that a former holder finds its own file gone.
+never removed, only marked as released, unless the run is complete (`release`). Those below it are removed, so that a
+former holder finds its own file gone.
 
 A holder may be frozen (stopped, its machine suspended, its file server unreachable) for longer than others wait, and
 then continue in the middle of a write. It calls `require_held` just before each write, but it can be frozen between the
@@ -107,7 +108,6 @@ class RunLock:
         if self._owner is not None:
             raise RuntimeError(f"this process already holds the lock {self._folder}")
         try:
-            self._folder.mkdir(exist_ok=True)
             while not self._try_to_acquire():
                 pass
             # From now on the checks of former holders fail; what they checked before must not be renamed any more.
@@ -122,8 +122,13 @@ class RunLock:
         self._thread.start()
         return self
 
-    def release(self) -> None:
-        """Gives the lock back. Does nothing if it is not held, or in a forked child of the holder."""
+    def release(self, *, remove: bool = False) -> None:
+        """Gives the lock back. Does nothing if it is not held, or in a forked child of the holder.
+
+        Args:
+            remove: Whether the folder goes too, of a run that nobody is going to start. A former holder that wakes up
+                finds its file gone, or one that names another process.
+        """
         if self._owner is None or self._owner.pid != os.getpid():
             return
         self._stop.set()
@@ -133,6 +138,10 @@ class RunLock:
         try:
             if self.still_held():
                 write_durably(self._file(self._generation), _text(self._owner._replace(released=True)))
+                if remove:
+                    self._file(self._generation).unlink(missing_ok=True)
+                    with suppress(OSError):  # another process has taken the lock just now
+                        self._folder.rmdir()
         except OSError as error:
             # As good as a kill: the next start sees that this process is dead.
             _log.warning("the lock %s could not be released: %s", self._folder, error.strerror)
@@ -199,6 +208,7 @@ class RunLock:
 
     def _try_to_acquire(self) -> bool:
         """One round; False if another process was quicker, or what it looked at is gone."""
+        self._folder.mkdir(exist_ok=True)
         current = max(generations(self._folder), default=0)
         if current:
             vacated = self._wait_until_vacated(self._file(current))
@@ -208,7 +218,11 @@ class RunLock:
         else:
             previous, why = None, ""
         owner = this_process(since=round(time.time(), 3))
-        if not create(self._file(current + 1), _text(owner)):
+        try:
+            is_first = create(self._file(current + 1), _text(owner))
+        except FileNotFoundError:  # the holder has completed the run, and removed the folder
+            return False
+        if not is_first:
             # A network file system may show the old folder for a while.
             time.sleep(_POLL_S)
             return False

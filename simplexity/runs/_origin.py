@@ -25,12 +25,12 @@ class DataFile:
 
 @dataclass(frozen=True)
 class LoadedWeights:
-    """The checkpoint whose weights a run began with.
+    """The saved model whose weights a run began with.
 
     Args:
-        directory: The checkpoints of the run that saved it.
+        directory: The run that saved it; in runs of earlier versions, the checkpoints of that run.
         step: Its step.
-        sha256: Of its manifest, which has a checksum of each of its files.
+        sha256: Of its file, or of the manifest of its checkpoint, which has a checksum of each of its files.
     """
 
     directory: str

@@ -4,7 +4,7 @@ import equinox as eqx
 import jax
 import pytest
 
-from simplexity.persistence import restore_weights
+from simplexity.persistence._reading import restore_weights
 
 
 @pytest.fixture

@@ -217,3 +217,27 @@ def test_times_that_make_no_sense_are_refused(folder, times_s):
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     with pytest.raises(RuntimeError, match=r"^the lock .*gone/lock cannot be taken: No such file or directory$"):
         RunLock(tmp_path / "gone" / "lock").acquire()
+
+
+def test_the_lock_of_a_complete_run_is_removed_and_taken_again(tmp_path):
+    lock = RunLock(tmp_path / "lock").acquire()
+    lock.release(remove=True)
+    assert not (tmp_path / "lock").exists()
+    with RunLock(tmp_path / "lock") as next_lock:
+        assert next_lock.still_held()
+        assert not lock.still_held()
+
+
+def test_a_lock_that_another_has_taken_is_not_removed(tmp_path, monkeypatch):
+    lock = RunLock(tmp_path / "lock").acquire()
+    next_lock = RunLock(tmp_path / "lock")
+
+    def write_and_lose(path, text):
+        path.write_text(text)
+        next_lock.acquire()
+
+    with monkeypatch.context() as patch:
+        patch.setattr("simplexity.runs._lock.write_durably", write_and_lose)
+        lock.release(remove=True)
+    assert next_lock.still_held()
+    next_lock.release()
