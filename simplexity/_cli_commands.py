@@ -10,7 +10,7 @@ from typing import Literal
 
 from simplexity.cluster import step_tasks
 from simplexity.host import PreemptionGuard
-from simplexity.runs import ExitCode, RunDirectory, wants_colour
+from simplexity.runs import ExitCode, RunDirectory, is_there, wants_colour
 from simplexity.sweeps import (
     RunState,
     SweepDirectory,
@@ -174,7 +174,14 @@ def plot_command(arguments: argparse.Namespace, guard: PreemptionGuard) -> int:
 
     figures = draw_run(RunDirectory(folder)) if sweep is None else draw_sweep(sweep)
     print("\n".join(map(display_path, figures)) or "nothing to draw yet: nothing has been logged")
+    if sweep is None and _lacks_belief_states(RunDirectory(folder)):
+        command = f"simplexity analyze {shlex.quote(display_path(folder))}"
+        print(f"the run is compact and has no points of its belief states; to compute and draw them: {command}")
     return ExitCode.COMPLETE
+
+
+def _lacks_belief_states(directory: RunDirectory) -> bool:
+    return is_there(directory.analysis_path) and not is_there(directory.belief_states_path)
 
 
 def process_command(arguments: argparse.Namespace, guard: PreemptionGuard) -> int:

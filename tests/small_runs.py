@@ -11,6 +11,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import orbax.checkpoint as ocp
+from safetensors.numpy import load_file
 
 from simplexity.host import configure_accelerator
 from simplexity.runs import RunDirectory, read_json_lines
@@ -136,7 +137,12 @@ def slow_disk(folder: Path, seconds_per_file: float) -> dict[str, str]:
 
 def final_arrays(run_dir: Path) -> dict[str, tuple[str, bytes]]:
     """Every array of the last training state: parameters, optimizer state, keys, step, metrics."""
-    folder = RunDirectory(run_dir).checkpoints_path
+    directory = RunDirectory(run_dir)
+    folder = directory.checkpoints_path
+    if not folder.exists():
+        arrays = load_file(directory.final_state_path)
+        # Orbax saves no array without elements.
+        return {name: (str(array.dtype), array.tobytes()) for name, array in arrays.items() if array.size}
     newest = max(int(path.name) for path in folder.iterdir() if path.name.isdigit())
     reader = ocp.Checkpointer(ocp.CompositeCheckpointHandler())
     state = reader.restore(folder / str(newest), args=ocp.args.Composite(state=ocp.args.PyTreeRestore()))["state"]

@@ -9,6 +9,7 @@ put into a copy of the plain result; all else is given to a copy of Hydra's resu
 import copy
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from hydra.core.config_loader import ConfigLoader
@@ -19,6 +20,9 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import InterpolationResolutionError
 
 from simplexity.composition import ConfigError, Problem
+
+from simplexity.composition import has_surroundings_of
+from simplexity.sweeps import SweepDirectory
 
 from ._hydra_internals import apply_values, override_dirname
 from ._yaml_text import yaml_text
@@ -34,12 +38,12 @@ class ComposedRun(NamedTuple):
     Attributes:
         config: Without Hydra's section: plain values, or a config whose values may refer to others and to Hydra's
             section; the latter can be resolved until the next run is composed.
-        hydra_text: Hydra's section as YAML.
+        hydra_text: Hydra's section as YAML; None if the sweep's `multirun.yaml` says all that a start of the run needs.
         directory: The run directory, relative to the sweep's.
     """
 
     config: dict[str, Any] | DictConfig
-    hydra_text: str
+    hydra_text: str | None
     directory: str
 
 
@@ -50,13 +54,13 @@ class _Base(NamedTuple):
         config: The config without Hydra's section.
         hydra: Hydra's section alone, under its key.
         plain: The plain values of `config`; None if they refer to each other or to Hydra's section.
-        hydra_text: Hydra's section as YAML, with a mark for each value that varies.
+        hydra_text: Hydra's section as YAML, with a mark for each value that varies; None as in `ComposedRun`.
     """
 
     config: DictConfig
     hydra: DictConfig
     plain: dict[str, Any] | None
-    hydra_text: str
+    hydra_text: str | None
 
 
 class RunComposer:
@@ -74,6 +78,7 @@ class RunComposer:
         self._parse = lru_cache(maxsize=None)(OverridesParser.create().parse_override)
         self._is_group = lru_cache(maxsize=None)(self._has_choices)
         self._sweep_dir = str(config.hydra.sweep.dir)
+        self._multirun_path = SweepDirectory(Path(self._sweep_dir).absolute()).multirun_path
         subdir = OmegaConf.to_container(config.hydra.sweep, resolve=False)["subdir"]  # pyright: ignore
         self._is_numbered = subdir == _NUMBERED
         # As typed: `hydra.sweep.subdir=run_${hydra.job.num}` has no value before there is a run.
@@ -91,8 +96,10 @@ class RunComposer:
         if base is None:
             base = self._bases[choices] = self._compose_base(choices)
         values = [self._parse(override) for override in overrides if self._sets_value(override)]
-        name = self._dirname(base, overrides)
         plain = None if base.plain is None else _with_values(base.plain, values)
+        if plain is not None and self._is_numbered and base.hydra_text is None:
+            return ComposedRun(plain, None, str(index))
+        name = self._dirname(base, overrides)
         if plain is not None and self._is_numbered:
             return ComposedRun(plain, self._hydra_text(base, overrides, index, name, str(index)), str(index))
         config = copy.deepcopy(base.config)
@@ -118,18 +125,23 @@ class RunComposer:
         with read_write(config), open_dict(config):
             del config["hydra"]
         plain: Any = OmegaConf.to_container(config, resolve=False)
+        base = _Base(config, hydra, plain if _is_plain(plain) else None, None)
+        if has_surroundings_of(hydra.hydra, self._multirun_path, self._config.hydra):
+            return base
         marked: Any = OmegaConf.to_container(hydra, resolve=False, enum_to_str=True)
         section = marked["hydra"]
         for parent, names in (("job", _VARYING[:3]), ("overrides", _VARYING[3:4]), ("runtime", _VARYING[4:])):
             section[parent] |= {name: _mark(name) for name in names}
-        return _Base(config, hydra, plain if _is_plain(plain) else None, yaml_text(marked))
+        return base._replace(hydra_text=yaml_text(marked))
 
     def _dirname(self, base: _Base, overrides: Sequence[str]) -> str:
         parsed = [self._parse(override) for override in overrides]
         own = [override for override in parsed if not override.is_hydra_override()]
         return override_dirname(own, base.hydra.hydra.job.config.override_dirname)
 
-    def _hydra_text(self, base: _Base, overrides: Sequence[str], index: int, name: str, directory: str) -> str:
+    def _hydra_text(self, base: _Base, overrides: Sequence[str], index: int, name: str, directory: str) -> str | None:
+        if base.hydra_text is None:
+            return None
         values = (index, str(index), name, list(overrides), f"{self._sweep_dir}/{directory}")
         text = base.hydra_text
         for key, value in zip(_VARYING, values, strict=True):

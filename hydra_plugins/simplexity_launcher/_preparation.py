@@ -25,7 +25,7 @@ from simplexity.sweeps import Launch, Manifest, SweepDirectory, SweepRun, descri
 
 from ._composer import RunComposer
 from ._run_check import RunCheck
-from ._yaml_text import list_text, yaml_text
+from ._yaml_text import yaml_text
 
 # What only Hydra and the launcher need of an override: the group of a data generator, and the cluster.
 _GROUP = re.compile(r"^([+~]*)generative_process@")
@@ -98,14 +98,9 @@ def prepare(
                 directory=composed.directory,
                 num_train_steps=values["training"]["num_train_steps"],
             )
-            files = {
-                ".hydra/config.yaml": frozen
-                if isinstance(composed.config, dict)
-                else OmegaConf.to_yaml(composed.config),
-                ".hydra/overrides.yaml": list_text(overrides),
-                ".hydra/hydra.yaml": composed.hydra_text,
-                RunDirectory(Path()).config_path.name: frozen,
-            }
+            files = {RunDirectory(Path()).config_path.name: frozen}
+            if composed.hydra_text is not None:
+                files[".hydra/hydra.yaml"] = composed.hydra_text
             prepared.append(PreparedRun(run, files))
     finally:
         HydraConfig.instance().cfg = found
@@ -170,7 +165,7 @@ def _write_sweep(
     known = {run.index for run in sweep.read_manifest().runs} if manifest is not None else set()
     if manifest is None:
         manifest = new_manifest(config, launch, runs)
-        write_durably(sweep.path / "multirun.yaml", OmegaConf.to_yaml(config), mode=_PRIVATE)
+        write_durably(sweep.multirun_path, OmegaConf.to_yaml(config), mode=_PRIVATE)
     new = [one for one in prepared if one.run.index not in known]
     with ThreadPoolExecutor(_WRITERS) as writers:
         # Going through the results raises what a writer raised.
@@ -191,9 +186,10 @@ def _write(directory: RunDirectory, files: dict[str, str]) -> None:
     if is_there(directory.config_path) and directory.config_path.read_text(encoding="utf-8") != frozen:
         message = f"{directory.path} holds another run; choose another folder for the sweep"
         raise ConfigError([Problem("hydra.sweep.dir", message)])
-    (directory.path / ".hydra").mkdir(parents=True, exist_ok=True)
+    directory.path.mkdir(parents=True, exist_ok=True)
     for name, text in files.items():
         if name != directory.config_path.name:
+            (directory.path / name).parent.mkdir(exist_ok=True)
             # Hydra's section has the cluster's profile, and with it the values of variables.
             with open(directory.path / name, "w", encoding="utf-8", opener=_open_privately) as file:
                 file.write(text)

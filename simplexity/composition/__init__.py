@@ -32,6 +32,7 @@ from ._sections import GENERATORS as GENERATORS
 from ._signature import resolve as resolve
 from ._site import CONFIG_MODULE as CONFIG_MODULE
 from ._site import environment_variables as environment_variables
+from ._site import has_surroundings_of as has_surroundings_of
 from ._site import make_importable as make_importable
 from ._site import read_surroundings as read_surroundings
 from ._site import restore_surroundings as restore_surroundings

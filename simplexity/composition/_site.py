@@ -1,7 +1,7 @@
 """What a run takes from outside its config: modules beside the site's configs, and `hydra.job.env_set`.
 
-Hydra writes both into `.hydra/hydra.yaml` of the run's folder, so a run that is resumed has them again, wherever it is
-resumed from.
+Hydra writes both into `.hydra/hydra.yaml` of the run's folder, and those of all runs of a sweep into the sweep's
+`multirun.yaml`. So a run that is resumed has them again, wherever it is resumed from.
 """
 
 import io
@@ -15,6 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from simplexity.host import configure_accelerator
 from simplexity.runs import UnreadableError, retry_read
+from simplexity.sweeps import sweep_of
 
 from ._config_errors import ConfigError, Problem
 
@@ -98,13 +99,38 @@ def restore_surroundings(run_dir: Path, *, environment: bool = True) -> None:
 
 
 def read_surroundings(run_dir: Path) -> DictConfig | None:
-    """Hydra's section of a run that was started earlier; None if Hydra has not written it.
+    """Hydra's section of a run that was started earlier, or of its sweep; None if Hydra has not written it.
 
     Raises:
         ConfigError: If what Hydra has written is no YAML.
         UnreadableError: If it cannot be read.
     """
-    path = run_dir / ".hydra" / "hydra.yaml"
+    hydra = _read_hydra(run_dir / ".hydra" / "hydra.yaml")
+    if hydra is None and (sweep := sweep_of(run_dir.absolute())) is not None:
+        hydra = _read_hydra(sweep.multirun_path)
+    return hydra
+
+
+def has_surroundings_of(hydra: DictConfig, multirun_path: Path, sweep: DictConfig) -> bool:
+    """Whether a run of a sweep would be started with the same surroundings from the sweep's `multirun.yaml` alone.
+
+    Args:
+        hydra: Hydra's section of the run's config.
+        multirun_path: What the sweep's folder has, if it has one already.
+        sweep: Hydra's section of the sweep's config, which is written there otherwise.
+    """
+    kept = _read_hydra(multirun_path)
+    wanted = _surroundings(hydra)
+    # What refers to the run, such as its number, has no value for the sweep.
+    return "${" not in str(wanted) and wanted == _surroundings(sweep if kept is None else kept)
+
+
+def _surroundings(hydra: DictConfig) -> list[Any]:
+    nodes = (hydra.job.env_set, hydra.runtime.config_sources)
+    return [hydra.runtime.cwd, *(OmegaConf.to_container(node, resolve=False) for node in nodes)]
+
+
+def _read_hydra(path: Path) -> DictConfig | None:
     try:
         loaded: Any = OmegaConf.load(io.BytesIO(retry_read(path.read_bytes)))
         return loaded.hydra

@@ -123,7 +123,7 @@ def _is_logarithmic(numbers: Sequence[float], asked: bool) -> bool:
 def _sweep_text(sweep: SweepDirectory) -> str:
     """The sweep's own config, which says what was swept in logarithms; empty where it cannot be read."""
     try:
-        return (sweep.path / "multirun.yaml").read_text(encoding="utf-8")
+        return sweep.multirun_path.read_text(encoding="utf-8")
     except (OSError, ValueError):
         return ""
 

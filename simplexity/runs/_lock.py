@@ -2,8 +2,7 @@
 
 The lock is a folder of numbered files; the process that created the highest one holds the lock. To take over a stale
 lock number n, a process creates number n + 1: if several try, one succeeds, and the others see it. The highest file is
-never removed, only marked as released, unless the run is complete (`release`). Those below it are removed, so that a
-former holder finds its own file gone.
+never removed, only marked as released, unless the run is complete. A former holder finds its own file gone.
 
 A holder may be frozen (stopped, its machine suspended, its file server unreachable) for longer than others wait, and
 then continue in the middle of a write. It calls `require_held` just before each write, but it can be frozen between the
@@ -123,11 +122,9 @@ class RunLock:
         return self
 
     def release(self, *, remove: bool = False) -> None:
-        """Gives the lock back. Does nothing if it is not held, or in a forked child of the holder.
+        """Gives the lock back, and removes its folder if told to: a former holder finds no file of its own any more.
 
-        Args:
-            remove: Whether the folder goes too, of a run that nobody is going to start. A former holder that wakes up
-                finds its file gone, or one that names another process.
+        Does nothing if it is not held, or in a forked child of the holder.
         """
         if self._owner is None or self._owner.pid != os.getpid():
             return
@@ -218,12 +215,8 @@ class RunLock:
         else:
             previous, why = None, ""
         owner = this_process(since=round(time.time(), 3))
-        try:
-            is_first = create(self._file(current + 1), _text(owner))
-        except FileNotFoundError:  # the holder has completed the run, and removed the folder
-            return False
-        if not is_first:
-            # A network file system may show the old folder for a while.
+        if not create(self._file(current + 1), _text(owner)):
+            # A network file system may show the old folder for a while; of a complete run, it may just be removed.
             time.sleep(_POLL_S)
             return False
         # A process that looked long ago may have created a number that had been used and removed since.

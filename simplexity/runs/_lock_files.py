@@ -60,14 +60,14 @@ def look(file: Path) -> Sighting:
 
 
 def create(file: Path, content: str) -> bool:
-    """Creates the file, whole and on disk; False if it is there already.
+    """Creates the file, whole and on disk; False if it is there already, or its folder is gone.
 
     Raises:
         OSError: If it cannot be written; then it is not there.
     """
     try:
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-    except FileExistsError:
+    except (FileExistsError, FileNotFoundError):
         return False
     try:
         write_all(descriptor, content.encode())

@@ -79,6 +79,11 @@ class SweepDirectory:
         return self.folder / "manifest.json"
 
     @property
+    def multirun_path(self) -> Path:
+        """The config of the whole sweep, with Hydra's section, as Hydra names it."""
+        return self.path / "multirun.yaml"
+
+    @property
     def environment_path(self) -> Path:
         """The values of the runs' environment variables, which may be tokens: for the sweep's owner alone."""
         return self.folder / "environment.json"
@@ -97,6 +102,16 @@ class SweepDirectory:
     def optima_path(self) -> Path:
         """Folder of the best possible losses that the sweep's runs have computed, for the others to read."""
         return self.folder / "optima"
+
+    @property
+    def complete_runs_path(self) -> Path:
+        """How complete runs have ended, so that their files need not be read again: see `KeptAnswers`."""
+        return self.folder / "complete_runs.txt"
+
+    @property
+    def results_path(self) -> Path:
+        """The results of complete runs, likewise."""
+        return self.folder / "complete_results.txt"
 
     @property
     def lock_path(self) -> Path:

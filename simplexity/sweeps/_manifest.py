@@ -1,13 +1,18 @@
 """What a sweep consists of: its runs, how they were launched, and which process or array job was to execute them."""
 
 import json
-from collections.abc import Iterable, Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from io import StringIO
+from sys import intern
 from typing import Any, NamedTuple
 
 from ._launch_settings import Launch, launch_from_json, launch_to_json, without_private_values
 
 _FORMAT = 1
+# What stands before the first run in the manifest's file, and after the last.
+_RUNS, _END = ',\n "runs": [\n', "\n ]\n}\n"
 
 
 class SweepRun(NamedTuple):
@@ -63,9 +68,10 @@ class Manifest:
         Raises:
             ValueError: If there is none.
         """
-        for run in self.runs:
-            if run.index == index:
-                return run
+        # They are in order, and only a search that was killed leaves gaps.
+        place = bisect_left(self.runs, index, key=lambda run: run.index)
+        if place < len(self.runs) and self.runs[place].index == index:
+            return self.runs[place]
         raise ValueError(f"there is no run {index}; the sweep has {len(self.runs)}: {_span(self.runs)}")
 
     def extended(self, runs: Iterable[SweepRun]) -> "Manifest":
@@ -98,7 +104,7 @@ class Manifest:
             "launch": launch_to_json(without_private_values(self.launch)),
         }
         runs = ",\n".join(f"  {json.dumps(run._asdict())}" for run in self.runs)
-        return f'{json.dumps(head, indent=1)[:-2]},\n "runs": [\n{runs}\n ]\n}}\n'
+        return f"{json.dumps(head, indent=1)[:-2]}{_RUNS}{runs}{_END}"
 
     @classmethod
     def from_text(cls, text: str) -> "Manifest":
@@ -108,10 +114,13 @@ class Manifest:
             ValueError: If it is something else, or of a later version of simplexity.
         """
         try:
-            record: dict[str, Any] = json.loads(text)
+            # A line for every run, so that a hundred thousand are never dicts at once.
+            head, found, lines = text.partition(_RUNS)
+            record: dict[str, Any] = json.loads(head + "}" if found else text)
             if record.pop("format") != _FORMAT:
                 raise ValueError("another version of simplexity wrote it")
-            runs = tuple(SweepRun(**{**run, "overrides": tuple(run["overrides"])}) for run in record.pop("runs"))
+            entries = _entries(lines) if found else record.pop("runs")
+            runs = tuple(SweepRun(**{**run, "overrides": tuple(map(intern, run["overrides"]))}) for run in entries)
             return cls(launch=launch_from_json(record.pop("launch")), runs=runs, **record)
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"{type(error).__name__}: {error}") from None
@@ -155,6 +164,12 @@ def submission_names(submissions: Sequence[Submission]) -> dict[int, str]:
 def submission_name(number: int, submission: Submission) -> str:
     """The name of one submission."""
     return f"{'local' if submission.job_id is None else 'array'}_{number}"
+
+
+def _entries(lines: str) -> Iterator[dict[str, Any]]:
+    if not lines.endswith(_END):
+        raise ValueError("its end is missing")
+    return (json.loads(line.rstrip(",\n")) for line in StringIO(lines.removesuffix(_END)))
 
 
 def _span(runs: tuple[SweepRun, ...]) -> str:

@@ -9,6 +9,7 @@ from typing import Any, TextIO
 from simplexity.runs import nats_text, optimum_text
 
 from ._directory import SweepDirectory
+from ._kept_answers import KeptAnswers, marks
 from ._run_files import last_records, reading_failure
 from ._run_status import RunState, RunStatus
 from ._sweep_status import SweepStatus
@@ -29,10 +30,12 @@ def results_rows(sweep: SweepDirectory, status: SweepStatus) -> list[dict[str, C
     """
     overrides = [_split(run.run.overrides) for run in status.runs]
     keys = list(dict.fromkeys(key for pairs in overrides for key in pairs))
+    kept = KeptAnswers(sweep.results_path)
     rows = [
-        _row(sweep, run, {key: pairs.get(key) for key in keys})
+        _row(sweep, kept, run, {key: pairs.get(key) for key in keys})
         for run, pairs in zip(status.runs, overrides, strict=True)
     ]
+    kept.save()
     names = list(dict.fromkeys(name for row in rows for name in row if name != "reason"))
     return [{name: row.get(name) for name in [*names, "reason"]} for row in rows]
 
@@ -131,8 +134,10 @@ def cell_text(value: Cell) -> str:
     return nats_text(value) if isinstance(value, float) else "" if value is None else str(value)
 
 
-def _row(sweep: SweepDirectory, status: RunStatus, overrides: dict[str, str | None]) -> dict[str, Cell]:
-    logged, reason = _last_logged(sweep, status)
+def _row(
+    sweep: SweepDirectory, kept: KeptAnswers, status: RunStatus, overrides: dict[str, str | None]
+) -> dict[str, Cell]:
+    logged, analysed, reason = _numbers(sweep, kept, status)
     row: dict[str, Cell] = {"run": status.run.index, "state": status.state.value, **overrides, "step": status.step}
     row |= {"loss": status.loss_nats, "optimum": status.optimum_nats, "excess": status.excess_nats}
     if status.optimum_error_nats is not None:
@@ -142,9 +147,27 @@ def _row(sweep: SweepDirectory, status: RunStatus, overrides: dict[str, str | No
         f"training_{name}" if name in row else name: value for name, value in logged.items() if name not in _NO_RESULTS
     }
     row |= {name: value for name, value in renamed.items() if isinstance(value, int | float)}
-    if status.state != RunState.UNREADABLE:
-        row |= _last_analysis(sweep.run_directory(status.run).analysis_path)
-    return row | {"reason": reason}
+    return row | analysed | {"reason": reason}
+
+
+def _numbers(
+    sweep: SweepDirectory, kept: KeptAnswers, status: RunStatus
+) -> tuple[dict[str, Any], dict[str, Cell], str]:
+    """What a run has logged last, what it has analysed last, and why it is not running."""
+    directory = sweep.run_directory(status.run)
+    seen = None
+    if status.state == RunState.COMPLETE:
+        # An analysis may be made again, of a complete run too.
+        seen = marks(status.run.config_hash, directory.complete_path, directory.analysis_path)
+    answer = None if seen is None else kept.get(status.run.index, seen)
+    if isinstance(answer, list) and len(answer) == 2 and all(isinstance(part, dict) for part in answer):
+        return answer[0], answer[1], status.reason
+    logged, reason = _last_logged(sweep, status)
+    analysed = {} if status.state == RunState.UNREADABLE else _last_analysis(directory.analysis_path)
+    # An analysis without numbers may be one that could not be read just now.
+    if seen is not None and not reason and (analysed or seen.endswith(" -")):
+        kept.add(status.run.index, seen, [logged, analysed])
+    return logged, analysed, reason
 
 
 def _last_logged(sweep: SweepDirectory, status: RunStatus) -> tuple[dict[str, Any], str]:

@@ -1,13 +1,14 @@
 """The status of a whole sweep at one moment, and the runs that a retry starts again."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 from simplexity.runs import Goodput
 
 from ._directory import SweepDirectory
+from ._kept_answers import KeptAnswers, answer_of, marks, read_answer
 from ._manifest import Manifest, Submission, SweepRun, submission_names
 from ._run_files import RunFiles, read_run
 from ._run_status import ACTIVE_STATES, UNFINISHED_STATES, RunState, RunStatus, run_status
@@ -15,6 +16,7 @@ from ._scheduler_state import SchedulerState, slurm_states
 
 # Not for the processor: on a network file system every look at a file is a wait.
 _READERS = 16
+_PIECE = 16
 
 
 class SweepStatus(NamedTuple):
@@ -68,9 +70,26 @@ def read_status(sweep: SweepDirectory, *, locked: bool = False) -> SweepStatus:
 
 def read_all(sweep: SweepDirectory, runs: Sequence[SweepRun]) -> dict[int, RunFiles]:
     """What the runs' files say, by index."""
-    read: Callable[[SweepRun], RunFiles] = lambda run: read_run(sweep, run)  # noqa: E731
+    kept = KeptAnswers(sweep.complete_runs_path)
+
+    def read(run: SweepRun) -> RunFiles:
+        seen = marks(run.config_hash, sweep.run_directory(run).complete_path)
+        answer = None if seen is None else read_answer(kept.get(run.index, seen))
+        if answer is not None:
+            return RunFiles(*answer)
+        files = read_run(sweep, run)
+        if seen is not None and files.completion is not None:
+            kept.add(run.index, seen, answer_of(files.completion, files.summary))
+        return files
+
+    pieces = [runs[start : start + _PIECE] for start in range(0, len(runs), _PIECE)]
+    found: dict[int, RunFiles] = {}
     with ThreadPoolExecutor(_READERS) as readers:
-        return dict(zip((run.index for run in runs), readers.map(read, runs), strict=True))
+        # A task for each of a hundred thousand runs would take longer than what it does.
+        for piece, files in zip(pieces, readers.map(lambda piece: list(map(read, piece)), pieces), strict=True):
+            found |= zip((run.index for run in piece), files, strict=True)
+    kept.save()
+    return found
 
 
 def select_for_retry(status: SweepStatus, *, failed: bool, missing: bool) -> list[SweepRun]:

@@ -14,6 +14,8 @@ _FAILED = frozenset({"failed", "lost", "unreadable"})
 
 def printable(text: str) -> str:
     """The text as one harmless line: an override may hold line breaks, and escapes that move the cursor."""
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
@@ -91,7 +93,7 @@ def table(
         colour: Whether the names are bold, and rows of what has failed red.
     """
     cells = [[printable(cell) for cell in row] for row in [header, *rows]]
-    sizes = [max(map(cell_len, column)) for column in zip(*cells, strict=True)]
+    sizes = [max(map(_length, column)) for column in zip(*cells, strict=True)]
     right = [all(_is_number(row[i]) for row in cells[1:]) for i in range(len(sizes))]
     kept = list(range(len(sizes)))
 
@@ -118,8 +120,13 @@ def _is_number(cell: str) -> bool:
     return not cell or (cell.lstrip("+-")[:1].isdigit() and cell[-1].isdigit())
 
 
+def _length(cell: str) -> int:
+    # Rich looks each text up in a cache, which a table of a hundred thousand runs overflows.
+    return len(cell) if cell.isascii() else cell_len(cell)
+
+
 def _fit(cell: str, width: int, at_right: bool) -> str:
-    length = cell_len(cell)
+    length = _length(cell)
     if length > width:
         # The end tells runs apart: the overrides that vary most come last.
         return "…" + set_cell_size(cell[::-1], width - 1)[::-1]

@@ -29,7 +29,10 @@ def master():
         ignore_equal_names()
         loader = GlobalHydra.instance().config_loader()
         config = loader.load_configuration(
-            "train_model", ["hydra.sweep.dir=/a/b", "hydra.mode=MULTIRUN"], run_mode=RunMode.MULTIRUN
+            "train_model",
+            # With a variable that differs from run to run, each has a Hydra section of its own.
+            ["hydra.sweep.dir=/a/b", "hydra.mode=MULTIRUN", "+hydra.job.env_set.NUMBER='${hydra.job.num}'"],
+            run_mode=RunMode.MULTIRUN,
         )
         OmegaConf.set_readonly(config.hydra, False)
         yield loader, config

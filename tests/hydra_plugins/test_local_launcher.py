@@ -11,6 +11,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from simplexity import sweeps
+from simplexity.composition import restore_surroundings
 from simplexity.runs import RunDirectory
 from simplexity.sweeps import Outcome, RunState, SweepDirectory
 from tests.running.program import call_program
@@ -73,11 +74,30 @@ def test_every_run_is_frozen_before_the_first_starts(start, tmp_path):
         config = OmegaConf.load(directory.config_path)
         assert config.seed == 1 + one.index // 2
         assert config.training_data_generator.instance._target_.endswith(("mess3", "rrxor")[one.index % 2])
-        assert OmegaConf.load(directory.path / ".hydra/config.yaml") == config
-        hydra = OmegaConf.load(directory.path / ".hydra/hydra.yaml").hydra
-        assert (hydra.job.num, hydra.runtime.output_dir) == (one.index, str(directory.path))
-        assert list(OmegaConf.load(directory.path / ".hydra/overrides.yaml")) == list(hydra.overrides.task)
-    assert (sweep.path / "multirun.yaml").exists()
+        # What Hydra would write for each is in one file for all.
+        assert {path.name for path in directory.path.iterdir()} == {"config.yaml", "COMPLETE"}
+    assert list(OmegaConf.load(sweep.multirun_path).hydra.overrides.task) == [
+        "seed=1,2",
+        "generative_process@training_data_generator=mess3,rrxor",
+    ]
+
+
+def test_a_run_whose_variables_are_its_own_has_them_in_its_folder(start, tmp_path):
+    assert start("seed=1,2", "+hydra.job.env_set.PORT='${hydra.job.num}'") == 0
+    sweep = the_sweep(tmp_path)
+    for one in sweep.read_manifest().runs:
+        path = sweep.run_directory(one).path / ".hydra" / "hydra.yaml"
+        assert (OmegaConf.load(path).hydra.job.env_set.PORT, path.stat().st_mode & 0o777) == (one.index, 0o600)
+
+
+def test_a_sweep_that_grows_keeps_what_its_runs_were_started_with(start, tmp_path, monkeypatch):
+    monkeypatch.setenv("SIMPLEXITY_TEST", "before")
+    folder = f"hydra.sweep.dir={tmp_path}/multirun/a/b"
+    assert start("seed=1", folder, "+hydra.job.env_set.SIMPLEXITY_TEST=first") == 0
+    assert start("seed=1,2", folder, "+hydra.job.env_set.SIMPLEXITY_TEST=second") == 0
+    for name, value in (("0", "first"), ("1", "second")):
+        restore_surroundings(tmp_path / "multirun/a/b" / name)
+        assert os.environ["SIMPLEXITY_TEST"] == value
 
 
 def test_a_run_may_be_named_by_its_number(start, tmp_path):
@@ -215,7 +235,8 @@ def test_real_runs_one_of_which_fails_and_is_retried(tmp_path):
     step = "predictive_model.load_checkpoint_step=null,20"
     # A variable that only a run's own process needs, and that it must know again when it is retried.
     variable = f"+hydra.job.env_set.SIMPLEXITY_CACHE='{tmp_path}/cache'"
-    done = subprocess.run(program(folder, step, variable), cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    words = program(folder, step, variable, "persistence.on_complete=keep")
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert done.returncode == 1, done.stderr
     sweep = SweepDirectory.open(tmp_path / HOSTILE)
     assert "1 of 2 runs failed: #1" in done.stderr

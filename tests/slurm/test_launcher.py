@@ -85,7 +85,8 @@ def test_where_slurm_cancels_what_it_preempts_the_sweep_completes_too(dev_cluste
 
 def test_a_failed_run_is_shown_and_retried_alone(dev_cluster, submit):
     cluster = dev_cluster(*REQUEUES)
-    sweep, done = submit("training.num_train_steps=20", "predictive_model.load_checkpoint_step=null,20")
+    overrides = ("training.num_train_steps=20", "predictive_model.load_checkpoint_step=null,20")
+    sweep, done = submit(*overrides, "persistence.on_complete=keep")
     assert done.returncode == 1
     assert "2 runs: 1 complete, 1 failed" in done.stdout
     assert states(sweep) == [RunState.COMPLETE, RunState.FAILED]

@@ -1,0 +1,100 @@
+"""What is known of complete runs is kept: the same answers as from their files, and never an old one."""
+
+import json
+import os
+
+import pytest
+
+from simplexity.runs import EventKind, Ledger
+from simplexity.sweeps import RunState, read_status, results_rows
+from simplexity.sweeps import _sweep_status as status_module
+
+
+@pytest.fixture
+def sweep(make_sweep):
+    """Two complete runs and one that has begun."""
+    sweep = make_sweep({}, {}, {})
+    for run in sweep.read_manifest().runs:
+        directory = sweep.run_directory(run)
+        ledger = Ledger(directory.ledger_path)
+        ledger.append(EventKind.START, 0)
+        directory.metrics_path.write_text('{"step": 4, "loss": 0.7, "accuracy": 0.5}\n')
+        directory.analysis_path.write_text('{"step": 4, "best": {"features": "layer_0", "r2": 0.9}}\n')
+        if run.index < 2:
+            ledger.append(EventKind.COMPLETE, 4)
+            directory.mark_complete(4, 0.6 + run.index, 0.5, 0.1 + run.index)
+    return sweep
+
+
+@pytest.fixture
+def read(monkeypatch):
+    """The runs whose files are read."""
+    runs = []
+    original = status_module.read_run
+    monkeypatch.setattr(status_module, "read_run", lambda sweep, run: runs.append(run.index) or original(sweep, run))
+    return runs
+
+
+def look(sweep):
+    status = read_status(sweep)
+    runs = [run._replace(summary=run.summary._replace(last_event=None)) for run in status.runs]
+    return runs, results_rows(sweep, status)
+
+
+def test_a_later_look_says_the_same_and_reads_only_what_is_not_complete(sweep, read):
+    first = look(sweep)
+    assert sorted(read) == [0, 1, 2]
+    read.clear()
+    assert look(sweep) == first
+    assert read == [2]
+    assert [run.node for run in first[0]] == [os.uname().nodename] * 3
+    assert first[1][0]["belief_r2"] == 0.9
+
+
+@pytest.mark.parametrize("damage", [b"", b"\xff\xfe 0 1\n", b"0 \n1 x\ty\n2", b'0 1:a b\t{"a"'])
+def test_a_corrupt_file_is_passed_over_and_mended(damage, sweep, read):
+    first = look(sweep)
+    for path in (sweep.complete_runs_path, sweep.results_path):
+        path.write_bytes(damage)
+    assert look(sweep) == first
+    read.clear()
+    assert look(sweep) == first
+    assert read == [2]
+
+
+def test_answers_of_another_kind_are_passed_over(sweep):
+    first = look(sweep)
+    for path in (sweep.complete_runs_path, sweep.results_path):
+        lines = [line.partition("\t")[0] for line in path.read_text().splitlines()]
+        for answer in (
+            "null",
+            "[]",
+            '{"a": 1}',
+            '[["x"], [1, 2, 3, null, [], null]]',
+            "[1, 2]",
+            "[null, [1,2,3,[],[],5]]",
+        ):
+            path.write_text("".join(f"{line}\t{answer}\n" for line in lines))
+            assert look(sweep) == first
+
+
+def test_a_run_that_is_extended_and_analysed_again_is_read_again(sweep):
+    look(sweep)
+    first, second = (sweep.run_directory(run) for run in sweep.read_manifest().runs[:2])
+    first.unmark_complete()
+    second.analysis_path.write_text('{"step": 4, "best": {"features": "layer_0", "r2": 0.95}}\n')
+    runs, rows = look(sweep)
+    assert runs[0].state != RunState.COMPLETE
+    assert rows[1]["belief_r2"] == 0.95
+    first.mark_complete(8, 0.55)
+    runs, rows = look(sweep)
+    assert (runs[0].state, runs[0].loss_nats, rows[0]["loss"]) == (RunState.COMPLETE, 0.55, 0.55)
+    assert look(sweep) == (runs, rows)
+
+
+def test_a_sweep_that_may_not_be_written_is_still_shown(sweep):
+    for path in (sweep.complete_runs_path, sweep.results_path):
+        path.mkdir()
+    runs, rows = look(sweep)
+    assert [run.state for run in runs[:2]] == [RunState.COMPLETE] * 2
+    assert json.dumps(rows)
