@@ -19,9 +19,7 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import InterpolationResolutionError
 
-from simplexity.composition import ConfigError, Problem
-
-from simplexity.composition import has_surroundings_of
+from simplexity.composition import ConfigError, Problem, has_surroundings_of
 from simplexity.sweeps import SweepDirectory
 
 from ._hydra_internals import apply_values, override_dirname
