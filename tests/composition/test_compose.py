@@ -39,7 +39,7 @@ def test_a_validation_generator_of_its_own_and_back(site):
             "did you mean `site_coin`?",
         ),
         ("validation_data_generator=nope", "validation_data_generator", "mess3"),
-        ("training/optimizer=adm", "training/optimizer", "valid: adam, adamw, sgd"),
+        ("training/optimizer=adm", "training/optimizer", "valid: adam, adamw, muon, sgd"),
         ("training/optimiser=adam", "training/optimiser", "did you mean `training/optimizer`?"),
         ("training=3", "training", "must name a member of its group, got 3"),
         ("training.batchsize=3", "training.batchsize", "did you mean `batch_size`?"),
