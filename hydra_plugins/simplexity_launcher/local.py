@@ -3,6 +3,7 @@
 import logging
 import shlex
 from collections.abc import Sequence
+from typing import Literal
 
 from hydra.core.utils import JobReturn
 
@@ -18,18 +19,28 @@ class LocalLauncher(SweepLauncher):
         max_parallel: Runs at the same time; None for one per GPU, or without GPUs for one per `cores_per_run` cores.
         cores_per_run: Cores that each run is pinned to; None for an equal share if `max_parallel` or GPUs say how many
             runs there are, and otherwise for one.
+        on_failure: Whether the others continue when a run fails, or stop: they save, and `simplexity retry` resumes
+            them.
     """
 
-    def __init__(self, max_parallel: int | None, cores_per_run: int | None):
+    def __init__(
+        self,
+        max_parallel: int | None,
+        cores_per_run: int | None,
+        on_failure: Literal["continue", "stop"] = "continue",
+    ):
         self._max_parallel = max_parallel
         self._cores_per_run = cores_per_run
+        self._on_failure: Literal["continue", "stop"] = on_failure
 
     def _check_settings(self) -> None:
         from simplexity.composition import config_errors_at
         from simplexity.sweeps import LocalLaunch
 
         with config_errors_at("hydra.launcher"):
-            self._launch = LocalLaunch(max_parallel=self._max_parallel, cores_per_run=self._cores_per_run)
+            self._launch = LocalLaunch(
+                max_parallel=self._max_parallel, cores_per_run=self._cores_per_run, on_failure=self._on_failure
+            )
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Executes a batch, and waits for it.
@@ -39,7 +50,7 @@ class LocalLauncher(SweepLauncher):
             initial_job_idx: Index of the first.
 
         Returns:
-            How each ended. A failed run does not stop the others.
+            How each ended. A failed run stops the others only where `on_failure` says so.
 
         Raises:
             ConfigError: With every mistake in any run, before the first starts.
@@ -70,8 +81,8 @@ class LocalLauncher(SweepLauncher):
                     _log.info("started %s in %s", "the search" if self._searches() else runs, path)
                     _log.info("to watch from another terminal: simplexity status %s --watch", shlex.quote(path))
                 outcomes = run_locally(sweep, manifest, self._launch, [one.run for one in prepared], guard)
-        if any(outcome.state == RunState.STOPPED for outcome in outcomes):
-            print_summary(sweep, outcomes)
+        if guard.requested() and any(outcome.state == RunState.STOPPED for outcome in outcomes):
+            print_summary(sweep, outcomes, stop_requested=True)
             raise SystemExit(ExitCode.REQUEUE)
         if not self._searches():
             for line in summary_lines(path, read_status(sweep)):

@@ -15,6 +15,7 @@ class LocalLaunch:
         max_parallel: Runs at the same time; None for one per GPU, or without GPUs for one per `cores_per_run` cores.
         cores_per_run: Cores that each run is pinned to; None for an equal share if `max_parallel` or GPUs say how many
             runs there are, and otherwise for one, the quickest way through many small runs.
+        on_failure: Whether the others continue when a run fails, or stop: they save, and `retry` resumes them.
 
     Raises:
         ValueError: If a number is less than 1.
@@ -22,6 +23,7 @@ class LocalLaunch:
 
     max_parallel: int | None
     cores_per_run: int | None
+    on_failure: Literal["continue", "stop"] = "continue"
     on_slurm: ClassVar[bool] = False
 
     def __post_init__(self):

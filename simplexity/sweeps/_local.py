@@ -32,7 +32,8 @@ _MOST_EARLY_DEATHS = 3
 
 
 class Outcome(NamedTuple):
-    """How a run ended: complete, failed, unreadable, or stopped because a stop of the sweep was requested.
+    """How a run ended: complete, failed, unreadable, or stopped because a stop of the sweep was requested,
+    or another run has failed.
 
     Attributes:
         run: The manifest's entry.
@@ -86,6 +87,7 @@ def execute_locally(
     *,
     working_folder: Path,
     worker: Sequence[str] = WORK,
+    stop_on_failure: bool = False,
 ) -> list[Outcome]:
     """Executes the runs of the sweep's last submission, by a worker per slot, until all end or a stop is requested.
 
@@ -101,12 +103,12 @@ def execute_locally(
         progress: Shows what happens.
         working_folder: Folder in which the workers run.
         worker: Command to which `--place PLACE DIR` is added.
+        stop_on_failure: Whether the first run that fails stops the others, which save.
 
     Returns:
         How each run ended, in their order.
     """
-    execution = _Execution(sweep, runs, slots, guard, progress, [*worker], working_folder)
-    return execution.run()
+    return _Execution(sweep, runs, slots, guard, progress, [*worker], working_folder, stop_on_failure).run()
 
 
 class _Execution:
@@ -121,6 +123,7 @@ class _Execution:
         progress: Progress,
         command: list[str],
         working_folder: Path,
+        stop_on_failure: bool,
     ):
         self._sweep = sweep
         self._guard = guard
@@ -129,7 +132,8 @@ class _Execution:
         self._working_folder = working_folder
         self._unfinished = {run.index: run for run in runs}
         self._outcomes: dict[int, Outcome] = {}
-        self._is_stopping = False
+        self._stop_on_failure = stop_on_failure
+        self._has_failed = self._is_stopping = False
         submissions = sweep.read_submissions()
         self._submission = name = submission_name(len(submissions) - 1, submissions[-1])
         self._workers: list[_Worker] = []
@@ -142,7 +146,7 @@ class _Execution:
             if (outcome := _ended_before(self._sweep, run)) is not None:
                 self._end(outcome)
         try:
-            if not self._guard.requested():
+            if not self._is_to_stop():
                 for one in self._workers[: len(self._unfinished)]:
                     self._start(one)
             self._watch()
@@ -166,7 +170,7 @@ class _Execution:
     def _watch(self) -> None:
         """Returns when no worker is running any more."""
         while processes := [one for one in self._workers if one.process is not None]:
-            if self._guard.requested() and not self._is_stopping:
+            if self._is_to_stop() and not self._is_stopping:
                 self._is_stopping = True
                 self._request_stop()
                 self._progress.stopping()
@@ -174,16 +178,23 @@ class _Execution:
                 self._look_at(one)
             self._progress.tick()
             # Not `guard.wait`, which returns at once while the others save.
-            _wait(processes[0])
+            if (process := processes[0].process) is not None:
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(_POLL_S)
 
     def _wait_for_others(self) -> int:
         """Waits for runs that other processes have; returns how many are unfinished then; 0 if a stop was requested."""
-        while any(map(self._has_holder, self._unfinished.values())) and not self._guard.wait(_OTHERS_POLL_S):
+        while not self._is_to_stop() and any(map(self._has_holder, self._unfinished.values())):
+            self._guard.wait(_OTHERS_POLL_S)
             self._progress.tick()
         for run in list(self._unfinished.values()):
             if (outcome := self._outcome(run)) is not None:
                 self._end(outcome)
-        return 0 if self._guard.requested() else len(self._unfinished)
+        return 0 if self._is_to_stop() else len(self._unfinished)
+
+    def _is_to_stop(self) -> bool:
+        """Whether nothing more is to begin: a stop was requested, or a run has failed that is to stop the others."""
+        return self._has_failed or self._guard.requested()
 
     def _has_holder(self, run: SweepRun) -> bool:
         return is_alive(self._sweep.run_directory(run).lock_path)
@@ -206,7 +217,7 @@ class _Execution:
             return
         one.process = None
         is_over = one.record.current is None and code in (ExitCode.COMPLETE, ExitCode.FAILED)
-        if is_over or self._guard.requested():
+        if is_over or self._is_to_stop():
             return
         if one.record.current is not None and code != ExitCode.REQUEUE:
             words = last_printed(self._sweep.log_path(one.record.current))
@@ -244,6 +255,7 @@ class _Execution:
         """The one place where the end of a run is looked at, when it becomes known."""
         del self._unfinished[outcome.run.index]
         self._outcomes[outcome.run.index] = outcome
+        self._has_failed |= self._stop_on_failure and outcome.state == RunState.FAILED
         self._progress.ended(outcome)
 
     def _outcome(self, run: SweepRun) -> Outcome | None:
@@ -259,18 +271,10 @@ class _Execution:
         """How a run stands that no worker has brought to its end."""
         if (outcome := self._outcome(run)) is not None:
             return outcome
-        if self._guard.requested():
+        if self._is_to_stop():
             return Outcome(run, RunState.STOPPED)
         words = [last_printed(self._sweep.worker_log_path(one.place.name)) for one in self._workers]
         return Outcome(run, RunState.FAILED, reason=next(filter(None, words), "no worker could execute it"))
-
-
-def _wait(one: _Worker) -> None:
-    try:
-        if one.process is not None:
-            one.process.wait(_POLL_S)
-    except subprocess.TimeoutExpired:
-        return
 
 
 def _ended_before(sweep: SweepDirectory, run: SweepRun) -> Outcome | None:

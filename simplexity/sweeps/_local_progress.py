@@ -51,17 +51,30 @@ def run_locally(
     common = common_overrides(manifest.runs)
     shown = LiveProgress(sweep, runs, common) if sys.stdout.isatty() else PlainProgress(runs, common)
     with shown as progress:
-        return execute_locally(sweep, runs, slots, guard, progress, working_folder=Path(manifest.working_folder))
+        return execute_locally(
+            sweep,
+            runs,
+            slots,
+            guard,
+            progress,
+            working_folder=Path(manifest.working_folder),
+            stop_on_failure=launch.on_failure == "stop",
+        )
 
 
-def print_summary(sweep: SweepDirectory, outcomes: list[Outcome]) -> ExitCode:
+def print_summary(sweep: SweepDirectory, outcomes: list[Outcome], *, stop_requested: bool) -> ExitCode:
     """Prints how runs that were executed here have ended, and what to type next.
+
+    Args:
+        sweep: The sweep.
+        outcomes: How they ended.
+        stop_requested: Whether a stop was requested; a failed run can stop the others too.
 
     Returns:
         The exit code of the process.
     """
     path = display_path(sweep.path)
-    if any(outcome.state == RunState.STOPPED for outcome in outcomes):
+    if stop_requested and any(outcome.state == RunState.STOPPED for outcome in outcomes):
         complete = sum(outcome.state == RunState.COMPLETE for outcome in outcomes)
         # The terminal may have been hung up, which must not change the exit code.
         output = Output()

@@ -78,7 +78,8 @@ def retry(
         )
         if isinstance(manifest.launch, LocalLaunch):
             print(again, end="", flush=True)
-            return print_summary(sweep, run_locally(sweep, manifest, manifest.launch, runs, guard))
+            outcomes = run_locally(sweep, manifest, manifest.launch, runs, guard)
+            return print_summary(sweep, outcomes, stop_requested=guard.requested())
         if changed_image:
             manifest = _with_present_image(manifest)
             sweep.write_manifest(manifest)

@@ -87,14 +87,16 @@ class Notes:
 def execute():
     """Executes all runs of a sweep by the stand-in -> outcomes, and its Notes."""
 
-    def run(sweep: SweepDirectory, slots: int = 2, at_start=None, cores=((), ())) -> tuple[list[Outcome], Notes]:
+    def run(
+        sweep: SweepDirectory, slots: int = 2, at_start=None, cores=((), ()), **settings
+    ) -> tuple[list[Outcome], Notes]:
         notes = Notes(at_start)
         manifest = sweep.read_manifest()
         sweep.record_submission([run.index for run in manifest.runs])
         with PreemptionGuard() as guard:
             outcomes = execute_locally(
                 sweep, manifest.runs, [Slot(own, {}) for own in cores[:slots]], guard, notes,
-                working_folder=Path(manifest.working_folder), worker=WORKER,
+                working_folder=Path(manifest.working_folder), worker=WORKER, **settings,
             )  # fmt: skip
         return outcomes, notes
 

@@ -3,8 +3,8 @@ import signal
 
 import pytest
 
-from simplexity.runs import EventKind, RunDirectory, RunLock, read_ledger
-from simplexity.sweeps import RunState, read_status
+from simplexity.runs import EventKind, ExitCode, RunDirectory, RunLock, read_ledger
+from simplexity.sweeps import RunState, print_summary, read_status
 
 HOSTILE = "a b'c\"d $HOME `id` %a \nü;&#"
 
@@ -39,6 +39,18 @@ def test_a_failed_run_is_no_end_of_the_others(make_sweep, execute):
         "it ended with exit code 1: cannot even begin",
     ]
     assert [run.reason for run in read_status(sweep).runs[:3]] == [outcome.reason for outcome in outcomes[:3]]
+
+
+def test_the_first_failed_run_stops_the_others_where_it_is_to(make_sweep, execute):
+    sweep = make_sweep({"raises_at": 2, "step_s": 1.5}, {"steps": 10_000, "step_s": 0.05}, {"steps": 3})
+    outcomes, notes = execute(sweep, stop_on_failure=True)
+    assert states(outcomes)[:2] == [RunState.FAILED, RunState.STOPPED]
+    # A worker may have begun it before it heard of the stop.
+    assert states(outcomes)[2] in (RunState.STOPPED, RunState.COMPLETE)
+    assert notes.stopped
+    # What was running has saved.
+    assert events(sweep, 1)[-2:] == [EventKind.CHECKPOINT, EventKind.PREEMPTED]
+    assert print_summary(sweep, outcomes, stop_requested=False) == ExitCode.FAILED
 
 
 def test_what_wants_to_be_started_again_is(make_sweep, execute):

@@ -24,7 +24,7 @@ with PreemptionGuard() as guard, LiveProgress(sweep, runs, common_overrides(runs
     outcomes = execute_locally(
         sweep, runs, [Slot((), {})] * 2, guard, progress, working_folder=sweep.path, worker=sys.argv[2:]
     )
-sys.exit(print_summary(sweep, outcomes))
+sys.exit(print_summary(sweep, outcomes, stop_requested=guard.requested()))
 """
 
 
