@@ -57,3 +57,11 @@ def test_without_validation_there_is_no_best():
     (problem,) = check_by_building(config)
     assert problem.path == "persistence.instance.keep_best"
     assert problem.message.startswith("needs validations")
+
+
+@pytest.mark.parametrize("key", ["keep_best=true", "keep_every_steps=100"])
+@pytest.mark.parametrize("chosen", ["compact", "weights"])
+def test_what_is_told_to_stay_is_not_told_to_go(key, chosen):
+    config = compose("experiment", [f"persistence.instance.{key}", f"persistence.on_complete={chosen}"])
+    (problem,) = check_by_building(config)
+    assert (problem.path, "set auto or keep" in problem.message) == ("persistence.on_complete", True)

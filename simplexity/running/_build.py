@@ -144,9 +144,7 @@ def build(config: DictConfig) -> Experiment:
             f"got {validation_generator.vocab_size}; choose another process or give the same special tokens"
         )
         raise ConfigError([Problem("validation_data_generator", message)])
-    if config.validation is None and (config.persistence.instance or {}).get("keep_best"):
-        message = "needs validations, by whose loss the best is known: choose validation=default, or set it to false"
-        raise ConfigError([Problem("persistence.instance.keep_best", message)])
+    _check_kept_checkpoints(config)
     settings = _training_settings(config)
     experiment = Experiment(
         seed=config.seed,
@@ -167,6 +165,19 @@ def build(config: DictConfig) -> Experiment:
         make_model = partial(experiment.model.make, {})
         check_model(make_model, constructor, generator.vocab_size, settings.sequence_len)
     return experiment
+
+
+def _check_kept_checkpoints(config: DictConfig) -> None:
+    """Checks that a run can keep the checkpoints that it is told to keep."""
+    checkpointer = config.persistence.instance or {}
+    if config.validation is None and checkpointer.get("keep_best"):
+        message = "needs validations, by whose loss the best is known: choose validation=default, or set it to false"
+        raise ConfigError([Problem("persistence.instance.keep_best", message)])
+    for key in ("keep_best", "keep_every_steps"):
+        chosen = config.persistence.get("on_complete", "auto")
+        if checkpointer.get(key) and chosen in ("weights", "compact"):
+            message = f"is {chosen}, which leaves the last step alone, and `persistence.instance.{key}` keeps others"
+            raise ConfigError([Problem("persistence.on_complete", f"{message}: set auto or keep")])
 
 
 def _generator(config: DictConfig, name: str) -> DataGenerator:

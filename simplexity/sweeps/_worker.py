@@ -15,7 +15,7 @@ from ._directory import SweepDirectory
 from ._manifest import Manifest, SweepRun, common_overrides, submission_name, submission_names
 from ._queue import Claim, RunQueue, record_failure, walk_from
 from ._run_files import last_printed
-from ._text import describe
+from ._text import describe, display_path
 from ._worker_record import WorkerRecord
 
 _RECORDED_WAIT_S = 60.0
@@ -116,9 +116,11 @@ def drain(
             claim.lock.release()
             postponed = True
             continue
+        name, log = f"#{claim.run.index} {describe(claim.run.overrides, common)}", sweep.log_path(claim.run.index)
+        print(f"{name}: started; what it prints goes to {display_path(log)}", flush=True)
         ended = _execute(sweep, claim, executor, record, names, starts_now=not is_first)
         is_first = False
-        print(_end_text(claim.run, ended, common, sweep.log_path(claim.run.index)), flush=True)
+        print(f"{name}: {_end_text(ended, log)}", flush=True)
         if ended == ExitCode.REQUEUE and not guard.requested():
             queue.put_back(claim.run)
         elif ended not in (ExitCode.COMPLETE, ExitCode.REQUEUE):
@@ -127,6 +129,10 @@ def drain(
         return ExitCode.REQUEUE
     if postponed:
         executor.renew()
+    if is_first:
+        print(
+            "nothing to execute: each run is complete, has failed, or is being executed by another worker", flush=True
+        )
     return code
 
 
@@ -207,10 +213,9 @@ def _runs_of(
     return names, [run for run in manifest.runs if names.get(run.index) == place.submission]
 
 
-def _end_text(run: SweepRun, exit_code: int, common: frozenset[str], log: Path) -> str:
+def _end_text(exit_code: int, log: Path) -> str:
     ends = {ExitCode.COMPLETE: "complete", ExitCode.REQUEUE: "stopped"}
-    end = ends[ExitCode(exit_code)] if exit_code in ends else f"failed: {last_printed(log)}"
-    return f"#{run.index} {describe(run.overrides, common)}: {end}"
+    return ends[ExitCode(exit_code)] if exit_code in ends else f"failed: {last_printed(log)}"
 
 
 def _interrupted_run(record: WorkerRecord) -> int | None:

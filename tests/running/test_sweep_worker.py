@@ -48,3 +48,6 @@ def test_a_run_is_the_same_whoever_was_executed_before_it(tmp_path, cache):
         command = [sys.executable, "-P", "-m", "simplexity.cli", "resume", str(alone / run.directory)]
         subprocess.run(command, env=environment(cache), check=True, capture_output=True, timeout=300)
         assert_same_run(alone / run.directory, sweep.run_directory(run).path)
+    work = [sys.executable, "-P", "-m", "simplexity.cli", "work", str(sweep.path)]
+    idle = subprocess.run(work, env=environment(cache), check=True, capture_output=True, text=True, timeout=60)
+    assert idle.stdout.startswith("nothing to execute: ")
