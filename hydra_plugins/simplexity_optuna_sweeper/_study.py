@@ -17,8 +17,8 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from simplexity.composition import ConfigError, Problem
-from simplexity.runs import RunDirectory, is_there
-from simplexity.sweeps import SweepDirectory, is_alive
+from simplexity.runs import RunDirectory, is_alive, is_there
+from simplexity.sweeps import SweepDirectory
 
 if TYPE_CHECKING:
     from optuna import Study

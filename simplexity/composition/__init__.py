@@ -5,7 +5,6 @@ from ._cluster_plan import plan_for_cluster as plan_for_cluster
 from ._cluster_plan import read_profile as read_profile
 from ._compose import compose as compose
 from ._compose import compose_leniently as compose_leniently
-from ._compose import ignore_equal_names as ignore_equal_names
 from ._compose import is_mistake as is_mistake
 from ._config_errors import ConfigError as ConfigError
 from ._config_errors import Problem as Problem
@@ -21,6 +20,7 @@ from ._frozen import load_frozen as load_frozen
 from ._frozen import refuse_changes as refuse_changes
 from ._hydra_errors import Culprit as Culprit
 from ._hydra_errors import explain as explain
+from ._hydra_session import ignore_equal_names as ignore_equal_names
 from ._instantiate import instantiate as instantiate
 from ._instantiate import prepare as prepare
 from ._named_processes import expand_generators as expand_generators

@@ -1,8 +1,6 @@
 """Composes configs as the entrypoints do, without running anything."""
 
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import hydra
@@ -14,8 +12,9 @@ from yaml import YAMLError
 from ._config_errors import ConfigError, Problem, raised_in
 from ._from_run import with_base_run
 from ._hydra_errors import Culprit, explain, find_culprit
+from ._hydra_session import composing
 from ._overrides import first_value, rewrite
-from ._site import CONFIG_MODULE, make_importable
+from ._site import make_importable
 
 
 def compose(config_name: str, overrides: Sequence[str] = ()) -> DictConfig:
@@ -76,20 +75,6 @@ def compose_leniently(
         problems = [explain(culprit, config) for culprit in culprits]
     make_importable(config.hydra)
     return config, _without_consequences(problems, culprits)
-
-
-@contextmanager
-def composing() -> Iterator[None]:
-    """Hydra initialised on the packaged configs, its state before put back afterwards."""
-    with warnings.catch_warnings():
-        ignore_equal_names()
-        with hydra.initialize_config_module(CONFIG_MODULE, version_base="1.3"):
-            yield
-
-
-def ignore_equal_names() -> None:
-    """Lets our launchers have the names of hydra-submitit-launcher's."""
-    warnings.filterwarnings("ignore", message=r"\s*'hydra/launcher/submitit_\w+' is validated against ConfigStore")
 
 
 def is_mistake(error: Exception) -> bool:

@@ -4,23 +4,27 @@ The base becomes a primary config of Hydra's with the groups of the packaged one
 section. So `predictive_model=gru` replaces its model, and sweeps, studies and values are applied as ever.
 """
 
-import io
 import re
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import hydra
 from hydra.core.config_store import ConfigStore
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from simplexity.runs import RunDirectory, retry_read
+from simplexity.runs import RunDirectory, is_there, retry_read
+from simplexity.sweeps import sweep_of
 
 from ._config_errors import ConfigError, Problem
 from ._data_files import with_kept_files
 from ._frozen import differences, load_frozen
+from ._hydra_session import composing
+from ._overrides import rewrite
 from ._site import CONFIG_MODULE
 from ._types import ABSENT
 
@@ -71,18 +75,35 @@ def _base(folder: Path) -> dict[str, Any]:
 
 
 def _with_references(folder: Path, frozen: DictConfig) -> DictConfig:
-    """What Hydra composed for the run, if it still means the same as the frozen config, and else that.
+    """What Hydra composed for the run, if that still means the same as the frozen config, or else the frozen config.
 
     It has references between values, such as `decay_steps: ${training.num_train_steps}`, which shall follow an
     override; the frozen config has values alone.
     """
     try:
-        composed = OmegaConf.load(io.BytesIO(retry_read((folder / ".hydra" / "config.yaml").read_bytes)))
-        if isinstance(composed, DictConfig) and all(one.new is ABSENT for one in differences(frozen, composed)):
+        composed = _composed(folder)
+        if composed is not None and all(one.new is ABSENT for one in differences(frozen, composed)):
             return DictConfig({**frozen, **composed})
-    except (OSError, YAMLError, OmegaConfBaseException):
-        pass
+    except (OSError, ValueError, RuntimeError, YAMLError, HydraException, OmegaConfBaseException):
+        pass  # the values are there
     return frozen
+
+
+def _composed(folder: Path) -> DictConfig | None:
+    """The config with its references: as Hydra has kept it, or for a run of a sweep composed once more."""
+    kept = folder / ".hydra" / "config.yaml"
+    if is_there(kept):
+        composed = OmegaConf.create(retry_read(kept.read_text))
+        return composed if isinstance(composed, DictConfig) else None
+    sweep = sweep_of(folder)
+    if sweep is None:
+        return None
+    manifest = sweep.read_manifest()
+    run = next((run for run in manifest.runs if sweep.run_directory(run).path == folder), None)
+    if run is None:
+        return None
+    with composing():
+        return hydra.compose(manifest.config_name, rewrite(run.overrides))
 
 
 def _store(name: str, config_name: str, values: dict[str, Any], folder: Path) -> None:

@@ -48,6 +48,7 @@ from ._ledger import Ledger as Ledger
 from ._ledger import read_ledger as read_ledger
 from ._lock import InUseError as InUseError
 from ._lock import RunLock as RunLock
+from ._lock_files import is_alive as is_alive
 from ._lock_files import read_holder as read_holder
 from ._origin import DataFile as DataFile
 from ._origin import LoadedWeights as LoadedWeights

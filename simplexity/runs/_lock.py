@@ -28,7 +28,6 @@ file; MLflow gets each line with its step, and a value sent twice is the same va
 """
 
 import errno
-import json
 import logging
 import os
 import threading
@@ -40,7 +39,7 @@ from types import TracebackType
 
 from ._files import delete_temporaries, write_durably
 from ._job import slurm_ids
-from ._lock_files import Sighting, create, generations, look
+from ._lock_files import Sighting, create, generations, look, owner_text
 from ._owner import Liveness, Owner, liveness, this_process
 
 _log = logging.getLogger(__name__)
@@ -134,7 +133,7 @@ class RunLock:
             self._thread.join(timeout=1.0)
         try:
             if self.still_held():
-                write_durably(self._file(self._generation), _text(self._owner._replace(released=True)))
+                write_durably(self._file(self._generation), owner_text(self._owner._replace(released=True)))
                 if remove:
                     self._file(self._generation).unlink(missing_ok=True)
                     with suppress(OSError):  # another process has taken the lock just now
@@ -215,7 +214,7 @@ class RunLock:
         else:
             previous, why = None, ""
         owner = this_process(since=round(time.time(), 3))
-        if not create(self._file(current + 1), _text(owner)):
+        if not create(self._file(current + 1), owner):
             # A network file system may show the old folder for a while; of a complete run, it may just be removed.
             time.sleep(_POLL_S)
             return False
@@ -292,10 +291,6 @@ class RunLock:
                     return
                 now_ns = time.time_ns()
                 os.utime(self._file(self._generation), ns=(now_ns, now_ns))
-
-
-def _text(owner: Owner) -> str:
-    return json.dumps(owner.to_json()) + "\n"
 
 
 def _name(owner: Owner | None) -> str:

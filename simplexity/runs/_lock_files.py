@@ -5,11 +5,15 @@ Creating a file exclusively is the one operation that is atomic on local and net
 
 import json
 import os
+import time
 from pathlib import Path
 from typing import NamedTuple
 
 from ._files import sync_directory, write_all
-from ._owner import Owner
+from ._owner import Liveness, Owner, liveness
+
+# Six heartbeats of a lock, and some seconds by which two clocks may differ.
+_HEARTBEAT_LIMIT_S = 45.0
 
 
 class Sighting(NamedTuple):
@@ -33,6 +37,21 @@ def read_holder(folder: Path) -> Sighting | None:
             continue
         return None if seen.owner is not None and seen.owner.released else seen
     return None
+
+
+def is_alive(lock_path: Path) -> bool:
+    """Whether the process that holds a lock is alive, as far as can be seen at once.
+
+    Of a process on another machine the heartbeat is compared with this one's clock: good enough for a status, but
+    not for taking the lock.
+    """
+    holder = read_holder(lock_path)
+    if holder is None:
+        return False
+    seen = Liveness.UNSEEN if holder.owner is None else liveness(holder.owner)
+    return seen == Liveness.ALIVE or (
+        seen == Liveness.UNSEEN and time.time() - holder.heartbeat_ns / 1e9 < _HEARTBEAT_LIMIT_S
+    )
 
 
 def generations(folder: Path) -> list[int]:
@@ -59,8 +78,8 @@ def look(file: Path) -> Sighting:
         return Sighting(None, heartbeat_ns)
 
 
-def create(file: Path, content: str) -> bool:
-    """Creates the file, whole and on disk; False if it is there already, or its folder is gone.
+def create(file: Path, owner: Owner) -> bool:
+    """Creates the file of an owner, whole and on disk; False if it is there already, or its folder is gone.
 
     Raises:
         OSError: If it cannot be written; then it is not there.
@@ -70,7 +89,7 @@ def create(file: Path, content: str) -> bool:
     except (FileExistsError, FileNotFoundError):
         return False
     try:
-        write_all(descriptor, content.encode())
+        write_all(descriptor, owner_text(owner).encode())
         os.fsync(descriptor)
     except OSError:
         file.unlink(missing_ok=True)
@@ -79,3 +98,8 @@ def create(file: Path, content: str) -> bool:
         os.close(descriptor)
     sync_directory(file.parent)
     return True
+
+
+def owner_text(owner: Owner) -> str:
+    """What the file of an owner holds."""
+    return json.dumps(owner.to_json()) + "\n"

@@ -3,7 +3,6 @@
 from ._averages import average_rows as average_rows
 from ._averages import averages_text as averages_text
 from ._directory import SweepDirectory as SweepDirectory
-from ._directory import is_alive as is_alive
 from ._directory import newest_folder as newest_folder
 from ._directory import sweep_of as sweep_of
 from ._json_text import results_json as results_json

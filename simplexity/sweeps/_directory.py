@@ -13,14 +13,13 @@ from typing import Literal
 
 from simplexity.cluster import LOG_FOLDER
 from simplexity.runs import (
-    Liveness,
     RunDirectory,
     RunLock,
     UnreadableError,
     append_json_line,
     folder_problem,
+    is_alive,
     is_there,
-    liveness,
     read_holder,
     read_json_lines,
     write_durably,
@@ -29,8 +28,6 @@ from simplexity.runs import (
 from ._launch_settings import private_values, with_private_values
 from ._manifest import Manifest, Submission, SweepRun
 
-# Six heartbeats of a lock, and some seconds by which two clocks may differ.
-_HEARTBEAT_LIMIT_S = 45.0
 # `hydra.run.dir` and `hydra.sweep.dir` of the packaged configs.
 _RUNS, _SWEEPS = "outputs/*/*", "multirun/*/*"
 
@@ -251,21 +248,6 @@ class SweepDirectory:
         if holder is None or not is_alive(self.lock_path):
             return None
         return "an unnamed process" if holder.owner is None else f"process {holder.owner.pid} on {holder.owner.host}"
-
-
-def is_alive(lock_path: Path) -> bool:
-    """Whether the process that holds a lock is alive, as far as can be seen at once.
-
-    Of a process on another machine the heartbeat is compared with this one's clock: good enough for a status, but
-    not for taking the lock.
-    """
-    holder = read_holder(lock_path)
-    if holder is None:
-        return False
-    seen = Liveness.UNSEEN if holder.owner is None else liveness(holder.owner)
-    return seen == Liveness.ALIVE or (
-        seen == Liveness.UNSEEN and time.time() - holder.heartbeat_ns / 1e9 < _HEARTBEAT_LIMIT_S
-    )
 
 
 def sweep_of(run_dir: Path) -> SweepDirectory | None:

@@ -10,11 +10,12 @@ from simplexity.runs import (
     RunDirectory,
     RunSummary,
     best_saved_step,
+    is_alive,
     split_attempts,
     summarize,
 )
 
-from ._directory import SweepDirectory, is_alive
+from ._directory import SweepDirectory
 from ._run_files import read_events
 from ._run_status import RunStatus
 from ._sweep_status import SweepStatus

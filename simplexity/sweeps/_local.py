@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from simplexity.host import PreemptionGuard
-from simplexity.runs import ExitCode, read_ledger
+from simplexity.runs import ExitCode, is_alive, read_ledger
 
-from ._directory import SweepDirectory, is_alive
+from ._directory import SweepDirectory
 from ._manifest import SweepRun, submission_name
 from ._queue import has_failed_in
 from ._run_files import last_printed, read_run

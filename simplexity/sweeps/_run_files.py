@@ -14,12 +14,13 @@ from simplexity.runs import (
     RunDirectory,
     RunSummary,
     folder_problem,
+    is_alive,
     is_there,
     read_ledger,
     summarize,
 )
 
-from ._directory import SweepDirectory, is_alive
+from ._directory import SweepDirectory
 from ._manifest import SweepRun
 
 _FIRST_BYTES = 2048

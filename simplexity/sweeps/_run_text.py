@@ -9,12 +9,12 @@ from simplexity.runs import (
     EventKind,
     RunDirectory,
     best_saved_step,
+    is_alive,
     known_reached_step,
     split_attempts,
     summarize,
 )
 
-from ._directory import is_alive
 from ._run_files import is_metrics, last_records, read_events, with_progress
 from ._status_text import REPEATED_FAILURE, goodput_text, is_repeated
 from ._text import display_path, duration, number, printable, table, wrapped

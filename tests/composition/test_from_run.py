@@ -8,6 +8,7 @@ from simplexity.composition import ConfigError, check, compose, freeze, load_fro
 from simplexity.composition._data_files import keep_data_files
 from simplexity.composition._frozen import differences
 from simplexity.runs import RunDirectory
+from simplexity.sweeps import LocalLaunch, Manifest, SweepDirectory, SweepRun
 
 FROZEN = sorted((Path(__file__).parent / "frozen").glob("*.yaml"))
 OTHER_MODEL = ("predictive_model=transformer", "predictive_model.instance.num_layers=3", "training/schedule=cosine")
@@ -56,6 +57,23 @@ def test_references_between_values_follow_overrides_while_they_mean_what_the_run
     assert compose("experiment", longer).training.schedule.decay_steps == 70
     (tmp_path / name / ".hydra/config.yaml").write_text("training: {num_train_steps: 60}")
     assert compose("experiment", longer).training.schedule.decay_steps == 50
+
+
+def test_references_follow_overrides_also_of_a_run_of_a_sweep(tmp_path):
+    typed = ("predictive_model=rnn", "training/schedule=cosine", "training.num_train_steps=50", "seed=2")
+    sweep = SweepDirectory(tmp_path / "a sweep")
+    run = SweepRun(2, typed, "0" * 16, "2", 50)
+    freeze(compose("train_model", typed), RunDirectory.create(sweep.path / run.directory).path)
+    sweep.folder.mkdir()
+    facts = {
+        "created": 0.0,
+        "version": "0",
+        "working_folder": str(tmp_path),
+        "launch": LocalLaunch(max_parallel=1, cores_per_run=None),
+    }
+    sweep.write_manifest(Manifest(program="train_model", config_name="train_model", runs=(run,), **facts))
+    config = compose("experiment", [f"+from_run={sweep.path / '2'}", "training.num_train_steps=70"])
+    assert (config.seed, config.training.schedule.decay_steps) == (2, 70)
 
 
 @pytest.mark.parametrize("path", FROZEN, ids=lambda path: path.stem)

@@ -14,9 +14,9 @@ RACE = """
 import os, pathlib, sys, time
 from simplexity.runs import RunLock, _lock
 really_create = _lock.create
-def create(file, content):
+def create(file, owner):
     time.sleep(0.1)  # until all have come to the same conclusion
-    return really_create(file, content)
+    return really_create(file, owner)
 _lock.create = create
 children = []
 undecided, decided = os.pipe()
@@ -52,12 +52,12 @@ def test_one_that_looked_long_ago_cannot_slip_in_below(folder, monkeypatch):
     forge(folder, pid=2**22 + 1)
     really_create, rounds = _lock.create, []
 
-    def create(file, content):
+    def create(file, owner):
         if not rounds:
             rounds.append(file.name)
             forge(folder)
             (folder / "1").rename(folder / "3")
-        return really_create(file, content)
+        return really_create(file, owner)
 
     monkeypatch.setattr(_lock, "create", create)
     with pytest.raises(RuntimeError, match="in use"):
