@@ -29,6 +29,8 @@ from ._site import CONFIG_MODULE
 from ._types import ABSENT
 
 _KEY = "from_run"
+BASE_CHOICE = _KEY
+"""With this the names begin that the sections of the base have as choices of their groups."""
 _OVERRIDE = re.compile(rf"\+{{0,2}}{_KEY}=(.*)", re.DOTALL)
 
 
@@ -129,7 +131,7 @@ def _store(name: str, config_name: str, values: dict[str, Any], folder: Path) ->
             # Null at the root takes the group out; `schedule: null` is the choice of the packaged config.
             defaults.append(entry if parents else {key: None})
             continue
-        choice = f"{_KEY}_{package}" if package else _KEY
+        choice = f"{BASE_CHOICE}_{package}" if package else BASE_CHOICE
         store.store(choice, node, group)
         defaults.append({key: choice})
     store.store(name, {**primary, **values, _KEY: str(folder), "defaults": defaults[::-1]})

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from hydra.core.global_hydra import GlobalHydra
@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from yaml import MarkedYAMLError
 
 from ._config_errors import Problem, choices
+from ._from_run import BASE_CHOICE
 from ._overrides import as_typed
 from ._sections import GENERATOR_GROUP, GENERATORS
 from ._signature import signature_of
@@ -84,7 +85,7 @@ def explain(culprit: Culprit, config: DictConfig | None) -> Problem:
         group, _, name = (error.missing_cfg_file or "").rpartition("/")
         if group == "cluster" and key != group and name == os.environ.get(_CLUSTER):
             key = f"{_CLUSTER} (environment)"
-        options = error.options or [option for option in _options(group) if not option.startswith("_")]
+        options = _typable(error.options or _options(group))
         return Problem(key, f"there is no '{name}'; {choices(name, options)}{_absent_site()}")
     if text.startswith(_SWEEP_OF_HYDRA):
         key, _, value = text.removeprefix(_SWEEP_OF_HYDRA).strip("'").partition("=")
@@ -96,7 +97,9 @@ def explain(culprit: Culprit, config: DictConfig | None) -> Problem:
     if "Config group override must be a string" in text:
         group = culprit.override.partition("=")[0].partition("@")[0]
         value = culprit.override.partition("=")[2] or "nothing"
-        return Problem(key, f"must name a member of its group, got {value}; {choices(value, _options(group))}")
+        return Problem(
+            key, f"must name a member of its group, got {value}; {choices(value, _typable(_options(group)))}"
+        )
     if "Ambiguous value" in text or "requires --multirun" in text:
         if "interval(" in culprit.override:
             return Problem(key, f"an interval is no value: give one, {SEARCH}")
@@ -203,3 +206,8 @@ def _names_member(override: str) -> bool:
 
 def _options(group: str) -> list[str]:
     return GlobalHydra.instance().config_loader().get_group_options(group)
+
+
+def _typable(options: Iterable[str]) -> list[str]:
+    """Without what is meant for other configs, and the base of `+from_run`, which is there without being typed."""
+    return [option for option in options if not option.startswith(("_", BASE_CHOICE))]

@@ -59,6 +59,11 @@ def test_references_between_values_follow_overrides_while_they_mean_what_the_run
     assert compose("experiment", longer).training.schedule.decay_steps == 50
 
 
+def test_the_base_is_no_choice_that_people_are_told_to_type(base):
+    with pytest.raises(ConfigError, match="valid: adam, adamw, muon, sgd;"):
+        compose("experiment", [f"+from_run={base()}", "training/optimizer=adm"])
+
+
 def test_references_follow_overrides_also_of_a_run_of_a_sweep(tmp_path):
     typed = ("predictive_model=rnn", "training/schedule=cosine", "training.num_train_steps=50", "seed=2")
     sweep = SweepDirectory(tmp_path / "a sweep")
