@@ -204,10 +204,11 @@ def test_the_newest_saved_model_and_then_all(run_dir, capfd):
     assert main(["analyze", str(run_dir), "--length", "4", "--steps", "all"]) == 0
     lines = read_json_lines(path)
     assert [line["step"] for line in lines] == saved_steps(RunDirectory(run_dir))
-    # The same model gives the same numbers, to the last digit, and the same pictures; and there is one of all steps.
+    # The same model gives the same numbers, to the last digit, and the same pictures; and there are some of all steps.
     assert lines[-1] == line
     over_training = [figures / f"analysis_over_training.{suffix}" for suffix in ("png", "svg")]
-    files |= {path: path.read_bytes() for path in over_training}
+    of_all_steps = [*over_training, *(figures / f"kl_by_position.{suffix}" for suffix in ("png", "svg"))]
+    files |= {path: path.read_bytes() for path in of_all_steps}
     assert {path: path.read_bytes() for path in figures.iterdir()} == files
     shutil.rmtree(figures)
     assert main(["plot", str(run_dir)]) == 0
