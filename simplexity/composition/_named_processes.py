@@ -87,11 +87,18 @@ def expand_processes(section: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ValueError: If there is no process of such a name.
     """
-    parameters = signature_of(section["_target_"]).parameters if "_target_" in section else {}
+    named = [value for name, value in section.items() if name != "_target_"]
+    # Of numbers alone the constructor need not be known, which would import jax.
+    parameters = signature_of(section["_target_"]).parameters if "_target_" in section and _has_text(named) else {}
     return {
         name: _expanded_argument(value, parameters[name].annotation) if name in parameters else value
         for name, value in section.items()
     }
+
+
+def _has_text(value: Any) -> bool:
+    """Whether a value has a string or a section in it, as a process is given."""
+    return any(map(_has_text, value)) if isinstance(value, list) else isinstance(value, str | Mapping)
 
 
 def _expanded_argument(value: Any, annotation: Any) -> Any:
