@@ -29,6 +29,7 @@ def kl_by_position(model: PredictiveModel, words: Words) -> Float[np.ndarray, " 
     Example:
         >>> import jax
         >>> import simplexity as sx
+        >>> from simplexity.analysis import words_of
         >>> model = sx.models.GRU(8, 1, vocab_size=2, key=jax.random.key(0))
         >>> kl_by_position(model, words_of(sx.processes.coin(0.5), 3)).shape
         (3,)
