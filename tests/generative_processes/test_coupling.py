@@ -116,6 +116,7 @@ def test_one_variant_each_is_a_product():
     )
 
 
+@pytest.mark.slow
 def test_drawn_words_agree_with_the_exact_chain():
     process = chain([[mess3(0.15, 0.6)], [mess3(0.15, 0.6), mess3(0.05, 0.85)]], [[1, 0, 0]])
     exact = myopic_entropies(process, 7)

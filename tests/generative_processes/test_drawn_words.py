@@ -37,6 +37,7 @@ def test_stated_errors_hold(name):
     assert total_error / 24 < (SMALL if name == "with control variates" else 10 * SMALL)
 
 
+@pytest.mark.slow
 def test_control_variates_start_from_many_states():
     process = DISGUISED["with control variates"][0]()
     expected = np.array([entropy.value for entropy in myopic_entropies(product(FACTORS), 12)])

@@ -36,6 +36,7 @@ def test_in_every_sequence_of_every_batch_one_factor_is_the_same_and_the_other_i
     assert len(np.unique(np.concatenate([first % 2, second % 2]), axis=0)) == 32
 
 
+@pytest.mark.slow
 def test_the_word_follows_from_the_seed_and_has_the_frequencies_of_its_process():
     word = word_of(frozen(even_ones(0.5), 600, 1), 600)
     assert (word == word_of(frozen(even_ones(0.5), 600, 1), 600)).all()

@@ -12,6 +12,9 @@ from optuna.storages.journal import JournalFileBackend
 from simplexity.runs import RunDirectory, RunLock
 from tests.running.program import call_program
 
+# Each composes several searches, which takes half a minute for all of them.
+pytestmark = pytest.mark.slow
+
 RATE = "training.optimizer.instance.learning_rate"
 
 
