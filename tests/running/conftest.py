@@ -5,6 +5,8 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
+from tests.running.program import call_program
+
 
 @pytest.fixture
 def body(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
@@ -37,3 +39,11 @@ def body(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         vars(module).update(attributes)
         monkeypatch.setitem(sys.modules, module.__name__, module)
     return record
+
+
+@pytest.fixture
+def start(site, body, monkeypatch):
+    """Arguments of the program run_experiment -> its exit code, in this process."""
+    monkeypatch.setattr(sys, "argv", ["run_experiment.py"])
+
+    return lambda *arguments: call_program("experiment", *arguments)
