@@ -91,16 +91,39 @@ class DataParallel:
     def on_first_device(self, compiled: Callable[..., Any]) -> Callable[..., Any]:
         """What was lowered and compiled, as a function that takes and returns arrays of this process's first device.
 
-        All processes have to call it together.
+        All processes have to call it together. Copying a small model to the other devices takes longer than several
+        of its steps, so what a call returns stays on all devices, and the next call copies only what is new to it. The
+        first argument, whose buffers are not donated, is copied once.
         """
-        return lambda *arguments: _first_copy(compiled(*map(self._spread, arguments)))
+        shared: dict[int, tuple[Array, Array]] = {}
+        returned: dict[int, tuple[Array, Array]] = {}
+
+        def everywhere(leaf: Array) -> Array:
+            # An entry holds its leaf, so that no other array gets the leaf's id meanwhile.
+            _, copies = shared.get(id(leaf)) or returned.get(id(leaf)) or (leaf, self._everywhere(leaf))
+            return copies
+
+        def call(first: PyTree, *donated: PyTree) -> PyTree:
+            for leaf in filter(eqx.is_array, jax.tree.leaves(first)):
+                shared[id(leaf)] = (leaf, everywhere(leaf))
+            result = compiled(*(_map_arrays(everywhere, tree) for tree in (first, *donated)))
+            returned.clear()
+
+            def first_copy(copies: Array) -> Array:
+                leaf = copies.addressable_data(0)
+                returned[id(leaf)] = (leaf, copies)
+                return leaf
+
+            return _map_arrays(first_copy, result)
+
+        return call
 
     def _spread(self, tree: PyTree) -> PyTree:
-        def everywhere(leaf: Array) -> Array:
-            copies = [jax.device_put(leaf, device) for device in self._mesh.local_devices]
-            return jax.make_array_from_single_device_arrays(leaf.shape, self._copies, copies)
+        return _map_arrays(self._everywhere, tree)
 
-        return _map_arrays(everywhere, tree)
+    def _everywhere(self, leaf: Array) -> Array:
+        copies = [jax.device_put(leaf, device) for device in self._mesh.local_devices]
+        return jax.make_array_from_single_device_arrays(leaf.shape, self._copies, copies)
 
 
 def configure_cpu_devices(tokens_per_step: int, number: int | None = None) -> None:
@@ -129,10 +152,6 @@ def share_among_cpu_devices(batch_size: int) -> DataParallel | None:
     devices = jax.devices("cpu")
     number = next(number for number in range(len(devices), 0, -1) if batch_size % number == 0)
     return DataParallel(devices[:number]) if number > 1 else None
-
-
-def _first_copy(tree: PyTree) -> PyTree:
-    return _map_arrays(lambda leaf: leaf.addressable_data(0), tree)
 
 
 def _map_arrays(function: Callable[[Array], Array], tree: PyTree) -> PyTree:
