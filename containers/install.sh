@@ -13,8 +13,8 @@ accelerator=$1 index_url=${2:-}
 prefix=/usr/local/simplexity
 
 case $accelerator in
-    cpu) extras=mlflow ;;
-    cuda12 | cuda13) extras=mlflow,$accelerator ;; # the wheels bring CUDA with them: of the host only the driver is needed
+    cpu) extras=mlflow,tensorboard,wandb ;;
+    cuda12 | cuda13) extras=mlflow,tensorboard,wandb,$accelerator ;; # the wheels bring CUDA with them: of the host only the driver is needed
     *) echo "install.sh: \`accelerator\` is cpu, cuda12 or cuda13, not '$accelerator'" >&2 && exit 2 ;;
 esac
 if [ -e "$prefix" ]; then

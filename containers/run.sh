@@ -94,7 +94,7 @@ run_oci() {
     for bind in "${binds[@]}"; do options+=(--volume "$bind"); done
     [[ ! -t 0 || ! -t 1 ]] || options+=(--tty)
     while read -r name; do options+=(--env "$name"); done \
-        < <(compgen -e | grep -E '^(SLURM|SIMPLEXITY|JAX|XLA|HYDRA|MLFLOW)_|^(CUDA_VISIBLE_DEVICES|USER)$')
+        < <(compgen -e | grep -E '^(SLURM|SIMPLEXITY|JAX|XLA|HYDRA|MLFLOW|WANDB)_|^(CUDA_VISIBLE_DEVICES|USER)$')
     if [[ $tool == podman ]]; then
         ((EUID == 0)) || options+=(--userns keep-id)
     fi

@@ -116,8 +116,9 @@ def test_default_experiment_reaches_the_optimum_within_two_minutes(tmp_path):
         ("training_data_generator=my_custom_data",),
         ("generative_process@training_data_generator=rrxor", "training/schedule=cosine"),
         ("training_data_generator=tom_quantum", "training_data_generator.bos_token=auto", "predictive_model=lstm"),
-        ("training_data_generator.eos_token=auto", "predictive_model=attention_only", "training/optimizer=adamw"),
+        ("training_data_generator.eos_token=auto", "predictive_model=attention_only", "logging=tensorboard"),
         ("validation_data_generator=even_ones", "training_data_generator=coin", "predictive_model=rnn"),
+        ("training/optimizer=adamw", "logging=wandb"),
         ("predictive_model=transformer", "training.carry_state=true", "training/optimizer=sgd", "logging=mlflow"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Where a run's metrics go: the console, a file, MLflow, or several of these."""
+"""Where a run's metrics go: the console, a file, MLflow, Weights & Biases, TensorBoard, or several of these."""
 
 from ._console_logger import ConsoleLogger as ConsoleLogger
 from ._file_logger import FileLogger as FileLogger
@@ -9,3 +9,5 @@ from ._logger import RunFacts as RunFacts
 from ._mlflow_logger import MLflowLogger as MLflowLogger
 from ._print_logger import Output as Output
 from ._print_logger import PrintLogger as PrintLogger
+from ._tensorboard_logger import TensorBoardLogger as TensorBoardLogger
+from ._wandb_logger import WandbLogger as WandbLogger

@@ -1,13 +1,14 @@
 """One run in MLflow's store: the requests that create it, continue it, fill it and end it."""
 
 import fcntl
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from simplexity.runs import RunDirectory, is_there, write_durably
+
+from ._sending_logger import numbers_of, parameters_of, run_name
 
 # Limits of one request: https://mlflow.org/docs/latest/api_reference/rest-api.html
 _METRICS_PER_BATCH = 1000
@@ -37,27 +38,27 @@ class MLflowRun:
         self._run_id = self._continued_run() or self._new_run()
         self._last_steps: dict[str, int] = {}
 
-    def send(self, lines: Sequence[Mapping[str, Any]]) -> None:
+    def send(self, lines: list[dict[str, Any]]) -> None:
         """Sends the numbers of lines of metrics.jsonl, those that the MLflow run lacks."""
         from mlflow.entities import Metric
 
         metrics = [
-            # JSON has no numbers that are not finite: they are null.
-            Metric(name, math.nan if value is None else float(value), int(1000 * line["timestamp"]), line["step"])
+            Metric(name, value, int(1000 * line["timestamp"]), line["step"])
             for line in lines
-            for name, value in line.items()
-            if name != "step" and not isinstance(value, list) and line["step"] > self._last_step_of(name)
+            for name, value in numbers_of(line).items()
+            if line["step"] > self._last_step_of(name)
         ]
         for first in range(0, len(metrics), _METRICS_PER_BATCH):
             batch = metrics[first : first + _METRICS_PER_BATCH]
             self._client.log_batch(self._run_id, metrics=batch)
             self._last_steps.update({metric.key: metric.step for metric in batch})
 
-    def end(self, status: str) -> None:
+    def end(self, finished: bool) -> None:
         """Adds the figures that there are, and sets the status."""
         for figure in sorted(self._directory.figures_path.glob("*")):
             self._client.log_artifact(self._run_id, str(figure), "figures")
-        self._client.set_terminated(self._run_id, status)
+        # A stopped run may be resumed; MLflow has no status for that.
+        self._client.set_terminated(self._run_id, "FINISHED" if finished else "KILLED")
 
     def _find_experiment(self) -> str:
         from mlflow.exceptions import MlflowException
@@ -91,23 +92,16 @@ class MLflowRun:
     def _new_run(self) -> str:
         from mlflow.entities import Param
 
-        name = "/".join(self._directory.path.parts[-2:])
+        name = run_name(self._directory)
         run_id = self._client.create_run(self._experiment_id, run_name=name).info.run_id
         # First of all, or a process that is killed leaves a second run behind.
         write_durably(id_path(self._directory.path), f"{run_id}\n")
-        params = [Param(key, value[:_PARAM_LENGTH]) for key, value in self._config()]
+        params = [Param(key, value[:_PARAM_LENGTH]) for key, value in parameters_of(self._directory).items()]
         for first in range(0, len(params), _PARAMS_PER_BATCH):
             self._client.log_batch(run_id, params=params[first : first + _PARAMS_PER_BATCH])
         if is_there(self._directory.config_path):
             self._client.log_artifact(run_id, str(self._directory.config_path))
         return run_id
-
-    def _config(self) -> Iterator[tuple[str, str]]:
-        import yaml  # a dependency of MLflow
-
-        path = self._directory.config_path
-        if is_there(path):
-            yield from _flatten(yaml.safe_load(path.read_text()), "")
 
     def _last_step_of(self, name: str) -> int:
         """The last step at which the MLflow run has this metric; -1 if it has none."""
@@ -136,11 +130,3 @@ def _one_at_a_time(path: Path, is_needed: bool) -> Iterator[None]:
     with open(path, "w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
-
-
-def _flatten(node: Any, path: str) -> Iterator[tuple[str, str]]:
-    if isinstance(node, Mapping) and node:
-        for key, value in node.items():
-            yield from _flatten(value, f"{path}.{key}" if path else str(key))
-    else:
-        yield path, str(node)

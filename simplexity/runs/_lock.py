@@ -24,7 +24,7 @@ that the new holder has added meanwhile would be lost from metrics.jsonl; checkp
 
 Three outputs are not checked. None is read by a later attempt, and each shows the numbers of metrics.jsonl, which are
 the same in every process, because a run computes the same wherever it runs: figures are drawn at the end, from that
-file; MLflow gets each line with its step, and a value sent twice is the same value; the log gets lines appended.
+file; MLflow and its like get each line with its step, and a value sent twice is the same; the log gets lines appended.
 """
 
 import errno

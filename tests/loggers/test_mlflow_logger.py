@@ -14,9 +14,10 @@ from contextlib import suppress
 
 import pytest
 
-from simplexity.loggers import FileLogger, MLflowLogger, RunFacts
+from simplexity.loggers import MLflowLogger, RunFacts
+from tests.loggers.attempt import Attempt
 
-MODULE = "simplexity.loggers._mlflow_logger"
+MODULE = "simplexity.loggers._sending_logger"
 # What MLflow asks of SQLAlchemy.
 _DEPRECATED = "ignore:The ``noload`` loader strategy:DeprecationWarning"
 pytestmark = pytest.mark.filterwarnings(_DEPRECATED)
@@ -48,30 +49,8 @@ def silent_server():
         yield f"http://127.0.0.1:{server.getsockname()[1]}"
 
 
-class Attempt:
-    """One process's part of a run, which logs to metrics.jsonl and to MLflow."""
-
-    def __init__(self, run_directory, start_step, tracking_uri=None, num_train_steps=100):
-        self.loggers = (FileLogger(run_directory), MLflowLogger(run_directory, "an experiment", tracking_uri))
-        try:
-            for logger in self.loggers:
-                logger.start(RunFacts(num_train_steps, start_step, 64))
-        except RuntimeError:
-            self.close()
-            raise
-
-    def log(self, *steps):
-        for step in steps:
-            line = {"loss": step / 8, "validation_loss_per_position": [0.5], "timestamp": time.time()}
-            for logger in self.loggers:
-                logger.progress(step)
-                logger.log(step, line)
-                logger.flush()
-        return self
-
-    def close(self):
-        for logger in self.loggers:
-            logger.close()
+def begin(run_directory, start_step, tracking_uri=None):
+    return Attempt(run_directory, MLflowLogger(run_directory, "an experiment", tracking_uri), start_step)
 
 
 def client_of(run_directory):
@@ -94,7 +73,7 @@ def steps_sent(run_directory):
 
 
 def test_a_run_has_its_numbers_config_and_figures(run_directory):
-    attempt = Attempt(run_directory, 0).log(10, 20, 100)
+    attempt = begin(run_directory, 0).log(10, 20, 100)
     (run_directory / "figures").mkdir()
     (run_directory / "figures" / "loss.png").write_bytes(b"a picture")
     attempt.close()
@@ -110,10 +89,10 @@ def test_a_run_has_its_numbers_config_and_figures(run_directory):
 
 
 def test_a_resumed_run_goes_on_without_gap_or_double(run_directory):
-    Attempt(run_directory, 0).log(10, 20, 30).close()
-    Attempt(run_directory, 20).log(20, 30, 40).close()  # the first was killed past its checkpoint at 20
+    begin(run_directory, 0).log(10, 20, 30).close()
+    begin(run_directory, 20).log(20, 30, 40).close()  # the first was killed past its checkpoint at 20
     assert only_run(run_directory)[1].info.status == "KILLED"
-    Attempt(run_directory, 40).log(50, 100).close()
+    begin(run_directory, 40).log(50, 100).close()
     assert only_run(run_directory)[1].info.status == "FINISHED"
     assert steps_sent(run_directory) == [10, 20, 30, 40, 50, 100]
 
@@ -122,7 +101,7 @@ def test_a_sweep_s_runs_stand_side_by_side(run_directory):
     for number in ("0", "1"):
         directory = run_directory.parent / number
         directory.mkdir(exist_ok=True)
-        Attempt(directory, 0).log(100).close()
+        begin(directory, 0).log(100).close()
     client = client_of(run_directory)
     experiment = client.get_experiment_by_name("an experiment")
     assert {run.info.run_name for run in client.search_runs([experiment.experiment_id])} == {"a study/0", "a study/1"}
@@ -167,7 +146,7 @@ def test_mlflow_ui_shows_a_sweep_s_runs_with_config_and_figures(run_directory, s
         (directory / "figures").mkdir(parents=True)
         (directory / "figures" / "loss.png").write_bytes(b"a picture")
         (directory / "config.yaml").write_text(f"seed: {number}\n")
-        Attempt(directory, 0).log(100).close()
+        begin(directory, 0).log(100).close()
     (experiment,) = client_of(run_directory).search_experiments(filter_string="name = 'an experiment'")
     assert served("/").startswith(b"<!doctype html>")
     for run in client_of(run_directory).search_runs([experiment.experiment_id]):
@@ -179,14 +158,14 @@ def test_mlflow_ui_shows_a_sweep_s_runs_with_config_and_figures(run_directory, s
 
 
 def test_a_store_that_lacks_the_run_gets_a_new_one_with_all_lines(run_directory, empty_store):
-    Attempt(run_directory, 0).log(10).close()
+    begin(run_directory, 0).log(10).close()
     shutil.copy(empty_store, run_directory.parent)
-    Attempt(run_directory, 10).log(100).close()
+    begin(run_directory, 10).log(100).close()
     assert steps_sent(run_directory) == [10, 100]
 
 
 def test_numbers_that_are_not_finite_are_kept_as_nan(run_directory):
-    attempt = Attempt(run_directory, 0)
+    attempt = begin(run_directory, 0)
     for logger in attempt.loggers:
         logger.log(1, {"loss": math.inf, "timestamp": time.time()})
     attempt.close()
@@ -205,7 +184,7 @@ def test_numbers_that_are_not_finite_are_kept_as_nan(run_directory):
 def test_a_store_that_cannot_be_used_refuses_a_new_run_in_a_line(run_directory, uri, reason):
     began_s = time.monotonic()
     with pytest.raises(RuntimeError, match=rf"^MLflow's store `{uri}` cannot be used: {reason}; .*$") as caught:
-        Attempt(run_directory, 0, uri)
+        begin(run_directory, 0, uri)
     assert "\n" not in str(caught.value)
     assert time.monotonic() - began_s < 10
 
@@ -213,14 +192,14 @@ def test_a_store_that_cannot_be_used_refuses_a_new_run_in_a_line(run_directory, 
 def test_a_server_that_never_answers_refuses_a_new_run(run_directory, silent_server, monkeypatch):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
     with pytest.raises(RuntimeError, match="cannot be used: timed out; check `tracking_uri`"):
-        Attempt(run_directory, 0, silent_server)
+        begin(run_directory, 0, silent_server)
 
 
 def test_a_stop_waits_a_few_seconds_for_a_server_that_hangs(run_directory, silent_server, monkeypatch, caplog):
-    monkeypatch.setattr(f"{MODULE}._CLOSING_S", 0.5)
+    monkeypatch.setattr(f"{MODULE}.CLOSING_S", 0.5)
     (run_directory / "mlflow_run_id").write_text("0" * 32)  # of an earlier process: the server answered then
     began_s = time.monotonic()
-    attempt = Attempt(run_directory, 0, silent_server).log(10, 20)
+    attempt = begin(run_directory, 0, silent_server).log(10, 20)
     assert time.monotonic() - began_s < 0.5, "training waited"
     attempt.close()
     assert time.monotonic() - began_s < 3
@@ -232,7 +211,7 @@ def test_what_a_store_that_failed_lacks_is_sent_later(run_directory, monkeypatch
     from mlflow.tracking import MlflowClient
 
     monkeypatch.setattr(f"{MODULE}._SECONDS_BETWEEN_BATCHES", 0.05)
-    attempt = Attempt(run_directory, 0)
+    attempt = begin(run_directory, 0)
     whole = MlflowClient.log_batch
     failures = []
 
@@ -248,7 +227,7 @@ def test_what_a_store_that_failed_lacks_is_sent_later(run_directory, monkeypatch
     assert record.getMessage().endswith("fails: Connection reset by peer; it is tried again")
     attempt.close()
     assert "does not have all metrics of this run (Connection reset by peer)" in caplog.records[-1].getMessage()
-    resumed = Attempt(run_directory, 20)
+    resumed = begin(run_directory, 20)
     while len(failures) < 6:
         time.sleep(0.01)
     monkeypatch.setattr(MlflowClient, "log_batch", whole)
@@ -258,7 +237,7 @@ def test_what_a_store_that_failed_lacks_is_sent_later(run_directory, monkeypatch
 
 
 def test_without_a_file_of_metrics_there_is_nothing_to_send(run_directory):
-    with pytest.raises(RuntimeError, match="put a `FileLogger` before the `MLflowLogger`"):
+    with pytest.raises(RuntimeError, match="put a `FileLogger` before its logger"):
         MLflowLogger(run_directory, "an experiment", None).start(RunFacts(1, 0, 64))
 
 
