@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from simplexity.host import PreemptionGuard
+from simplexity.host import PreemptionGuard, collect_garbage_less_often
 from simplexity.runs import ExitCode, error_text, reason
 
 
@@ -16,6 +16,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         # A path may hold what the terminal's encoding, or any, cannot say.
         stream.reconfigure(errors="backslashreplace")  # pyright: ignore[reportAttributeAccessIssue]
+    collect_garbage_less_often()
     with PreemptionGuard() as guard:
         # Behind the guard: a signal that comes during the imports must not kill a run that is being started.
         from simplexity._cli_parser import run_command

@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int, Real
-from scipy.spatial.distance import pdist
 
 NUM_FOLDS = 5
 # Directions in which the features vary less than this, relative to the one in which they vary most, are rounding.
@@ -220,6 +219,9 @@ def _distance_correlation(
 ) -> float:
     """The squared correlation of distances, over pairs of words that are drawn by their probability."""
     drawn = np.random.default_rng(0).choice(len(targets), size=_NUM_COMPARED, p=weights / weights.sum())
+    # Here, because it takes a tenth of a second, and a run's first step does not wait for an analysis.
+    from scipy.spatial.distance import pdist
+
     true, predicted = (pdist(vectors[drawn]) for vectors in (targets, predictions))
     if min(true.std(), predicted.std()) < _NO_VARIANCE**0.5:
         return float("nan")

@@ -20,7 +20,6 @@ import math
 
 import numpy as np
 from jaxtyping import Float
-from scipy.special import stdtrit
 
 from ._component_choice import CONFIDENCE
 from ._generative_process import GenerativeProcess
@@ -89,6 +88,9 @@ def _standard_errors(entropies: Float[np.ndarray, "words tokens"]) -> Float[np.n
 
 
 def _quantile(num_words: int, may_fail: float) -> float:
+    # Here, because it takes a tenth of a second, and most processes' entropies need no drawn words.
+    from scipy.special import stdtrit
+
     return float(-stdtrit(num_words - 1, may_fail / 2))
 
 

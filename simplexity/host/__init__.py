@@ -2,6 +2,7 @@
 
 from ._compilation_cache import CompilationCache as CompilationCache
 from ._compilation_cache import default_cache_folder as default_cache_folder
+from ._memory import collect_garbage_less_often as collect_garbage_less_often
 from ._memory import usable_memory_bytes as usable_memory_bytes
 from ._preemption import PreemptionGuard as PreemptionGuard
 from ._processors import check_num_cpu_devices as check_num_cpu_devices

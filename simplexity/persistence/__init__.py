@@ -24,6 +24,7 @@ from ._final_state import write_final_state as write_final_state
 from ._leaves import copy_to_host as copy_to_host
 from ._leaves import fill as fill
 from ._orbax_checkpointer import OrbaxCheckpointer as OrbaxCheckpointer
+from ._orbax_checkpointer import load_orbax as load_orbax
 from ._saved_models import check_saved_model as check_saved_model
 from ._saved_models import newest_saved_step as newest_saved_step
 from ._saved_models import read_model as read_model

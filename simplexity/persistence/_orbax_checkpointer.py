@@ -7,7 +7,6 @@ from collections.abc import Callable
 from concurrent import futures
 from pathlib import Path
 
-import orbax.checkpoint as ocp
 from jaxtyping import PyTree
 
 from simplexity.runs import BEST_FILE, reason
@@ -15,7 +14,7 @@ from simplexity.runs import BEST_FILE, reason
 from ._best_step import BestStep
 from ._leaves import HostArrays, copy_to_host, describe_leaves
 from ._manifest import CorruptCheckpointError, Leaf, write_manifest
-from ._reading import one_line, orbax, restore_named_step, restore_step
+from ._reading import restore_named_step, restore_step
 from ._save_policy import RetentionPolicy, SavePolicy
 from ._step_directories import (
     commit,
@@ -28,6 +27,11 @@ from ._step_directories import (
 )
 
 _log = logging.getLogger(__name__)
+
+
+def load_orbax() -> None:
+    """Imports Orbax, for which the first save, perhaps that after a signal, would wait otherwise."""
+    from . import _orbax  # noqa: F401
 
 
 class OrbaxCheckpointer:
@@ -226,12 +230,14 @@ class OrbaxCheckpointer:
 
     def _write(self, step: int, arrays: HostArrays, leaves: dict[str, Leaf]) -> None:
         """Runs in the background thread."""
+        # Here, because a run's first step does not wait for Orbax.
+        from ._orbax import one_line, save_arrays
+
         try:
             require_space(self._directory, sum(array.nbytes for array in arrays.values()))
-            # Orbax refuses to save an array without elements; its shape, which the manifest has, is enough.
-            state = ocp.args.PyTreeSave({name: array for name, array in arrays.items() if array.size > 0})
             written = uncommitted(self._directory, step, self._holder)
-            orbax().save(written, args=ocp.args.Composite(state=state))
+            # Of an array without elements the shape, which the manifest has, is enough.
+            save_arrays(written, arrays)
             write_manifest(written, leaves)
             commit(self._directory, step, self._holder, self._require_held)
             self._on_commit(step)

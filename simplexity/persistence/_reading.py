@@ -1,29 +1,18 @@
 """Reading checkpoints, whole or the model alone."""
 
-import errno
-import logging
-import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-import orbax.checkpoint as ocp
 from jaxtyping import PyTree
-
-from simplexity.runs import reason
 
 from ._leaves import HostArrays, check_same_leaves, describe_leaves, fill
 from ._manifest import CorruptCheckpointError, Leaf, Manifest, read_manifest, verify_files
 from ._step_directories import committed_steps
 
 ModelT = TypeVar("ModelT")
-
-# Orbax logs a dozen lines per save, and tracebacks of failures that are raised as well.
-logging.getLogger("absl").setLevel(logging.CRITICAL)
 
 
 def restore_step(directory: Path, step: int, like: PyTree, prefix: str = "") -> PyTree:
@@ -39,7 +28,10 @@ def restore_step(directory: Path, step: int, like: PyTree, prefix: str = "") -> 
     # Before the files are verified: a checkpoint of another model is the user's mistake, and not corrupt.
     saved = _same_leaves(checkpoint, manifest, like, prefix)
     verify_files(checkpoint, manifest)
-    arrays = _read_arrays(checkpoint)
+    # Here, because only a run that is resumed waits for Orbax.
+    from ._orbax import restore_arrays
+
+    arrays = restore_arrays(checkpoint)
     # Orbax refuses to save an array without elements; its shape is enough.
     empty = {name: np.zeros(leaf.shape, leaf.dtype) for name, leaf in saved.items() if 0 in leaf.shape}
     return fill(like, arrays | empty, prefix)
@@ -128,32 +120,6 @@ def _same_leaves(checkpoint: Path, manifest: Manifest, like: PyTree, prefix: str
     wanted = describe_leaves(like, prefix)
     check_same_leaves(saved, wanted, f"the checkpoint of step {checkpoint.name} in `{checkpoint.parent}`")
     return saved
-
-
-def _read_arrays(checkpoint: Path) -> HostArrays:
-    try:
-        return orbax().restore(checkpoint, args=ocp.args.Composite(state=ocp.args.PyTreeRestore()))["state"]
-    except MemoryError:
-        raise
-    except Exception as error:
-        # Its files were right a moment ago: a disk that fails now, or an Orbax that cannot read what another one wrote.
-        raise OSError(errno.EIO, f"Orbax {version('orbax-checkpoint')}: {one_line(error)}", str(checkpoint)) from error
-
-
-def orbax() -> ocp.Checkpointer:
-    """Orbax for process 0 alone: by default it has all processes of a run wait for each other."""
-    alone = ocp.options.MultiprocessingOptions(primary_host=0, active_processes={0})
-    handler = ocp.CompositeCheckpointHandler(composite_options=ocp.CompositeOptions(multiprocessing_options=alone))
-    return ocp.Checkpointer(handler, multiprocessing_options=alone)
-
-
-def one_line(error: Exception) -> str:
-    """The system's words for what went wrong; TensorStore has only their number, inside of a long message."""
-    if isinstance(error, OSError) and error.strerror:
-        return reason(error)
-    if found := re.search(r"os_error_code='(\d+)'", str(error)):
-        return reason(OSError(int(found[1]), os.strerror(int(found[1]))))
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]
 
 
 def _listed(steps: list[int]) -> str:

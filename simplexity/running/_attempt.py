@@ -7,7 +7,7 @@ from omegaconf import DictConfig, OmegaConf
 from simplexity.composition import instantiate
 from simplexity.host import PreemptionGuard
 from simplexity.loggers import CompositeLogger, Logger, RunFacts
-from simplexity.persistence import SnapshotSchedule, SnapshotWriter
+from simplexity.persistence import SnapshotSchedule, SnapshotWriter, load_orbax
 from simplexity.runs import Ledger, RunDirectory, RunLock
 from simplexity.training import NotFiniteError, RunMetrics, StepObserver, train
 
@@ -55,7 +55,10 @@ def attempt(
                 return record_stop(ledger, guard, int(run.state.step), saves=guard.saves)
             # It takes up to seconds, and only lines need it: beside the first steps, not the compiler, which it would
             # slow.
-            optima = ThreadPoolExecutor(1).submit(optima_of, run.experiment, directory)
+            beside = ThreadPoolExecutor(1)
+            optima = beside.submit(optima_of, run.experiment, directory)
+            if guard.saves:
+                beside.submit(load_orbax)
             directory.unmark_complete(lock.require_held)
             snapshots = _snapshots(directory, config, lock)
             logger = _logger(directory, config, ledger, lock, run.checkpoints)
