@@ -8,7 +8,7 @@ from typing import TypeVar
 import numpy as np
 from jaxtyping import PyTree
 
-from ._leaves import HostArrays, check_same_leaves, describe_leaves, fill
+from ._leaves import check_same_leaves, describe_leaves, fill
 from ._manifest import CorruptCheckpointError, Leaf, Manifest, read_manifest, verify_files
 from ._step_directories import committed_steps
 
