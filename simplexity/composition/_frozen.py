@@ -87,14 +87,15 @@ def differences(frozen: DictConfig, new: DictConfig) -> list[Difference]:
 
 
 def may_change(difference: Difference) -> bool:
-    """Whether a run may be resumed with this difference: more steps, other analysis, logging, saving, or figures.
+    """Whether a run may be resumed with this difference: more steps, other metrics, analysis, logging, saving, figures.
 
     Where a config was taken from (`from_run`) may change too: its values count.
     """
     path, frozen, new = difference
     if path == "training.num_train_steps":
         return isinstance(frozen, int) and isinstance(new, int) and new > frozen
-    return path in ("analysis", "figures", "from_run") or path.startswith(("analysis.", "logging.", "persistence."))
+    free = ("analysis", "logging", "persistence", "validation.functions")
+    return path in (*free, "figures", "from_run") or path.startswith(tuple(f"{section}." for section in free))
 
 
 def refuse_changes(frozen: DictConfig, new: DictConfig) -> None:

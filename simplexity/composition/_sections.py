@@ -69,6 +69,11 @@ def _generator(nullable: bool) -> Section:
     )
 
 
+def _own_functions(*arguments: str, optional: bool = False) -> Section:
+    """The user's own functions, which the program calls with `arguments`."""
+    return Section(named_by_user=Target(supplied=dict.fromkeys(arguments), takes=arguments), optional=optional)
+
+
 CONFIG = Section(
     keys={
         "seed": int,
@@ -92,16 +97,14 @@ CONFIG = Section(
                 "schedule": Target(nullable=True, cheap=True),
             },
         ),
-        "validation": Section(constructor="simplexity.training.ValidationSettings", nullable=True),
+        "validation": Section(
+            constructor="simplexity.training.ValidationSettings",
+            keys={"functions": _own_functions("state", "scores", optional=True)},
+            nullable=True,
+        ),
         "analysis": Section(
             constructor="simplexity.analysis.AnalysisSettings",
-            keys={
-                "functions": Section(
-                    named_by_user=Target(
-                        supplied=dict.fromkeys(("model", "process", "words")), takes=("model", "process", "words")
-                    )
-                )
-            },
+            keys={"functions": _own_functions("model", "process", "words")},
             nullable=True,
         ),
         "logging": Section(

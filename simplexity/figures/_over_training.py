@@ -53,12 +53,34 @@ def draw_functions(analyses: Analyses, path: Path) -> Path | None:
     Returns:
         `path`; None if no function has returned a number. Lists of numbers are in analysis.jsonl alone.
     """
+    found = [
+        {f"{function}.{name}": value for function, results in functions.items() for name, value in results.items()}
+        for functions in (line.get("functions", {}) for line in analyses)
+    ]
+    return _draw_numbers([line["step"] for line in analyses], found, path)
+
+
+def draw_own_metrics(lines: Sequence[Mapping[str, Any]], path: Path) -> Path | None:
+    """Draws each number that a function of `validation.functions` has returned, against the training step.
+
+    Args:
+        lines: Those of metrics.jsonl.
+        path: The PNG to write; an SVG is written beside it.
+
+    Returns:
+        `path`; None if no function has returned a number. Lists of numbers are in metrics.jsonl alone.
+    """
+    # The other names have no dot.
+    found = [{name: value for name, value in line.items() if "." in name} for line in lines]
+    return _draw_numbers([line["step"] for line in lines], found, path)
+
+
+def _draw_numbers(steps: Sequence[int], found: Sequence[Mapping[str, Any]], path: Path) -> Path | None:
     series: dict[str, list[tuple[int, float]]] = {}
-    for line in analyses:
-        for function, results in line.get("functions", {}).items():
-            for name, value in results.items():
-                if isinstance(value, int | float):
-                    series.setdefault(f"{function}.{name}", []).append((line["step"], float(value)))
+    for step, numbers in zip(steps, found, strict=True):
+        for name, value in numbers.items():
+            if isinstance(value, int | float):
+                series.setdefault(name, []).append((step, float(value)))
     if not series:
         return None
     with new_figure(height_in=0.4 + 1.1 * len(series)) as figure:

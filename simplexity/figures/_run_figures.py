@@ -9,7 +9,7 @@ from ._belief_regression import draw_belief_regression, draw_explained_variance
 from ._belief_states import draw_belief_states, read_belief_states
 from ._factors import draw_factor_overlaps, draw_targets
 from ._loss_curve import draw_kl_by_position, draw_loss_curve
-from ._over_training import draw_analysis_over_training, draw_functions
+from ._over_training import draw_analysis_over_training, draw_functions, draw_own_metrics
 
 
 def draw_run(directory: RunDirectory) -> list[Path]:
@@ -31,6 +31,7 @@ def draw_run(directory: RunDirectory) -> list[Path]:
     analyses = {line["step"]: line for line in read_json_lines(directory.analysis_path)}
     if lines:
         drawn.append(draw_loss_curve(lines, folder / "loss.png"))
+    drawn.append(draw_own_metrics(lines, folder / "validation_functions.png"))
     drawn.append(draw_kl_by_position(lines, list(analyses.values()), folder / "kl_by_position.png"))
     states = read_belief_states(directory.belief_states_path)
     if states is not None:

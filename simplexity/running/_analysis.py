@@ -41,7 +41,6 @@ from simplexity.analysis import (
     attention_by_distance,
     belief_states_npz,
     kl_by_position,
-    plain_results,
 )
 from simplexity.predictive_models import PredictiveModel
 from simplexity.runs import RunDirectory, read_json_lines, write_durably
@@ -84,7 +83,6 @@ class Analysis:
         self._directory, self._experiment, self._settings = directory, experiment, settings
         self._saves, self._require_held = saves, require_held
         self._regressor: BeliefRegressor | None = None
-        self._failed_functions: set[str] = set()
 
     def next_due_step(self, step: int) -> int | None:
         """The first step after `step` that is to be analysed."""
@@ -146,27 +144,17 @@ class Analysis:
         line = {"step": step, "length": self._settings.length} | record_of(found)
         line["kl_by_position"] = _without_nan(kl_by_position(model, found.words).tolist())
         line["attention"] = _attention(model, found.words)
-        functions, errors = self._call_functions(found, model, interrupted)
-        self.summary = describe(line)
-        return line | {"functions": functions, "errors": errors}, found
 
-    def _call_functions(
-        self, found: BeliefRegression, model: PredictiveModel, interrupted: Callable[[], bool]
-    ) -> tuple[dict[str, Any], dict[str, str]]:
-        """The results of the user's functions, and the errors of those that raised one."""
-        results, errors = {}, {}
-        for name, function in self._experiment.analysis_functions.items():
+        def stop_if_interrupted() -> None:
             if interrupted():
                 raise AnalysisInterruptedError
-            try:
-                returned = function(model=model, process=self._experiment.generator.process, words=found.words)
-                results[name] = _without_nan(plain_results(returned))
-            except Exception as error:  # whatever the user's own code raises
-                errors[name] = place(error, getattr(function, "func", function))
-                if name not in self._failed_functions:
-                    self._failed_functions.add(name)
-                    _log.warning("analysis.functions.%s failed: %s", name, errors[name])
-        return results, errors
+
+        process = self._experiment.generator.process
+        functions, errors = self._experiment.analysis_functions(
+            stop_if_interrupted, model=model, process=process, words=found.words
+        )
+        self.summary = describe(line)
+        return line | {"functions": _without_nan(functions), "errors": errors}, found
 
     def _write(self, line: dict[str, Any], found: BeliefRegression) -> None:
         lines = {line["step"]: line for line in read_json_lines(self._directory.analysis_path)} | {line["step"]: line}

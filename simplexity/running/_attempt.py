@@ -79,6 +79,7 @@ def attempt(
                         run.experiment.optimizer.learning_rate,
                         optima.result,
                         elapsed_s=elapsed_s(run.lines, int(run.state.step)),
+                        own=run.experiment.own_metrics,
                     ),
                     validation=run.programs.validation,
                     logger=logger,

@@ -1,23 +1,25 @@
 """From a checked config to the objects of an experiment."""
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import equinox as eqx
 import jax
 from jaxtyping import PRNGKeyArray
 from omegaconf import DictConfig, OmegaConf
 
-from simplexity.analysis import AnalysisFunction, AnalysisSettings
+from simplexity.analysis import AnalysisSettings
 from simplexity.composition import ConfigError, Problem, config_errors_at, instantiate, prepare, resolve
 from simplexity.generative_processes import DataGenerator
 from simplexity.predictive_models import PredictiveModel
 from simplexity.training import (
+    Metrics,
     RunKeys,
     StepArguments,
     TrainingSettings,
     TrainState,
+    ValidationMetrics,
     ValidationSettings,
     check_sequences,
     initial_train_state,
@@ -29,7 +31,10 @@ from ._memory import require_memory
 from ._model_check import check_model
 from ._numbers import Numbers, traced_numbers
 from ._optimizer import Hyperparameters, Optimizer, build_optimizer
+from ._own_functions import OwnFunctions
 from ._process_arguments import as_argument
+
+_Settings = TypeVar("_Settings")
 
 
 class ModelMaker(NamedTuple):
@@ -67,7 +72,8 @@ class Experiment(NamedTuple):
     optimizer: Optimizer
     model: ModelMaker
     analysis: AnalysisSettings | None
-    analysis_functions: Mapping[str, AnalysisFunction]
+    analysis_functions: OwnFunctions
+    validation_functions: OwnFunctions
 
     def model_shapes(self) -> PredictiveModel:
         """The model with shapes for arrays, which takes milliseconds."""
@@ -82,6 +88,11 @@ class Experiment(NamedTuple):
         """All that the run's programs are built from, but for their arguments, whose structure counts too."""
         settings = self.settings
         return settings.batch_size, settings.sequence_len, settings.carry_state, self.optimizer.text, self.model.text
+
+    def own_metrics(self, state: TrainState, scores: ValidationMetrics) -> Metrics:
+        """What the user's own functions find at a validation: the number `kl` of `probe` is `probe.kl`."""
+        results, _ = self.validation_functions(state=state, scores=scores)
+        return {f"{function}.{name}": value for function, found in results.items() for name, value in found.items()}
 
     def initial_state(self) -> TrainState:
         """The state before the first step, with a freshly initialised model.
@@ -151,11 +162,12 @@ def build(config: DictConfig) -> Experiment:
         generator=generator,
         validation_generator=validation_generator,
         settings=settings,
-        validation=None if config.validation is None else ValidationSettings(**config.validation),
+        validation=_without_functions(config, "validation", ValidationSettings),
         optimizer=build_optimizer(config),
         model=_model_maker(config, generator.vocab_size, settings.sequence_len),
-        analysis=_analysis_settings(config),
-        analysis_functions=_analysis_functions(config),
+        analysis=_without_functions(config, "analysis", AnalysisSettings),
+        analysis_functions=_own_functions(config, "analysis"),
+        validation_functions=_own_functions(config, "validation"),
     )
     with config_errors_at("training"):
         check_sequences(generator, settings)
@@ -195,20 +207,21 @@ def _training_settings(config: DictConfig) -> TrainingSettings:
         return TrainingSettings(**fields)
 
 
-def _analysis_settings(config: DictConfig) -> AnalysisSettings | None:
-    if config.analysis is None:
+def _without_functions(config: DictConfig, name: str, make: Callable[..., _Settings]) -> _Settings | None:
+    """The settings of a section that may be null, in which the user's own functions stand too."""
+    if config[name] is None:
         return None
-    with config_errors_at("analysis"):
-        return AnalysisSettings(**{name: value for name, value in config.analysis.items() if name != "functions"})
+    with config_errors_at(name):
+        return make(**{key: value for key, value in config[name].items() if key != "functions"})
 
 
-def _analysis_functions(config: DictConfig) -> dict[str, AnalysisFunction]:
-    """The user's functions, with their arguments from the config; what is nested in these is built."""
+def _own_functions(config: DictConfig, name: str) -> OwnFunctions:
+    """The user's functions of a section, with their arguments from the config; what is nested in these is built."""
     functions = {}
-    for name, section in ({} if config.analysis is None else config.analysis.functions).items():
-        with config_errors_at(f"analysis.functions.{name}"):
-            functions[name] = prepare(section)
-    return functions
+    for each, section in ((config[name] or {}).get("functions") or {}).items():
+        with config_errors_at(f"{name}.functions.{each}"):
+            functions[each] = prepare(section)
+    return OwnFunctions(f"{name}.functions", functions)
 
 
 def _model_maker(config: DictConfig, vocab_size: int, sequence_len: int) -> ModelMaker:

@@ -12,6 +12,7 @@ from ._loop import train as train
 from ._metrics import Optima as Optima
 from ._metrics import RunMetrics as RunMetrics
 from ._protocols import Checkpointer as Checkpointer
+from ._protocols import Metrics as Metrics
 from ._protocols import Preemption as Preemption
 from ._protocols import StepObserver as StepObserver
 from ._settings import TrainingSettings as TrainingSettings
@@ -26,4 +27,5 @@ from ._step import TrainSteps as TrainSteps
 from ._step import make_optimizer as make_optimizer
 from ._step import make_train_steps as make_train_steps
 from ._validation import Validation as Validation
+from ._validation import ValidationMetrics as ValidationMetrics
 from ._validation import make_score as make_score

@@ -35,6 +35,7 @@ class RunMetrics:
             optimizer's state behind.
         optima: Gives the best possible training and validation loss; first called when the first line is due.
         elapsed_s: Seconds that earlier attempts at this run had spent when its last line was logged.
+        own: Further numbers of a validated state, by names that are not those of the others.
         clock: Gives seconds that never run backwards.
     """
 
@@ -44,11 +45,13 @@ class RunMetrics:
         learning_rate: Callable[[int, optax.OptState], float],
         optima: Callable[[], Optima],
         elapsed_s: float,
+        own: Callable[[TrainState, ValidationMetrics], Metrics] = lambda state, scores: {},
         clock: Callable[[], float] = time.monotonic,
     ):
         self._tokens_per_step = settings.tokens_per_step
         self._learning_rate = learning_rate
         self._optima = optima
+        self._own = own
         self._clock = clock
         self._started_s = clock() - elapsed_s
 
@@ -90,6 +93,7 @@ class RunMetrics:
                 "validation_accuracy_per_position": validation.accuracy_per_position.tolist(),
                 "validation_kl_per_position": validation.kl_per_position.tolist(),
             }
+            line |= self._own(state, validation)
         return line | {"time_s": self._clock() - self._started_s, "timestamp": time.time()}
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from simplexity.figures._over_training import draw_analysis_over_training, draw_functions
+from simplexity.figures._over_training import draw_analysis_over_training, draw_functions, draw_own_metrics
 
 
 def line(step, r2, **functions):
@@ -46,3 +46,11 @@ def test_each_number_of_a_function_is_drawn(drawn, tmp_path):
     assert drawn_points == [[[0, 1.5], [10, 2]], [[10, 7]]]
     assert {"probe.sharpness", "other.x", "training step"} <= figure.texts()
     assert draw_functions([line(0, {})], tmp_path / "figure.png") is None
+
+
+def test_each_own_metric_is_drawn(drawn, tmp_path):
+    lines = [{"step": 5, "loss": 0.5, "probe.kl": 0.25, "probe.few": [1, 2]}, {"step": 10, "probe.kl": None}]
+    figure = drawn(lambda path: draw_own_metrics([*lines, {"step": 15, "probe.kl": 0.125}], path))
+    assert figure.line_points() == [(5, 0.25), (15, 0.125)]
+    assert "probe.kl" in figure.texts()
+    assert draw_own_metrics([{"step": 5, "loss": 0.5}], tmp_path / "figure.png") is None

@@ -1,0 +1,49 @@
+"""Calls the user's own functions of `analysis.functions` or `validation.functions`; one that fails costs no run."""
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from simplexity.analysis import plain_results
+
+from ._failures import place
+
+_log = logging.getLogger("simplexity")
+
+
+class OwnFunctions:
+    """Functions that return numbers, or lists of numbers, by name.
+
+    Args:
+        section: Their place in the config, for messages.
+        functions: By the names that the config gives them, with their arguments from the config.
+    """
+
+    def __init__(self, section: str, functions: Mapping[str, Callable[..., Any]]):
+        self._section, self._functions = section, functions
+        self._failed: set[str] = set()
+
+    def __call__(
+        self, before_each: Callable[[], object] = lambda: None, **arguments: Any
+    ) -> tuple[dict[str, dict[str, float | list[float]]], dict[str, str]]:
+        """Calls all of them.
+
+        Args:
+            before_each: Called first; what it raises is not caught.
+            **arguments: What the program supplies.
+
+        Returns:
+            What they have returned, and the errors of those that raised one, by name. The first error of each is
+            logged as a warning.
+        """
+        results, errors = {}, {}
+        for name, function in self._functions.items():
+            before_each()
+            try:
+                results[name] = plain_results(function(**arguments))
+            except Exception as error:  # whatever the user's own code raises
+                errors[name] = place(error, getattr(function, "func", function))
+                if name not in self._failed:
+                    self._failed.add(name)
+                    _log.warning("%s.%s failed: %s", self._section, name, errors[name])
+        return results, errors
