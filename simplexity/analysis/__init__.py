@@ -8,8 +8,6 @@ from ._belief_regression import BeliefRegressor as BeliefRegressor
 from ._belief_regression import Row as Row
 from ._belief_regression import regress_beliefs as regress_beliefs
 from ._belief_states import belief_states_npz as belief_states_npz
-from ._functions import AnalysisFunction as AnalysisFunction
-from ._functions import plain_results as plain_results
 from ._kl_by_position import kl_by_position as kl_by_position
 from ._regression import Regression as Regression
 from ._settings import AnalysisSettings as AnalysisSettings

@@ -4,7 +4,6 @@ from ._data_parallel import DataParallel as DataParallel
 from ._data_parallel import configure_cpu_devices as configure_cpu_devices
 from ._data_parallel import num_cpu_devices as num_cpu_devices
 from ._data_parallel import share_among_cpu_devices as share_among_cpu_devices
-from ._decay_mask import weights_only as weights_only
 from ._fit import fit as fit
 from ._loop import NotFiniteError as NotFiniteError
 from ._loop import TrainResult as TrainResult
@@ -29,3 +28,5 @@ from ._step import make_train_steps as make_train_steps
 from ._validation import Validation as Validation
 from ._validation import ValidationMetrics as ValidationMetrics
 from ._validation import make_score as make_score
+from ._weight_matrices import hidden_matrices as hidden_matrices
+from ._weight_matrices import weights_only as weights_only

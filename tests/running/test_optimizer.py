@@ -80,4 +80,24 @@ def test_weight_decay_of_weights_only(name, key):
     decayed = {jax.tree_util.keystr(path) for path, leaf in jax.tree.leaves_with_path(update) if (leaf < 0).any()}
     block = ".blocks[0]"
     parts = ("attention.queries_keys_values", "attention.output", "mlp.inner", "mlp.output")
-    assert decayed == {f"{block}.{part}.weight" for part in parts} | {".head.weight"}
+    # Adam trains the head where Muon trains the others, without a decay.
+    assert decayed == {f"{block}.{part}.weight" for part in parts} | ({".head.weight"} if name == "adamw" else set())
+
+
+def test_muon_trains_embedding_and_head_as_adam_does():
+    # Adam moves every number by the same, if all have the same gradient.
+    rates = (f"{INSTANCE}.learning_rate=0.5", f"{INSTANCE}.adam_learning_rate=0.25")
+    config = compose("experiment", ["training/optimizer=muon", *rates])
+    assert check(config) == []
+    built = build_optimizer(config)
+    optimizer = built.make(built.hyperparameters)
+    model = Transformer(4, 1, 1, 8, "learned", sequence_len=3, vocab_size=3, key=jax.random.key(0))
+    parameters = eqx.filter(model, eqx.is_inexact_array)
+    gradient = jax.tree.map(jnp.ones_like, parameters)
+    update, _ = optimizer.update(gradient, optimizer.init(parameters), parameters)
+    leaves = jax.tree.leaves_with_path(update)
+    orthogonalised = {
+        jax.tree_util.keystr(path) for path, leaf in leaves if not jnp.allclose(leaf, update.head.bias[0])
+    }
+    parts = ("attention.queries_keys_values", "attention.output", "mlp.inner", "mlp.output")
+    assert orthogonalised == {f".blocks[0].{part}.weight" for part in parts}
