@@ -32,6 +32,7 @@ from simplexity.sweeps import (
     sort_rows,
     status_json,
     status_text,
+    stop_others,
     watch,
     write_csv,
     write_csv_rows,
@@ -120,16 +121,20 @@ def resume_command(arguments: argparse.Namespace, guard: PreemptionGuard) -> int
     ):
         raise ValueError("give either RUN_DIR, or --sweep SWEEP_DIR and --index N")
     if arguments.sweep is None:
-        run_dir, log_name = arguments.run_dir.absolute(), None
+        run_dir, log_name, sweep, run = arguments.run_dir.absolute(), None, None, None
     else:
         sweep = SweepDirectory.open(arguments.sweep)
         manifest = sweep.read_manifest()
-        run_dir = sweep.run_directory(manifest.run(arguments.index)).path
+        run = manifest.run(arguments.index)
+        run_dir = sweep.run_directory(run).path
         log_name = f"{manifest.program}.log"
     # Hydra, OmegaConf and, once the config was found, JAX: nothing that the other commands have use for.
     from simplexity.running import exit_process, run_frozen
 
-    exit_process(run_frozen(run_dir, guard, log_name), guard)
+    code = run_frozen(run_dir, guard, log_name)
+    if sweep is not None and run is not None and code not in (ExitCode.COMPLETE, ExitCode.REQUEUE):
+        stop_others(sweep, run, as_array_task=True)
+    exit_process(code, guard)
 
 
 def work_command(arguments: argparse.Namespace, guard: PreemptionGuard) -> int:

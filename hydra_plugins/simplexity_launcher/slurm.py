@@ -19,6 +19,8 @@ class SlurmLauncher(SweepLauncher):
         array_parallelism: Array tasks at the same time; None for as many as the cluster gives.
         workers: Array tasks that execute the runs, each one run after the other; "auto" for as many as are allowed and
             worth it; None for one task per run.
+        on_failure: Whether the others continue when a run fails, or stop: they are cancelled and save, and `simplexity
+            retry` resumes them.
         wait: Whether to watch the sweep until it ends, or to exit once it is submitted.
         dry_run: Whether to print what would be submitted, and nothing else.
     """
@@ -32,12 +34,14 @@ class SlurmLauncher(SweepLauncher):
         workers: int | Literal["auto"] | None,
         wait: bool,
         dry_run: bool,
+        on_failure: Literal["continue", "stop"] = "continue",
     ):
         self._cluster = cluster
         self._name = name
         self._timeout_min = timeout_min
         self._array_parallelism = array_parallelism
         self._workers: int | Literal["auto"] | None = workers
+        self._on_failure: Literal["continue", "stop"] = on_failure
         self._wait = wait
         self._dry_run = dry_run
 
@@ -60,6 +64,7 @@ class SlurmLauncher(SweepLauncher):
                 array_parallelism=self._array_parallelism,
                 image_digest=checked_image_digest(profile),
                 workers=self._workers,
+                on_failure=self._on_failure,
             )
         with config_errors_at("hydra.sweep.dir"):
             task_command(profile, Path(self._config.hydra.runtime.cwd), self._sweep().path)

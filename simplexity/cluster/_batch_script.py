@@ -88,6 +88,7 @@ def batch_script(
     profile: ClusterProfile,
     image_digest: str | None = None,
     has_workers: bool = False,
+    stops_on_failure: bool = False,
 ) -> str:
     """The batch script of one array job: each of its tasks executes one run of a sweep, or is a worker.
 
@@ -107,6 +108,7 @@ def batch_script(
         profile: Resources and set-up.
         image_digest: Of the image that the profile's container must still have when a task starts; None for any.
         has_workers: Whether the tasks are workers: each executes one unfinished run after the other.
+        stops_on_failure: Whether a task that fails cancels all others of the sweep, which save.
 
     Returns:
         The script.
@@ -141,6 +143,7 @@ def batch_script(
             _text("requeue.sh"),
             f"readonly SWEEP={shlex.quote(str(sweep_folder))}",
             *_names(script_path.stem, array, has_workers=has_workers),
+            *([_text("cancel_others.sh")] if stops_on_failure else []),
             f'mkdir -p "$SWEEP/{LOG_FOLDER}" && exec >>"$LOG.log" 2>&1 || exit',
             'rm -f "$LOG.exit"',
             """trap 'echo $? >"$LOG.exit"' EXIT""",

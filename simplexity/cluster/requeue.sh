@@ -18,6 +18,9 @@ export SIMPLEXITY_JOB_START
 # What else the script wants to note down when a signal has ended the run.
 died() { :; }
 
+# What else the script does when the run has failed, and nothing starts it again.
+failed() { :; }
+
 report() { echo "$(date +%FT%T) batch script: $*" >&2; }
 
 # The array task and never the bare array's id, which would requeue its other tasks too.
@@ -125,6 +128,10 @@ run_and_requeue() {
     report "the run was ended by signal $((code - KILLED))"
     died "SIG$(kill -l $((code - KILLED)))"
   fi
-  if ((code == REQUEUE_ME || (code > KILLED && code != KILLED_BY_INT))) && [[ -z $came_back ]]; then come_back; fi
+  if ((code == REQUEUE_ME || (code > KILLED && code != KILLED_BY_INT))) && [[ -z $came_back ]]; then
+    come_back
+  elif ((code != 0 && code != REQUEUE_ME && code < KILLED)); then
+    failed
+  fi
   return "$code"
 }

@@ -35,11 +35,13 @@ class PreemptionGuard:
 
     Attributes:
         saves: Whether the program saves before it ends, for the message of Ctrl-C; may be set later.
+        message_descriptor: Where that message is written; may be set later by a program that redirects its output.
     """
 
     def __init__(self, signals: Sequence[signal.Signals] = PREEMPTION_SIGNALS, *, resume_command: str = ""):
         self.resume_command = resume_command
         self.saves = True
+        self.message_descriptor = 2
         self._signals = tuple(signals)
         self._found: dict[signal.Signals, Any] = {}
         self._pid = os.getpid()
@@ -136,23 +138,24 @@ class PreemptionGuard:
             again = "To resume later" if self.saves else "To begin again later"
             resume = f" {again}: {self.resume_command}" if self.resume_command else ""
             doing = "saving, then exiting" if self.saves else "exiting, nothing is saved"
-            _write(f"\nInterrupted: {doing}. Press Ctrl-C again to exit at once.{resume}\n".encode())
+            message = f"\nInterrupted: {doing}. Press Ctrl-C again to exit at once.{resume}\n"
+            _write(self.message_descriptor, message.encode())
         elif now_s - self._interrupted_at_s > _SAME_PRESS_S:
-            _leave_at_once()
+            _leave_at_once(self.message_descriptor)
 
 
-def _write(message: bytes) -> None:
+def _write(descriptor: int, message: bytes) -> None:
     # Not through sys.stderr: a handler that interrupts a print must not print itself.
     try:
-        os.write(2, message)
+        os.write(descriptor, message)
     except OSError:
         return
 
 
-def _leave_at_once() -> None:
+def _leave_at_once(descriptor: int) -> None:
     """Dies of SIGINT, as a shell expects of an interrupted program (status 130); checkpoints are atomic."""
-    if os.isatty(2):
-        _write(_SHOW_CURSOR + b"\n")
+    if os.isatty(descriptor):
+        _write(descriptor, _SHOW_CURSOR + b"\n")
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.kill(os.getpid(), signal.SIGINT)
     # Process 1 of a container is not ended by a signal without a handler.

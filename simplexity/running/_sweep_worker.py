@@ -17,7 +17,6 @@ from simplexity.host import PreemptionGuard, configure_accelerator
 from simplexity.runs import RunDirectory, RunLock, read_origin
 from simplexity.sweeps import SweepDirectory, SweepRun, WorkerPlace, drain
 
-from ._execute import claim
 from ._resume import execute_frozen
 
 
@@ -34,7 +33,7 @@ def work(sweep: SweepDirectory, guard: PreemptionGuard, place: WorkerPlace | Non
     Returns:
         The exit code: 0 no run has failed here, 1 one has, 85 stopped and to be started again.
     """
-    return drain(sweep, guard, _Executor(sweep, guard), claim, place)
+    return drain(sweep, guard, _Executor(sweep, guard), place)
 
 
 class _Executor:

@@ -2,6 +2,8 @@
 
 from ._averages import average_rows as average_rows
 from ._averages import averages_text as averages_text
+from ._cancel import cancel as cancel
+from ._cancel import stop_others as stop_others
 from ._directory import SweepDirectory as SweepDirectory
 from ._directory import newest_folder as newest_folder
 from ._directory import sweep_of as sweep_of
@@ -12,18 +14,17 @@ from ._launch_settings import Launch as Launch
 from ._launch_settings import LocalLaunch as LocalLaunch
 from ._launch_settings import SlurmLaunch as SlurmLaunch
 from ._launch_settings import SubmititLaunch as SubmititLaunch
-from ._local import Outcome as Outcome
 from ._local_progress import print_summary as print_summary
 from ._local_progress import run_locally as run_locally
 from ._local_progress import unfinished_text as unfinished_text
 from ._manifest import Manifest as Manifest
 from ._manifest import SweepRun as SweepRun
+from ._outcome import Outcome as Outcome
 from ._results import results_rows as results_rows
 from ._results import results_text as results_text
 from ._results import sort_rows as sort_rows
 from ._results import write_csv as write_csv
 from ._results import write_csv_rows as write_csv_rows
-from ._retry import cancel as cancel
 from ._retry import retry as retry
 from ._run_files import last_lines as last_lines
 from ._run_status import ACTIVE_STATES as ACTIVE_STATES

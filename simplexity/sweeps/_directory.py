@@ -96,6 +96,11 @@ class SweepDirectory:
         return self.folder / "submissions.jsonl"
 
     @property
+    def stop_requests_path(self) -> Path:
+        """Requests that whoever executes the sweep's runs stops: see `StopRequests`."""
+        return self.folder / "stop_requests.jsonl"
+
+    @property
     def optima_path(self) -> Path:
         """Folder of the best possible losses that the sweep's runs have computed, for the others to read."""
         return self.folder / "optima"

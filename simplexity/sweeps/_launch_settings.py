@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 from simplexity.cluster import ClusterProfile, Container
+
+OnFailure = Literal["continue", "stop"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,15 +20,16 @@ class LocalLaunch:
         on_failure: Whether the others continue when a run fails, or stop: they save, and `retry` resumes them.
 
     Raises:
-        ValueError: If a number is less than 1.
+        ValueError: If a number is less than 1, or `on_failure` is neither.
     """
 
     max_parallel: int | None
     cores_per_run: int | None
-    on_failure: Literal["continue", "stop"] = "continue"
+    on_failure: OnFailure = "continue"
     on_slurm: ClassVar[bool] = False
 
     def __post_init__(self):
+        _check_on_failure(self.on_failure)
         for name in ("max_parallel", "cores_per_run"):
             _check_count(name, getattr(self, name))
 
@@ -42,9 +45,11 @@ class SlurmLaunch:
         image_digest: Names the image of the profile's container; None without one, or where it could not be read.
         workers: Array tasks that execute the runs, each one run after the other; "auto" for as many as the site's
             limits and `array_parallelism` allow, and fewer where runs are short; None for one task per run.
+        on_failure: As in `LocalLaunch`; the others are cancelled, which save.
 
     Raises:
-        ValueError: If a number is less than 1, or runs of several processes are to have workers.
+        ValueError: If a number is less than 1, `on_failure` is neither, or runs of several processes are to have
+            workers.
     """
 
     job_name: str
@@ -52,9 +57,11 @@ class SlurmLaunch:
     array_parallelism: int | None
     image_digest: str | None = None
     workers: int | Literal["auto"] | None = None
+    on_failure: OnFailure = "continue"
     on_slurm: ClassVar[bool] = True
 
     def __post_init__(self):
+        _check_on_failure(self.on_failure)
         _check_count("array_parallelism", self.array_parallelism)
         if self.workers is None:
             return
@@ -82,6 +89,11 @@ class SubmititLaunch:
 
 Launch = LocalLaunch | SlurmLaunch | SubmititLaunch
 _KINDS: dict[str, type[Launch]] = {"local": LocalLaunch, "slurm": SlurmLaunch, "submitit": SubmititLaunch}
+
+
+def stops_on_failure(launch: Launch) -> bool:
+    """Whether the first run that fails stops the others."""
+    return not isinstance(launch, SubmititLaunch) and launch.on_failure == "stop"
 
 
 def launch_to_json(launch: Launch) -> dict[str, Any]:
@@ -136,3 +148,8 @@ def without_private_values(launch: Launch) -> Launch:
 def _check_count(name: str, value: int | None) -> None:
     if value is not None and value < 1:
         raise ValueError(f"`{name}` must be at least 1, or null, got {value}")
+
+
+def _check_on_failure(value: str) -> None:
+    if value not in get_args(OnFailure):
+        raise ValueError(f"`on_failure` must be one of {', '.join(get_args(OnFailure))}, got {value}")

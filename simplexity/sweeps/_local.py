@@ -7,17 +7,18 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from simplexity.host import PreemptionGuard
-from simplexity.runs import ExitCode, is_alive, read_ledger
+from simplexity.runs import ExitCode, is_alive
 
 from ._directory import SweepDirectory
 from ._manifest import SweepRun, submission_name
-from ._queue import has_failed_in
-from ._run_files import last_printed, read_run
+from ._outcome import Outcome, outcome_of
+from ._run_files import last_printed
 from ._run_status import RunState
 from ._slots import Slot
+from ._stop_requests import StopRequests
 from ._worker import WorkerPlace
 from ._worker_record import WorkerRecord
 
@@ -29,25 +30,6 @@ WORK = (*_SIMPLEXITY, "work")
 """What executes the runs of a submission, given `--place PLACE DIR`."""
 # A worker that dies so often without having begun a run is not started again.
 _MOST_EARLY_DEATHS = 3
-
-
-class Outcome(NamedTuple):
-    """How a run ended: complete, failed, unreadable, or stopped because a stop of the sweep was requested,
-    or another run has failed.
-
-    Attributes:
-        run: The manifest's entry.
-        state: COMPLETE, FAILED, UNREADABLE or STOPPED.
-        loss_nats: Final loss of a complete run.
-        excess_nats: Final loss minus the optimum, of a complete run whose optimum is known.
-        reason: One line on why it failed or cannot be read; empty otherwise.
-    """
-
-    run: SweepRun
-    state: RunState
-    loss_nats: float | None = None
-    excess_nats: float | None = None
-    reason: str = ""
 
 
 @runtime_checkable
@@ -134,6 +116,7 @@ class _Execution:
         self._outcomes: dict[int, Outcome] = {}
         self._stop_on_failure = stop_on_failure
         self._has_failed = self._is_stopping = False
+        self._stop_requests = StopRequests(sweep)
         submissions = sweep.read_submissions()
         self._submission = name = submission_name(len(submissions) - 1, submissions[-1])
         self._workers: list[_Worker] = []
@@ -143,7 +126,7 @@ class _Execution:
 
     def run(self) -> list[Outcome]:
         for run in list(self._unfinished.values()):
-            if (outcome := _ended_before(self._sweep, run)) is not None:
+            if (outcome := outcome_of(self._sweep, run)) is not None:
                 self._end(outcome)
         try:
             if not self._is_to_stop():
@@ -170,6 +153,7 @@ class _Execution:
     def _watch(self) -> None:
         """Returns when no worker is running any more."""
         while processes := [one for one in self._workers if one.process is not None]:
+            self._hear_requests()
             if self._is_to_stop() and not self._is_stopping:
                 self._is_stopping = True
                 self._request_stop()
@@ -186,11 +170,21 @@ class _Execution:
         """Waits for runs that other processes have; returns how many are unfinished then; 0 if a stop was requested."""
         while not self._is_to_stop() and any(map(self._has_holder, self._unfinished.values())):
             self._guard.wait(_OTHERS_POLL_S)
+            self._hear_requests()
             self._progress.tick()
         for run in list(self._unfinished.values()):
             if (outcome := self._outcome(run)) is not None:
                 self._end(outcome)
         return 0 if self._is_to_stop() else len(self._unfinished)
+
+    def _hear_requests(self) -> None:
+        """Stops at `simplexity cancel` on another machine, and where a run has failed that another worker executed."""
+        if reason := self._stop_requests.new_reason():
+            for run in list(self._unfinished.values()):
+                if (outcome := self._outcome(run)) is not None:
+                    self._end(outcome)
+            if not self._has_failed:
+                self._guard.request(reason)
 
     def _is_to_stop(self) -> bool:
         """Whether nothing more is to begin: a stop was requested, or a run has failed that is to stop the others."""
@@ -259,13 +253,7 @@ class _Execution:
         self._progress.ended(outcome)
 
     def _outcome(self, run: SweepRun) -> Outcome | None:
-        """How a run has ended; None if it has not."""
-        if (outcome := _ended_before(self._sweep, run)) is not None:
-            return outcome
-        events = read_ledger(self._sweep.run_directory(run).ledger_path)
-        if has_failed_in(events, self._submission):
-            return Outcome(run, RunState.FAILED, reason=events[-1].reason or "")
-        return None
+        return outcome_of(self._sweep, run, self._submission)
 
     def _leftover(self, run: SweepRun) -> Outcome:
         """How a run stands that no worker has brought to its end."""
@@ -275,19 +263,6 @@ class _Execution:
             return Outcome(run, RunState.STOPPED)
         words = [last_printed(self._sweep.worker_log_path(one.place.name)) for one in self._workers]
         return Outcome(run, RunState.FAILED, reason=next(filter(None, words), "no worker could execute it"))
-
-
-def _ended_before(sweep: SweepDirectory, run: SweepRun) -> Outcome | None:
-    """How a run ended that needs no worker; None if it needs one."""
-    unreadable = read_run(sweep, run).unreadable
-    return Outcome(run, RunState.UNREADABLE, reason=unreadable) if unreadable else _complete(sweep, run)
-
-
-def _complete(sweep: SweepDirectory, run: SweepRun) -> Outcome | None:
-    completion = sweep.run_directory(run).read_completion()
-    if completion is None or completion.step < run.num_train_steps:
-        return None
-    return Outcome(run, RunState.COMPLETE, completion.loss_nats, completion.excess_nats)
 
 
 def _describe(code: int) -> str:

@@ -18,8 +18,9 @@ from simplexity.runs import ExitCode, error_text, red, wants_colour
 
 from ._directory import SweepDirectory
 from ._launch_settings import LocalLaunch
-from ._local import Outcome, execute_locally
+from ._local import execute_locally
 from ._manifest import Manifest, SweepRun, common_overrides
+from ._outcome import Outcome
 from ._run_files import read_run
 from ._run_status import RunState, run_status
 from ._scheduler_state import SchedulerState

@@ -67,6 +67,12 @@ class RunQueue:
         self._make_lock = make_lock
         self._interrupted = interrupted
         self._death = death
+        self._given_up: list[SweepRun] = []
+
+    def take_given_up(self) -> list[SweepRun]:
+        """The runs that have failed since the last call because they have ended their worker too often."""
+        given_up, self._given_up = self._given_up, []
+        return given_up
 
     def put_back(self, run: SweepRun) -> None:
         """The run is to be tried once more, after the others."""
@@ -130,6 +136,7 @@ class RunQueue:
         if run.index == self._interrupted and self._death:
             reason = f"it has ended its worker {decision.starts_without_progress} times; at last, {self._death}"
         record_failure(directory, lock, submission, reason)
+        self._given_up.append(run)
         return True
 
 

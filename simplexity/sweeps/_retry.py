@@ -1,27 +1,21 @@
-"""Starting runs of a sweep again, in the way they were launched, and cancelling them."""
+"""Starting runs of a sweep again, in the way they were launched."""
 
-import os
 import shlex
-import signal
 from collections import Counter
-from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 
-from simplexity.cluster import cancel as cancel_jobs
 from simplexity.cluster import inspect_container
 from simplexity.host import PreemptionGuard
-from simplexity.runs import ExitCode, Liveness, liveness, read_holder
+from simplexity.runs import ExitCode
 
 from ._directory import SweepDirectory
 from ._launch_settings import LocalLaunch, SlurmLaunch, SubmititLaunch
 from ._local_progress import print_summary, run_locally
 from ._manifest import Manifest, common_overrides
 from ._run_status import RunState
-from ._scheduler_state import slurm_tasks
 from ._slurm_submission import require_slurm, submit_runs
 from ._status_text import REPEATED_FAILURE, repeats_its_failure
-from ._sweep_status import SweepStatus, read_all, read_status, select_for_retry
+from ._sweep_status import SweepStatus, read_status, select_for_retry
 from ._text import describe, display_path, printable
 
 
@@ -91,30 +85,6 @@ def retry(
     return ExitCode.COMPLETE
 
 
-def cancel(sweep: SweepDirectory) -> str:
-    """Requests a stop of every pending and running run: it saves and exits, and is not started again by itself.
-
-    Returns:
-        One line on what was done.
-
-    Raises:
-        RuntimeError: If SLURM does not answer, or a process is not within reach.
-    """
-    manifest = sweep.read_manifest()
-    unfinished = {i: files for i, files in read_all(sweep, manifest.runs).items() if files.completion is None}
-    if manifest.launch.on_slurm:
-        tasks = slurm_tasks(sweep, sweep.read_submissions(), unfinished)
-        cancel_jobs(tasks)
-        return f"cancelled the unfinished ones of {len(tasks)} array tasks; running ones save first"
-    # The process that executes the sweep stops its runs; where there is none, each run is stopped itself.
-    if _stop(sweep.lock_path):
-        return "requested a stop of the process that executes the sweep; its runs save and exit"
-    stopped = [
-        run.index for run in manifest.runs if run.index in unfinished and _stop(sweep.run_directory(run).lock_path)
-    ]
-    return f"requested a stop of {len(stopped)} runs; they save and exit" if stopped else "no run is running"
-
-
 def _nothing_to_start(sweep: SweepDirectory, status: SweepStatus, *, failed: bool, missing: bool) -> str:
     """Why no run is started, and with which option some would be."""
     others = {run.index for run in select_for_retry(status, failed=not failed, missing=not missing)}
@@ -132,19 +102,3 @@ def _with_present_image(manifest: Manifest) -> Manifest:
     if not isinstance(launch, SlurmLaunch) or launch.profile.container is None:
         raise ValueError("--changed-image is for sweeps that run in a container, and this one does not")
     return replace(manifest, launch=replace(launch, image_digest=inspect_container(launch.profile.container).digest))
-
-
-def _stop(lock_path: Path) -> bool:
-    """Sends SIGTERM to the process that holds a lock; False if none does."""
-    holder = read_holder(lock_path)
-    if holder is None or holder.owner is None:
-        return False
-    match liveness(holder.owner):
-        case Liveness.DEAD:
-            return False
-        case Liveness.UNSEEN:
-            owner = holder.owner
-            raise RuntimeError(f"process {owner.pid} is on {owner.host}; cancel there, or type there: kill {owner.pid}")
-    with suppress(ProcessLookupError):
-        os.kill(holder.owner.pid, signal.SIGTERM)
-    return True

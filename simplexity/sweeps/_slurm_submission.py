@@ -25,7 +25,7 @@ from simplexity.cluster import (
 from simplexity.runs import write_durably
 
 from ._directory import SweepDirectory
-from ._launch_settings import SlurmLaunch
+from ._launch_settings import SlurmLaunch, stops_on_failure
 from ._manifest import Manifest
 from ._text import display_path
 from ._worker_submission import launch_of, submit_workers, task_command
@@ -101,6 +101,7 @@ def plan_arrays(
             parallelism=launch.array_parallelism,
             profile=launch.profile,
             image_digest=launch.image_digest,
+            stops_on_failure=stops_on_failure(launch),
         )
         jobs.append(ArrayJob(array, path, script))
     return jobs

@@ -9,6 +9,7 @@ from simplexity.runs import Goodput
 
 from ._directory import SweepDirectory
 from ._kept_answers import KeptAnswers, answer_of, marks, read_answer
+from ._live_workers import BY_HAND, live_submissions
 from ._manifest import Manifest, Submission, SweepRun, submission_names
 from ._run_files import RunFiles, read_run
 from ._run_status import ACTIVE_STATES, UNFINISHED_STATES, RunState, RunStatus, run_status
@@ -17,6 +18,7 @@ from ._scheduler_state import SchedulerState, slurm_states
 # Not for the processor: on a network file system every look at a file is a wait.
 _READERS = 16
 _PIECE = 16
+_NOBODY = SchedulerState(False)
 
 
 class SweepStatus(NamedTuple):
@@ -62,9 +64,8 @@ def read_status(sweep: SweepDirectory, *, locked: bool = False) -> SweepStatus:
     # One process at a time executes runs on its machine: the one of the last line, if it still has the lock.
     executing = submissions[-1] if submissions and not locked and sweep.lock_owner() is not None else None
     states, remark = _scheduler_states(sweep, manifest, submissions, executing, files)
-    nothing = SchedulerState(False)
     return SweepStatus(
-        [run_status(sweep, run, files[run.index], states.get(run.index, nothing)) for run in manifest.runs], remark
+        [run_status(sweep, run, files[run.index], states.get(run.index, _NOBODY)) for run in manifest.runs], remark
     )
 
 
@@ -117,9 +118,16 @@ def _scheduler_states(
     files: dict[int, RunFiles],
 ) -> tuple[dict[int, SchedulerState], str]:
     unfinished = {index: read for index, read in files.items() if read.completion is None}
-    if unfinished and manifest.launch.on_slurm:
-        return slurm_states(sweep, submissions, unfinished)
-    if executing is None:
-        return {}, ""
     last = submission_names(submissions)
-    return {index: SchedulerState(True, submission=last[index]) for index in executing.indices}, ""
+    states: dict[int, SchedulerState] = {}
+    remark = ""
+    if unfinished and manifest.launch.on_slurm:
+        states, remark = slurm_states(sweep, submissions, unfinished)
+    elif executing is not None:
+        states = {index: SchedulerState(True, submission=last[index]) for index in executing.indices}
+    live = live_submissions(sweep) if unfinished else set()
+    for index in unfinished:
+        # A worker continues when what has started it is gone, and one that was started by hand takes any run.
+        if (BY_HAND in live or last.get(index) in live) and not states.get(index, _NOBODY).coming:
+            states[index] = SchedulerState(True, submission=last.get(index))
+    return states, remark

@@ -1,21 +1,26 @@
 """A worker of a sweep: one process that executes one unfinished run after the other, until none is left."""
 
 import os
-import sys
+import shlex
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from simplexity.host import PreemptionGuard
-from simplexity.runs import EventKind, ExitCode, RunDirectory, RunLock, read_ledger
+from simplexity.runs import EventKind, ExitCode, RunLock, read_ledger
 
+from ._cancel import stop_others
 from ._directory import SweepDirectory
+from ._launch_settings import stops_on_failure
+from ._live_workers import BY_HAND, registered
 from ._manifest import Manifest, SweepRun, common_overrides, submission_name, submission_names
-from ._queue import Claim, RunQueue, record_failure, walk_from
+from ._queue import RunQueue, record_failure, walk_from
 from ._run_files import last_printed
+from ._stop_requests import obey_stop_requests
 from ._text import describe, display_path
+from ._worker_output import WorkerOutput
 from ._worker_record import WorkerRecord
 
 _RECORDED_WAIT_S = 60.0
@@ -77,21 +82,23 @@ def drain(
     sweep: SweepDirectory,
     guard: PreemptionGuard,
     executor: Executor,
-    make_lock: Callable[[RunDirectory], RunLock],
     place: WorkerPlace | None = None,
+    make_lock: Callable[[Path, Callable[[], None]], RunLock] = lambda path, on_lost: RunLock(path, on_lost=on_lost),
 ) -> ExitCode:
     """Executes runs of a sweep until no unfinished run is left that is free, or a stop is requested.
 
-    A run that fails does not end the worker. A run that is stopped by a request of `guard` is the first that the next
-    process of the same place executes.
+    A run that fails does not end the worker, unless the sweep was launched with `on_failure=stop`. A run that is
+    stopped by a request of `guard` is the first that the next process of the same place executes. If another process
+    takes over the run that this one executes (because this one was frozen), the worker begins anew as a fresh process:
+    nothing that this one still computes must be written.
 
     Args:
         sweep: The sweep.
         guard: Installed; says whether a stop was requested.
         executor: Executes a run.
-        make_lock: Makes the lock of a run's folder.
         place: Which of a submission's workers this is; None for one that was started by hand, which executes the runs
             of all submissions.
+        make_lock: Makes the lock of a run's folder, from the lock's path and what to call when it is lost.
 
     Returns:
         COMPLETE if no run has failed here, FAILED if one has, REQUEUE if a stop was requested.
@@ -102,96 +109,133 @@ def drain(
     """
     manifest = sweep.read_manifest()
     names, runs = _runs_of(sweep, manifest, place, guard)
-    common = common_overrides(manifest.runs)
-    record = None if place is None else WorkerRecord(sweep.worker_path(place.name))
-    interrupted, death = (None, "") if record is None else (_interrupted_run(record), record.death)
-    number, num_workers = (0, 1) if place is None else (place.number, place.num_workers)
-    queue = RunQueue(sweep, walk_from(runs, number, num_workers), names, make_lock, interrupted, death)
-    code, postponed, is_first = ExitCode.COMPLETE, False, True
-    for claim in queue.claims():
-        if guard.requested():
-            claim.lock.release()
-            break
-        if not executor.can_take(claim.run):
-            claim.lock.release()
-            postponed = True
-            continue
-        name, log = f"#{claim.run.index} {describe(claim.run.overrides, common)}", sweep.log_path(claim.run.index)
-        print(f"{name}: started; what it prints goes to {display_path(log)}", flush=True)
-        ended = _execute(sweep, claim, executor, record, names, starts_now=not is_first)
-        is_first = False
-        print(f"{name}: {_end_text(ended, log)}", flush=True)
-        if ended == ExitCode.REQUEUE and not guard.requested():
-            queue.put_back(claim.run)
-        elif ended not in (ExitCode.COMPLETE, ExitCode.REQUEUE):
-            code = ExitCode.FAILED
-    if guard.requested():
-        return ExitCode.REQUEUE
-    if postponed:
-        executor.renew()
-    if is_first:
-        print(
-            "nothing to execute: each run is complete, has failed, or is being executed by another worker", flush=True
+    # An array task is cancelled by SLURM, which also knows whether it is alive.
+    is_array_task = place is not None and manifest.launch.on_slurm
+    output = WorkerOutput()
+    with ExitStack() as stack:
+        stack.enter_context(output.messages_of(guard))
+        registration = None
+        if not is_array_task:
+            stack.enter_context(obey_stop_requests(sweep, guard))
+            registration = stack.enter_context(registered(sweep, BY_HAND if place is None else place.name))
+
+        def begin_anew() -> None:
+            """Called in a thread of a run's lock, whatever the process is in the middle of."""
+            os.write(2, b"another process has taken over this run; this worker leaves it and takes the next\n")
+            output.put_back()
+            if registration is not None:
+                registration.release(remove=True)
+            try:
+                if not guard.requested():
+                    executor.renew()
+            finally:
+                # Whatever happens, this process ends: what has started it starts it again.
+                os._exit(ExitCode.REQUEUE)
+
+        number, num_workers = (0, 1) if place is None else (place.number, place.num_workers)
+        record = None if place is None else WorkerRecord(sweep.worker_path(place.name))
+        interrupted, death = (None, "") if record is None else (_interrupted_run(record), record.death)
+        queue = RunQueue(
+            sweep,
+            walk_from(runs, number, num_workers),
+            names,
+            lambda directory: make_lock(directory.lock_path, begin_anew),
+            interrupted,
+            death,
         )
-    return code
+        work = _Work(sweep, manifest, guard, executor, output, record, names)
+        work.execute_all(queue)
+    if work.failed and stops_on_failure(manifest.launch):
+        stop_others(sweep, work.failed[0], as_array_task=is_array_task)
+        return ExitCode.FAILED
+    if guard.requested():
+        if place is None:
+            print(f"stopped; to continue: simplexity work {shlex.quote(display_path(sweep.path))}", flush=True)
+        return ExitCode.REQUEUE
+    if work.has_postponed:
+        executor.renew()
+    return ExitCode.FAILED if work.failed else ExitCode.COMPLETE
 
 
-@contextmanager
-def printing_to(path: Path) -> Iterator[None]:
-    """What this process prints within the `with` block, and the libraries in it, is appended to a file.
+class _Work:
+    """The runs that one call of `drain` executes, whose arguments it has."""
 
-    The descriptors are redirected, and not Python's streams alone: XLA writes to them directly.
-    """
-    path.parent.mkdir(exist_ok=True)
-    _flush()
-    kept = [os.dup(descriptor) for descriptor in (1, 2)]
-    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
-    try:
-        for descriptor in (1, 2):
-            os.dup2(file, descriptor)
-        yield
-    finally:
-        _flush()
-        for descriptor, former in zip((1, 2), kept, strict=True):
-            os.dup2(former, descriptor)
-            os.close(former)
-        os.close(file)
+    def __init__(
+        self,
+        sweep: SweepDirectory,
+        manifest: Manifest,
+        guard: PreemptionGuard,
+        executor: Executor,
+        output: WorkerOutput,
+        record: WorkerRecord | None,
+        names: dict[int, str],
+    ):
+        self._sweep = sweep
+        self._guard = guard
+        self._executor = executor
+        self._output = output
+        self._record = record
+        self._names = names
+        self._common = common_overrides(manifest.runs)
+        self._stops_on_failure = stops_on_failure(manifest.launch)
+        self._has_begun = False
+        self.failed: list[SweepRun] = []
+        self.has_postponed = False
 
+    def execute_all(self, queue: RunQueue) -> None:
+        """Executes runs as long as there are any, and neither a signal nor a failure ends that."""
+        for run, lock in queue.claims():
+            self.failed += queue.take_given_up()
+            if self._is_to_end():
+                lock.release()
+                break
+            if not self._executor.can_take(run):
+                lock.release()
+                self.has_postponed = True
+                continue
+            log = self._sweep.log_path(run.index)
+            name = f"#{run.index} {describe(run.overrides, self._common)}"
+            print(f"{name}: started; what it prints goes to {display_path(log)}", flush=True)
+            ended = self._execute(run, lock, log)
+            print(f"{name}: {_end_text(ended, log)}", flush=True)
+            if ended == ExitCode.REQUEUE and not self._guard.requested():
+                queue.put_back(run)
+            elif ended not in (ExitCode.COMPLETE, ExitCode.REQUEUE):
+                self.failed.append(run)
+            if self._is_to_end():
+                break
+        self.failed += queue.take_given_up()
+        if not (self._has_begun or self.failed or self.has_postponed or self._guard.requested()):
+            print(
+                "nothing to execute: each run is complete, has failed, or is being executed by another worker",
+                flush=True,
+            )
 
-def _flush() -> None:
-    sys.stdout.flush()
-    sys.stderr.flush()
+    def _is_to_end(self) -> bool:
+        return self._guard.requested() or (self._stops_on_failure and bool(self.failed))
 
-
-def _execute(
-    sweep: SweepDirectory,
-    claim: Claim,
-    executor: Executor,
-    record: WorkerRecord | None,
-    names: dict[int, str],
-    *,
-    starts_now: bool,
-) -> int:
-    run, lock = claim
-    if record is not None:
-        record.begin(run.index)
-    try:
-        _set_job(names.get(run.index), starts_now=starts_now)
-        directory, log = sweep.run_directory(run), sweep.log_path(run.index)
-        with printing_to(log):
-            ended = executor.execute(run, lock)
-        if ended not in (ExitCode.COMPLETE, ExitCode.REQUEUE):
-            events = read_ledger(directory.ledger_path)
-            if not events or events[-1].kind != EventKind.FAILED:
-                # It ended before its ledger was open.
-                words = last_printed(log)
-                reason = f"it ended with exit code {ended}" + (f": {words}" if words else "")
-                record_failure(directory, lock, names.get(run.index), reason)
-    finally:
-        lock.release()
-    if record is not None:
-        record.end(run.index, ended)
-    return ended
+    def _execute(self, run: SweepRun, lock: RunLock, log: Path) -> int:
+        if self._record is not None:
+            self._record.begin(run.index)
+        submission = self._names.get(run.index)
+        try:
+            _set_job(submission, starts_now=self._has_begun)
+            self._has_begun = True
+            with self._output.redirected_to(log):
+                ended = self._executor.execute(run, lock)
+            if ended not in (ExitCode.COMPLETE, ExitCode.REQUEUE):
+                directory = self._sweep.run_directory(run)
+                events = read_ledger(directory.ledger_path)
+                if not events or events[-1].kind != EventKind.FAILED:
+                    # It ended before its ledger was open.
+                    words = last_printed(log)
+                    reason = f"it ended with exit code {ended}" + (f": {words}" if words else "")
+                    record_failure(directory, lock, submission, reason)
+        finally:
+            lock.release()
+        if self._record is not None:
+            self._record.end(run.index, ended)
+        return ended
 
 
 def _runs_of(

@@ -20,7 +20,7 @@ from simplexity.cluster import (
 from simplexity.runs import write_durably
 
 from ._directory import SweepDirectory
-from ._launch_settings import SlurmLaunch
+from ._launch_settings import SlurmLaunch, stops_on_failure
 from ._local import RESUME, WORK
 from ._manifest import Manifest, SweepRun
 
@@ -77,6 +77,7 @@ def workers_script(sweep: SweepDirectory, manifest: Manifest, number: int, worke
         parallelism=launch.array_parallelism,
         profile=launch.profile,
         image_digest=launch.image_digest,
+        stops_on_failure=stops_on_failure(launch),
         has_workers=True,
     )
 

@@ -1,5 +1,6 @@
 """What a batch script does with the end of its run, by programs that stand in for srun, scontrol and sbatch."""
 
+import json
 import subprocess
 from pathlib import Path
 
@@ -17,22 +18,25 @@ def run_script(tmp_path):
     """Executes a batch script whose run is a line of shell -> its exit code and log."""
     programs = tmp_path / "programs"
     programs.mkdir()
-    for name in ("bash", "date", "mkdir", "rm", "sleep", "env"):
+    for name in ("bash", "date", "mkdir", "rm", "sleep", "env", "cat", "cut", "grep", "paste", "sed", "sort"):
         (programs / name).symlink_to(Path("/bin") / name)
 
     def put(name: str, text: str) -> None:
         (programs / name).write_text(f"#!/bin/bash\n{text}\n")
         (programs / name).chmod(0o755)
 
-    def run(work: str, *, without: str = "", setup: tuple[str, ...] = ()) -> tuple[int, str]:
+    def run(work: str, *, without: str = "", setup: tuple[str, ...] = (), **settings) -> tuple[int, str]:
         put("srun", f'echo "$*" >>{tmp_path}/srun\n{work}')
         put("scontrol", f'echo "$*" >>{tmp_path}/scontrol\n[[ $1 == requeue ]] || echo "{RECORD}"')
+        put("squeue", f'echo "$*" >>{tmp_path}/squeue\nprintf "%s\\n" 5_2 7_0 7_1 8_4')
+        put("scancel", f'echo "$*" >>{tmp_path}/scancel')
         if without:
             (programs / without).unlink()
         script = batch_script(
             job_name="x", task_command=["run"], sweep_folder=tmp_path / "sweep", script_path=tmp_path / "array_3.sh",
             working_folder=tmp_path, array=ArraySlice(0, (0,)), parallelism=None,
             profile=dev_profile(setup=list(setup), sbatch_options={"export": "NONE"}),
+            **settings,
         )  # fmt: skip
         job = {"SLURM_JOB_ID": "7", "SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "0", "PATH": str(programs)}
         done = subprocess.run(["/bin/bash", "-c", script], env=job, cwd=tmp_path, timeout=60)
@@ -65,6 +69,24 @@ def test_what_is_stopped_or_killed_comes_back(run_script, tmp_path, work, comes_
     assert ("requeued 7_0" in log) is comes_back
     left = tmp_path / "sweep/logs/0.exit"
     assert (left.read_text() if left.exists() else None) == (None if comes_back else f"{code}\n")
+
+
+@pytest.mark.parametrize(
+    ("work", "stops", "cancels"),
+    [("exit 1", True, True), ("exit 2", True, True), ("exit 1", False, False), ("exit 0", True, False),
+     ("exit 85", True, False), ("kill -KILL $$", True, False)],
+)  # fmt: skip
+def test_a_failed_task_cancels_the_others_where_it_is_to(run_script, tmp_path, work, stops, cancels):
+    (tmp_path / "sweep/logs").mkdir(parents=True)
+    (tmp_path / "sweep/sweep").mkdir()
+    (tmp_path / "sweep/logs/4.jobs").write_text("8;cluster\n")
+    lines = [json.dumps({"indices": [0], "job_id": job}) for job in ("5", "7", None)]
+    (tmp_path / "sweep/sweep/submissions.jsonl").write_text("\n".join(lines))
+    run_script(work, stops_on_failure=stops)
+    assert (tmp_path / "scancel").exists() is cancels
+    if cancels:
+        assert "--jobs=5,7,8 " in (tmp_path / "squeue").read_text()
+        assert (tmp_path / "scancel").read_text() == "--quiet 5_2 7_1 8_4\n"
 
 
 def test_a_node_without_scontrol_is_no_controller_that_is_down(run_script):

@@ -97,6 +97,21 @@ def test_whatever_is_taken_from_workers_each_run_completes_once_as_if_alone(dev_
         assert_same_run(folder, alone)
 
 
+@pytest.mark.parametrize("workers", ["null", "2"])
+def test_the_first_run_that_fails_cancels_the_others_which_save(dev_cluster, tmp_path, cache, workers):
+    """The first loss of run 0 is not finite; run 1 trains beside it, run 2 waits."""
+    cluster = dev_cluster("--cpus=1")
+    arguments = ("training.num_train_steps=200000", "training.optimizer.instance.learning_rate=1e30,0.001,0.002")
+    stops = ("hydra.launcher.on_failure=stop", f"hydra.launcher.workers={workers}")
+    sweep, _ = submit(tmp_path / "sweep", cache, *arguments, *stops)
+    cluster.wait_until(lambda: read_status(sweep).has_ended, 300)
+    states = [run.state for run in read_status(sweep).runs]
+    assert states[0] == RunState.FAILED
+    assert set(states[1:]) == {RunState.CANCELLED}
+    saved = [event for event in ledger(sweep.path / "1") if event["kind"] in ("checkpoint", "preempted")]
+    assert [event["kind"] for event in saved] in ([], ["checkpoint", "preempted"])
+
+
 def preempt(cluster, folders: list[Path]) -> None:
     """Preempts the workers while runs are being trained: repeated until it has stopped one."""
     stopped = num_events(folders, "preempted")

@@ -1,6 +1,7 @@
 """Sweeps in a temporary folder, whose runs are stand-ins: quick, and as good or bad as a test wants them."""
 
 import json
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -81,6 +82,22 @@ class Notes:
     def tick(self) -> None:
         if self._at_start is not None and self._at_start():
             self._at_start = None
+
+
+@pytest.fixture
+def start_worker():
+    """Starts a worker of a sweep, which nothing watches -> its process; one that a test leaves behind is killed."""
+    started: list[subprocess.Popen] = []
+
+    def start(sweep: SweepDirectory, *arguments: str, prefix: tuple[str, ...] = ()) -> subprocess.Popen:
+        command = [*prefix, *WORKER, *arguments, str(sweep.path)]
+        started.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A worker whose runs need nothing but Python, and that keeps the contract of `simplexity work --place PLACE DIR`.
+"""A worker whose runs need nothing but Python, and that keeps the contract of `simplexity work [--place PLACE] DIR`.
 
 What a run is to do stands in its frozen config, as JSON. Runs of one `variant` share a process.
 """
@@ -20,10 +20,14 @@ WORK = {"steps": 4, "step_s": 0.0, "raises_at": None, "leaves_at": [], "dies_at"
 
 def main() -> int:
     with PreemptionGuard() as guard:
-        arguments = iter(sys.argv[1:])
-        assert next(arguments) == "--place"
-        place, sweep = WorkerPlace.parse(next(arguments)), SweepDirectory.open(Path(next(arguments)))
-        return drain(sweep, guard, StandIn(sweep, guard), lambda directory: RunLock(directory.lock_path), place)
+        *options, folder = sys.argv[1:]
+        place = WorkerPlace.parse(options[1]) if options else None
+        sweep = SweepDirectory.open(Path(folder))
+        return drain(sweep, guard, StandIn(sweep, guard), place, impatient_lock)
+
+
+def impatient_lock(path, on_lost) -> RunLock:
+    return RunLock(path, heartbeat_s=0.2, expiry_s=1.5, on_lost=on_lost)
 
 
 class StandIn:
@@ -46,14 +50,14 @@ class StandIn:
         if work["silent"]:
             print("cannot even begin")
             return 1
-        return execute(self.sweep.run_directory(run), work, self.guard)
+        return execute(self.sweep.run_directory(run), work, self.guard, lock)
 
 
-def execute(directory, work: dict, guard: PreemptionGuard) -> int:
-    ledger = Ledger(directory.ledger_path)
+def execute(directory, work: dict, guard: PreemptionGuard, lock: RunLock) -> int:
+    ledger = Ledger(directory.ledger_path, lock.require_held)
     step = max((event.step for event in ledger.events if event.kind == EventKind.CHECKPOINT), default=0)
     fresh = not ledger.events
-    ledger.append(EventKind.START, step, submission=os.environ["SIMPLEXITY_SUBMISSION"])
+    ledger.append(EventKind.START, step, submission=os.environ.get("SIMPLEXITY_SUBMISSION"))
     print(f"begins at {step}", flush=True)
     while step < work["steps"]:
         time.sleep(work["step_s"])

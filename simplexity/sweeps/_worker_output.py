@@ -1,0 +1,58 @@
+"""Where a worker prints: what a run prints goes to the run's log, and what it says between runs to its own output."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from simplexity.host import PreemptionGuard
+
+_DESCRIPTORS = (1, 2)
+
+
+class WorkerOutput:
+    """A worker's own standard output and error, as this process has found them.
+
+    The descriptors are redirected, and not Python's streams alone: XLA writes to them directly.
+    """
+
+    def __init__(self):
+        self._own = [os.dup(descriptor) for descriptor in _DESCRIPTORS]
+
+    @contextmanager
+    def redirected_to(self, path: Path) -> Iterator[None]:
+        """What this process prints within the `with` block, and the libraries in it, is appended to a file."""
+        path.parent.mkdir(exist_ok=True)
+        _flush()
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
+        try:
+            for descriptor in _DESCRIPTORS:
+                os.dup2(file, descriptor)
+            yield
+        finally:
+            with suppress(OSError):  # a full disk
+                _flush()
+            self.put_back()
+            os.close(file)
+
+    def put_back(self) -> None:
+        """Standard output and error are the worker's own again."""
+        for descriptor, own in zip(_DESCRIPTORS, self._own, strict=True):
+            os.dup2(own, descriptor)
+
+    @contextmanager
+    def messages_of(self, guard: PreemptionGuard) -> Iterator[None]:
+        """Within the `with` block, the answer to Ctrl-C is the worker's, and not in the log of a run."""
+        guard.message_descriptor = self._own[1]
+        try:
+            yield
+        finally:
+            guard.message_descriptor = 2
+            for own in self._own:
+                os.close(own)
+
+
+def _flush() -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
