@@ -136,10 +136,13 @@ def _own_container() -> Container | None:
 
 
 def _programs_text(prepared: Sequence[PreparedRun]) -> str:
-    """How many programs the runs have, in words: those whose configs differ in numbers alone share one."""
+    """About how many programs the runs have, in words: those whose configs differ in numbers alone share one.
+
+    Which numbers a program takes as arguments is known exactly only once it is built, by JAX.
+    """
     config = RunDirectory(Path()).config_path.name
     programs = len({_VALUE.sub(": _", one.files[config]) for one in prepared})
-    return f"{programs} program{'s' * (programs != 1)}"
+    return f"about {programs} program{'s' * (programs != 1)}"
 
 
 def _of_image(message: str) -> Problem:

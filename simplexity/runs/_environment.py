@@ -36,7 +36,7 @@ def environment_record(devices: Sequence[str] = ()) -> dict[str, Any]:
         "cpu_count": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "devices": list(devices),
         "slurm": None if ids is None else ids._asdict(),
-        "git": _git_state(_CHECKOUT),
+        "git": _own_git_state(),
         "python": platform.python_version(),
         "versions": _versions(_PACKAGE),
     }
@@ -106,6 +106,11 @@ def _versions(package: str) -> dict[str, str]:
         names = re.findall(r"^Requires-Dist: *([\w.-]+)", header, re.MULTILINE)
         wanted += [re.sub(r"[-_.]+", "-", name).lower() for name in names]
     return dict(sorted(versions.items()))
+
+
+@cache  # likewise
+def _own_git_state() -> dict[str, Any] | None:
+    return _git_state(_CHECKOUT)
 
 
 def _git_state(checkout: Path) -> dict[str, Any] | None:

@@ -82,7 +82,7 @@ def test_a_dry_run_says_what_workers_will_do(start, capfd):
     shown = capfd.readouterr().out
     assert "#SBATCH --array=0-4\n" in shown
     assert "-m simplexity.cli work" in shown
-    assert shown.endswith("# 32 runs, 5 workers, about 6 runs each, 2 programs\n")
+    assert shown.endswith("# 32 runs, 5 workers, about 6 runs each, about 2 programs\n")
     assert start("cluster=dev", DRY, "cluster.tasks_per_node=2", "hydra.launcher.workers=auto") == 2
     assert "`hydra.launcher.workers`: must be null where a run has several processes" in capfd.readouterr().err
     assert start("cluster=dev", DRY, "hydra.launcher.workers=0") == 2

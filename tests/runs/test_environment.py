@@ -10,6 +10,14 @@ import pytest
 from simplexity.runs import _environment, environment_changes, environment_record, read_environments, record_environment
 
 
+@pytest.fixture(autouse=True)
+def asks_git_anew():
+    """A process looks at its checkout once."""
+    _environment._own_git_state.cache_clear()
+    yield
+    _environment._own_git_state.cache_clear()
+
+
 def test_the_record_names_versions_host_and_command(monkeypatch):
     monkeypatch.setenv("SLURM_JOB_ID", "71")
     record = environment_record(["NVIDIA H100"])
