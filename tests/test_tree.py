@@ -31,7 +31,6 @@ FOR_USERS = frozenset(
         # Recurrent models of one's own.
         "simplexity.predictive_models.Cell",
         "simplexity.predictive_models.RecurrentModel",
-        "simplexity.predictive_models.draw_layers",
     }
 )
 

@@ -3,10 +3,9 @@
 from typing import ClassVar
 
 import jax.numpy as jnp
-from jaxtyping import PRNGKeyArray
 
 from ._cell import Blocks, DifferentiatedCell, Gates, State, gates, sigmoid
-from ._recurrent_model import RecurrentModel, draw_embedding, draw_layers
+from ._recurrent_model import RecurrentModel
 
 
 class _LSTMCell(DifferentiatedCell):
@@ -55,18 +54,3 @@ class LSTM(RecurrentModel):
     """
 
     cell: ClassVar[DifferentiatedCell] = _LSTMCell()
-
-    def __init__(
-        self,
-        hidden_size: int,
-        num_layers: int,
-        embedding_size: int | None = None,
-        *,
-        vocab_size: int,
-        key: PRNGKeyArray,
-    ):
-        """Draws the weights: `num_layers` layers of `hidden_size` units; see `draw_layers` and `draw_embedding`."""
-        self.embedding = draw_embedding(embedding_size, vocab_size=vocab_size, key=key)
-        self.layers, self.head = draw_layers(
-            self.cell, hidden_size, num_layers, vocab_size=vocab_size, embedding_size=embedding_size, key=key
-        )

@@ -12,7 +12,7 @@ from ._recurrence import LayerWeights, initial_weights, layer_states, recurrence
 
 
 class RecurrentModel(PredictiveModel):
-    """Layers of one kind of cell, and a linear head. A final subclass names the cell; `draw_layers` draws its weights.
+    """Layers of one kind of cell, and a linear head. A final subclass names the cell.
 
     The first layer reads one-hot tokens, so its input weight has a row for each token: what it adds to the gates. With
     an `embedding` it reads the token's row of that table. A product with one-hot rows selects it in both cases, because
@@ -23,7 +23,43 @@ class RecurrentModel(PredictiveModel):
     cell: eqx.AbstractClassVar[Cell]
     layers: tuple[LayerWeights, ...]
     head: Head
-    embedding: Float[Array, "vocab embedding"] | None = None
+    embedding: Float[Array, "vocab embedding"] | None
+
+    def __init__(
+        self,
+        hidden_size: int,
+        num_layers: int,
+        embedding_size: int | None = None,
+        *,
+        vocab_size: int,
+        key: PRNGKeyArray,
+    ):
+        """Draws the weights; the embedding's from the standard normal distribution.
+
+        Args:
+            hidden_size: Units per layer, at least 1.
+            num_layers: Layers, from 1 to 1000.
+            embedding_size: Learned numbers per token that the first layer reads, at least 1; None for one-hot tokens.
+            vocab_size: Number of tokens, at least 1.
+            key: The random key of the weights.
+
+        Raises:
+            ValueError: If a size is out of its range.
+        """
+        check_sizes(hidden_size=hidden_size, num_layers=num_layers, vocab_size=vocab_size)
+        self.embedding, in_width = None, vocab_size
+        if embedding_size is not None:
+            check_sizes(embedding_size=embedding_size)
+            # A key apart from those below: the other weights do not depend on whether there is an embedding.
+            self.embedding = normal(1.0)(jax.random.fold_in(key, 0), (vocab_size, embedding_size))
+            in_width = embedding_size
+        head_key, *layer_keys = jax.random.split(key, num_layers + 1)
+        in_widths = (in_width, *[hidden_size] * (num_layers - 1))
+        self.layers = tuple(
+            initial_weights(self.cell, in_width, hidden_size, key=layer_key)
+            for in_width, layer_key in zip(in_widths, layer_keys, strict=True)
+        )
+        self.head = Head(hidden_size, vocab_size, uniform(hidden_size), key=head_key)
 
     def forward(
         self, tokens: Int[Array, "batch length"], *, edit: Edits | None = None
@@ -55,54 +91,3 @@ class RecurrentModel(PredictiveModel):
         _, *memories = layer_states(self.cell, weights, hidden)
         for number, memory in enumerate(memories, start=1):
             recorder.observe(name if num_memories == 1 else f"{name}_{number}", jnp.swapaxes(memory, 0, 1))
-
-
-def draw_embedding(
-    embedding_size: int | None, *, vocab_size: int, key: PRNGKeyArray
-) -> Float[Array, "vocab embedding"] | None:
-    """Draws the field `embedding` of a recurrent model, from the standard normal distribution; None for None.
-
-    Args:
-        embedding_size: Numbers per token, at least 1.
-        vocab_size: Number of tokens, at least 1.
-        key: The random key of the model's weights.
-
-    Raises:
-        ValueError: If a size is out of its range.
-    """
-    if embedding_size is None:
-        return None
-    check_sizes(embedding_size=embedding_size, vocab_size=vocab_size)
-    return normal(1.0)(jax.random.fold_in(key, 0), (vocab_size, embedding_size))
-
-
-def draw_layers(
-    cell: Cell,
-    hidden_size: int,
-    num_layers: int,
-    *,
-    vocab_size: int,
-    embedding_size: int | None = None,
-    key: PRNGKeyArray,
-) -> tuple[tuple[LayerWeights, ...], Head]:
-    """Draws the weights of a recurrent model: its fields `layers` and `head`.
-
-    Args:
-        cell: The model's cell.
-        hidden_size: Units per layer, at least 1.
-        num_layers: Layers, from 1 to 1000.
-        vocab_size: Number of tokens, at least 1.
-        embedding_size: Numbers per token that the first layer reads; None for one-hot tokens.
-        key: The random key of the weights.
-
-    Raises:
-        ValueError: If a size is out of its range.
-    """
-    check_sizes(hidden_size=hidden_size, num_layers=num_layers, vocab_size=vocab_size)
-    head_key, *layer_keys = jax.random.split(key, num_layers + 1)
-    in_widths = (embedding_size or vocab_size, *[hidden_size] * (num_layers - 1))
-    layers = tuple(
-        initial_weights(cell, in_width, hidden_size, key=layer_key)
-        for in_width, layer_key in zip(in_widths, layer_keys, strict=True)
-    )
-    return layers, Head(hidden_size, vocab_size, uniform(hidden_size), key=head_key)

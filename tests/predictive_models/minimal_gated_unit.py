@@ -4,9 +4,8 @@ from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import PRNGKeyArray
 
-from simplexity.predictive_models import Cell, RecurrentModel, draw_layers
+from simplexity.predictive_models import Cell, RecurrentModel
 
 Arrays = tuple[jax.Array, ...]
 
@@ -32,6 +31,3 @@ class MinimalGatedUnit(RecurrentModel):
     """
 
     cell: ClassVar[Cell] = MinimalGatedCell()
-
-    def __init__(self, hidden_size: int, num_layers: int, *, vocab_size: int, key: PRNGKeyArray):
-        self.layers, self.head = draw_layers(self.cell, hidden_size, num_layers, vocab_size=vocab_size, key=key)
