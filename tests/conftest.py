@@ -1,7 +1,9 @@
 """Every test runs with the shapes and types of the annotations checked at run time."""
 
 import fcntl
+import gc
 import os
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -68,6 +70,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.slow)
 
 
+def pytest_collection_finish() -> None:
+    """What the imports have made stays until the end: the garbage collector need not look at it again and again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
+
+
 class OneWorkerPerFolder(LoadScopeScheduling):
     """Spreads tests one by one over the workers, but keeps those of some folders on one.
 
@@ -85,6 +94,14 @@ class OneWorkerPerFolder(LoadScopeScheduling):
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log) -> OneWorkerPerFolder | None:
     return OneWorkerPerFolder(config, log) if config.getvalue("dist") == "loadgroup" else None
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """`-n auto` is one worker more than cores where there is a SLURM: the one with its tests mostly waits."""
+    if config.getvalue("dist") == "loadgroup" and shutil.which("sbatch"):
+        return len(os.sched_getaffinity(0)) + 1
+    return None
 
 
 @pytest.fixture(autouse=True, scope="session")

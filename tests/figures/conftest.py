@@ -79,7 +79,8 @@ def drawn(tmp_path, monkeypatch) -> Callable[[Callable[[Path], object]], Drawn]:
 
     def record(figure: Figure, *arguments, **settings) -> None:
         saved.append(figure)
-        write(figure, *arguments, **settings)
+        # What is checked is where things are, for which a few dots will do.
+        write(figure, *arguments, **settings | {"dpi": 60})
 
     monkeypatch.setattr(Figure, "savefig", record)
 

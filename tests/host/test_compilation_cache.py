@@ -138,6 +138,7 @@ def test_entry_that_cannot_be_read_is_warned_of(shared, monkeypatch, caplog):
     assert len(caplog.records) == 1
 
 
+@pytest.mark.slow
 def test_start_and_look_up_take_no_longer_with_20_000_entries(shared):
     cache = CompilationCache(shared)
     for i in range(256):

@@ -1,6 +1,7 @@
 """The launchers' quick ways of composing, checking and writing give what Hydra, `check` and OmegaConf give."""
 
 import warnings
+from copy import deepcopy
 
 import hydra
 import pytest
@@ -21,9 +22,8 @@ RATE = "training.optimizer.instance.learning_rate"
 HOSTILE = "'a b \"c\" $HOME `id` ü;&#'"
 
 
-@pytest.fixture
-def master():
-    """Hydra's loader, and the config of a sweep, as Hydra has them when it calls a launcher."""
+@pytest.fixture(scope="module")
+def composed_once():
     setup_globals()
     with warnings.catch_warnings(), hydra.initialize_config_module(CONFIG_MODULE, version_base="1.3"):
         ignore_equal_names()
@@ -36,6 +36,13 @@ def master():
         )
         OmegaConf.set_readonly(config.hydra, False)
         yield loader, config
+
+
+@pytest.fixture
+def master(composed_once):
+    """Hydra's loader, and the config of a sweep, as Hydra has them when it calls a launcher."""
+    loader, config = composed_once
+    return loader, deepcopy(config)
 
 
 def unresolved(text):

@@ -68,6 +68,7 @@ def test_options_of_the_profile_on_the_command_line(start, capfd):
     assert "export THREADS=4\n" in shown
 
 
+@pytest.mark.slow
 def test_a_dry_run_of_a_large_sweep_has_several_arrays(start, capfd):
     assert start("cluster=dev", DRY, "seed=range(0, 1003)", "hydra.launcher.array_parallelism=5") == 0
     shown = capfd.readouterr().out

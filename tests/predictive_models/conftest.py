@@ -39,4 +39,5 @@ def model(request: pytest.FixtureRequest) -> PredictiveModel:
 
 @pytest.fixture(scope="session")
 def tokens() -> jax.Array:
-    return jnp.asarray(np.random.default_rng(2).integers(3, size=(4, LENGTH)), dtype=jnp.int32)
+    """One row more than a row has tokens: a program for these rows also takes a row with each of its changes."""
+    return jnp.asarray(np.random.default_rng(2).integers(3, size=(LENGTH + 1, LENGTH)), dtype=jnp.int32)

@@ -55,7 +55,7 @@ def test_forward_is_the_recurrence_of_the_paper(model: SelectiveSSM, tokens: jax
 
 
 def test_states_start_with_the_rates_and_step_sizes_of_mamba() -> None:
-    model = SelectiveSSM(32, 1, 4, 2, 3, vocab_size=2, key=jax.random.key(0))
+    model = eqx.filter_jit(SelectiveSSM)(32, 1, 4, 2, 3, vocab_size=2, key=jax.random.key(0))
     mixer = model.layers[0]
     np.testing.assert_allclose(np.exp(mixer.log_rates), np.tile(np.arange(1, 5), (64, 1)), rtol=1e-6)
     steps = np.asarray(jax.nn.softplus(mixer.step.bias))
@@ -69,8 +69,11 @@ def test_bad_sizes_are_refused_by_name() -> None:
 
 
 def test_a_state_that_is_ablated_writes_nothing() -> None:
-    model = SelectiveSSM(8, 1, 2, 1, 2, vocab_size=2, key=jax.random.key(0))
-    tokens = jnp.zeros((1, 4), int)
-    _, ablated = model.forward(tokens, edit={"layer_0.ssm/states": jnp.zeros_like})
-    _, plain = model.forward(tokens)
+    @jax.jit
+    def compute(key: jax.Array) -> tuple[dict[str, jax.Array], dict[str, jax.Array]]:
+        model, tokens = SelectiveSSM(8, 1, 2, 1, 2, vocab_size=2, key=key), jnp.zeros((1, 4), int)
+        ablated = model.forward(tokens, edit={"layer_0.ssm/states": jnp.zeros_like})
+        return ablated[1], model.forward(tokens)[1]
+
+    ablated, plain = compute(jax.random.key(0))
     assert not np.allclose(ablated["layer_0.ssm"], plain["layer_0.ssm"], atol=1e-9)

@@ -101,10 +101,10 @@ def test_activations_inside_of_a_layer_are_those_that_it_computes_with(model: Tr
     logits, activations = eqx.filter_jit(model.forward)(tokens)
     attention = model.blocks[1].attention
     pattern, values = activations["layer_1.attention/pattern"], activations["layer_1.attention/values"]
-    assert pattern.shape == (4, 2, 7, 7)
+    assert pattern.shape == (len(tokens), 2, 7, 7)
     np.testing.assert_allclose(pattern.sum(axis=-1), 1, atol=1e-6)
     assert not np.triu(pattern[0, 0], 1).any()
-    mixed = np.einsum("bhts,bshe->bthe", pattern, values).reshape(4, 7, -1)
+    mixed = np.einsum("bhts,bshe->bthe", pattern, values).reshape(*tokens.shape, -1)
     np.testing.assert_allclose(_affine(attention.output, mixed), activations["layer_1.attention"], atol=1e-4)
     np.testing.assert_array_equal(activations["layer_1/before_attention"], activations["layer_0"])
     if (mlp := model.blocks[1].mlp) is not None:
@@ -119,8 +119,8 @@ def test_activations_inside_of_a_layer_are_those_that_it_computes_with(model: Tr
 
 @pytest.mark.parametrize("model", ["learned"], indirect=True)
 def test_ablated_heads_add_only_the_bias(model: Transformer, tokens: jax.Array) -> None:
-    _, activations = model.forward(tokens, edit={"layer_0.attention/values": jnp.zeros_like})
-    bias = np.broadcast_to(model.blocks[0].attention.output.bias, (4, 7, 8))
+    _, activations = eqx.filter_jit(model.forward)(tokens, edit={"layer_0.attention/values": jnp.zeros_like})
+    bias = np.broadcast_to(model.blocks[0].attention.output.bias, (*tokens.shape, 8))
     np.testing.assert_allclose(activations["layer_0.attention"], bias, atol=1e-6)
 
 

@@ -180,6 +180,7 @@ def test_environment_variables_of_the_config_are_set_and_remembered(start, body,
     assert seen == ["a b", "a b"]
 
 
+@pytest.mark.slow
 def test_environment_variables_are_set_before_jax_reads_them(site):
     program = (
         "import sys; sys.argv[1:] = ['+hydra.job.env_set.JAX_PLATFORMS=nosuch']\n"
@@ -259,6 +260,7 @@ def test_hydras_own_flags_work(start, site, capsys):
     assert list(site.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "command", [["simplexity/run_experiment.py"], ["simplexity/train_model.py"], ["-m", "simplexity.run_experiment"]]
 )

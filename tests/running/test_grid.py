@@ -4,15 +4,15 @@ import pytest
 
 
 def test_a_grid_launches_every_combination_once(start, body, site):
-    rates = "training.optimizer.instance.learning_rate=0.01,0.001,0.0001"
+    rates = "training.optimizer.instance.learning_rate=0.01,0.001"
     assert start("seed=3", "--multirun", "hydra/launcher=basic", rates, "training_data_generator=mess3,site_coin") == 0
     chosen = {
         (config.training.optimizer.instance.learning_rate, config.training_data_generator.instance._target_)
         for config in body.configs
     }
-    assert len(body.configs) == len(chosen) == 6
+    assert len(body.configs) == len(chosen) == 4
     assert {config.seed for config in body.configs} == {3}
-    assert {path.name for path in body.run_dirs} == set("012345")
+    assert {path.name for path in body.run_dirs} == set("0123")
 
 
 ZIPPED = (
@@ -45,13 +45,13 @@ def test_values_that_fit_only_together_are_checked_together(start, body):
         f"{instance}.num_heads=2,3",
         f"{instance}.model_size=4,9",
     )
-    seeds = ("seed=range(0, 3)", "training.batch_size=8,16,32")
+    seeds = ("seed=range(0, 2)", "training.batch_size=8,16")
     assert start("--multirun", "hydra/launcher=basic", zipped, *axes, *seeds) == 0
     sizes = [
         (one.predictive_model.instance.num_heads, one.predictive_model.instance.model_size) for one in body.configs
     ]
-    assert sizes == [(2, 4)] * 3 + [(3, 9)] * 3
-    assert [(one.seed, one.training.batch_size) for one in body.configs] == [(0, 8), (1, 16), (2, 32)] * 2
+    assert sizes == [(2, 4)] * 2 + [(3, 9)] * 2
+    assert [(one.seed, one.training.batch_size) for one in body.configs] == [(0, 8), (1, 16)] * 2
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,6 @@ def test_values_that_fit_only_together_are_checked_together(start, body):
         ("[[seed,training.batch_size]]", "needs as many values of each key: seed has 2, training.batch_size has 3"),
         ("[[seed,training.log_every]]", "names training.log_every, which is not swept over"),
         ("[[seed],[seed]]", "must have each key once, got seed twice"),
-        ("[seed]", "must be a list"),
         ("seed", "must be a list"),
     ],
 )

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -38,30 +39,29 @@ def _slurm_launch(**changes) -> SlurmLaunch:
 @pytest.fixture
 def make_sweep(tmp_path):
     """What each run is to do -> a sweep of these runs, frozen and in a manifest, of which none has begun."""
+    return partial(sweep_in, tmp_path)
 
-    def make(*works: dict, launch=LOCAL, name: str = "sweep of it") -> SweepDirectory:
-        sweep = SweepDirectory(tmp_path / name)
-        runs = tuple(
-            SweepRun(i, ("lr=0.1", f"seed={i}"), f"{i:016x}", str(i), work.get("steps", 4))
-            for i, work in enumerate(works)
-        )
-        for run, work in zip(runs, works, strict=True):
-            RunDirectory.create(sweep.path / run.directory).config_path.write_text(json.dumps(work))
-        sweep.folder.mkdir()
-        sweep.write_manifest(
-            Manifest(
-                program="train_model",
-                config_name="train_model",
-                created=time.time(),
-                version="0",
-                working_folder=str(tmp_path),
-                launch=launch,
-                runs=runs,
-            )
-        )
-        return sweep
 
-    return make
+def sweep_in(folder: Path, *works: dict, launch=LOCAL, name: str = "sweep of it") -> SweepDirectory:
+    sweep = SweepDirectory(folder / name)
+    runs = tuple(
+        SweepRun(i, ("lr=0.1", f"seed={i}"), f"{i:016x}", str(i), work.get("steps", 4)) for i, work in enumerate(works)
+    )
+    for run, work in zip(runs, works, strict=True):
+        RunDirectory.create(sweep.path / run.directory).config_path.write_text(json.dumps(work))
+    sweep.folder.mkdir()
+    sweep.write_manifest(
+        Manifest(
+            program="train_model",
+            config_name="train_model",
+            created=time.time(),
+            version="0",
+            working_folder=str(folder),
+            launch=launch,
+            runs=runs,
+        )
+    )
+    return sweep
 
 
 class Notes:
@@ -103,18 +103,18 @@ def start_worker():
 @pytest.fixture
 def execute():
     """Executes all runs of a sweep by the stand-in -> outcomes, and its Notes."""
+    return execute_all
 
-    def run(
-        sweep: SweepDirectory, slots: int = 2, at_start=None, cores=((), ()), **settings
-    ) -> tuple[list[Outcome], Notes]:
-        notes = Notes(at_start)
-        manifest = sweep.read_manifest()
-        sweep.record_submission([run.index for run in manifest.runs])
-        with PreemptionGuard() as guard:
-            outcomes = execute_locally(
-                sweep, manifest.runs, [Slot(own, {}) for own in cores[:slots]], guard, notes,
-                working_folder=Path(manifest.working_folder), worker=WORKER, **settings,
-            )  # fmt: skip
-        return outcomes, notes
 
-    return run
+def execute_all(
+    sweep: SweepDirectory, slots: int = 2, at_start=None, cores=((), ()), **settings
+) -> tuple[list[Outcome], Notes]:
+    notes = Notes(at_start)
+    manifest = sweep.read_manifest()
+    sweep.record_submission([run.index for run in manifest.runs])
+    with PreemptionGuard() as guard:
+        outcomes = execute_locally(
+            sweep, manifest.runs, [Slot(own, {}) for own in cores[:slots]], guard, notes,
+            working_folder=Path(manifest.working_folder), worker=WORKER, **settings,
+        )  # fmt: skip
+    return outcomes, notes

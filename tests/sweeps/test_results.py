@@ -1,16 +1,24 @@
 import csv
 import json
+from copy import deepcopy
 
 import pytest
 
 from simplexity.sweeps import read_status, results_rows, results_text, sort_rows, write_csv
 
+from .conftest import execute_all, sweep_in
+
+
+@pytest.fixture(scope="module")
+def executed(tmp_path_factory):
+    sweep = sweep_in(tmp_path_factory.mktemp("results"), {"steps": 2}, {"raises_at": 2}, {"steps": 4})
+    execute_all(sweep)
+    return results_rows(sweep, read_status(sweep))
+
 
 @pytest.fixture
-def rows(make_sweep, execute):
-    sweep = make_sweep({"steps": 2}, {"raises_at": 2}, {"steps": 4})
-    execute(sweep)
-    return results_rows(sweep, read_status(sweep))
+def rows(executed):
+    return deepcopy(executed)
 
 
 def test_a_row_for_every_run(rows):

@@ -13,34 +13,43 @@ import pytest
 from simplexity.host import num_usable_cores
 from simplexity.training import DataParallel
 
-# Configures as a run does, computes, and prints the devices, XLA's workers, and the devices that share a batch of 6.
+# In a process of its own for each case, configures as a run does, computes, and prints the devices, XLA's workers, and
+# the devices that share a batch of 6. Before its first computation JAX has no threads, and can be forked.
 PROGRAM = """
-import sys
+import os, sys
 from pathlib import Path
-from simplexity.training import configure_cpu_devices, share_among_cpu_devices
-configure_cpu_devices(*map(int, sys.argv[1:]))
-import jax.numpy as jnp
-jnp.ones(()).block_until_ready()
-names = [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]
-configure_cpu_devices(1, 9)
 import jax
-shared = share_among_cpu_devices(6)
-print(jax.device_count(), names.count("tf_XLAEigen"), shared and shared.num_devices)
+import jax.numpy as jnp
+from simplexity.training import configure_cpu_devices, share_among_cpu_devices
+
+def compute(arguments):
+    configure_cpu_devices(*arguments)
+    jnp.ones(()).block_until_ready()
+    names = [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]
+    configure_cpu_devices(1, 9)
+    shared = share_among_cpu_devices(6)
+    print(jax.device_count(), names.count("tf_XLAEigen"), shared and shared.num_devices, flush=True)
+
+for case in sys.argv[1:]:
+    if os.fork() == 0:
+        compute(map(int, case.split(",")))
+        os._exit(0)
+    assert os.wait()[1] == 0
 """
 CORES = num_usable_cores()
 FREE = ("PJRT_NPROC", "JAX_NUM_CPU_DEVICES", "XLA_FLAGS")
 
 
-def configure(*arguments: int, **variables: str) -> list[str]:
+def configure(*cases: tuple[int, ...], **variables: str) -> list[list[str]]:
     inherited = {name: value for name, value in os.environ.items() if name not in FREE}
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, *map(str, arguments)],
+        [sys.executable, "-c", PROGRAM, *(",".join(map(str, case)) for case in cases)],
         env=inherited | {"JAX_PLATFORMS": "cpu"} | variables,
         capture_output=True,
         text=True,
         check=True,
     )
-    return done.stdout.split()
+    return [line.split() for line in done.stdout.splitlines()]
 
 
 @pytest.mark.slow
@@ -67,23 +76,19 @@ def test_the_mean_over_the_batch_and_its_gradient_are_those_of_one_device():
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="needs Linux's /proc")
-@pytest.mark.parametrize("tokens", [1, 1023])
-def test_a_step_with_little_to_compute_gets_one_device_of_one_thread(tokens):
-    assert configure(tokens) == ["1", "1", "None"]
-
-
 @pytest.mark.skipif(CORES < 2, reason="needs two cores")
-def test_a_step_with_more_to_compute_gets_a_device_per_core():
-    assert configure(1024)[0] == "2"
-    assert configure(512 * 2 * CORES)[0] == str(CORES)
+def test_a_cpu_is_as_many_devices_as_the_step_has_work_for_or_as_are_wanted():
+    little, more, much, three, four = configure((1023,), (1024,), (512 * 2 * CORES,), (1, 3), (1, 4))
+    assert little == ["1", "1", "None"]
+    assert (more[0], much[0]) == ("2", str(CORES))
+    # A wanted number does not depend on the cores, and batches are shared evenly.
+    assert [case[::2] for case in (three, four)] == [["3", "3"], ["4", "3"]]
 
 
-def test_a_wanted_number_does_not_depend_on_the_cores_and_batches_are_shared_evenly():
-    assert [configure(1, number)[::2] for number in (3, 4)] == [["3", "3"], ["4", "3"]]
-
-
+@pytest.mark.slow
 @pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="needs Linux's /proc")
 def test_the_environment_decides():
-    assert configure(1, JAX_NUM_CPU_DEVICES="2", PJRT_NPROC="3") == ["2", "3", "2"]
-    assert configure(8192, JAX_NUM_CPU_DEVICES="1")[0] == "1"
-    assert configure(1, JAX_NUM_CPU_DEVICES="0")[0] == "1"
+    assert configure((1,), JAX_NUM_CPU_DEVICES="2", PJRT_NPROC="3") == [["2", "3", "2"]]
+    ((one, *_),) = configure((8192,), JAX_NUM_CPU_DEVICES="1")
+    ((none, *_),) = configure((1,), JAX_NUM_CPU_DEVICES="0")
+    assert one == none == "1"
