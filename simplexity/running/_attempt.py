@@ -87,6 +87,7 @@ def attempt(
                     preemption=run.coordinator,
                     timed=ledger.phases.measure,
                     observers=observers,
+                    after_validation=run.experiment.optimizer.after_validation,
                 )
                 # A figure takes seconds, and no work is lost if all is saved: the next attempt draws it.
                 draws = wants_figures(config, directory)

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 from omegaconf import DictConfig
 
 from simplexity.composition import config_errors_at, instantiate
-from simplexity.training import make_optimizer
+from simplexity.training import ReduceOnValidationPlateau, TrainState, make_optimizer
 
 from ._numbers import Numbers, traced_numbers
 
@@ -32,12 +32,14 @@ class Optimizer(NamedTuple):
         make: Its optimizers of equal `text` are the same function of the hyperparameters.
         text: What the config says but for the hyperparameters.
         learning_rate: That of the update at a step, counted from 0, which has left an optimizer's state behind.
+        after_validation: The state to train on from, for a state and its validation loss.
     """
 
     hyperparameters: Hyperparameters
     make: Callable[[Hyperparameters], optax.GradientTransformation]
     text: str
     learning_rate: Callable[[int, optax.OptState], float]
+    after_validation: Callable[[TrainState, float], TrainState]
 
 
 def build_optimizer(config: DictConfig) -> Optimizer:
@@ -60,6 +62,8 @@ def build_optimizer(config: DictConfig) -> Optimizer:
         schedule = instantiate(section.schedule)
         if isinstance(schedule, optax.GradientTransformation):
             _check_plateau(schedule)
+        elif isinstance(schedule, ReduceOnValidationPlateau):
+            _check_validated(config)
         elif schedule is not None:
             _check_schedule(schedule)
         of_schedule = traced_numbers(
@@ -69,7 +73,7 @@ def build_optimizer(config: DictConfig) -> Optimizer:
     def learning_rate(step: int, state: optax.OptState) -> float:
         if schedule is None:
             factor = 1.0
-        elif isinstance(schedule, optax.GradientTransformation):
+        elif isinstance(schedule, optax.GradientTransformation | ReduceOnValidationPlateau):
             factor = _plateau_states(state)[-1].scale
         else:
             factor = schedule(step)
@@ -86,7 +90,9 @@ def build_optimizer(config: DictConfig) -> Optimizer:
     norm = None if norm is None else jnp.asarray(float(norm))
     hyperparameters = Hyperparameters(numbers.values, of_schedule.values, norm)
     text = f"{numbers.remaining_text} {of_schedule.remaining_text}"
-    return Optimizer(hyperparameters, make_with, text, learning_rate)
+    follows = isinstance(schedule, ReduceOnValidationPlateau)
+    after_validation = schedule.observe if follows else lambda state, loss: state
+    return Optimizer(hyperparameters, make_with, text, learning_rate, after_validation)
 
 
 def _check_schedule(schedule: Any) -> None:
@@ -111,6 +117,14 @@ def _check_plateau(schedule: optax.GradientTransformation) -> None:
         )
 
 
+def _check_validated(config: DictConfig) -> None:
+    """Raises ValueError unless the run is validated, by the process that trains it."""
+    if config.validation is None:
+        raise ValueError("follows the validation loss: choose validation=default, or reduce_on_plateau")
+    if jax.process_count() > 1:
+        raise ValueError("follows the validation loss, which one of several processes knows: choose reduce_on_plateau")
+
+
 def _plateau_states(state: optax.OptState) -> list[optax.contrib.ReduceLROnPlateauState]:
     def is_one(node: object) -> bool:
         return isinstance(node, optax.contrib.ReduceLROnPlateauState)
@@ -121,6 +135,8 @@ def _plateau_states(state: optax.OptState) -> list[optax.contrib.ReduceLROnPlate
 def _use_schedule(schedule: Any) -> Any:
     if isinstance(schedule, optax.GradientTransformation):
         return _update(schedule, value=jnp.ones(()))
+    if isinstance(schedule, ReduceOnValidationPlateau):
+        return _update(schedule.transformation())
     return schedule(jnp.zeros((), int))
 
 

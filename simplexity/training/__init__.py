@@ -28,5 +28,6 @@ from ._step import make_train_steps as make_train_steps
 from ._validation import Validation as Validation
 from ._validation import ValidationMetrics as ValidationMetrics
 from ._validation import make_score as make_score
+from ._validation_plateau import ReduceOnValidationPlateau as ReduceOnValidationPlateau
 from ._weight_matrices import hidden_matrices as hidden_matrices
 from ._weight_matrices import weights_only as weights_only

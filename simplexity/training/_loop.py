@@ -55,6 +55,7 @@ def train(
     preemption: Preemption,
     timed: Callable[[Literal["computing", "saving"]], AbstractContextManager[object]],
     observers: Sequence[StepObserver] = (),
+    after_validation: Callable[[TrainState, float], TrainState] = lambda state, loss: state,
 ) -> TrainResult:
     """Trains from `state` to the last step, or until a stop is requested.
 
@@ -74,6 +75,8 @@ def train(
         preemption: Knows whether a stop is requested; checked between calls and between validation batches.
         timed: A context manager that counts the seconds within it as one phase, "computing" or "saving".
         observers: Look at the model, one after the other, after a line was logged and before a checkpoint is saved.
+        after_validation: Gives the state to train on from, for a state and its validation loss; not called at the last
+            step, whose validation is made up if the run is extended.
 
     Returns:
         The last state, its step, whether the run is finished, and the metrics of the last line.
@@ -120,6 +123,8 @@ def train(
             logger.log(step, line)
             if step < settings.num_train_steps:
                 state = eqx.tree_at(lambda s: s.window, state, MetricWindow.empty())
+                if scores is not None:
+                    state = after_validation(state, metrics.validation_loss(scores))
         for observer in observers:
             is_due = observer.next_due_step(step - 1) == step
             if is_due and not observer.observe(step, state.model, preemption.requested):

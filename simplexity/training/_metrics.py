@@ -85,7 +85,7 @@ class RunMetrics:
         if validation is not None:
             loss_per_position = optima.validation.per_position + validation.kl_per_position
             line |= {
-                "validation_loss": optima.validation.nats + validation.kl,
+                "validation_loss": self.validation_loss(validation),
                 "validation_sampled_loss": validation.sampled_loss,
                 "validation_accuracy": validation.accuracy,
                 "validation_kl": validation.kl,
@@ -95,6 +95,10 @@ class RunMetrics:
             }
             line |= self._own(state, validation)
         return line | {"time_s": self._clock() - self._started_s, "timestamp": time.time()}
+
+    def validation_loss(self, validation: ValidationMetrics) -> float:
+        """The expected loss of a validation in nats per token: its optimum plus its KL divergence."""
+        return self._optima().validation.nats + validation.kl
 
 
 @eqx.filter_jit

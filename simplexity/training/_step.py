@@ -17,6 +17,7 @@ from ._data_parallel import DataParallel
 from ._gradient import make_loss_and_gradient
 from ._settings import TrainingSettings
 from ._state import MetricWindow, TrainState
+from ._validation_plateau import ReduceOnValidationPlateau
 
 _log = logging.getLogger("simplexity")
 
@@ -33,7 +34,7 @@ class StepArguments(NamedTuple):
 
 def make_optimizer(
     optimizer: optax.GradientTransformation,
-    schedule: optax.Schedule | optax.GradientTransformation | None,
+    schedule: optax.Schedule | optax.GradientTransformation | ReduceOnValidationPlateau | None,
     gradient_clip_norm: float | Float[Array, ""] | None,
 ) -> optax.GradientTransformation:
     """Chains gradient clipping, `optimizer`, and a factor that depends on the number of steps, or on the losses.
@@ -45,8 +46,8 @@ def make_optimizer(
     Args:
         optimizer: Any optax optimizer, with its learning rate.
         schedule: Factor of the learning rate at each step, usually within [0, 1]; or a transformation that keeps such a
-            factor in its state and gets the loss of each step as `value`, such as `optax.contrib.reduce_on_plateau`;
-            None is the constant 1.
+            factor in its state and gets the loss of each step as `value`, such as `optax.contrib.reduce_on_plateau`; or
+            one whose factor follows the validation loss; None is the constant 1.
         gradient_clip_norm: Largest global norm of a gradient; None clips nothing.
 
     Returns:
@@ -57,6 +58,8 @@ def make_optimizer(
         chained.insert(0, optax.clip_by_global_norm(gradient_clip_norm))
     if isinstance(schedule, optax.GradientTransformation):
         chained.append(schedule)
+    elif isinstance(schedule, ReduceOnValidationPlateau):
+        chained.append(schedule.transformation())
     elif schedule is not None:
         chained.append(optax.scale_by_schedule(schedule))
     return optax.chain(*chained)

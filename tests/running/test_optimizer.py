@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 from simplexity.composition import ConfigError, check, compose
-from simplexity.predictive_models import Transformer
+from simplexity.generative_processes import DataGenerator, coin
+from simplexity.predictive_models import GRU, Transformer
 from simplexity.running._optimizer import build_optimizer
+from simplexity.training import TrainingSettings, initial_train_state, run_keys
 
 INSTANCE = "training.optimizer.instance"
 NO_SCHEDULE = "must make a function from the step to a number, as optax.cosine_decay_schedule does"
@@ -117,3 +119,26 @@ def test_muon_trains_embedding_and_head_as_adam_does():
     }
     parts = ("attention.queries_keys_values", "attention.output", "mlp.inner", "mlp.output")
     assert orthogonalised == {f".blocks[0].{part}.weight" for part in parts}
+
+
+def test_a_plateau_of_the_validation_loss_needs_validations():
+    plateau = "training/schedule=reduce_on_validation_plateau"
+    assert check(compose("experiment", [plateau])) == []
+    with pytest.raises(ConfigError, match=r"`training\.schedule`: follows the validation loss: choose"):
+        build_optimizer(compose("experiment", [plateau, "validation=null"]))
+    (problem,) = check(compose("experiment", [plateau, "training.schedule.factor=2.0"]))
+    assert "Factor must be in the range (0, 1), got factor = 2.0" in str(problem)
+
+
+def test_a_plateau_of_the_validation_loss_lowers_the_logged_learning_rate():
+    plateau = ("training/schedule=reduce_on_validation_plateau", "training.schedule.patience=1")
+    built = build_optimizer(compose("experiment", [*plateau, f"{INSTANCE}.learning_rate=0.1"]))
+    optimizer = built.make(built.hyperparameters)
+    keys = run_keys(0)
+    settings = TrainingSettings(1, 1, 1, 1, False, None)
+    model = GRU(1, 1, vocab_size=2, key=keys.initialization)
+    generator = DataGenerator(coin(0.5), None, None)
+    state = initial_train_state(model, optimizer, generator, settings, key=keys.data)
+    for loss, rate in ((0.5, 0.1), (0.4, 0.1), (0.4, 0.05), (0.3, 0.05)):
+        state = built.after_validation(state, loss)
+        assert built.learning_rate(0, state.optimizer_state) == pytest.approx(rate)

@@ -16,6 +16,7 @@ from jaxtyping import Array
 from simplexity.generative_processes import DataGenerator, mess3, product, tom_quantum
 from simplexity.predictive_models import GRU
 from simplexity.training import (
+    ReduceOnValidationPlateau,
     StepArguments,
     TrainingSettings,
     TrainState,
@@ -51,6 +52,14 @@ def plateau_optimizer_of(rate: Array) -> optax.GradientTransformation:
     """Any loss is a plateau, so the rate falls every three steps."""
     plateau = optax.contrib.reduce_on_plateau(factor=0.9, patience=1, rtol=0.99, accumulation_size=3)
     return make_optimizer(optax.adam(rate), plateau, None)
+
+
+# Any loss is a plateau but for the first, so the rate falls at every validation.
+VALIDATION_PLATEAU = ReduceOnValidationPlateau(0.5, patience=1, rtol=0.99, atol=0.0, cooldown=0, min_scale=0.0)
+
+
+def validation_plateau_optimizer_of(rate: Array) -> optax.GradientTransformation:
+    return make_optimizer(optax.adam(rate), VALIDATION_PLATEAU, None)
 
 
 def settings_of(carry_state: bool, num_train_steps: int) -> TrainingSettings:

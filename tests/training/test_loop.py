@@ -10,7 +10,7 @@ import pytest
 from simplexity.generative_processes import LossOptimum
 from simplexity.training import NotFiniteError, Optima, RunMetrics, Validation, ValidationSettings, run_keys, train
 
-from .conftest import make_run, plateau_optimizer_of
+from .conftest import VALIDATION_PLATEAU, make_run, plateau_optimizer_of, validation_plateau_optimizer_of
 
 VALIDATION = ValidationSettings(every=20, batch_size=4, num_batches=2)
 # The run's sequences have six targets.
@@ -96,7 +96,7 @@ def validation(run):
     return Validation(run.generator, VALIDATION, run.settings.sequence_len, key=run_keys(0).validation)
 
 
-def go(run, validation, recorder, state=None, observers=()):
+def go(run, validation, recorder, state=None, observers=(), after_validation=lambda state, loss: state):
     metrics = RunMetrics(run.settings, lambda step, state: 0.01, lambda: OPTIMA, elapsed_s=0.0)
     return train(
         run.fresh() if state is None else state,
@@ -109,6 +109,7 @@ def go(run, validation, recorder, state=None, observers=()):
         preemption=recorder,
         timed=recorder.timed,
         observers=observers,
+        after_validation=after_validation,
     )
 
 
@@ -161,6 +162,24 @@ def test_resumed_run_knows_how_long_its_loss_has_not_improved(same_bits):
     stopped = go(run, None, first)
     assert not stopped.finished
     assert same_bits(go(run, None, Recorder(), first.saved[stopped.step]).state, expected.state)
+
+
+@pytest.mark.parametrize("stop_after", np.random.default_rng(0).integers(1, 40, 4).tolist())
+def test_resumed_run_knows_how_long_its_validation_loss_has_not_improved(same_bits, stop_after):
+    run = make_run(optimizer_of=validation_plateau_optimizer_of)
+    every_5 = Validation(
+        run.generator, ValidationSettings(5, 4, 1), run.settings.sequence_len, key=run_keys(0).validation
+    )
+    observe = VALIDATION_PLATEAU.observe
+    whole, first, second = Recorder(), Recorder(stop_after=stop_after), Recorder()
+    expected = go(run, every_5, whole, after_validation=observe)
+    # Seven validations before the last one, of which only the first is an improvement.
+    assert float(expected.state.optimizer_state[1].plateau.scale) == pytest.approx(0.5**6)
+    stopped = go(run, every_5, first, after_validation=observe)
+    assert not stopped.finished
+    resumed = go(run, every_5, second, first.saved[stopped.step], after_validation=observe)
+    assert same_bits(resumed.state, expected.state)
+    assert first.lines | second.lines == whole.lines
 
 
 def test_validation_that_was_cut_short_is_made_up(run, validation, same_bits):
