@@ -5,8 +5,9 @@ import math
 import shlex
 import shutil
 import sys
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from simplexity.cluster import step_tasks
 from simplexity.host import PreemptionGuard
@@ -16,7 +17,7 @@ from simplexity.sweeps import (
     SweepDirectory,
     WorkerPlace,
     average_rows,
-    averages_text,
+    averages_lines,
     cancel,
     copy_log,
     display_path,
@@ -24,14 +25,14 @@ from simplexity.sweeps import (
     newest_folder,
     read_status,
     results_json,
+    results_lines,
     results_rows,
-    results_text,
     retry,
     run_json,
     run_text,
     sort_rows,
     status_json,
-    status_text,
+    status_lines,
     stop_others,
     watch,
     write_csv,
@@ -46,8 +47,10 @@ def status_command(arguments: argparse.Namespace, guard: PreemptionGuard) -> int
         raise ValueError("`--json` prints one moment, and `--watch` follows the sweep: give one of them")
     if not arguments.watch:
         status = read_status(sweep)
-        text = status_json(sweep, status) if arguments.json else None
-        print(text or status_text(path, status, width=_terminal_width(), colour=wants_colour(sys.stdout)))
+        if arguments.json:
+            sys.stdout.writelines(status_json(sweep, status))
+        else:
+            _print_lines(status_lines(path, status, width=_terminal_width(), colour=wants_colour(sys.stdout)))
         return ExitCode.COMPLETE
     status = watch(sweep)
     if not status.has_ended:
@@ -60,16 +63,16 @@ def results_command(arguments: argparse.Namespace, guard: PreemptionGuard) -> in
     sweep = _sweep(arguments)
     if arguments.csv is not None and arguments.json:
         raise ValueError("give one of `--csv` and `--json`")
-    rows = results_rows(sweep, read_status(sweep))
+    rows: Sequence[Mapping[str, Any]] = results_rows(sweep, read_status(sweep))
     if arguments.over is not None:
         rows = average_rows(rows, arguments.over)
     if arguments.sort is not None:
         rows = sort_rows(rows, arguments.sort, descending=arguments.descending)
     if arguments.json:
-        print(results_json(rows))
+        sys.stdout.writelines(results_json(rows))
     elif arguments.csv is None:
-        as_text = results_text if arguments.over is None else averages_text
-        print(as_text(rows, width=_terminal_width(), colour=wants_colour(sys.stdout)))
+        as_lines = results_lines if arguments.over is None else averages_lines
+        _print_lines(as_lines(rows, width=_terminal_width(), colour=wants_colour(sys.stdout)))
     elif str(arguments.csv) == "-":
         write_csv_rows(sys.stdout, rows)
     else:
@@ -218,6 +221,10 @@ def _newest(what: Literal["run", "sweep", "run or sweep"]) -> Path:
     folder = newest_folder(Path.cwd(), what)
     print(f"the newest {what}: {display_path(folder)}", file=sys.stderr)
     return folder
+
+
+def _print_lines(lines: Iterable[str]) -> None:
+    sys.stdout.writelines(f"{line}\n" for line in lines)
 
 
 def _terminal_width() -> int | None:

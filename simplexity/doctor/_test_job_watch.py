@@ -172,7 +172,7 @@ def node_of(event: Event) -> str:
 
 def _cause(status: RunStatus, log: Path) -> str:
     """Why the run failed: in its own words, or in the last of its log that are not srun's about its exit code."""
-    event = status.summary.last_event
+    event = status.last_event
     if event is None or event.kind != EventKind.FAILED:
         lines = [line.decode(errors="replace").strip() for line in reversed(last_lines(log, 20))]
         own = next((line for line in lines if line and not line.startswith(("srun: ", "slurmstepd: "))), "")

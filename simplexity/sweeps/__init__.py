@@ -1,7 +1,7 @@
 """Many runs: their manifest and status; executing, submitting, retrying, cancelling them; their results. No JAX."""
 
 from ._averages import average_rows as average_rows
-from ._averages import averages_text as averages_text
+from ._averages import averages_lines as averages_lines
 from ._cancel import cancel as cancel
 from ._cancel import stop_others as stop_others
 from ._directory import SweepDirectory as SweepDirectory
@@ -21,11 +21,11 @@ from ._manifest import Manifest as Manifest
 from ._manifest import SweepRun as SweepRun
 from ._outcome import Outcome as Outcome
 from ._results import results_rows as results_rows
-from ._results import results_text as results_text
-from ._results import sort_rows as sort_rows
-from ._results import write_csv as write_csv
-from ._results import write_csv_rows as write_csv_rows
+from ._results_text import results_lines as results_lines
+from ._results_text import write_csv as write_csv
+from ._results_text import write_csv_rows as write_csv_rows
 from ._retry import retry as retry
+from ._rows import sort_rows as sort_rows
 from ._run_files import last_lines as last_lines
 from ._run_status import ACTIVE_STATES as ACTIVE_STATES
 from ._run_status import UNFINISHED_STATES as UNFINISHED_STATES
@@ -35,7 +35,7 @@ from ._run_text import run_text as run_text
 from ._slurm_submission import plan_arrays as plan_arrays
 from ._slurm_submission import require_slurm as require_slurm
 from ._slurm_submission import submit_runs as submit_runs
-from ._status_text import status_text as status_text
+from ._status_text import status_lines as status_lines
 from ._status_text import summary_lines as summary_lines
 from ._sweep_status import read_status as read_status
 from ._text import describe as describe

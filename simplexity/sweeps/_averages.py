@@ -2,9 +2,10 @@
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-from ._results import Cell, cell_text, column_named, override_names
+from ._results_text import cell_text
+from ._rows import Cell, column_named, override_names
 from ._run_status import RunState
 from ._text import table
 
@@ -44,7 +45,9 @@ def average_rows(rows: Sequence[Mapping[str, Cell]], key: str) -> list[dict[str,
     return [dict(zip(kept, values, strict=True)) | _averages(runs, numbers) for values, runs in sets.items()]
 
 
-def averages_text(rows: Sequence[Mapping[str, Cell]], *, width: int | None = None, colour: bool = False) -> str:
+def averages_lines(
+    rows: Sequence[Mapping[str, Cell]], *, width: int | None = None, colour: bool = False
+) -> Iterator[str]:
     """The table for people: what was overridden, the number of runs, and the results as mean ± standard deviation.
 
     Args:
@@ -53,16 +56,17 @@ def averages_text(rows: Sequence[Mapping[str, Cell]], *, width: int | None = Non
         colour: Whether the header is bold.
     """
     if not rows:
-        return "no runs"
+        yield "no runs"
+        return
     kept = list(rows[0])[: list(rows[0]).index("runs")]
     varied = [name for name in kept if len(rows) == 1 or len({row[name] for row in rows}) > 1]
     shown = ["runs", "complete", *(name for name in _SHOWN if name in rows[0]), "optimum", *varied]
-    cells = [
+    cells = (
         [_with_deviation(row, name) if name in _SHOWN else cell_text(row.get(name)) for name in shown] for row in rows
-    ]
+    )
     ends = [name.rpartition(".")[2] for name in shown]
     names = [name if width is None or ends.count(end) > 1 else end for name, end in zip(shown, ends, strict=True)]
-    return "\n".join(table(names, cells, width, len(shown) - 1, least=[shown.index("optimum")], colour=colour))
+    yield from table(names, cells, width, len(shown) - 1, least=[shown.index("optimum")], colour=colour)
 
 
 def _averages(runs: Sequence[Mapping[str, Cell]], numbers: Sequence[str]) -> dict[str, Cell]:

@@ -12,11 +12,10 @@ from simplexity.runs import Liveness, is_alive, liveness, read_holder
 from ._directory import SweepDirectory
 from ._launch_settings import stops_on_failure
 from ._live_workers import live_worker_locks
-from ._manifest import Manifest, SweepRun
-from ._run_files import RunFiles
+from ._manifest import SweepRun
 from ._scheduler_state import slurm_tasks
 from ._stop_requests import request_stop
-from ._sweep_status import read_all
+from ._sweep_status import read_unfinished
 
 
 def cancel(sweep: SweepDirectory) -> str:
@@ -29,7 +28,7 @@ def cancel(sweep: SweepDirectory) -> str:
         RuntimeError: If SLURM does not answer, or a process is not within reach.
     """
     manifest = sweep.read_manifest()
-    unfinished = _unfinished(sweep, manifest)
+    unfinished = read_unfinished(sweep, manifest.runs)
     # Workers that were started by hand, on this or another machine, and those between two runs.
     request_stop(sweep, "simplexity cancel")
     workers = live_worker_locks(sweep)
@@ -66,11 +65,7 @@ def stop_others(sweep: SweepDirectory, failed: SweepRun, *, as_array_task: bool)
     if manifest.launch.on_slurm and not as_array_task and slurm_is_installed():
         # Where SLURM does not answer, its tasks continue, which loses no work.
         with suppress(SlurmError):
-            cancel_jobs(slurm_tasks(sweep, sweep.read_submissions(), _unfinished(sweep, manifest)))
-
-
-def _unfinished(sweep: SweepDirectory, manifest: Manifest) -> dict[int, RunFiles]:
-    return {i: files for i, files in read_all(sweep, manifest.runs).items() if files.completion is None}
+            cancel_jobs(slurm_tasks(sweep, sweep.read_submissions(), read_unfinished(sweep, manifest.runs)))
 
 
 def _stop(lock_path: Path, *, hears_requests: bool) -> bool:

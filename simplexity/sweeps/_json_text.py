@@ -1,12 +1,12 @@
 """Status, results and a run's attempts as JSON, for programs. docs/clusters.md lists the fields, which stay."""
 
 import json
-from collections.abc import Mapping, Sequence
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from simplexity.runs import (
     EventKind,
-    Goodput,
     RunDirectory,
     RunSummary,
     best_saved_step,
@@ -21,15 +21,26 @@ from ._run_status import RunStatus
 from ._sweep_status import SweepStatus
 
 
-def status_json(sweep: SweepDirectory, status: SweepStatus) -> str:
-    """A sweep's status: its folder, a remark on what SLURM did not answer, and an object for every run."""
-    runs = [_run(sweep, run) for run in status.runs]
-    return _text({"folder": str(sweep.path), "remark": status.remark, "runs": runs})
+def status_json(sweep: SweepDirectory, status: SweepStatus) -> Iterator[str]:
+    """A sweep's status: its folder, a remark on what SLURM did not answer, and an object for every run.
+
+    Yields:
+        Pieces of the text, as whole it may be a hundred megabytes.
+    """
+    head = _text({"folder": str(sweep.path), "remark": status.remark}).removesuffix("\n}")
+    yield f'{head},\n "runs": '
+    yield from _list((_run(sweep, run) for run in status.runs), indent=" ")
+    yield "\n}\n"
 
 
-def results_json(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The rows of `results_rows`: an object for every run."""
-    return _text(list(rows))
+def results_json(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """The rows of `results_rows`: an object for every run.
+
+    Yields:
+        Pieces of the text.
+    """
+    yield from _list(map(dict, rows))
+    yield "\n"
 
 
 def run_json(directory: RunDirectory) -> str:
@@ -60,7 +71,7 @@ def run_json(directory: RunDirectory) -> str:
             "running": is_alive(directory.lock_path),
             "completion": None if completion is None else completion._asdict(),
             "best": None if best is None else best._asdict(),
-            **_summary(summarize(events)),
+            **_progress(summarize(events)),
             "attempts": attempts,
         }
     )
@@ -83,13 +94,21 @@ def _run(sweep: SweepDirectory, status: RunStatus) -> dict[str, Any]:
         "excess_nats": status.excess_nats,
         "restarts": status.restarts,
         "node": status.node,
-        **_summary(status.summary),
+        **_progress(status),
     }
 
 
-def _summary(summary: RunSummary) -> dict[str, Any]:
-    goodput: Goodput = summary.goodput
-    return {"saved_step": summary.saved_step, "goodput": goodput._asdict()}
+def _progress(known: RunStatus | RunSummary) -> dict[str, Any]:
+    return {"saved_step": known.saved_step, "goodput": known.goodput._asdict()}
+
+
+def _list(records: Iterable[Any], indent: str = "") -> Iterator[str]:
+    """A list's text, an entry at a time, as it stands within a text that is indented so far."""
+    separator = "["
+    for record in records:
+        yield f"{separator}\n{textwrap.indent(_text(record), indent + ' ')}"
+        separator = ","
+    yield "[]" if separator == "[" else f"\n{indent}]"
 
 
 def _text(record: Any) -> str:

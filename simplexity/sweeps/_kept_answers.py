@@ -9,17 +9,22 @@ import json
 import os
 from collections.abc import Sequence
 from contextlib import suppress
-from functools import lru_cache
 from pathlib import Path
+from sys import intern
 from typing import Any
 
-from simplexity.runs import Completion, Event, EventKind, Goodput, RunSummary
+from simplexity.runs import Completion, Goodput, RunSummary
+
+from ._manifest import SweepRun
+from ._run_status import RunState, RunStatus
 
 _FORMAT = 1
 
 
 class KeptAnswers:
     """Answers about complete runs by index, each with the marks of the files that it was read from.
+
+    Several threads may ask for answers and add some.
 
     Args:
         path: The file.
@@ -68,7 +73,7 @@ class KeptAnswers:
                 os.close(descriptor)
 
 
-def marks(config_hash: str, *paths: Path) -> str | None:
+def marks(config_hash: str, *paths: str | Path) -> str | None:
     """What tells whether files are still those that were read; None if the first of them is not there.
 
     Args:
@@ -95,30 +100,32 @@ def answer_of(completion: Completion, summary: RunSummary) -> Any:
     return [completion, [*summary[:3], where, *summary[4:]]]
 
 
-def read_answer(answer: Any) -> tuple[Completion, RunSummary] | None:
-    """What `answer_of` made; None if it is something else. Of the last event it knows only where it happened."""
+def read_answer(run: SweepRun, answer: Any) -> RunStatus | None:
+    """The status of a complete run, of what `answer_of` made; None if it is something else."""
     try:
-        completion, (attempts, last_step, saved_step, where, goodput, submission) = answer
-        event = None if where is None else _completed_on(where[0], json.dumps(where[1]))
-        summary = RunSummary(attempts, last_step, saved_step, event, Goodput(*_checked(goodput)), submission)
-        return Completion(*_checked(completion)), summary
+        values, (attempts, step, saved_step, where, goodput, _) = answer
+        completion = Completion(*_checked(values))
+        host, slurm = where or ("", None)
+        return RunStatus(
+            run=run,
+            state=RunState.COMPLETE,
+            step=max(_checked([step, saved_step, attempts])[0], 0),
+            steps_per_s=None,
+            loss_nats=completion.loss_nats,
+            optimum_nats=completion.optimum_nats,
+            optimum_error_nats=completion.optimum_error_nats,
+            excess_nats=completion.excess_nats,
+            restarts=max(0, attempts - 1),
+            # The same object for all runs of a node.
+            node=intern((slurm and slurm["node"]) or host),
+            time_left_s=None,
+            reason="",
+            saved_step=saved_step,
+            goodput=Goodput(*_checked(goodput)),
+            last_event=None,
+        )
     except (TypeError, ValueError, LookupError):
         return None
-
-
-@lru_cache(maxsize=1024)
-def _completed_on(host: str, slurm: str) -> Event:
-    """The same object for all runs of a job: a hundred thousand events would take as much memory as all else."""
-    record = {
-        "sequence": 0,
-        "kind": EventKind.COMPLETE,
-        "step": 0,
-        "time": 0.0,
-        "elapsed_s": 0.0,
-        "host": host,
-        "pid": 0,
-    }
-    return Event.from_json(record | {"slurm": json.loads(slurm)})
 
 
 def _checked(values: Sequence[Any]) -> Sequence[Any]:

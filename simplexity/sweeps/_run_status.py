@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import NamedTuple
 
-from simplexity.runs import Event, EventKind, ExitCode, RunSummary
+from simplexity.runs import Event, EventKind, ExitCode, Goodput
 
 from ._directory import SweepDirectory
 from ._manifest import SweepRun
@@ -60,7 +60,9 @@ class RunStatus(NamedTuple):
         node: Where it runs, or ran last.
         time_left_s: Of a running one, from its last line of metrics.
         reason: One line on why it is not running; empty if it runs, will run, or is complete.
-        summary: What its ledger adds up to.
+        saved_step: The last step that was saved.
+        goodput: Where its time went.
+        last_event: What happened to it last; None if it never started, or is complete.
     """
 
     run: SweepRun
@@ -75,7 +77,9 @@ class RunStatus(NamedTuple):
     node: str
     time_left_s: float | None
     reason: str
-    summary: RunSummary
+    saved_step: int
+    goodput: Goodput
+    last_event: Event | None
 
 
 def run_status(sweep: SweepDirectory, run: SweepRun, files: RunFiles, scheduler: SchedulerState) -> RunStatus:
@@ -108,7 +112,9 @@ def run_status(sweep: SweepDirectory, run: SweepRun, files: RunFiles, scheduler:
         node=scheduler.node or _node(event),
         time_left_s=left_s,
         reason=files.unreadable or _reason(sweep, run, state, files, scheduler),
-        summary=files.summary,
+        saved_step=files.summary.saved_step,
+        goodput=files.summary.goodput,
+        last_event=None if state == RunState.COMPLETE else event,
     )
 
 

@@ -1,7 +1,7 @@
 """`simplexity status` in words."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import PurePath
 
 from simplexity.runs import Goodput
@@ -19,14 +19,14 @@ FILES_ALONE = " (the states come from the runs' files alone)"
 _LEAST = tuple(_HEADER.index(name) for name in ("node", "restarts", "steps/s", "left"))
 
 
-def status_text(
+def status_lines(
     sweep_path: str,
     status: SweepStatus,
     *,
     width: int | None = None,
     height: int | None = None,
     colour: bool = False,
-) -> str:
+) -> Iterator[str]:
     """The table of runs, the totals, why runs have ended, and what to type next.
 
     Args:
@@ -43,7 +43,7 @@ def status_text(
     if height is not None and height < _FEW_LINES:
         commands = commands[-1:]
     below = [*wrapped(remarks, width), *commands]
-    shown, left_out = list(status.runs), ""
+    shown, left_out = status.runs, ""
     if height is not None and len(shown) > (room := max(1, height - len(below) - 4)):
         # Those that change, then the ended ones that need attention, then the rest.
         rank = {RunState.RUNNING: 0, RunState.WAITING: 1, RunState.PENDING: 3, RunState.COMPLETE: 4}
@@ -51,8 +51,9 @@ def status_text(
         shown = sorted(chosen, key=lambda run: run.run.index)
         left_out = f"... and {len(status.runs) - room} more runs"
     common = common_overrides([run.run for run in status.runs])
-    lines = table(_HEADER, [_row(run, common, short=width is not None) for run in shown], width, 1, _LEAST, colour)
-    return "\n".join([*lines, *([left_out] if left_out else []), "", *below])
+    rows = (_row(run, common, short=width is not None) for run in shown)
+    yield from table(_HEADER, rows, width, 1, _LEAST, colour)
+    yield from [*([left_out] if left_out else []), "", *below]
 
 
 def totals(status: SweepStatus) -> str:

@@ -1,11 +1,17 @@
 """The status of a whole sweep at one moment, and the runs that a retry starts again."""
 
+import gc
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from contextlib import contextmanager
+from functools import reduce
+from itertools import chain
+from operator import add
+from pathlib import Path
+from typing import NamedTuple, TypeVar
 
-from simplexity.runs import Goodput
+from simplexity.runs import Goodput, RunDirectory
 
 from ._directory import SweepDirectory
 from ._kept_answers import KeptAnswers, answer_of, marks, read_answer
@@ -17,8 +23,11 @@ from ._scheduler_state import SchedulerState, slurm_states
 
 # Not for the processor: on a network file system every look at a file is a wait.
 _READERS = 16
-_PIECE = 16
+_LARGEST_PIECE = 256
 _NOBODY = SchedulerState(False)
+ItemT = TypeVar("ItemT")
+ReadT = TypeVar("ReadT")
+_COMPLETE = RunDirectory(Path()).complete_path.name
 
 
 class SweepStatus(NamedTuple):
@@ -45,9 +54,25 @@ class SweepStatus(NamedTuple):
     @property
     def goodput(self) -> Goodput:
         """Where the time of all runs went."""
-        return add_goodputs(status.summary.goodput for status in self.runs)
+        return add_goodputs(status.goodput for status in self.runs)
 
 
+@contextmanager
+def paused_collector() -> Iterator[None]:
+    """Keeps Python's garbage collector from searching for cycles within the `with` block, or the decorated function.
+
+    Rows of a hundred thousand runs have none, and to look through them again and again takes half of the time.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+@paused_collector()
 def read_status(sweep: SweepDirectory, *, locked: bool = False) -> SweepStatus:
     """Reads every run's files, and asks SLURM about the runs that are not complete.
 
@@ -59,38 +84,40 @@ def read_status(sweep: SweepDirectory, *, locked: bool = False) -> SweepStatus:
         RuntimeError: If the manifest is corrupt, or of another version.
     """
     manifest = sweep.read_manifest()
-    files = read_all(sweep, manifest.runs)
+    found = _read_all(sweep, manifest.runs)
+    unfinished = _unfinished(manifest.runs, found)
     submissions = sweep.read_submissions()
     # One process at a time executes runs on its machine: the one of the last line, if it still has the lock.
     executing = submissions[-1] if submissions and not locked and sweep.lock_owner() is not None else None
-    states, remark = _scheduler_states(sweep, manifest, submissions, executing, files)
-    return SweepStatus(
-        [run_status(sweep, run, files[run.index], states.get(run.index, _NOBODY)) for run in manifest.runs], remark
-    )
+    states, remark = _scheduler_states(sweep, manifest, submissions, executing, unfinished)
+    runs = [
+        one if isinstance(one, RunStatus) else run_status(sweep, run, one, states.get(run.index, _NOBODY))
+        for run, one in zip(manifest.runs, found, strict=True)
+    ]
+    return SweepStatus(runs, remark)
 
 
-def read_all(sweep: SweepDirectory, runs: Sequence[SweepRun]) -> dict[int, RunFiles]:
-    """What the runs' files say, by index."""
-    kept = KeptAnswers(sweep.complete_runs_path)
+def in_threads(read: Callable[[ItemT], ReadT], items: Sequence[ItemT]) -> Iterator[ReadT]:
+    """What a function that reads files returns for each item, in their order; many files are read at a time.
 
-    def read(run: SweepRun) -> RunFiles:
-        seen = marks(run.config_hash, sweep.run_directory(run).complete_path)
-        answer = None if seen is None else read_answer(kept.get(run.index, seen))
-        if answer is not None:
-            return RunFiles(*answer)
-        files = read_run(sweep, run)
-        if seen is not None and files.completion is not None:
-            kept.add(run.index, seen, answer_of(files.completion, files.summary))
-        return files
-
-    pieces = [runs[start : start + _PIECE] for start in range(0, len(runs), _PIECE)]
-    found: dict[int, RunFiles] = {}
+    Args:
+        read: Called in several threads.
+        items: A run's entry, for instance.
+    """
+    # A task for each of a hundred thousand runs would take longer than what it does.
+    size = min(_LARGEST_PIECE, len(items) // (4 * _READERS) + 1)
     with ThreadPoolExecutor(_READERS) as readers:
-        # A task for each of a hundred thousand runs would take longer than what it does.
-        for piece, files in zip(pieces, readers.map(lambda piece: list(map(read, piece)), pieces), strict=True):
-            found |= zip((run.index for run in piece), files, strict=True)
-    kept.save()
-    return found
+        # What is read is not wanted faster than it is used up.
+        for first in range(0, len(items), size * _READERS):
+            starts = range(first, min(first + size * _READERS, len(items)), size)
+            pieces = readers.map(lambda start: list(map(read, items[start : start + size])), starts)
+            yield from chain.from_iterable(pieces)
+
+
+@paused_collector()
+def read_unfinished(sweep: SweepDirectory, runs: Sequence[SweepRun]) -> dict[int, RunFiles]:
+    """What the files of those runs say that are not complete, by index."""
+    return _unfinished(runs, _read_all(sweep, runs))
 
 
 def select_for_retry(status: SweepStatus, *, failed: bool, missing: bool) -> list[SweepRun]:
@@ -107,7 +134,33 @@ def select_for_retry(status: SweepStatus, *, failed: bool, missing: bool) -> lis
 
 def add_goodputs(goodputs: Iterable[Goodput]) -> Goodput:
     """The sum, field by field."""
-    return Goodput(*(sum(column) for column in zip(Goodput(), *goodputs, strict=True)))
+    return reduce(lambda total, one: Goodput._make(map(add, total, one)), goodputs, Goodput())
+
+
+def _read_all(sweep: SweepDirectory, runs: Sequence[SweepRun]) -> list[RunStatus | RunFiles]:
+    """Of each run that is complete its status, and of the others what their files say."""
+    kept = KeptAnswers(sweep.complete_runs_path)
+
+    def read(run: SweepRun) -> RunStatus | RunFiles:
+        directory = f"{sweep.path}/{run.directory}"
+        seen = marks(run.config_hash, f"{directory}/{_COMPLETE}")
+        known = None if seen is None else read_answer(run, kept.get(run.index, seen))
+        if known is not None:
+            return known
+        files = read_run(sweep, run)
+        if files.completion is None:
+            return files
+        if seen is not None:
+            kept.add(run.index, seen, answer_of(files.completion, files.summary))
+        return run_status(sweep, run, files, _NOBODY)
+
+    found = list(in_threads(read, runs))
+    kept.save()
+    return found
+
+
+def _unfinished(runs: Sequence[SweepRun], found: Sequence[RunStatus | RunFiles]) -> dict[int, RunFiles]:
+    return {run.index: files for run, files in zip(runs, found, strict=True) if isinstance(files, RunFiles)}
 
 
 def _scheduler_states(
@@ -115,9 +168,8 @@ def _scheduler_states(
     manifest: Manifest,
     submissions: Sequence[Submission],
     executing: Submission | None,
-    files: dict[int, RunFiles],
+    unfinished: dict[int, RunFiles],
 ) -> tuple[dict[int, SchedulerState], str]:
-    unfinished = {index: read for index, read in files.items() if read.completion is None}
     last = submission_names(submissions)
     states: dict[int, SchedulerState] = {}
     remark = ""

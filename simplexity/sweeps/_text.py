@@ -1,7 +1,7 @@
 """Numbers, names and paths as people read them, and tables of them."""
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from rich.cells import cell_len, set_cell_size
@@ -9,6 +9,8 @@ from rich.cells import cell_len, set_cell_size
 from simplexity.runs import bold, nats_text, red
 
 _GAP = "  "
+# In no printable text.
+_SEPARATOR = "\x1f"
 _FAILED = frozenset({"failed", "lost", "unreadable"})
 
 
@@ -75,12 +77,12 @@ def wrapped(lines: Sequence[str], width: int | None) -> list[str]:
 
 def table(
     header: Sequence[str],
-    rows: Sequence[Sequence[str]],
+    rows: Iterable[Sequence[str]],
     width: int | None = None,
     flexible: int = 0,
     least: Sequence[int] = (),
     colour: bool = False,
-) -> list[str]:
+) -> Iterator[str]:
     """Lines of aligned columns, the names first; what looks like a number stands to the right.
 
     Args:
@@ -92,9 +94,15 @@ def table(
         least: Columns that a narrow terminal does without, the first to go first.
         colour: Whether the names are bold, and rows of what has failed red.
     """
-    cells = [[printable(cell) for cell in row] for row in [header, *rows]]
-    sizes = [max(map(_length, column)) for column in zip(*cells, strict=True)]
-    right = [all(_is_number(row[i]) for row in cells[1:]) for i in range(len(sizes))]
+    sizes = [_length(name) for name in header]
+    right = [True] * len(header)
+    # One text for each row, since the cells of a hundred thousand runs would take ten times the memory.
+    joined: list[str] = []
+    for row in rows:
+        cells = [cell if cell.isprintable() else printable(cell) for cell in row]
+        sizes = list(map(max, sizes, map(_length, cells)))
+        right = [is_number and _is_number(cell) for is_number, cell in zip(right, cells, strict=True)]
+        joined.append(_SEPARATOR.join(cells))
     kept = list(range(len(sizes)))
 
     def excess() -> int:
@@ -104,15 +112,16 @@ def table(
         if excess() > 0:
             kept.remove(column)
     sizes[flexible] = max(min(12, sizes[flexible]), sizes[flexible] - max(0, excess()))
-    lines = [_GAP.join(_fit(row[i], sizes[i], right[i]) for i in kept).rstrip() for row in cells]
-    if width is not None:
-        lines = [set_cell_size(line, width).rstrip() for line in lines]
-    if not colour:
-        return lines
-    return [
-        bold(lines[0]),
-        *(red(line) if _FAILED & set(row) else line for row, line in zip(rows, lines[1:], strict=True)),
-    ]
+
+    def aligned(cells: Sequence[str]) -> str:
+        line = _GAP.join([_fit(cells[i], sizes[i], right[i]) for i in kept]).rstrip()
+        return line if width is None else set_cell_size(line, width).rstrip()
+
+    names = aligned(list(map(printable, header)))
+    yield bold(names) if colour else names
+    for text in joined:
+        cells = text.split(_SEPARATOR)
+        yield red(aligned(cells)) if colour and not _FAILED.isdisjoint(cells) else aligned(cells)
 
 
 def _is_number(cell: str) -> bool:

@@ -14,7 +14,7 @@ from simplexity.runs import wants_colour
 from ._directory import SweepDirectory
 from ._manifest import SweepRun
 from ._run_status import ACTIVE_STATES
-from ._status_text import FILES_ALONE, next_commands, status_text, totals
+from ._status_text import FILES_ALONE, next_commands, status_lines, totals
 from ._sweep_status import SweepStatus, read_status
 from ._text import display_path, printable
 
@@ -101,7 +101,7 @@ def _watch_on_terminal(sweep: SweepDirectory, shown_path: str, sleep: _Sleep) ->
             status = _read_again(sweep, status)
             columns, lines = shutil.get_terminal_size()
             colour = wants_colour(sys.stdout)
-            text = status_text(shown_path, status, width=columns, height=lines, colour=colour)
+            text = "\n".join(status_lines(shown_path, status, width=columns, height=lines, colour=colour))
             shown = Text.from_ansi(text, no_wrap=True)
             live.update(shown, refresh=True)
             if status.has_ended or sleep(_pause_s(status)):

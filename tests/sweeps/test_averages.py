@@ -3,7 +3,7 @@ import statistics
 
 import pytest
 
-from simplexity.sweeps import average_rows, averages_text, sort_rows
+from simplexity.sweeps import average_rows, averages_lines, sort_rows
 
 
 def a_row(index, rate, seed, loss, *, state="complete", r2=0.5):
@@ -52,11 +52,11 @@ def test_averages_are_sorted_by_their_columns():
 
 
 def test_the_table_of_averages():
-    lines = averages_text(average_rows(ROWS, "seed"), width=100).splitlines()
+    lines = list(averages_lines(average_rows(ROWS, "seed"), width=100))
     assert lines[0].split() == ["runs", "complete", "loss", "excess", "belief_r2", "optimum", "rate"]
     assert "  1.00000 ± 0.26458  " in lines[1]
     assert lines[2].split()[:3] == ["2", "1", "0.60000"]
-    assert averages_text([]) == "no runs"
+    assert list(averages_lines([])) == ["no runs"]
 
 
 def test_a_key_that_no_run_overrides():

@@ -23,9 +23,8 @@ def test_numbers():
 
 @pytest.mark.parametrize("width", [None, 40, 30])
 def test_columns_are_aligned(width):
-    lines = table(
-        ("run", "overrides", "loss"), [("0", "seed=1 ü日本" * 4, "1.5"), ("10", "seed=2", "")], width=width, flexible=1
-    )
+    rows = [("0", "seed=1 ü日本" * 4, "1.5"), ("10", "seed=2", "")]
+    lines = list(table(("run", "overrides", "loss"), rows, width=width, flexible=1))
     assert {line.index("loss") for line in lines[:1]} == {cell_len(lines[1]) - 4}
     assert width is None or max(map(cell_len, lines)) <= width
     if width is not None:
@@ -35,7 +34,7 @@ def test_columns_are_aligned(width):
 
 def test_a_narrow_terminal_does_without_the_least_columns():
     header, row = ("run", "overrides", "node", "rate", "loss"), ("0", "learning_rate=0.01", "node17", "3.5", "0.7")
-    lines = [table(header, [row], width, 1, (2, 3))[1] for width in (60, 36, 30, 24)]
+    lines = [list(table(header, [row], width, 1, (2, 3)))[1] for width in (60, 36, 30, 24)]
     assert [line.split() for line in lines] == [
         ["0", "learning_rate=0.01", "node17", "3.5", "0.7"],
         ["0", "learning_rate=0.01", "3.5", "0.7"],

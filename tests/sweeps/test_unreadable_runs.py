@@ -4,7 +4,7 @@ import pytest
 
 from simplexity.host import PreemptionGuard
 from simplexity.runs import EventKind, Ledger
-from simplexity.sweeps import RunState, cancel, read_status, results_rows, retry, status_text
+from simplexity.sweeps import RunState, cancel, read_status, results_rows, retry, status_lines
 
 DAMAGES = {
     "a line of the ledger is no JSON": ("run.jsonl", "not json\n{}\n", "line 1 of"),
@@ -42,7 +42,7 @@ def test_the_other_runs_are_served(sweep_and_reason, capfd):
     assert [run.state for run in status.runs] == [RunState.COMPLETE, RunState.UNREADABLE, RunState.MISSING]
     assert reason in status.runs[1].reason
     assert status.has_ended
-    text = status_text("s", status)
+    text = "\n".join(status_lines("s", status))
     assert "1 unreadable" in text
     assert reason in text
     rows = results_rows(sweep, status)

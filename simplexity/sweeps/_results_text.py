@@ -1,0 +1,71 @@
+"""`simplexity results` in words, and as CSV."""
+
+import csv
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TextIO
+
+from simplexity.runs import nats_text, optimum_text
+
+from ._rows import Cell, last_part, override_names
+from ._text import printable, table, wrapped
+
+
+def write_csv(path: Path, rows: Sequence[Mapping[str, Cell]]) -> None:
+    """Writes a row for every run, with the columns' names first.
+
+    Raises:
+        OSError: If the file cannot be written.
+    """
+    with open(path, "w", newline="", encoding="utf-8", errors="backslashreplace") as file:
+        write_csv_rows(file, rows)
+
+
+def write_csv_rows(file: TextIO, rows: Sequence[Mapping[str, Cell]]) -> None:
+    """Writes the same to an open file, such as standard output."""
+    names = list(rows[0]) if rows else ["run"]
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(names)
+    writer.writerows([row[name] for name in names] for row in rows)
+
+
+def results_lines(
+    rows: Sequence[Mapping[str, Cell]], *, width: int | None = None, colour: bool = False
+) -> Iterator[str]:
+    """The table for people: the loss beside its optimum, what varies, and why runs have failed.
+
+    Args:
+        rows: The rows of `results_rows`.
+        width: Columns of the terminal: the reasons then stand below the table, whole. None for no limit.
+        colour: Whether the header is bold, and what has failed red.
+    """
+    if not rows:
+        yield "no runs"
+        return
+    fixed = ["run", "state", "loss", "excess", "optimum"]
+    varied = [name for name in override_names(rows) if len(rows) == 1 or len({row[name] for row in rows}) > 1]
+    has_reason = width is None and any(row["reason"] for row in rows)
+    analysed = [name for name in ("belief_r2",) if name in rows[0]]
+    shown = [*fixed, *analysed, *varied, *(["reason"] if has_reason else [])]
+    ends = [last_part(name) for name in shown]
+    short = [name if width is None or ends.count(end) > 1 else end for name, end in zip(shown, ends, strict=True)]
+    # Of the overrides, the longest gives way; without any, the state does, which is short enough.
+    sizes = [max(len(cell_text(row[name])) for row in rows) for name in varied]
+    flexible = len(fixed) + len(analysed) + sizes.index(max(sizes)) if sizes else 1
+    cells = ([_optimum(row) if name == "optimum" else cell_text(row[name]) for name in shown] for row in rows)
+    yield from table(short, cells, width, flexible, least=[fixed.index("optimum")], colour=colour)
+    if width is not None:
+        reasons = [f"run {row['run']} {row['state']}: {printable(str(row['reason']))}" for row in rows if row["reason"]]
+        yield from ["", *wrapped(reasons, width)] if reasons else []
+
+
+def cell_text(value: Cell) -> str:
+    """A cell as people read it."""
+    return nats_text(value) if isinstance(value, float) else "" if value is None else str(value)
+
+
+def _optimum(row: Mapping[str, Cell]) -> str:
+    optimum, error = row["optimum"], row.get("optimum_error")
+    if not isinstance(optimum, int | float):
+        return ""
+    return optimum_text(optimum, error if isinstance(error, int | float) else None)

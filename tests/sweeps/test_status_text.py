@@ -1,0 +1,65 @@
+"""`simplexity status` in words: the table, the best run, and what to type next."""
+
+import re
+
+import pytest
+
+from simplexity.sweeps import describe, read_status, status_lines
+from simplexity.sweeps._status_text import best_run
+
+
+@pytest.mark.parametrize(
+    ("losses", "excesses", "best"),
+    [
+        ((0.8, 0.7), (0.01, 0.1), 0),
+        ((0.8, 0.7), (0.01, None), 1),
+        ((None, 0.7), (None, 0.1), 1),
+        ((None, None), (None, None), None),
+    ],
+)
+def test_the_best_run_is_the_nearest_to_its_own_optimum(losses, excesses, best, make_sweep, execute):
+    sweep = make_sweep({}, {})
+    execute(sweep)
+    status = read_status(sweep)
+    runs = [
+        run._replace(loss_nats=loss, excess_nats=excess)
+        for run, loss, excess in zip(status.runs, losses, excesses, strict=True)
+    ]
+    found = best_run(status._replace(runs=runs))
+    assert (None if found is None else found.run.index) == best
+
+
+def test_the_table_says_it_all(make_sweep, execute):
+    sweep = make_sweep({}, {"silent": True}, {"leaves_at": [1]})
+    execute(sweep)
+    text = "\n".join(status_lines("my sweep", read_status(sweep)))
+    assert re.search(r"^  0  seed=0     complete +4/4 +0\.25000  0\.12500", text, re.MULTILINE)
+    assert "3 runs: 2 complete, 1 failed; 1 restart; " in text
+    assert "run 1 failed: it ended with exit code 1: cannot even begin" in text
+    assert "\nbest run: 0 (seed=0): final loss 0.25000 nats, excess 0.12500\n" in text
+    assert "\nto look at it: simplexity show 'my sweep/0'\nto see all results: simplexity results 'my sweep'\n" in text
+    assert text.endswith("to start the others again: simplexity retry 'my sweep'")
+
+
+def test_keys_are_short_where_that_is_clear():
+    swept = ("seed=1", "training.optimizer.instance.learning_rate=0.1", "a.size=2", "b.size=3")
+    assert describe(swept, frozenset({"seed=1"}), short=True) == "learning_rate=0.1 a.size=2 b.size=3"
+    assert describe(swept[:2]) == "seed=1 training.optimizer.instance.learning_rate=0.1"
+
+
+def test_a_low_terminal_shows_what_matters(make_sweep, execute):
+    sweep = make_sweep(*[{}] * 6, {"raises_at": 1}, *[{}] * 6)
+    execute(sweep)
+    text = "\n".join(status_lines("s", read_status(sweep), width=60, height=10))
+    assert len(text.splitlines()) <= 10
+    assert max(map(len, text.splitlines()[:4])) <= 60
+    assert "seed=6     failed" in text
+    assert "more runs" in text
+
+
+def test_no_advice_repeats_a_loss_that_is_not_finite(make_sweep, execute):
+    sweep = make_sweep({}, {"raises_at": 2})
+    execute(sweep)
+    text = "\n".join(status_lines("s", read_status(sweep)))
+    assert "simplexity retry" not in text
+    assert text.endswith("start a new run with other settings")
