@@ -23,6 +23,7 @@ from simplexity.sweeps import (
     display_path,
     follow_log,
     newest_folder,
+    paused_collector,
     read_status,
     results_json,
     results_lines,
@@ -46,11 +47,12 @@ def status_command(arguments: argparse.Namespace, guard: PreemptionGuard) -> int
     if arguments.watch and arguments.json:
         raise ValueError("`--json` prints one moment, and `--watch` follows the sweep: give one of them")
     if not arguments.watch:
-        status = read_status(sweep)
-        if arguments.json:
-            sys.stdout.writelines(status_json(sweep, status))
-        else:
-            _print_lines(status_lines(path, status, width=_terminal_width(), colour=wants_colour(sys.stdout)))
+        with paused_collector():
+            status = read_status(sweep)
+            if arguments.json:
+                sys.stdout.writelines(status_json(sweep, status))
+            else:
+                _print_lines(status_lines(path, status, width=_terminal_width(), colour=wants_colour(sys.stdout)))
         return ExitCode.COMPLETE
     status = watch(sweep)
     if not status.has_ended:
@@ -59,6 +61,7 @@ def status_command(arguments: argparse.Namespace, guard: PreemptionGuard) -> int
     return ExitCode.COMPLETE if status.counts[RunState.COMPLETE] == len(status.runs) else ExitCode.FAILED
 
 
+@paused_collector()
 def results_command(arguments: argparse.Namespace, guard: PreemptionGuard) -> int:
     sweep = _sweep(arguments)
     if arguments.csv is not None and arguments.json:
@@ -102,7 +105,7 @@ def cancel_command(arguments: argparse.Namespace, guard: PreemptionGuard) -> int
 
 def logs_command(arguments: argparse.Namespace, guard: PreemptionGuard) -> int:
     sweep = SweepDirectory.open(arguments.sweep_dir)
-    run = sweep.read_manifest().run(arguments.run)
+    run = sweep.read_run(arguments.run)
     (follow_log if arguments.follow else copy_log)(sweep, run, sys.stdout.buffer)
     return ExitCode.COMPLETE
 
@@ -127,10 +130,9 @@ def resume_command(arguments: argparse.Namespace, guard: PreemptionGuard) -> int
         run_dir, log_name, sweep, run = arguments.run_dir.absolute(), None, None, None
     else:
         sweep = SweepDirectory.open(arguments.sweep)
-        manifest = sweep.read_manifest()
-        run = manifest.run(arguments.index)
+        run = sweep.read_run(arguments.index)
         run_dir = sweep.run_directory(run).path
-        log_name = f"{manifest.program}.log"
+        log_name = f"{sweep.read_manifest(with_runs=False).program}.log"
     # Hydra, OmegaConf and, once the config was found, JAX: nothing that the other commands have use for.
     from simplexity.running import exit_process, run_frozen
 

@@ -7,6 +7,7 @@ edited between submission and start changes nothing.
 import os
 import re
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -158,19 +159,22 @@ def _write_sweep(
     sweep: SweepDirectory, config: DictConfig, launch: Launch, prepared: Sequence[PreparedRun]
 ) -> Manifest:
     runs = [one.run for one in prepared]
-    manifest = None
+    found = None
     if is_there(sweep.manifest_path):
         sweep.require_own()
-        manifest = _extended(sweep.read_manifest(), runs)
-    known = {run.index for run in sweep.read_manifest().runs} if manifest is not None else set()
-    if manifest is None:
-        manifest = new_manifest(config, launch, runs)
+        found = sweep.read_manifest()
+    manifest = new_manifest(config, launch, runs) if found is None else _extended(found, runs)
+    if found is None:
         write_durably(sweep.multirun_path, OmegaConf.to_yaml(config), mode=_PRIVATE)
+    known = set() if found is None else {run.index for run in found.runs}
     new = [one for one in prepared if one.run.index not in known]
     with ThreadPoolExecutor(_WRITERS) as writers:
         # Going through the results raises what a writer raised.
-        list(writers.map(lambda one: _write(sweep.run_directory(one.run), one.files), new))
-    sweep.write_manifest(manifest)
+        deque(writers.map(lambda one: _write(sweep.run_directory(one.run), one.files), new), maxlen=0)
+    if found is None:
+        sweep.write_manifest(manifest)
+    elif new:
+        sweep.add_runs(manifest, [one.run for one in new])
     return manifest
 
 

@@ -28,8 +28,10 @@ from simplexity.sweeps import (
     SlurmLaunch,
     SweepDirectory,
     display_path,
+    head_text,
     num_workers,
     plan_arrays,
+    runs_text,
     submit_runs,
     workers_script,
     workers_text,
@@ -93,12 +95,16 @@ def print_dry_run(
         limits = submission_limits(launch.profile) if slurm_is_installed() else SubmissionLimits()
         workers = num_workers(launch, runs, limits)
         sys.stdout.write(f"# {sweep.script_path(0)}\n{workers_script(sweep, manifest, 0, workers)}\n")
-        sys.stdout.write(f"# {sweep.manifest_path}\n{manifest.to_text()}")
+        _print_manifest(sweep, manifest)
         sys.stdout.write(f"# {workers_text(len(runs), workers)}, {_programs_text(prepared)}\n")
         return
     for job in plan_arrays(sweep, manifest, [run.index for run in runs]):
         sys.stdout.write(f"# {job.script_path}\n{job.script}\n")
-    sys.stdout.write(f"# {sweep.manifest_path}\n{manifest.to_text()}")
+    _print_manifest(sweep, manifest)
+
+
+def _print_manifest(sweep: SweepDirectory, manifest: Manifest) -> None:
+    sys.stdout.write(f"# {sweep.manifest_path}\n{head_text(manifest)}# {sweep.runs_path}\n{runs_text(manifest.runs)}")
 
 
 def submit_batch(sweep: SweepDirectory, manifest: Manifest, prepared: Sequence[PreparedRun]) -> None:

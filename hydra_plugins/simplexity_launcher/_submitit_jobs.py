@@ -47,11 +47,10 @@ class SubmittedRun:
         # submitit's own handler, which ends the process: ours has the run save first.
         requeue = signal.getsignal(getattr(signal, f"SIG{submitit.JobEnvironment.USR_SIG}"))
         sweep = SweepDirectory.open(self.sweep_path)
-        manifest = sweep.read_manifest()
         os.chdir(self.working_folder)
         with PreemptionGuard() as guard:
-            run_dir = sweep.run_directory(manifest.run(index)).path
-            exit_code = run_frozen(run_dir, guard, f"{manifest.program}.log")
+            run_dir = sweep.run_directory(sweep.read_run(index)).path
+            exit_code = run_frozen(run_dir, guard, f"{sweep.read_manifest(with_runs=False).program}.log")
             if exit_code == ExitCode.REQUEUE:
                 guard.ignore()
                 _exit(requeue, comes_back=guard.reason != "interrupt" and not was_cancelled())

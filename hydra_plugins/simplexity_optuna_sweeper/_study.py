@@ -258,7 +258,7 @@ def _loss_on_disk(facts: TrialFacts) -> float | None:
         return None
     sweep = SweepDirectory(Path(str(facts.sweep)))
     try:
-        directory = sweep.run_directory(sweep.read_manifest().run(facts.run))
+        directory = sweep.run_directory(sweep.read_run(facts.run))
     except (OSError, RuntimeError, ValueError):
         # Hydra's own launcher writes no manifest.
         directory = RunDirectory(sweep.path / str(facts.run))

@@ -42,7 +42,7 @@ class _Executor:
     def __init__(self, sweep: SweepDirectory, guard: PreemptionGuard):
         self._sweep = sweep
         self._guard = guard
-        self._log_name = f"{sweep.read_manifest().program}.log"
+        self._log_name = f"{sweep.read_manifest(with_runs=False).program}.log"
         self._found = dict(os.environ)
         self._variables: dict[str, str] | None = None
 

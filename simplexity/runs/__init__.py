@@ -41,6 +41,9 @@ from ._job import ExitCode as ExitCode
 from ._job import Job as Job
 from ._job import this_job as this_job
 from ._json_lines import append_json_line as append_json_line
+from ._json_lines import append_json_lines as append_json_lines
+from ._json_lines import iter_json_lines as iter_json_lines
+from ._json_lines import json_line as json_line
 from ._json_lines import open_to_append as open_to_append
 from ._json_lines import read_json_lines as read_json_lines
 from ._json_lines import renew_json_lines as renew_json_lines

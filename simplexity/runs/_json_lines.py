@@ -7,7 +7,7 @@ a writer begins.
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +15,24 @@ from ._files import naming, retry_read, sleep, sync_directory, write_all, write_
 
 
 def append_json_line(path: Path, record: Mapping[str, Any], require_held: Callable[[], object] = lambda: None) -> None:
-    """Appends one line, and returns once it is on disk.
+    """Appends one line: see `append_json_lines`."""
+    append_json_lines(path, [record], require_held)
+
+
+def append_json_lines(
+    path: Path, records: Iterable[Mapping[str, Any]], require_held: Callable[[], object] = lambda: None
+) -> None:
+    """Appends lines, and returns once they are on disk.
 
     Args:
         path: The file, made if it is missing.
-        record: The line.
+        records: The lines.
         require_held: As in `write_durably`.
 
     Raises:
-        OSError: If it cannot be written whole; then nothing of it stays in the file.
+        OSError: If they cannot be written whole; then nothing of them stays in the file.
     """
-    line = json.dumps(record, separators=(",", ":")).encode() + b"\n"
+    content = "".join(map(json_line, records)).encode()
     descriptor = open_to_append(path)
     try:
         # After opening: who takes over later renews the file that is open here, and never sees the line.
@@ -33,7 +40,7 @@ def append_json_line(path: Path, record: Mapping[str, Any], require_held: Callab
         size = os.fstat(descriptor).st_size
         with naming(path):
             try:
-                write_all(descriptor, line)
+                write_all(descriptor, content)
             except OSError:
                 os.ftruncate(descriptor, size)
                 raise
@@ -42,6 +49,11 @@ def append_json_line(path: Path, record: Mapping[str, Any], require_held: Callab
         os.close(descriptor)
     if size == 0:
         sync_directory(path.parent)
+
+
+def json_line(record: Mapping[str, Any]) -> str:
+    """A record as a line of such a file."""
+    return json.dumps(record, separators=(",", ":")) + "\n"
 
 
 def read_json_lines(path: Path) -> list[dict[str, Any]]:
@@ -58,6 +70,24 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
         return []
 
 
+def iter_json_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """The same, one at a time, of a file that is there: a hundred thousand records take hundreds of megabytes.
+
+    Raises:
+        RuntimeError: If a line that others follow is not a JSON object.
+    """
+    torn = 0
+    with open(path, "rb") as file:
+        for number, line in enumerate(file, start=1):
+            record = _parse(line) if line.endswith(b"\n") else None
+            if record is None:
+                torn = torn or number
+            elif torn:
+                raise _corrupt(path, torn)
+            else:
+                yield record
+
+
 def _records(path: Path, content: bytes) -> list[dict[str, Any]]:
     lines = content.split(b"\n")[:-1]
     parsed = [_parse(line) for line in lines]
@@ -65,11 +95,14 @@ def _records(path: Path, content: bytes) -> list[dict[str, Any]]:
         parsed.pop()
     records = [record for record in parsed if record is not None]
     if len(records) < len(parsed):
-        number = parsed.index(None) + 1
-        raise RuntimeError(
-            f"line {number} of {path} is not a JSON object; restore the file from a copy or remove the line"
-        )
+        raise _corrupt(path, parsed.index(None) + 1)
     return records
+
+
+def _corrupt(path: Path, number: int) -> RuntimeError:
+    return RuntimeError(
+        f"line {number} of {path} is not a JSON object; restore the file from a copy or remove the line"
+    )
 
 
 def renew_json_lines(

@@ -5,8 +5,6 @@ from ._averages import averages_lines as averages_lines
 from ._cancel import cancel as cancel
 from ._cancel import stop_others as stop_others
 from ._directory import SweepDirectory as SweepDirectory
-from ._directory import newest_folder as newest_folder
-from ._directory import sweep_of as sweep_of
 from ._json_text import results_json as results_json
 from ._json_text import run_json as run_json
 from ._json_text import status_json as status_json
@@ -17,8 +15,12 @@ from ._launch_settings import SubmititLaunch as SubmititLaunch
 from ._local_progress import print_summary as print_summary
 from ._local_progress import run_locally as run_locally
 from ._local_progress import unfinished_text as unfinished_text
+from ._look_up import newest_folder as newest_folder
+from ._look_up import sweep_of as sweep_of
 from ._manifest import Manifest as Manifest
 from ._manifest import SweepRun as SweepRun
+from ._manifest_file import head_text as head_text
+from ._manifest_file import runs_text as runs_text
 from ._outcome import Outcome as Outcome
 from ._results import results_rows as results_rows
 from ._results_text import results_lines as results_lines
@@ -37,6 +39,7 @@ from ._slurm_submission import require_slurm as require_slurm
 from ._slurm_submission import submit_runs as submit_runs
 from ._status_text import status_lines as status_lines
 from ._status_text import summary_lines as summary_lines
+from ._sweep_status import paused_collector as paused_collector
 from ._sweep_status import read_status as read_status
 from ._text import describe as describe
 from ._text import display_path as display_path

@@ -1,4 +1,4 @@
-"""A sweep's folder: its files, the lock on it, and the newest one beneath a folder."""
+"""A sweep's folder: its files, and the lock on it."""
 
 import json
 import os
@@ -6,16 +6,14 @@ import shlex
 import stat
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 from simplexity.cluster import LOG_FOLDER
 from simplexity.runs import (
     RunDirectory,
     RunLock,
-    UnreadableError,
     append_json_line,
     folder_problem,
     is_alive,
@@ -25,11 +23,9 @@ from simplexity.runs import (
     write_durably,
 )
 
+from . import _manifest_file
 from ._launch_settings import private_values, with_private_values
 from ._manifest import Manifest, Submission, SweepRun
-
-# `hydra.run.dir` and `hydra.sweep.dir` of the packaged configs.
-_RUNS, _SWEEPS = "outputs/*/*", "multirun/*/*"
 
 
 @dataclass(frozen=True)
@@ -72,8 +68,13 @@ class SweepDirectory:
 
     @property
     def manifest_path(self) -> Path:
-        """The sweep's runs: see `Manifest`."""
+        """How the sweep was launched: see `Manifest`."""
         return self.folder / "manifest.json"
+
+    @property
+    def runs_path(self) -> Path:
+        """The sweep's runs, which batches join: see `SweepRun`."""
+        return self.folder / "runs.jsonl"
 
     @property
     def multirun_path(self) -> Path:
@@ -159,27 +160,56 @@ class SweepDirectory:
         """The run directory of one of the sweep's runs."""
         return RunDirectory(self.path / run.directory)
 
-    def read_manifest(self) -> Manifest:
-        """The sweep's runs, as of now.
+    def read_manifest(self, *, with_runs: bool = True) -> Manifest:
+        """The sweep's runs and how they were launched, as of now.
+
+        Args:
+            with_runs: Whether the runs are wanted; without them, reading takes no time.
 
         Raises:
             RuntimeError: If the manifest is not one.
         """
-        try:
-            manifest = Manifest.from_text(self.manifest_path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise RuntimeError(f"{self.manifest_path} cannot be read: {error}") from None
+        with self._naming_manifest():
+            manifest = _manifest_file.read(self.manifest_path, self.runs_path, with_runs=with_runs)
         try:
             values = json.loads(self.environment_path.read_text(encoding="utf-8"))
         except (OSError, ValueError):  # of another user, or gone: only who starts runs needs it, see `require_own`
             return manifest
         return replace(manifest, launch=with_private_values(manifest.launch, values))
 
+    def read_run(self, index: int) -> SweepRun:
+        """The run of an index, without reading the others.
+
+        Raises:
+            ValueError: If there is none.
+            RuntimeError: If the manifest is not one.
+        """
+        with self._naming_manifest():
+            run = _manifest_file.read_run(self.manifest_path, self.runs_path, index)
+        # Which runs there are is in the message.
+        return self.read_manifest().run(index) if run is None else run
+
     def write_manifest(self, manifest: Manifest) -> None:
-        """Replaces the manifest. Only the holder of `lock` may."""
+        """Replaces the manifest, of all runs. Only the holder of `lock` may."""
         if values := private_values(manifest.launch):
             write_durably(self.environment_path, json.dumps(values) + "\n", mode=0o600)
-        write_durably(self.manifest_path, manifest.to_text())
+        _manifest_file.write(self.manifest_path, self.runs_path, manifest)
+
+    def add_runs(self, manifest: Manifest, runs: Sequence[SweepRun]) -> None:
+        """Adds a batch to the runs. Only the holder of `lock` may.
+
+        Args:
+            manifest: With the new runs too.
+            runs: The new ones.
+        """
+        _manifest_file.append(self.manifest_path, self.runs_path, manifest, runs)
+
+    @contextmanager
+    def _naming_manifest(self) -> Iterator[None]:
+        try:
+            yield
+        except ValueError as error:
+            raise RuntimeError(f"{self.manifest_path} cannot be read: {error}") from None
 
     def record_submission(
         self,
@@ -203,7 +233,7 @@ class SweepDirectory:
         Raises:
             RuntimeError: If a file is another user's, or all users may write it, or the values of variables are gone.
         """
-        for path in (self.path, self.folder, self.manifest_path, self.environment_path):
+        for path in (self.path, self.folder, self.manifest_path, self.runs_path, self.environment_path):
             try:
                 status = path.stat()
             except FileNotFoundError:
@@ -218,7 +248,7 @@ class SweepDirectory:
                     f"all users may write {path}, and starting a sweep's runs executes what its files say: look "
                     f"through them, then chmod o-w {shlex.quote(str(path))}"
                 )
-        if private_values(self.read_manifest().launch) and not is_there(self.environment_path):
+        if private_values(self.read_manifest(with_runs=False).launch) and not is_there(self.environment_path):
             raise RuntimeError(f"{self.environment_path} is gone, which has the values of its runs' variables")
 
     @contextmanager
@@ -253,39 +283,3 @@ class SweepDirectory:
         if holder is None or not is_alive(self.lock_path):
             return None
         return "an unnamed process" if holder.owner is None else f"process {holder.owner.pid} on {holder.owner.host}"
-
-
-def sweep_of(run_dir: Path) -> SweepDirectory | None:
-    """The sweep that a run belongs to; None if it is a run of its own, or no sweep can be read.
-
-    Args:
-        run_dir: Absolute path of the run's folder.
-    """
-    # `hydra.sweep.subdir` may name a folder within a folder.
-    for folder in run_dir.parents:
-        sweep = SweepDirectory(folder)
-        # No more depends on it than who draws figures, and which optima are computed twice.
-        with suppress(UnreadableError):
-            if is_there(sweep.manifest_path, wait=lambda _: True):
-                return sweep
-    return None
-
-
-def newest_folder(current: Path, what: Literal["run", "sweep", "run or sweep"]) -> Path:
-    """The folder of the sweep, or of the run that belongs to no sweep, that was made last.
-
-    Args:
-        current: Folder in which commands are given.
-        what: "run", "sweep" or "run or sweep".
-
-    Raises:
-        ValueError: If there is none.
-    """
-    marks = {"run": (_RUNS, RunDirectory(Path()).config_path), "sweep": (_SWEEPS, SweepDirectory(Path()).manifest_path)}
-    wanted = [marks[kind] for kind in what.split(" or ")]
-    found = {path: path / mark for pattern, mark in wanted for path in current.glob(pattern) if is_there(path / mark)}
-    if not found:
-        patterns = " or ".join(pattern for pattern, _ in wanted)
-        raise ValueError(f"there is no {what} in {patterns} here; name the {what}'s folder")
-    # The time stands in the names; of several in one second, the later were written later.
-    return max(found, key=lambda path: found[path].stat().st_mtime_ns)

@@ -7,6 +7,7 @@ look otherwise now, if the line is corrupt, or if the file cannot be written, th
 
 import json
 import os
+from array import array
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -19,6 +20,13 @@ from ._manifest import SweepRun
 from ._run_status import RunState, RunStatus
 
 _FORMAT = 1
+# A higher index is no run's: the line is corrupt.
+_MOST_RUNS = 10_000_000
+_ZERO = 0.0
+_NUMBERS = frozenset({int, float, bool, type(None)})
+_decode = json.JSONDecoder().raw_decode
+# Most answers are shorter.
+_BYTES = 1024
 
 
 class KeptAnswers:
@@ -32,22 +40,28 @@ class KeptAnswers:
 
     def __init__(self, path: Path):
         self._path = path
-        self._lines: dict[int, bytes] = {}
+        # Where the answer begins, by index, or -1. The lines of a hundred thousand runs would take 40 MB.
+        self._places = array("q")
         self._new: list[str] = []
-        with suppress(OSError), open(path, "rb") as file:
-            for line in file:
-                # Parsed when it is asked for: the answers of a hundred thousand runs take ten times the memory.
-                index, _, rest = line.partition(b" ")
-                if index.isdigit():
-                    self._lines[int(index)] = rest
+        self._file = None
+        with suppress(OSError):
+            self._file = open(path, "rb")  # noqa: SIM115  `save` closes it
+            place = 0
+            for line in self._file:
+                index, _, _ = line.partition(b" ")
+                if index.isdigit() and (number := int(index)) < _MOST_RUNS:
+                    self._places.extend([-1] * (number + 1 - len(self._places)))
+                    self._places[number] = place + len(index) + 1
+                place += len(line)
 
     def get(self, index: int, marks: str) -> Any:
-        """The answer about a run whose files have these marks, to be asked for once; None if it is not known."""
-        kept = self._lines.pop(index, None)
-        if kept is None or not kept.startswith(f"{marks}\t".encode()):
+        """The answer about a run whose files have these marks; None if it is not known."""
+        place = self._places[index] if index < len(self._places) else -1
+        kept = b"" if place < 0 else self._line_at(place)
+        if not kept.startswith(f"{marks}\t".encode()):
             return None
         try:
-            return json.loads(kept[len(marks) + 1 :])
+            return _decode(kept[len(marks) + 1 :].decode())[0]
         except ValueError:
             return None
 
@@ -56,7 +70,9 @@ class KeptAnswers:
         self._new.append(f"{index} {marks}\t{json.dumps(answer, separators=(',', ':'))}\n")
 
     def save(self) -> None:
-        """Appends the new answers in one write, so that two who do this mix no lines; nothing if it is not allowed."""
+        """Ends this use of the file, and appends the new answers to it, if that is allowed."""
+        if self._file is not None:
+            self._file.close()
         if not self._new:
             return
         content = "".join(self._new).encode()
@@ -65,12 +81,25 @@ class KeptAnswers:
         with suppress(OSError):
             descriptor = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
             try:
+                # One write, so that two who do this mix no lines.
                 size = os.fstat(descriptor).st_size
                 # What a write that was cut off has left must not become the beginning of the next line.
                 torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
                 os.write(descriptor, b"\n" + content if torn else content)
             finally:
                 os.close(descriptor)
+
+    def _line_at(self, place: int) -> bytes:
+        """What stands in the file from a place to the end of the line; nothing if it cannot be read."""
+        length, read = _BYTES, b""
+        # Not by seeking, since several threads read.
+        with suppress(OSError):
+            while self._file is not None:
+                read = os.pread(self._file.fileno(), length, place)
+                if b"\n" in read or len(read) < length:
+                    break
+                length *= 8
+        return read.partition(b"\n")[0]
 
 
 def marks(config_hash: str, *paths: str | Path) -> str | None:
@@ -106,10 +135,14 @@ def read_answer(run: SweepRun, answer: Any) -> RunStatus | None:
         values, (attempts, step, saved_step, where, goodput, _) = answer
         completion = Completion(*_checked(values))
         host, slurm = where or ("", None)
+        # The same object where numbers are equal: of a hundred thousand runs, each number takes 3 MB.
+        step, saved_step = (
+            run.num_train_steps if number == run.num_train_steps else number for number in _checked([step, saved_step])
+        )
         return RunStatus(
             run=run,
             state=RunState.COMPLETE,
-            step=max(_checked([step, saved_step, attempts])[0], 0),
+            step=step,
             steps_per_s=None,
             loss_nats=completion.loss_nats,
             optimum_nats=completion.optimum_nats,
@@ -121,7 +154,7 @@ def read_answer(run: SweepRun, answer: Any) -> RunStatus | None:
             time_left_s=None,
             reason="",
             saved_step=saved_step,
-            goodput=Goodput(*_checked(goodput)),
+            goodput=Goodput(*[number or _ZERO for number in _checked(goodput[:-1])], goodput[-1]),
             last_event=None,
         )
     except (TypeError, ValueError, LookupError):
@@ -129,6 +162,6 @@ def read_answer(run: SweepRun, answer: Any) -> RunStatus | None:
 
 
 def _checked(values: Sequence[Any]) -> Sequence[Any]:
-    if not all(isinstance(value, int | float | None) for value in values):
+    if not _NUMBERS.issuperset(map(type, values)):
         raise ValueError(values)
     return values

@@ -1,18 +1,11 @@
 """What a sweep consists of: its runs, how they were launched, and which process or array job was to execute them."""
 
-import json
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from io import StringIO
-from sys import intern
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from ._launch_settings import Launch, launch_from_json, launch_to_json, without_private_values
-
-_FORMAT = 1
-# What stands before the first run in the manifest's file, and after the last.
-_RUNS, _END = ',\n "runs": [\n', "\n ]\n}\n"
+from ._launch_settings import Launch
 
 
 class SweepRun(NamedTuple):
@@ -92,39 +85,6 @@ class Manifest:
             raise ValueError("two of its runs would share a run directory; `hydra.sweep.subdir` must tell them apart")
         return replace(self, runs=tuple(sorted(merged.values())))
 
-    def to_text(self) -> str:
-        """The manifest's file: JSON with a line for every run, without the values of environment variables."""
-        head = {
-            "format": _FORMAT,
-            "program": self.program,
-            "config_name": self.config_name,
-            "created": self.created,
-            "version": self.version,
-            "working_folder": self.working_folder,
-            "launch": launch_to_json(without_private_values(self.launch)),
-        }
-        runs = ",\n".join(f"  {json.dumps(run._asdict())}" for run in self.runs)
-        return f"{json.dumps(head, indent=1)[:-2]}{_RUNS}{runs}{_END}"
-
-    @classmethod
-    def from_text(cls, text: str) -> "Manifest":
-        """Reads what `to_text` wrote.
-
-        Raises:
-            ValueError: If it is something else, or of a later version of simplexity.
-        """
-        try:
-            # A line for every run, so that a hundred thousand are never dicts at once.
-            head, found, lines = text.partition(_RUNS)
-            record: dict[str, Any] = json.loads(head + "}" if found else text)
-            if record.pop("format") != _FORMAT:
-                raise ValueError("another version of simplexity wrote it")
-            entries = _entries(lines) if found else record.pop("runs")
-            runs = tuple(SweepRun(**{**run, "overrides": tuple(map(intern, run["overrides"]))}) for run in entries)
-            return cls(launch=launch_from_json(record.pop("launch")), runs=runs, **record)
-        except (KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"{type(error).__name__}: {error}") from None
-
 
 class Submission(NamedTuple):
     """One array job, or one process that executes runs on its own machine.
@@ -164,12 +124,6 @@ def submission_names(submissions: Sequence[Submission]) -> dict[int, str]:
 def submission_name(number: int, submission: Submission) -> str:
     """The name of one submission."""
     return f"{'local' if submission.job_id is None else 'array'}_{number}"
-
-
-def _entries(lines: str) -> Iterator[dict[str, Any]]:
-    if not lines.endswith(_END):
-        raise ValueError("its end is missing")
-    return (json.loads(line.rstrip(",\n")) for line in StringIO(lines.removesuffix(_END)))
 
 
 def _span(runs: tuple[SweepRun, ...]) -> str:

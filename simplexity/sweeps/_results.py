@@ -1,9 +1,12 @@
 """A sweep's results: overrides against final metrics."""
 
 from collections.abc import Sequence
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
+from sys import intern
 from typing import Any
+
+from simplexity.runs import RunDirectory
 
 from ._directory import SweepDirectory
 from ._kept_answers import KeptAnswers, marks
@@ -14,6 +17,7 @@ from ._sweep_status import SweepStatus, in_threads, paused_collector
 
 # Bookkeeping of the metrics, no results.
 _NO_RESULTS = ("step", "timestamp")
+_COMPLETE, _ANALYSIS = RunDirectory(Path()).complete_path.name, RunDirectory(Path()).analysis_path.name
 
 
 @paused_collector()
@@ -49,28 +53,32 @@ def _cells(
     row |= {"loss": status.loss_nats, "optimum": status.optimum_nats, "excess": status.excess_nats}
     if status.optimum_error_nats is not None:
         row["optimum_error"] = status.optimum_error_nats
-    # A training loss stands for itself beside a validation's.
-    renamed = {
-        f"training_{name}" if name in row else name: value for name, value in logged.items() if name not in _NO_RESULTS
-    }
-    row |= {name: value for name, value in renamed.items() if isinstance(value, int | float)}
-    return row | analysed
+    known = frozenset(row)
+    for name, value in logged.items():
+        if isinstance(value, int | float) and name not in _NO_RESULTS:
+            # A training loss stands for itself beside a validation's.
+            row[f"training_{name}" if name in known else name] = value
+    row |= analysed
+    return row
 
 
 def _numbers(
     sweep: SweepDirectory, kept: KeptAnswers, status: RunStatus
 ) -> tuple[dict[str, Any], dict[str, Cell], str]:
     """What a run has logged last, what it has analysed last, and why it is not running."""
-    directory = sweep.run_directory(status.run)
     seen = None
     if status.state == RunState.COMPLETE:
-        # An analysis may be made again, of a complete run too.
-        seen = marks(status.run.config_hash, directory.complete_path, directory.analysis_path)
+        # An analysis may be made again, of a complete run too. As text: making paths would take as long as all else.
+        folder = f"{sweep.path}/{status.run.directory}"
+        seen = marks(status.run.config_hash, f"{folder}/{_COMPLETE}", f"{folder}/{_ANALYSIS}")
     answer = None if seen is None else kept.get(status.run.index, seen)
     if isinstance(answer, list) and len(answer) == 2 and all(isinstance(part, dict) for part in answer):
-        return answer[0], answer[1], status.reason
+        # The same object for all runs with the same words.
+        words = {name: intern(value) for name, value in answer[1].items() if isinstance(value, str)}
+        return answer[0], answer[1] | words, status.reason
     logged, reason = _last_logged(sweep, status)
-    analysed = {} if status.state == RunState.UNREADABLE else _last_analysis(directory.analysis_path)
+    analysis_path = sweep.run_directory(status.run).analysis_path
+    analysed = {} if status.state == RunState.UNREADABLE else _last_analysis(analysis_path)
     # An analysis without numbers may be one that could not be read just now.
     if seen is not None and not reason and (analysed or seen.endswith(" -")):
         kept.add(status.run.index, seen, [logged, analysed])
@@ -109,5 +117,10 @@ def _last_analysis(path: Path) -> dict[str, Cell]:
 
 
 def _split(overrides: Sequence[str]) -> dict[str, str]:
-    pairs = (override.partition("=") for override in overrides)
-    return {key.lstrip("+"): value for key, _, value in pairs}
+    return dict(map(_key_and_value, overrides))
+
+
+@lru_cache(maxsize=4096)
+def _key_and_value(override: str) -> tuple[str, str]:
+    key, _, value = override.partition("=")
+    return key.lstrip("+"), value

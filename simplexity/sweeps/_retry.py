@@ -42,7 +42,7 @@ def retry(
         RuntimeError: If another process has the sweep, or SLURM refuses or does not answer.
     """
     sweep.require_own()
-    launch = sweep.read_manifest().launch
+    launch = sweep.read_manifest(with_runs=False).launch
     if isinstance(launch, SubmititLaunch):
         raise ValueError(
             "submitit launched this sweep, which this command cannot do: give the command of the sweep again, with "

@@ -1,4 +1,4 @@
-"""Rows of a table of runs, light enough for a hundred thousand; sorting them, and finding their columns by name."""
+"""Rows of a table of runs, light enough for a hundred thousand; sorting them, and looking up their columns by name."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence

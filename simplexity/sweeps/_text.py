@@ -95,14 +95,15 @@ def table(
         colour: Whether the names are bold, and rows of what has failed red.
     """
     sizes = [_length(name) for name in header]
-    right = [True] * len(header)
+    numeric = list(range(len(header)))
     # One text for each row, since the cells of a hundred thousand runs would take ten times the memory.
     joined: list[str] = []
     for row in rows:
-        cells = [cell if cell.isprintable() else printable(cell) for cell in row]
-        sizes = list(map(max, sizes, map(_length, cells)))
-        right = [is_number and _is_number(cell) for is_number, cell in zip(right, cells, strict=True)]
-        joined.append(_SEPARATOR.join(cells))
+        cells = row if "".join(row).isprintable() else list(map(printable, row))
+        text = _SEPARATOR.join(cells)
+        sizes = list(map(max, sizes, map(len if text.isascii() else cell_len, cells)))
+        numeric = [i for i in numeric if _is_number(cells[i])]
+        joined.append(text)
     kept = list(range(len(sizes)))
 
     def excess() -> int:
@@ -112,16 +113,19 @@ def table(
         if excess() > 0:
             kept.remove(column)
     sizes[flexible] = max(min(12, sizes[flexible]), sizes[flexible] - max(0, excess()))
+    plain = _GAP.join(f"%{size}s" if i in numeric else f"%-{size}s" for i, size in enumerate(sizes))
 
-    def aligned(cells: Sequence[str]) -> str:
-        line = _GAP.join([_fit(cells[i], sizes[i], right[i]) for i in kept]).rstrip()
+    def aligned(text: str) -> str:
+        cells = text.split(_SEPARATOR)
+        if width is None and text.isascii():
+            return (plain % tuple(cells)).rstrip()
+        line = _GAP.join(_fit(cells[i], sizes[i], i in numeric) for i in kept).rstrip()
         return line if width is None else set_cell_size(line, width).rstrip()
 
-    names = aligned(list(map(printable, header)))
+    names = aligned(_SEPARATOR.join(map(printable, header)))
     yield bold(names) if colour else names
     for text in joined:
-        cells = text.split(_SEPARATOR)
-        yield red(aligned(cells)) if colour and not _FAILED.isdisjoint(cells) else aligned(cells)
+        yield red(aligned(text)) if colour and not _FAILED.isdisjoint(text.split(_SEPARATOR)) else aligned(text)
 
 
 def _is_number(cell: str) -> bool:

@@ -38,9 +38,9 @@ def test_a_dry_run_shows_script_and_manifest_and_writes_nothing(start, tmp_path,
     assert '-m simplexity.cli resume "${TASK[@]}"' in script
     bash = subprocess.run(["bash", "-n"], input=script, capture_output=True, text=True)
     assert (bash.returncode, bash.stderr) == (0, "")
-    read = json.loads(manifest)
-    assert [one["overrides"] for one in read["runs"]] == [["seed=1"], ["seed=2"]]
-    assert read["launch"]["profile"]["time_limit_minutes"] == 77
+    head, runs = manifest.split("# ")
+    assert [json.loads(line)["overrides"] for line in runs.splitlines()[1:]] == [["seed=1"], ["seed=2"]]
+    assert json.loads(head)["launch"]["profile"]["time_limit_minutes"] == 77
     assert list(tmp_path.iterdir()) == []
 
 
@@ -191,7 +191,7 @@ def test_a_containers_tasks_run_in_it_and_the_manifest_knows_the_image(start, tm
     (task,) = [line for line in script.splitlines() if line.startswith("run_and_requeue srun")]
     assert " apptainer --quiet exec --pwd " in task
     assert f' {tmp_path}/a.sif python -P -m simplexity.cli resume "${{TASK[@]}}"' in task
-    launch = json.loads(manifest)["launch"]
+    launch = json.loads(manifest.partition("# ")[0])["launch"]
     assert launch["profile"]["container"]["image"] == f"{tmp_path}/a.sif"
     assert launch["image_digest"].startswith("sha256:")
     assert launch["image_digest"] in script

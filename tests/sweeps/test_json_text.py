@@ -7,7 +7,7 @@ import pytest
 from simplexity.sweeps import read_status, results_json, results_rows, status_json
 
 
-@pytest.mark.parametrize("num_runs", [0, 1, 3])
+@pytest.mark.parametrize("num_runs", [1, 3])
 def test_the_text_is_that_of_the_whole(num_runs, make_sweep):
     sweep = make_sweep(*[{}] * num_runs)
     status = read_status(sweep)
@@ -15,3 +15,7 @@ def test_the_text_is_that_of_the_whole(num_runs, make_sweep):
         read = json.loads(text)
         assert text == json.dumps(read, indent=1) + "\n"
         assert len(read["runs"] if isinstance(read, dict) else read) == num_runs
+
+
+def test_no_rows():
+    assert "".join(results_json([])) == "[]\n"

@@ -96,4 +96,4 @@ def test_a_sweep_that_may_not_be_written_is_still_shown(sweep):
         path.mkdir()
     runs, rows = look(sweep)
     assert [run.state for run in runs[:2]] == [RunState.COMPLETE] * 2
-    assert json.dumps(rows)
+    assert json.dumps(list(map(dict, rows)))

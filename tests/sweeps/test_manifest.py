@@ -1,3 +1,4 @@
+import json
 import stat
 from dataclasses import replace
 
@@ -61,10 +62,61 @@ def test_runs_that_do_not_fit(manifest, new, says):
         manifest.extended([new])
 
 
-def test_an_index_that_is_not_there(manifest):
-    assert manifest.run(1).index == 1
-    with pytest.raises(ValueError, match="no run 7; the sweep has 2: 0 to 1"):
-        manifest.run(7)
+def test_an_index_that_is_not_there(make_sweep):
+    sweep = make_sweep({}, {})
+    assert sweep.read_run(1) == sweep.read_manifest().run(1)
+    for look in (sweep.read_run, sweep.read_manifest().run):
+        with pytest.raises(ValueError, match="no run 7; the sweep has 2: 0 to 1"):
+            look(7)
+
+
+def test_a_batch_joins_without_a_rewrite_of_what_stands(make_sweep):
+    sweep = make_sweep({}, {})
+    before = [(path.stat().st_ino, path.read_bytes()) for path in (sweep.manifest_path, sweep.runs_path)]
+    manifest = sweep.read_manifest().extended([run(3, overrides=[HOSTILE]), run(2)])
+    sweep.add_runs(manifest, [run(3, overrides=[HOSTILE]), run(2)])
+    after = [(path.stat().st_ino, path.read_bytes()) for path in (sweep.manifest_path, sweep.runs_path)]
+    assert after[0] == before[0]
+    assert after[1][0] == before[1][0]
+    assert after[1][1].startswith(before[1][1])
+    assert sweep.read_manifest() == manifest
+    assert [sweep.read_run(index).overrides for index in (2, 3)] == [(), (HOSTILE,)]
+
+
+@pytest.mark.parametrize("tail", [b'{"index":2,"overr', b"\0" * 100])
+def test_a_batch_that_a_kill_has_cut_off_is_not_there(make_sweep, tail):
+    sweep = make_sweep({}, {})
+    manifest = sweep.read_manifest()
+    with open(sweep.runs_path, "ab") as file:
+        file.write(tail)
+    assert sweep.read_manifest() == manifest
+    manifest = manifest.extended([run(2)])
+    sweep.add_runs(manifest, [run(2)])
+    assert sweep.read_manifest() == manifest
+
+
+def test_a_line_that_no_kill_leaves_is_an_error(make_sweep):
+    sweep = make_sweep({}, {}, {})
+    lines = sweep.runs_path.read_text().splitlines(keepends=True)
+    sweep.runs_path.write_text(f"{lines[0]}torn\n{lines[2]}")
+    with pytest.raises(RuntimeError, match=r"line 2 of .*runs\.jsonl is not a JSON object"):
+        sweep.read_manifest()
+
+
+def test_a_manifest_of_format_1_is_read_and_renewed_when_a_batch_joins(make_sweep):
+    sweep = make_sweep({}, {})
+    manifest = sweep.read_manifest()
+    head = json.loads(sweep.manifest_path.read_text())
+    runs = [json.loads(line) for line in sweep.runs_path.read_text().splitlines()]
+    sweep.manifest_path.write_text(json.dumps(head | {"format": 1, "runs": runs}, indent=1))
+    sweep.runs_path.unlink()
+    assert sweep.read_manifest() == manifest
+    assert sweep.read_run(1) == manifest.runs[1]
+    assert sweep.read_manifest(with_runs=False).launch == manifest.launch
+    manifest = manifest.extended([run(2)])
+    sweep.add_runs(manifest, [run(2)])
+    assert "runs" not in json.loads(sweep.manifest_path.read_text())
+    assert sweep.read_manifest() == manifest
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 99}', '{"format": 1, "runs": [{}]}'])

@@ -1,0 +1,115 @@
+"""A sweep's manifest on disk: how the sweep was launched, and a file with a line for every run, which batches join.
+
+Up to format 1 the runs stood in the manifest's own file. Such a file is read as before, and gets the new form when a
+batch joins the sweep.
+"""
+
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from sys import intern
+from typing import Any
+
+from simplexity.runs import append_json_lines, iter_json_lines, json_line, renew_json_lines, write_durably
+
+from ._launch_settings import launch_from_json, launch_to_json, without_private_values
+from ._manifest import Manifest, SweepRun
+
+_FORMAT = 2
+
+
+def head_text(manifest: Manifest) -> str:
+    """The manifest's own file: JSON, without the runs and without the values of environment variables."""
+    head = {
+        "format": _FORMAT,
+        "program": manifest.program,
+        "config_name": manifest.config_name,
+        "created": manifest.created,
+        "version": manifest.version,
+        "working_folder": manifest.working_folder,
+        "launch": launch_to_json(without_private_values(manifest.launch)),
+    }
+    return json.dumps(head, indent=1) + "\n"
+
+
+def runs_text(runs: Iterable[SweepRun]) -> str:
+    """The runs' file: a line of JSON for every run."""
+    return "".join(json_line(run._asdict()) for run in runs)
+
+
+def write(path: Path, runs_path: Path, manifest: Manifest) -> None:
+    """Writes both files; the runs first, because the other one makes the folder a sweep."""
+    write_durably(runs_path, runs_text(manifest.runs))
+    write_durably(path, head_text(manifest))
+
+
+def append(path: Path, runs_path: Path, manifest: Manifest, runs: Iterable[SweepRun]) -> None:
+    """Adds a batch of runs; nothing that stands is written again.
+
+    Args:
+        path: The manifest's file.
+        runs_path: The runs' file.
+        manifest: With the new runs too.
+        runs: The new ones.
+    """
+    if _load(path)["format"] < _FORMAT:
+        write(path, runs_path, manifest)
+        return
+    with open(runs_path, "rb") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - 2))
+        is_torn = file.read() not in (b"}\n", b"")
+    if is_torn:
+        renew_json_lines(runs_path)
+    append_json_lines(runs_path, [run._asdict() for run in runs])
+
+
+def read(path: Path, runs_path: Path, *, with_runs: bool = True) -> Manifest:
+    """Reads what `write` and `append` wrote.
+
+    Args:
+        path: The manifest's file.
+        runs_path: The runs' file.
+        with_runs: Whether the runs are wanted. A hundred thousand take half a second and 50 MB.
+
+    Raises:
+        ValueError: If it is something else, or of a later version of simplexity.
+    """
+    try:
+        head = _load(path)
+        if head.pop("format") not in (1, _FORMAT):
+            raise ValueError("another version of simplexity wrote it")
+        # Only a manifest of format 1 has them.
+        records = head.pop("runs", None)
+        runs = [_run(record) for record in records or (iter_json_lines(runs_path) if with_runs else [])]
+        # Runs that a killed search has left out come later, and so do their lines.
+        return Manifest(launch=launch_from_json(head.pop("launch")), runs=tuple(sorted(runs)), **head)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{type(error).__name__}: {error}") from None
+
+
+def read_run(path: Path, runs_path: Path, index: int) -> SweepRun | None:
+    """The run of an index, without the others; None if there is none in the runs' file.
+
+    Raises:
+        ValueError: If the files are something else.
+    """
+    if _load(path)["format"] != _FORMAT:
+        return None
+    beginning = json_line({"index": index}).removesuffix("}\n").encode() + b","
+    with open(runs_path, "rb") as file:
+        line = next((line for line in file if line.startswith(beginning) and line.endswith(b"}\n")), None)
+    return None if line is None else _run(json.loads(line))
+
+
+def _load(path: Path) -> dict[str, Any]:
+    """The content of the manifest's own file."""
+    record = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(record, dict) or "format" not in record:
+        raise ValueError("it has no format")
+    return record
+
+
+def _run(record: dict[str, Any]) -> SweepRun:
+    # The same object for all runs that have an override in common.
+    return SweepRun(**{**record, "overrides": tuple(map(intern, record["overrides"]))})
