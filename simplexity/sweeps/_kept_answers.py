@@ -154,7 +154,7 @@ def read_answer(run: SweepRun, answer: Any) -> RunStatus | None:
             time_left_s=None,
             reason="",
             saved_step=saved_step,
-            goodput=Goodput(*[number or _ZERO for number in _checked(goodput[:-1])], goodput[-1]),
+            goodput=Goodput._make([number or _ZERO for number in _checked(goodput[:-1])] + goodput[-1:]),
             last_event=None,
         )
     except (TypeError, ValueError, LookupError):
