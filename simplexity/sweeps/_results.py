@@ -1,6 +1,6 @@
 """A sweep's results: overrides against final metrics."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
 from sys import intern
@@ -33,12 +33,17 @@ def results_rows(sweep: SweepDirectory, status: SweepStatus) -> list[Row]:
     # Whatever columns there are, the reason comes last: its place is the first, to be known from the beginning.
     places: dict[str, int] = {}
     rows: list[Row] = []
+    latest: tuple[str, ...] = ()
     for run, read in zip(status.runs, in_threads(partial(_numbers, sweep, kept), status.runs), strict=True):
         pairs = _split(run.run.overrides)
+        if len(pairs) < len(keys):
+            pairs = {key: pairs.get(key) for key in keys}
         logged, analysed, reason = read
-        cells = _cells(run, {key: pairs.get(key) for key in keys}, logged, analysed)
-        for name in cells:
-            places.setdefault(name, len(places) + 1)
+        cells = _cells(run, pairs, logged, analysed)
+        if (names := tuple(cells)) != latest:
+            latest = names
+            for name in names:
+                places.setdefault(name, len(places) + 1)
         rows.append(Row(places, (reason, *map(cells.get, places))))
     places["reason"] = 0
     kept.save()
@@ -46,7 +51,7 @@ def results_rows(sweep: SweepDirectory, status: SweepStatus) -> list[Row]:
 
 
 def _cells(
-    status: RunStatus, overrides: dict[str, str | None], logged: dict[str, Any], analysed: dict[str, Cell]
+    status: RunStatus, overrides: Mapping[str, str | None], logged: dict[str, Any], analysed: dict[str, Cell]
 ) -> dict[str, Cell]:
     """A run's row, but for the reason."""
     row: dict[str, Cell] = {"run": status.run.index, "state": status.state.value, **overrides, "step": status.step}
