@@ -47,9 +47,10 @@ bench-gpu: ## the same on a GPU, and the record of it
 bench-optima: .venv/run.stamp ## the optima of long sequences
 	$(BIN)/python -m benchmarks.optima
 
-bench-sweeps: .venv/run.stamp ## 1,000 runs on a throwaway SLURM; 96 small ones on this machine
+bench-sweeps: .venv/run.stamp ## sweeps: 1,000 runs on a throwaway SLURM, 96 small ones here, 100,000 complete ones
 	$(BIN)/python -m benchmarks.sweeps
 	$(BIN)/python -m benchmarks.local_sweep
+	$(BIN)/python -m benchmarks.many_runs
 
 soak: .venv/dev.stamp ## a run that is killed 50 times
 	$(BIN)/python -m pytest tests/test_soak.py --kills 50

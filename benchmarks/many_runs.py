@@ -9,15 +9,13 @@ submitted: complete runs are not asked of SLURM.
 import argparse
 import json
 import os
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import NamedTuple
 
+from benchmarks.commands import CLI, measure
 from simplexity.sweeps import LocalLaunch, Manifest, SweepDirectory, SweepRun
 
-CLI = [sys.executable, "-P", "-m", "simplexity.cli"]
 # What is wanted, on a login node, after the first look.
 CPU_S, MEMORY_MB = 5.0, 200.0
 _LINE = {"step": 2000, "loss": 0.81, "validation_loss": 0.8, "optimum": 0.79, "excess": 0.01, "learning_rate": 0.001}
@@ -32,16 +30,7 @@ _LEDGER = "".join(
 )  # fmt: skip
 _ANALYSIS = json.dumps({"step": 2000, "best": {"features": "layer_0", "r2": 0.99}, "targets": {}, "functions": {}})
 _COMPLETE = json.dumps({"step": 2000, "loss_nats": 0.8, "optimum_nats": 0.79, "excess_nats": 0.01, "time": 1.8e9})
-
-
 _LINKS = 1000
-
-
-class Cost(NamedTuple):
-    """What a command took: seconds of CPU, its own and the system's, and its largest resident set."""
-
-    cpu_s: float
-    memory_mb: float
 
 
 def main() -> int:
@@ -95,16 +84,6 @@ def make_sweep(folder: Path, num_runs: int) -> None:
                 path.write_text(text)
             else:
                 os.link(first / path.name, path)
-
-
-def measure(command: list[str]) -> Cost:
-    """Runs a command that must succeed."""
-    process = subprocess.Popen(command, env=os.environ, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode != 0:
-        raise RuntimeError(f"{' '.join(command)} exited with code {process.returncode}")
-    return Cost(usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
 
 
 if __name__ == "__main__":

@@ -9,25 +9,16 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
-from typing import NamedTuple
 
+from benchmarks.commands import CLI, measure
 from simplexity.runs import EventKind, Ledger, RunDirectory
 from simplexity.sweeps import SweepDirectory
 
 ROOT = Path(__file__).parent.parent
 DEV_CLUSTER = ROOT / "slurm" / "dev-cluster"
-CLI = [sys.executable, "-P", "-m", "simplexity.cli"]
 # What is wanted, on a login node.
 SUBMIT_S, STATUS_S, MEMORY_MB = 10.0, 2.0, 200.0
-
-
-class Cost(NamedTuple):
-    """What a command took: wall-clock seconds, and its largest resident set."""
-
-    seconds: float
-    memory_mb: float
 
 
 def main() -> int:
@@ -73,17 +64,6 @@ def pretend_progress(sweep: SweepDirectory) -> None:
         directory.metrics_path.write_text("".join(json.dumps(line) + "\n" for line in lines))
         if run.index % 2:
             directory.mark_complete(run.num_train_steps, 0.8, 0.79, 0.01)
-
-
-def measure(command: list[str], environment: dict[str, str]) -> Cost:
-    """Runs a command that must succeed."""
-    began = time.monotonic()
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode != 0:
-        raise RuntimeError(f"{' '.join(command)} exited with code {process.returncode}")
-    return Cost(time.monotonic() - began, usage.ru_maxrss / 1024)
 
 
 if __name__ == "__main__":

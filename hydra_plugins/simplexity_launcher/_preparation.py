@@ -26,7 +26,7 @@ from simplexity.sweeps import Launch, Manifest, SweepDirectory, SweepRun, descri
 
 from ._composer import RunComposer
 from ._run_check import RunCheck
-from ._yaml_text import yaml_text
+from ._yaml_text import yaml_pieces
 
 # What only Hydra and the launcher need of an override: the group of a data generator, and the cluster.
 _GROUP = re.compile(r"^([+~]*)generative_process@")
@@ -41,11 +41,20 @@ class PreparedRun(NamedTuple):
 
     Attributes:
         run: Its entry in the manifest.
-        files: The text of its files, by their names in the run directory.
+        config: Its frozen config, in pieces that runs have in common: the configs of a hundred thousand runs would take
+            500 MB.
+        hydra_text: Hydra's section as YAML; None if the sweep's own says all that a start of the run needs.
     """
 
     run: SweepRun
-    files: dict[str, str]
+    config: tuple[str, ...]
+    hydra_text: str | None
+
+    @property
+    def files(self) -> dict[str, str]:
+        """The text of its files, by their names in the run directory."""
+        files = {RunDirectory(Path()).config_path.name: "".join(self.config)}
+        return files if self.hydra_text is None else files | {".hydra/hydra.yaml": self.hydra_text}
 
 
 def prepare(
@@ -91,7 +100,6 @@ def prepare(
                 mistakes.setdefault(problem, []).append(name)
             if problems:
                 continue
-            frozen = yaml_text(values)
             run = SweepRun(
                 index=index,
                 overrides=tuple(typed(overrides)),
@@ -99,10 +107,7 @@ def prepare(
                 directory=composed.directory,
                 num_train_steps=values["training"]["num_train_steps"],
             )
-            files = {RunDirectory(Path()).config_path.name: frozen}
-            if composed.hydra_text is not None:
-                files[".hydra/hydra.yaml"] = composed.hydra_text
-            prepared.append(PreparedRun(run, files))
+            prepared.append(PreparedRun(run, yaml_pieces(values), composed.hydra_text))
     finally:
         HydraConfig.instance().cfg = found
     if mistakes:

@@ -21,7 +21,12 @@ def yaml_text(values: Mapping[str, Any]) -> str:
     Args:
         values: Plain values.
     """
-    return "".join(_entry(key, _Compared(value)) for key, value in values.items())
+    return "".join(yaml_pieces(values))
+
+
+def yaml_pieces(values: Mapping[str, Any]) -> tuple[str, ...]:
+    """The same text, in a piece for every entry; equal entries of several mappings are mostly the same object."""
+    return tuple(_entry(key, _Compared(value)) for key, value in values.items())
 
 
 def list_text(values: Sequence[Any]) -> str:
