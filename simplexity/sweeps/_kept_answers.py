@@ -14,11 +14,12 @@ from pathlib import Path
 from sys import intern
 from typing import Any
 
-from simplexity.runs import Completion, Goodput, RunSummary
+from simplexity.runs import Completion, Goodput, RunDirectory, RunSummary
 
 from ._manifest import SweepRun
 from ._run_status import RunState, RunStatus
 
+COMPLETE_NAME = RunDirectory(Path()).complete_path.name
 _FORMAT = 1
 # A higher index is no run's: the line is corrupt.
 _MOST_RUNS = 10_000_000
@@ -32,7 +33,7 @@ _BYTES = 1024
 class KeptAnswers:
     """Answers about complete runs by index, each with the marks of the files that it was read from.
 
-    Several threads may ask for answers and add some.
+    To be used in a `with` block, at whose end the file is closed. Several threads may ask for answers and add some.
 
     Args:
         path: The file.
@@ -45,7 +46,7 @@ class KeptAnswers:
         self._new: list[str] = []
         self._file = None
         with suppress(OSError):
-            self._file = open(path, "rb")  # noqa: SIM115  `save` closes it
+            self._file = open(path, "rb")  # noqa: SIM115  the `with` block's end closes it
             place = 0
             for line in self._file:
                 index, _, _ = line.partition(b" ")
@@ -53,6 +54,13 @@ class KeptAnswers:
                     self._places.extend([-1] * (number + 1 - len(self._places)))
                     self._places[number] = place + len(index) + 1
                 place += len(line)
+
+    def __enter__(self) -> "KeptAnswers":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._file is not None:
+            self._file.close()
 
     def get(self, index: int, marks: str) -> Any:
         """The answer about a run whose files have these marks; None if it is not known."""
@@ -70,9 +78,7 @@ class KeptAnswers:
         self._new.append(f"{index} {marks}\t{json.dumps(answer, separators=(',', ':'))}\n")
 
     def save(self) -> None:
-        """Ends this use of the file, and appends the new answers to it, if that is allowed."""
-        if self._file is not None:
-            self._file.close()
+        """Appends the new answers to the file, if that is allowed."""
         if not self._new:
             return
         content = "".join(self._new).encode()
@@ -159,6 +165,15 @@ def read_answer(run: SweepRun, answer: Any) -> RunStatus | None:
         )
     except (TypeError, ValueError, LookupError):
         return None
+
+
+def completed_step(answer: Any) -> int | None:
+    """The step at which a run is complete, of what `answer_of` made; None if it is something else."""
+    try:
+        step = answer[0][0]
+    except (TypeError, LookupError):
+        return None
+    return step if isinstance(step, int) else None
 
 
 def _checked(values: Sequence[Any]) -> Sequence[Any]:

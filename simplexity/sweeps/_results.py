@@ -9,7 +9,7 @@ from typing import Any
 from simplexity.runs import RunDirectory
 
 from ._directory import SweepDirectory
-from ._kept_answers import KeptAnswers, marks
+from ._kept_answers import COMPLETE_NAME, KeptAnswers, marks
 from ._rows import Cell, Row
 from ._run_files import last_records, reading_failure
 from ._run_status import RunState, RunStatus
@@ -17,7 +17,7 @@ from ._sweep_status import SweepStatus, in_threads, paused_collector
 
 # Bookkeeping of the metrics, no results.
 _NO_RESULTS = ("step", "timestamp")
-_COMPLETE, _ANALYSIS = RunDirectory(Path()).complete_path.name, RunDirectory(Path()).analysis_path.name
+_ANALYSIS = RunDirectory(Path()).analysis_path.name
 
 
 @paused_collector()
@@ -29,24 +29,24 @@ def results_rows(sweep: SweepDirectory, status: SweepStatus) -> list[Row]:
     its controls, and what the user's own functions have returned.
     """
     keys = list(dict.fromkeys(key for run in status.runs for key in _split(run.run.overrides)))
-    kept = KeptAnswers(sweep.results_path)
     # Whatever columns there are, the reason comes last: its place is the first, to be known from the beginning.
     places: dict[str, int] = {}
     rows: list[Row] = []
     latest: tuple[str, ...] = ()
-    for run, read in zip(status.runs, in_threads(partial(_numbers, sweep, kept), status.runs), strict=True):
-        pairs = _split(run.run.overrides)
-        if len(pairs) < len(keys):
-            pairs = {key: pairs.get(key) for key in keys}
-        logged, analysed, reason = read
-        cells = _cells(run, pairs, logged, analysed)
-        if (names := tuple(cells)) != latest:
-            latest = names
-            for name in names:
-                places.setdefault(name, len(places) + 1)
-        rows.append(Row(places, (reason, *map(cells.get, places))))
+    with KeptAnswers(sweep.results_path) as kept:
+        for run, read in zip(status.runs, in_threads(partial(_numbers, sweep, kept), status.runs), strict=True):
+            pairs = _split(run.run.overrides)
+            if len(pairs) < len(keys):
+                pairs = {key: pairs.get(key) for key in keys}
+            logged, analysed, reason = read
+            cells = _cells(run, pairs, logged, analysed)
+            if (names := tuple(cells)) != latest:
+                latest = names
+                for name in names:
+                    places.setdefault(name, len(places) + 1)
+            rows.append(Row(places, (reason, *map(cells.get, places))))
+        kept.save()
     places["reason"] = 0
-    kept.save()
     return rows
 
 
@@ -75,7 +75,7 @@ def _numbers(
     if status.state == RunState.COMPLETE:
         # An analysis may be made again, of a complete run too. As text: making paths would take as long as all else.
         folder = f"{sweep.path}/{status.run.directory}"
-        seen = marks(status.run.config_hash, f"{folder}/{_COMPLETE}", f"{folder}/{_ANALYSIS}")
+        seen = marks(status.run.config_hash, f"{folder}/{COMPLETE_NAME}", f"{folder}/{_ANALYSIS}")
     answer = None if seen is None else kept.get(status.run.index, seen)
     if isinstance(answer, list) and len(answer) == 2 and all(isinstance(part, dict) for part in answer):
         # The same object for all runs with the same words.

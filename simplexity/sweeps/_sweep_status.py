@@ -8,13 +8,12 @@ from contextlib import contextmanager
 from functools import reduce
 from itertools import chain
 from operator import add
-from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from simplexity.runs import Goodput, RunDirectory
+from simplexity.runs import Goodput
 
 from ._directory import SweepDirectory
-from ._kept_answers import KeptAnswers, answer_of, marks, read_answer
+from ._kept_answers import COMPLETE_NAME, KeptAnswers, answer_of, marks, read_answer
 from ._live_workers import BY_HAND, live_submissions
 from ._manifest import Manifest, Submission, SweepRun, submission_names
 from ._run_files import RunFiles, read_run
@@ -27,7 +26,6 @@ _LARGEST_PIECE = 256
 _NOBODY = SchedulerState(False)
 ItemT = TypeVar("ItemT")
 ReadT = TypeVar("ReadT")
-_COMPLETE = RunDirectory(Path()).complete_path.name
 
 
 class SweepStatus(NamedTuple):
@@ -139,11 +137,9 @@ def add_goodputs(goodputs: Iterable[Goodput]) -> Goodput:
 
 def _read_all(sweep: SweepDirectory, runs: Sequence[SweepRun]) -> list[RunStatus | RunFiles]:
     """Of each run that is complete its status, and of the others what their files say."""
-    kept = KeptAnswers(sweep.complete_runs_path)
 
     def read(run: SweepRun) -> RunStatus | RunFiles:
-        directory = f"{sweep.path}/{run.directory}"
-        seen = marks(run.config_hash, f"{directory}/{_COMPLETE}")
+        seen = marks(run.config_hash, f"{sweep.path}/{run.directory}/{COMPLETE_NAME}")
         known = None if seen is None else read_answer(run, kept.get(run.index, seen))
         if known is not None:
             return known
@@ -154,8 +150,9 @@ def _read_all(sweep: SweepDirectory, runs: Sequence[SweepRun]) -> list[RunStatus
             kept.add(run.index, seen, answer_of(files.completion, files.summary))
         return run_status(sweep, run, files, _NOBODY)
 
-    found = list(in_threads(read, runs))
-    kept.save()
+    with KeptAnswers(sweep.complete_runs_path) as kept:
+        found = list(in_threads(read, runs))
+        kept.save()
     return found
 
 

@@ -5,9 +5,10 @@ import os
 
 import pytest
 
-from simplexity.runs import EventKind, Ledger
-from simplexity.sweeps import RunState, read_status, results_rows
+from simplexity.runs import EventKind, Ledger, RunLock
+from simplexity.sweeps import RunState, _queue, read_status, results_rows
 from simplexity.sweeps import _sweep_status as status_module
+from simplexity.sweeps._queue import RunQueue
 
 
 @pytest.fixture
@@ -89,6 +90,24 @@ def test_a_run_that_is_extended_and_analysed_again_is_read_again(sweep):
     runs, rows = look(sweep)
     assert (runs[0].state, runs[0].loss_nats, rows[0]["loss"]) == (RunState.COMPLETE, 0.55, 0.55)
     assert look(sweep) == (runs, rows)
+
+
+def test_a_worker_passes_over_what_is_known_to_be_complete(sweep, monkeypatch):
+    runs, looked_at = sweep.read_manifest().runs, []
+    monkeypatch.setattr(_queue, "read_holder", lambda path: looked_at.append(path.parent.name))
+    for run in runs:
+        sweep.run_directory(run).config_path.touch()
+
+    def claimed():
+        looked_at.clear()
+        queue = RunQueue(sweep, runs, {}, lambda directory: RunLock(directory.lock_path))
+        return [claim.lock.release() or claim.run.index for claim in queue.claims()]
+
+    assert (claimed(), looked_at) == ([2], ["0", "1", "2"])
+    look(sweep)
+    assert (claimed(), looked_at) == ([2], ["2"])
+    sweep.run_directory(runs[0]).mark_complete(3, 0.6)
+    assert claimed() == [0, 2]
 
 
 def test_a_sweep_that_may_not_be_written_is_still_shown(sweep):
