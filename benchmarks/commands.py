@@ -1,12 +1,18 @@
 """What a command of `simplexity` takes, in a process of its own: seconds, CPU seconds, and memory."""
 
+import json
 import os
+import platform
 import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
+import simplexity
+
+RESULTS = Path(__file__).parent / "results"
 CLI = [sys.executable, "-P", "-m", "simplexity.cli"]
 
 
@@ -27,3 +33,17 @@ def measure(command: Sequence[str], environment: Mapping[str, str] = os.environ)
     if process.returncode != 0:
         raise RuntimeError(f"{' '.join(command)} exited with code {process.returncode}")
     return Cost(time.monotonic() - began, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+
+
+def record(name: str, figures: Mapping[str, Any]) -> None:
+    """Writes figures into `results`, with the machine and the versions."""
+    processors = Path("/proc/cpuinfo").read_text().splitlines()
+    machine = {
+        "device": next((line.partition(": ")[2] for line in processors if line.startswith("model name")), ""),
+        "cpu_cores": os.cpu_count(),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "versions": {"simplexity": simplexity.__version__},
+    }
+    (RESULTS / f"{name}.json").write_text(json.dumps(machine | dict(figures), indent=1) + "\n")
+    print(f"recorded in {RESULTS / name}.json")

@@ -1,6 +1,6 @@
-"""Status and results of a hundred thousand complete runs, whose folders this makes: CPU seconds, and memory.
+"""Commands on a sweep of a hundred thousand complete runs, whose folders this makes: CPU seconds, and memory.
 
-python -m benchmarks.many_runs [--runs N]
+python -m benchmarks.many_runs [--runs N] [--record]
 
 A run has the files that `status` and `results` read, with the content that a run of 2,000 steps leaves. Nothing is
 submitted: complete runs are not asked of SLURM.
@@ -11,13 +11,16 @@ import json
 import os
 import sys
 import tempfile
+from datetime import date
 from pathlib import Path
 
-from benchmarks.commands import CLI, measure
+from benchmarks.commands import CLI, measure, record
 from simplexity.sweeps import LocalLaunch, Manifest, SweepDirectory, SweepRun
 
 # What is wanted, on a login node, after the first look.
 CPU_S, MEMORY_MB = 5.0, 200.0
+# A worker without a run to execute: what it takes to see that there is none.
+COMMANDS = ("status", "results", "retry", "cancel", "work")
 _LINE = {"step": 2000, "loss": 0.81, "validation_loss": 0.8, "optimum": 0.79, "excess": 0.01, "learning_rate": 0.001}
 _LEDGER = "".join(
     json.dumps(
@@ -37,17 +40,22 @@ def main() -> int:
     """Returns 1 if a later look takes more than is wanted of 100,000 runs."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.many_runs", description=__doc__)
     parser.add_argument("--runs", type=int, default=100_000)
-    runs = parser.parse_args().runs
-    missed = False
+    parser.add_argument("--record", action="store_true", help="record benchmarks/results/many-runs-DATE.json")
+    arguments = parser.parse_args()
+    runs, missed, costs = arguments.runs, False, {}
     with tempfile.TemporaryDirectory() as folder:
         make_sweep(Path(folder), runs)
         print(f"{f'{runs:,} complete runs':<28}{'CPU s':>8}{'MB':>8}")
-        for command in ("status", "results"):
-            for look in ("first", "later"):
-                cost = measure([*CLI, command, folder])
+        for command in COMMANDS:
+            # What the first look has read is kept.
+            for look in ("first", "later") if command in ("status", "results") else ("later",):
+                cost = measure([*CLI, *command.split(), folder])
                 missed |= look == "later" and (cost.cpu_s > CPU_S or cost.memory_mb > MEMORY_MB)
+                costs[f"{command}, {look} look"] = {"cpu_s": cost.cpu_s, "memory_mb": cost.memory_mb}
                 print(f"{f'{command}, {look} look':<28}{cost.cpu_s:>8.1f}{cost.memory_mb:>8.0f}", flush=True)
     print(f"{'wanted of a later look':<28}{CPU_S:>8.1f}{MEMORY_MB:>8.0f}")
+    if arguments.record:
+        record(f"many-runs-{date.today().isoformat()}", {"runs": runs, "commands": costs})
     return int(missed)
 
 
