@@ -33,6 +33,8 @@ from ._numbers import Numbers, traced_numbers
 from ._optimizer import Hyperparameters, Optimizer, build_optimizer
 from ._own_functions import OwnFunctions
 from ._process_arguments import as_argument
+from ._program import Lowerable
+from ._saved_programs import saved_program
 
 _Settings = TypeVar("_Settings")
 
@@ -112,9 +114,9 @@ class Experiment(NamedTuple):
             run_keys(self.seed),
         )
         # One program, because initialising leaf by leaf compiles dozens of small ones.
+        key = ("initial state", self.constants, structure_of(arguments))
         program = kept_program(
-            ("initial state", self.constants, structure_of(arguments)),
-            lambda: _state_program(self).lower(arguments).compile(),  # pyright: ignore
+            key, lambda: saved_program(key, lambda: Lowerable(_state_program(self)).lower(arguments).compile())
         )
         require_memory(
             program,
@@ -134,7 +136,7 @@ def _state_program(experiment: Experiment) -> Callable[[_StateArguments], TrainS
         optimizer = make_optimizer(arguments.hyperparameters)
         return initial_train_state(model, optimizer, arguments.generator, settings, key=arguments.keys.data)
 
-    return eqx.filter_jit(initial_state)
+    return initial_state
 
 
 def build(config: DictConfig) -> Experiment:

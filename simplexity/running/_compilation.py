@@ -17,6 +17,7 @@ from simplexity.training import (
     TrainState,
     TrainSteps,
     Validation,
+    compiler_options,
     make_score,
     make_train_steps,
     run_keys,
@@ -27,6 +28,8 @@ from ._kept_programs import kept_program, structure_of
 from ._memory import require_memory
 from ._private_jax import jax_uses
 from ._process_arguments import as_argument
+from ._program import Lowerable
+from ._saved_programs import saved_program
 
 _log = logging.getLogger("simplexity")
 _POLL_S = 0.05
@@ -83,12 +86,14 @@ class BackgroundCompilation:
         arguments = (of_all_steps, state, jnp.zeros((), jnp.int32))
 
         def compiled() -> Any:
-            program = make_train_steps(experiment.optimizer.make, experiment.settings, parallel)
+            train_steps = make_train_steps(experiment.optimizer.make, experiment.settings, parallel)
+            program = Lowerable(train_steps.__wrapped__, donated=1, compiler_options=compiler_options())
             lowered = program.lower(*arguments) if parallel is None else parallel.lower(program, *arguments)
             return lowered.compile()
 
         devices = None if parallel is None else parallel.devices
-        program = kept_program(("training steps", experiment.constants, devices, structure_of(arguments)), compiled)
+        key = ("training steps", experiment.constants, devices, structure_of(arguments))
+        program = kept_program(key, lambda: saved_program(key, compiled, devices))
         require_memory(program, "a training step takes")
         return partial(program if parallel is None else parallel.on_first_device(program), of_all_steps)
 
@@ -100,10 +105,9 @@ def _validation(experiment: Experiment, state: TrainState) -> Validation | None:
     key = run_keys(experiment.seed).validation
     generator = as_argument(experiment.validation_generator)
     arguments = (generator, state.model, key)
-    score = kept_program(
-        ("validation", settings.batch_size, length, experiment.model.text, structure_of(arguments)),
-        lambda: make_score(settings.batch_size, length).lower(*arguments).compile(),  # pyright: ignore
-    )
+    program_key = ("validation", settings.batch_size, length, experiment.model.text, structure_of(arguments))
+    program = Lowerable(make_score(settings.batch_size, length).__wrapped__)  # pyright: ignore
+    score = kept_program(program_key, lambda: saved_program(program_key, lambda: program.lower(*arguments).compile()))
     require_memory(score, "validation takes", "choose a smaller `validation.batch_size`")
     return Validation(generator, settings, length, key=key, score=score)
 

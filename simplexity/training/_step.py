@@ -153,7 +153,7 @@ def make_train_steps(
         return eqx.combine(arrays, static)
 
     # filter_jit hands arguments that it does not know to jax.jit.
-    jit = eqx.filter_jit(donate="all-except-first", compiler_options=_compiler_options())  # pyright: ignore[reportCallIssue]
+    jit = eqx.filter_jit(donate="all-except-first", compiler_options=compiler_options())  # pyright: ignore[reportCallIssue]
     return jit(train_steps)
 
 
@@ -168,7 +168,7 @@ _CPU_OPTIONS: dict[str, bool | int | str] = {
 
 
 @cache
-def _compiler_options() -> dict[str, bool | int | str]:
+def compiler_options() -> dict[str, bool | int | str]:
     """The options that this JAX's compiler knows: experimental ones are renamed and removed from version to version."""
     if jax.default_backend() != "cpu":
         return {}

@@ -27,7 +27,7 @@ def test_steps_cut_into_calls_in_any_way_give_the_same_bits(run, same_bits, cuts
 
 def test_a_jax_without_the_compiler_options_trains_with_its_defaults_and_says_so(monkeypatch, caplog):
     monkeypatch.setattr(_step, "_CPU_OPTIONS", {"xla_cpu_of_another_version": True})
-    assert _step._compiler_options.__wrapped__() == {}
+    assert _step.compiler_options.__wrapped__() == {}
     (record,) = caplog.records
     assert "xla_cpu_of_another_version" in record.getMessage()
     assert "\n" not in record.getMessage()
