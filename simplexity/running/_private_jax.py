@@ -83,8 +83,8 @@ def pickled_executable(compiled: Any, executable: bytes) -> bytes:
         executable: Its executable, as JAX's cache has it.
     """
     import jax
-    from jax._src.lib import _jax as xla
     from jax.experimental import serialize_executable as of_jax
+    from jaxlib import _jax as xla
 
     class Pickler(of_jax._JaxPjrtPickler):
         def persistent_id(self, obj: Any) -> Any:

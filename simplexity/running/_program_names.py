@@ -2,7 +2,7 @@
 
 A wrong name would train a wrong program. So a name is given only if all code that a program can come from is known: the
 packaged models, processes and optimizers, in files that have not changed since this process has read them. A program
-of the user's own code, whose imports and data files nobody knows here, is traced at each start.
+of the user's own code, whose imports and data files are not known here, is traced at each start.
 """
 
 import hashlib
