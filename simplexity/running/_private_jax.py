@@ -84,7 +84,7 @@ def pickled_executable(compiled: Any, executable: bytes) -> bytes:
     """
     import jax
     from jax.experimental import serialize_executable as of_jax
-    from jaxlib import _jax as xla
+    from jaxlib import _jax as xla  # pyright: ignore[reportAttributeAccessIssue]
 
     class Pickler(of_jax._JaxPjrtPickler):
         def persistent_id(self, obj: Any) -> Any:
