@@ -23,6 +23,7 @@ class Startup:
     """Medians over tries of the default experiment, with a warm compilation cache."""
 
     first_step_s: float
+    first_step_cpu_s: float
     signal_to_exit_s: float
     first_step_after_resume_s: float
     saving_percent: float
@@ -32,20 +33,21 @@ def measure() -> Startup:
     """Starts, stops and resumes the default experiment."""
     with tempfile.TemporaryDirectory() as folder:
         _try(Path(folder) / "warm up", started_before=0)
-        starts, stops, resumes, savings = [], [], [], []
+        starts, cpu_times, stops, resumes, savings = [], [], [], [], []
         for i in range(TRIES):
             run_dir = Path(folder) / str(i)
-            first_step_s, stop_s = _try(run_dir, started_before=0)
-            resumed_s, _ = _try(run_dir, started_before=1)
+            first_step_s, cpu_s, stop_s = _try(run_dir, started_before=0)
+            resumed_s, _, _ = _try(run_dir, started_before=1)
             starts.append(first_step_s)
+            cpu_times.append(cpu_s)
             stops.append(stop_s)
             resumes.append(resumed_s)
             savings.append(_saving_percent(run_dir))
-    return Startup(*(statistics.median(values) for values in (starts, stops, resumes, savings)))
+    return Startup(*(statistics.median(values) for values in (starts, cpu_times, stops, resumes, savings)))
 
 
-def _try(run_dir: Path, started_before: int) -> tuple[float, float]:
-    """One start that is stopped by a signal; seconds to its first step, and from the signal to the exit."""
+def _try(run_dir: Path, started_before: int) -> tuple[float, float, float]:
+    """One start that is stopped by a signal; seconds and CPU seconds to its first step, seconds from signal to exit."""
     ledger = RunDirectory(run_dir).ledger_path
     started = time.time()
     process = subprocess.Popen(
@@ -59,12 +61,19 @@ def _try(run_dir: Path, started_before: int) -> tuple[float, float]:
             process.kill()
             raise RuntimeError(f"the experiment in {run_dir} took no step; exit code {process.poll()}")
         time.sleep(_POLL_S)
+    cpu_s = _cpu_s(process.pid)
     first_step_s = _of_kind(read_ledger(ledger), EventKind.FIRST_STEP)[-1].time - started
     time.sleep(1.0)
     signalled = time.monotonic()
     process.send_signal(signal.SIGUSR1)
     process.wait(_LIMIT_S)
-    return first_step_s, time.monotonic() - signalled
+    return first_step_s, cpu_s, time.monotonic() - signalled
+
+
+def _cpu_s(pid: int) -> float:
+    """What a process has used of the CPU, which depends less on what else the machine does than the time does."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _of_kind(events: list[Event], kind: EventKind) -> list[Event]:

@@ -279,6 +279,12 @@ def test_composing_does_without_jax(site):
     assert _python(site, "-c", program).returncode == 0
 
 
+def test_a_first_step_waits_for_no_library_that_is_used_later(site):
+    later = "{'matplotlib', 'scipy', 'orbax', 'mlflow', 'optuna', 'submitit', 'wandb', 'tensorboard', 'pandas'}"
+    program = f"import sys, simplexity.running._attempt; sys.exit(', '.join({later} & set(sys.modules)))"
+    assert _python(site, "-c", program).stderr.strip() == ""
+
+
 def _python(folder, *arguments):
     # The stand-in model's module lies beside the site's configs.
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{folder.parent / 'site'}"}
