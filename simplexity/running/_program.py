@@ -1,6 +1,5 @@
 """Compiled functions of pytrees that can be saved: what was compiled takes and returns arrays one after the other."""
 
-import threading
 from collections.abc import Callable, Sequence
 
 import equinox as eqx
@@ -76,13 +75,13 @@ class Lowerable:
     def lower(self, *arguments: PyTree) -> Lowered:
         """Traces and lowers the function for arguments like these."""
         leaves, structure = jax.tree.flatten(arguments)
-        traced = threading.local()
+        results: list[PyTree] = []
 
         def of_arrays(*arrays: Array) -> Sequence[Array]:
             following = iter(arrays)
             filled = [next(following) if eqx.is_array(leaf) else leaf for leaf in leaves]
             result = self._function(*jax.tree.unflatten(structure, filled))
-            traced.result = jax.tree.map(lambda leaf: ArrayPlace() if eqx.is_array(leaf) else leaf, result)
+            results.append(jax.tree.map(lambda leaf: ArrayPlace() if eqx.is_array(leaf) else leaf, result))
             return _arrays(result)
 
         # By its name JAX logs a program and names its file.
@@ -92,7 +91,7 @@ class Lowerable:
         donated = () if self._donated is None else tuple(range(first, first + of_each[self._donated]))
         jitted = jax.jit(of_arrays, donate_argnums=donated, compiler_options=self._options)
         lowered = jitted.lower(*_arrays(arguments))
-        return Lowered(lowered, traced.result)
+        return Lowered(lowered, results[-1])
 
 
 def _arrays(tree: PyTree) -> list[Array]:
