@@ -122,6 +122,7 @@ def test_precision_and_code_have_names_of_their_own(known, monkeypatch):
 
 
 def test_code_that_changes_while_a_process_runs_is_not_known(monkeypatch):
+    monkeypatch.setattr(_program_names, "_began_s", lambda: float("inf"))
     assert _program_names._code.__wrapped__() == _program_names._code.__wrapped__()
     monkeypatch.setattr(_program_names, "_began_s", lambda: 0.0)
     with pytest.raises(_program_names._UnknownError):
