@@ -15,7 +15,7 @@ from simplexity.analysis import regress_beliefs, words_of
 from simplexity.analysis._belief_regression import explained_variance
 from simplexity.analysis._controls import control_features
 from simplexity.analysis._regression import fold_words, regress
-from simplexity.predictive_models import GRU, PredictiveModel
+from simplexity.predictive_models import GRU, LSTM, PredictiveModel
 
 LENGTH = 6
 
@@ -69,6 +69,15 @@ def test_an_untrained_model_is_one_more_control():
     )
     kinds = {row.kind: row.regression for row in found.rows if row.features == "all layers"}
     assert kinds["trained"].r2 == kinds["untrained"].r2
+
+
+def test_the_memory_of_an_lstm_is_regressed_beside_its_output():
+    found = regress_beliefs(LSTM(4, 2, vocab_size=3, key=jax.random.key(0)), gp.mess3(0.1, 0.7), 4)
+    trained = {row.features: row.regression for row in found.rows if row.kind == "trained"}
+    assert list(trained)[:4] == ["layer_0.memory", "layer_0", "layer_1.memory", "layer_1"]
+    # An untrained LSTM forgets about half of its memory at each token, and its output is a part of that memory.
+    assert all(0.5 < regression.r2 < 1 for regression in trained.values())
+    assert trained["layer_0.memory"].r2 != trained["layer_0"].r2
 
 
 def test_words_that_share_a_sequence_share_a_fold():
