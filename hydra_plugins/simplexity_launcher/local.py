@@ -68,7 +68,7 @@ class LocalLauncher(SweepLauncher):
         )
 
         from ._batch import job_returns
-        from ._preparation import register
+        from ._registration import register
 
         sweep = self._sweep()
         path = display_path(sweep.path)

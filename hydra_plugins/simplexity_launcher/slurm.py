@@ -87,7 +87,7 @@ class SlurmLauncher(SweepLauncher):
         from simplexity.host import PreemptionGuard
 
         from ._batch import follow
-        from ._preparation import register
+        from ._registration import register
         from ._slurm_batch import become_watcher, print_dry_run, submit_batch
 
         sweep = self._sweep()

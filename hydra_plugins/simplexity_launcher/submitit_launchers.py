@@ -57,7 +57,7 @@ class SubmititLauncher(SweepLauncher):
         from simplexity.sweeps import require_slurm
 
         from ._batch import follow, idle_runs
-        from ._preparation import register
+        from ._registration import register
         from ._submitit_jobs import submit_jobs, wait_for_jobs
 
         sweep = self._sweep()

@@ -68,7 +68,7 @@ class Manifest:
         raise ValueError(f"there is no run {index}; the sweep has {len(self.runs)}: {_span(self.runs)}")
 
     def extended(self, runs: Iterable[SweepRun]) -> "Manifest":
-        """With these runs too; those that are there already, just so, stay once.
+        """With these runs too; those that are there already, just so, stay once, and one with more steps replaces it.
 
         Raises:
             ValueError: If a run that is there has another config, or the directory of another.
@@ -76,6 +76,9 @@ class Manifest:
         merged = {run.index: run for run in self.runs}
         for run in runs:
             there = merged.setdefault(run.index, run)
+            if there.directory == run.directory and there.num_train_steps < run.num_train_steps:
+                # The launcher has seen to it that nothing else differs.
+                there = merged[run.index] = run
             if (there.config_hash, there.directory) != (run.config_hash, run.directory):
                 raise ValueError(
                     f"it has a run {run.index} with another config ({' '.join(there.overrides) or 'none'})"

@@ -138,7 +138,9 @@ def _state(files: RunFiles, scheduler: SchedulerState) -> RunState:
         return RunState.FAILED
     if _has_failed(files.exit_code) and scheduler.end != "CANCELLED":
         return RunState.FAILED  # before its ledger was open
-    saved = event is not None and (event.kind == EventKind.PREEMPTED or event.comes_back is True)
+    # After the end of a run that is to take more steps, too, nothing is lost.
+    ends = (EventKind.PREEMPTED, EventKind.COMPLETE)
+    saved = event is not None and (event.kind in ends or event.comes_back is True)
     if scheduler.coming is None and (saved or event is None):
         return RunState.PENDING if event is None else RunState.WAITING
     if scheduler.end == "CANCELLED":

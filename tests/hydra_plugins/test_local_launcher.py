@@ -196,6 +196,29 @@ def test_the_same_command_in_the_same_folder_goes_on(start, tmp_path, capfd):
     assert len(SweepDirectory.open(tmp_path / "here").read_manifest().runs) == 2
 
 
+def test_a_larger_number_of_steps_extends_all_runs(start, tmp_path, capfd):
+    command = ("seed=1,2", "hydra.sweep.dir=here")
+    assert start(*command, "training.num_train_steps=20") == 0
+    sweep = SweepDirectory.open(tmp_path / "here")
+    directories = [sweep.run_directory(run) for run in sweep.read_manifest().runs]
+    # Without a training state, as after on_complete=weights, and with other changes, nothing is touched.
+    assert start(*command, "training.num_train_steps=30") == 2
+    assert "run 0 is complete and has kept no training state" in capfd.readouterr().err
+    for directory in directories:
+        directory.final_state_path.touch()
+    assert start(*command, "training.num_train_steps=30", "training.batch_size=8") == 2
+    assert "`training.batch_size`: was" in capfd.readouterr().err
+    assert [directory.read_completion().step for directory in directories] == [20, 20]
+    start.executed.clear()
+    assert start(*command, "training.num_train_steps=30") == 0
+    assert start.executed == [0, 1]
+    assert [run.num_train_steps for run in sweep.read_manifest().runs] == [30, 30]
+    for directory in directories:
+        assert directory.read_completion().step == 30
+        assert OmegaConf.load(directory.config_path).training.num_train_steps == 30
+        assert not directory.lock_path.exists()
+
+
 def test_a_folder_of_another_kind_of_run(start, tmp_path, capfd):
     RunDirectory.create(tmp_path / "here" / "0").config_path.write_text("seed: 0\n")
     assert start("seed=1", "hydra.sweep.dir=here") == 2

@@ -83,6 +83,8 @@ def submitted(make_sweep, slurm_launch, slurm):
         ({}, (), RunState.MISSING),
         ({}, (START, SAVED, PREEMPTED), RunState.STOPPED),
         ({}, (START, SAVED), RunState.LOST),
+        # Complete once, and now to take more steps.
+        ({}, (START, SAVED, EventKind.COMPLETE), RunState.STOPPED),
         (None, (), RunState.PENDING),
         (None, (START, SAVED, PREEMPTED), RunState.WAITING),
         (None, (START, SAVED), RunState.LOST),

@@ -1,0 +1,97 @@
+"""Writing a batch of runs that were found valid: their folders with the frozen configs, and then the manifest.
+
+The compute nodes read the frozen configs, so that a YAML edited between submission and start changes nothing.
+"""
+
+import logging
+import os
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from omegaconf import DictConfig, OmegaConf
+
+from simplexity.composition import ConfigError, Problem
+from simplexity.runs import RunDirectory, is_there, write_durably
+from simplexity.sweeps import Launch, Manifest, SweepDirectory, SweepRun
+
+from ._extension import extend_runs, longer_runs
+from ._preparation import PreparedRun, new_manifest
+
+_log = logging.getLogger(__name__)
+_PRIVATE = 0o600
+# Not for the processor: on a network file system every file is a wait.
+_WRITERS = 16
+
+
+def register(sweep: SweepDirectory, config: DictConfig, launch: Launch, prepared: Sequence[PreparedRun]) -> Manifest:
+    """Writes the runs' directories, and then the manifest that counts them in. This process has locked the sweep.
+
+    Runs that the sweep has already stay as they are: the same command in the same folder resumes them. With a larger
+    number of steps it extends them.
+
+    Raises:
+        ConfigError: If the sweep, or a run directory, is that of other runs.
+        RuntimeError: If a file cannot be written.
+    """
+    try:
+        return _write_sweep(sweep, config, launch, prepared)
+    except OSError as error:
+        raise RuntimeError(
+            f"the sweep's folder {sweep.path} cannot be written: {error.strerror}; nothing was started, and the same "
+            "command resumes the sweep once that is mended"
+        ) from error
+
+
+def _write_sweep(
+    sweep: SweepDirectory, config: DictConfig, launch: Launch, prepared: Sequence[PreparedRun]
+) -> Manifest:
+    runs = [one.run for one in prepared]
+    found = None
+    if is_there(sweep.manifest_path):
+        sweep.require_own()
+        found = sweep.read_manifest()
+    manifest = new_manifest(config, launch, runs) if found is None else _extended(found, runs)
+    if found is None:
+        write_durably(sweep.multirun_path, OmegaConf.to_yaml(config), mode=_PRIVATE)
+    longer = [] if found is None else longer_runs(found, prepared)
+    extend_runs(sweep, longer)
+    known = set() if found is None else {run.index for run in found.runs}
+    new = [one for one in prepared if one.run.index not in known]
+    with ThreadPoolExecutor(_WRITERS) as writers:
+        # Going through the results raises what a writer raised.
+        deque(writers.map(lambda one: _write(sweep.run_directory(one.run), one.files), new), maxlen=0)
+    if longer:
+        _log.info("extending %d runs to %d steps", len(longer), longer[0].run.num_train_steps)
+    if found is None or longer:
+        sweep.write_manifest(manifest)
+    elif new:
+        sweep.add_runs(manifest, [one.run for one in new])
+    return manifest
+
+
+def _extended(manifest: Manifest, runs: Sequence[SweepRun]) -> Manifest:
+    try:
+        return manifest.extended(runs)
+    except ValueError as error:
+        raise ConfigError([Problem("hydra.sweep.dir", f"names a sweep that these runs do not fit: {error}")]) from None
+
+
+def _write(directory: RunDirectory, files: dict[str, str]) -> None:
+    frozen = files[directory.config_path.name]
+    if is_there(directory.config_path) and directory.config_path.read_text(encoding="utf-8") != frozen:
+        message = f"{directory.path} holds another run; choose another folder for the sweep"
+        raise ConfigError([Problem("hydra.sweep.dir", message)])
+    directory.path.mkdir(parents=True, exist_ok=True)
+    for name, text in files.items():
+        if name != directory.config_path.name:
+            (directory.path / name).parent.mkdir(exist_ok=True)
+            # Hydra's section has the cluster's profile, and with it the values of variables.
+            with open(directory.path / name, "w", encoding="utf-8", opener=_open_privately) as file:
+                file.write(text)
+    # Last: a directory with a frozen config is a run.
+    write_durably(directory.config_path, frozen)
+
+
+def _open_privately(path: str, flags: int) -> int:
+    return os.open(path, flags, _PRIVATE)
