@@ -5,23 +5,19 @@ The compute nodes read the frozen configs, so that a YAML edited between submiss
 
 import logging
 import os
-from collections import deque
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 from omegaconf import DictConfig, OmegaConf
 
 from simplexity.composition import ConfigError, Problem
 from simplexity.runs import RunDirectory, is_there, write_durably
-from simplexity.sweeps import Launch, Manifest, SweepDirectory, SweepRun
+from simplexity.sweeps import Launch, Manifest, SweepDirectory, SweepRun, in_threads
 
 from ._extension import extend_runs, longer_runs
 from ._preparation import PreparedRun, new_manifest
 
 _log = logging.getLogger(__name__)
 _PRIVATE = 0o600
-# Not for the processor: on a network file system every file is a wait.
-_WRITERS = 16
 
 
 def register(sweep: SweepDirectory, config: DictConfig, launch: Launch, prepared: Sequence[PreparedRun]) -> Manifest:
@@ -58,9 +54,8 @@ def _write_sweep(
     extend_runs(sweep, longer)
     known = set() if found is None else {run.index for run in found.runs}
     new = [one for one in prepared if one.run.index not in known]
-    with ThreadPoolExecutor(_WRITERS) as writers:
-        # Going through the results raises what a writer raised.
-        deque(writers.map(lambda one: _write(sweep.run_directory(one.run), one.files), new), maxlen=0)
+    for _ in in_threads(lambda one: _write(sweep.run_directory(one.run), one.files), new):
+        pass  # raises what a thread has raised
     if longer:
         _log.info("extending %d runs to %d steps", len(longer), longer[0].run.num_train_steps)
     if found is None or longer:

@@ -39,6 +39,7 @@ from ._slurm_submission import require_slurm as require_slurm
 from ._slurm_submission import submit_runs as submit_runs
 from ._status_text import status_lines as status_lines
 from ._status_text import summary_lines as summary_lines
+from ._sweep_status import in_threads as in_threads
 from ._sweep_status import paused_collector as paused_collector
 from ._sweep_status import read_status as read_status
 from ._text import describe as describe

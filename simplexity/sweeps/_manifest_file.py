@@ -81,7 +81,9 @@ def read(path: Path, runs_path: Path, *, with_runs: bool = True) -> Manifest:
             raise ValueError("another version of simplexity wrote it")
         # Only a manifest of format 1 has them.
         records = head.pop("runs", None)
-        runs = [_run(record) for record in records or (iter_json_lines(runs_path) if with_runs else [])]
+        if records is None:
+            records = iter_json_lines(runs_path) if with_runs else []
+        runs = list(map(_run, records))
         # Runs that a killed search has left out come later, and so do their lines.
         return Manifest(launch=launch_from_json(head.pop("launch")), runs=tuple(sorted(runs)), **head)
     except (KeyError, TypeError, AttributeError) as error:

@@ -96,7 +96,7 @@ def read_status(sweep: SweepDirectory, *, locked: bool = False) -> SweepStatus:
 
 
 def in_threads(read: Callable[[ItemT], ReadT], items: Sequence[ItemT]) -> Iterator[ReadT]:
-    """What a function that reads files returns for each item, in their order; many files are read at a time.
+    """What a function that reads or writes files returns for each item, in their order; several are called at a time.
 
     Args:
         read: Called in several threads.
