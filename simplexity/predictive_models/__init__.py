@@ -12,6 +12,7 @@ Example:
 from ._cell import Cell as Cell
 from ._gru import GRU as GRU
 from ._lstm import LSTM as LSTM
+from ._predictive_model import MicroBatch as MicroBatch
 from ._predictive_model import PredictiveModel as PredictiveModel
 from ._recurrent_model import RecurrentModel as RecurrentModel
 from ._rnn import RNN as RNN

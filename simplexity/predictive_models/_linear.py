@@ -25,8 +25,36 @@ def rows(x: Float[Array, "*leading width"]) -> Float[Array, "rows width"]:
 def multiply(
     x: Float[Array, "*leading in_width"], weight: Float[Array, "in_width out_width"]
 ) -> Float[Array, "*leading out_width"]:
-    """The product of every vector of the last axis with `weight`."""
-    return (rows(x) @ weight).reshape(*x.shape[:-1], weight.shape[-1])
+    """The product of every vector of the last axis with `weight`. On a CPU it has a reverse-mode derivative only."""
+    product = _product if jax.default_backend() == "cpu" else jnp.matmul
+    return product(rows(x), weight).reshape(*x.shape[:-1], weight.shape[-1])
+
+
+@jax.custom_vjp
+def _product(x: Float[Array, "rows in_width"], weight: Float[Array, "in_width out_width"]) -> Array:
+    """The product x W, whose derivative by W is itself a product with few rows and many columns.
+
+    XLA's product of that form is nearly twice as fast on a CPU as its transpose. With 2,048 rows: 64 by 256 at 111
+    GFLOP/s, 256 by 64 at 60, and at 104 as the transpose of 64 by 256.
+    """
+    return x @ weight
+
+
+def _product_forward(x: Array, weight: Array) -> tuple[Array, tuple[Array, Array]]:
+    return x @ weight, (x, weight)
+
+
+def _product_backward(residuals: tuple[Array, Array], cotangent: Array) -> tuple[Array, Array]:
+    x, weight = residuals
+    if x.shape[1] > cotangent.shape[1]:
+        # Without the barrier XLA swaps the sides back.
+        d_weight = jax.lax.optimization_barrier(cotangent.T @ x).T
+    else:
+        d_weight = x.T @ cotangent
+    return cotangent @ weight.T, d_weight
+
+
+_product.defvjp(_product_forward, _product_backward)
 
 
 def uniform(width: int) -> Initializer:
@@ -62,11 +90,7 @@ class Linear(eqx.Module):
 
 
 class Head(eqx.Module):
-    """The logits x Wᵀ + b.
-
-    The weight has one row per token: its gradient then has few rows and many columns, and XLA's product of that form is
-    several times as fast on a CPU as its transpose.
-    """
+    """The logits x Wᵀ + b: the weight has one row per token."""
 
     weight: Float[Array, "vocab width"]
     bias: Float[Array, "vocab"]

@@ -3,6 +3,7 @@
 from abc import abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from typing import ClassVar, NamedTuple
 
 import equinox as eqx
 from jaxtyping import Array, Float, Int
@@ -17,6 +18,19 @@ A name with a slash is inside of a layer or a part, such as an attention pattern
 Edits = Mapping[str, Callable[[Float[Array, "batch *_"]], Float[Array, "batch *_"]]]
 """Functions by the name of the activation that each replaces; a function returns the shape that it is given."""
 
+
+class MicroBatch(NamedTuple):
+    """How much of a batch a core of a CPU differentiates at a time, so that its arrays stay in the core's cache.
+
+    Attributes:
+        most_tokens: Tokens, unless these are too few sequences.
+        fewest_rows: Sequences that a micro-batch has, however long they are.
+    """
+
+    most_tokens: int = 2048
+    fewest_rows: int = 1
+
+
 _MOST_LAYERS = 1000
 # The product of a few sizes is still an index of 64 bits.
 _LARGEST_SIZE = 2**24
@@ -29,7 +43,12 @@ class PredictiveModel(eqx.Module):
     batch, and so that the gradient of a weight is one product over all of those rows. Both `model(tokens)` and
     `model.activations(tokens)` take one sequence. `jax.vmap(model)` gives the same logits as `forward`, but its
     derivative sums one gradient per sequence, which is slower: a training step calls `forward`.
+
+    Attributes:
+        micro_batch: The best size of a micro-batch on a CPU.
     """
+
+    micro_batch: ClassVar[MicroBatch] = MicroBatch()
 
     @abstractmethod
     def forward(

@@ -1,5 +1,7 @@
 """Recurrent layers on top of each other, between an embedding table and a linear head."""
 
+from typing import ClassVar
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -7,7 +9,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from ._cell import Cell
 from ._linear import Head, multiply, normal, uniform
-from ._predictive_model import ActivationRecorder, Activations, Edits, PredictiveModel, check_sizes
+from ._predictive_model import ActivationRecorder, Activations, Edits, MicroBatch, PredictiveModel, check_sizes
 from ._recurrence import LayerWeights, initial_weights, layer_states, recurrence
 
 
@@ -19,6 +21,12 @@ class RecurrentModel(PredictiveModel):
     the gradient of an indexed look-up is a scatter, which XLA runs one row at a time on a CPU; alphabets here have a
     few tokens.
     """
+
+    # Measured with GRUs of 64 units. With 2,048 tokens of length 64 a step takes 0.86 to 0.93 times as long as without
+    # micro-batches on cores with 1.25 MiB of cache each; half the size is as fast, twice the size is not. Every token
+    # of a sequence is a product with one row per sequence: at length 1,024 a step takes 0.9 times as long with 8 rows
+    # as with 2; 16 rows are as fast, 32 are slower.
+    micro_batch: ClassVar[MicroBatch] = MicroBatch(fewest_rows=8)
 
     cell: eqx.AbstractClassVar[Cell]
     layers: tuple[LayerWeights, ...]

@@ -6,9 +6,10 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ._attention import Attention
+from ._elementwise import NORM_EPSILON
 from ._linear import Linear, TiedHead
 from ._predictive_model import PredictiveModel
-from ._transformer import NORM_EPSILON, Transformer
+from ._transformer import Transformer
 
 Weights = dict[str, Float[np.ndarray, "..."]]
 

@@ -87,7 +87,7 @@ def make_train_steps(
     Returns:
         The jitted function.
     """
-    loss_and_gradient = make_loss_and_gradient(settings, parallel)
+    loss_and_gradient = make_loss_and_gradient(parallel)
 
     def draw(generator: DataGenerator, state: TrainState) -> tuple[object, Int[Array, "batch length"]]:
         start_key, sample_key = jax.random.split(jax.random.fold_in(state.key, state.step))
