@@ -2,11 +2,13 @@
 PYTHON ?= python3
 # constraints-newest.txt with PYTHON=python3.13: the other end of the versions that CI tests.
 CONSTRAINTS ?= constraints.txt
+# What `make bench-peers` compares with.
+TORCH ?= torch
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install --quiet --constraint $(CONSTRAINTS) --editable .
 
-.PHONY: help run test test-quick check format docs pictures bench bench-gpu bench-optima bench-sweeps soak clean
+.PHONY: help run test test-quick check format docs pictures bench bench-gpu bench-peers bench-optima bench-sweeps soak clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
@@ -44,6 +46,9 @@ bench: .venv/run.stamp ## the compiled loop against a naive one
 bench-gpu: ## the same on a GPU, and the record of it
 	$(or $(wildcard $(BIN)/python),$(PYTHON)) -m benchmarks --gpu
 
+bench-peers: .venv/run.stamp .venv-torch/run.stamp ## against PyTorch and Equinox; TORCH=torch==VERSION for another
+	$(BIN)/python -m benchmarks.peers --record
+
 bench-optima: .venv/run.stamp ## the optima of long sequences
 	$(BIN)/python -m benchmarks.optima
 
@@ -55,8 +60,8 @@ bench-sweeps: .venv/run.stamp ## sweeps: 1,000 runs on a throwaway SLURM, 96 sma
 soak: .venv/dev.stamp ## a run that is killed 50 times
 	$(BIN)/python -m pytest tests/test_soak.py --kills 50
 
-clean: ## removes .venv
-	rm -rf .venv
+clean: ## removes .venv and .venv-torch
+	rm -rf .venv .venv-torch
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; assert (3, 11) <= sys.version_info < (3, 14)' 2>/dev/null || \
@@ -73,3 +78,9 @@ clean: ## removes .venv
 .venv/dev.stamp: pyproject.toml $(CONSTRAINTS) | .venv/bin/python
 	$(INSTALL) --group test --group check
 	@touch $@ .venv/run.stamp
+
+# PyTorch's packages stay out of .venv. Where a package index has both, TORCH=torch==VERSION+cpu is the small build.
+.venv-torch/run.stamp:
+	$(PYTHON) -m venv .venv-torch
+	.venv-torch/bin/python -m pip --disable-pip-version-check install --quiet $(TORCH)
+	@touch $@

@@ -4,16 +4,10 @@ python -m benchmarks [--gpu] [--floors]
 """
 
 import argparse
-import datetime
-import json
 import os
-import platform
 import sys
 from dataclasses import asdict
-from importlib.metadata import version
-from pathlib import Path
 
-RESULTS = Path(__file__).parent / "results"
 WIDTHS = (10, 10, 8, 8, 12, 9, 9)
 
 
@@ -37,6 +31,7 @@ def main() -> int:
     import jax
 
     from .cases import CASES
+    from .record import record
     from .training_speed import measure
 
     device = jax.devices()[0]
@@ -68,29 +63,12 @@ def main() -> int:
         print(f"signal to exit, checkpoint committed: {times.signal_to_exit_s:.2f} s")
         print(f"saving every five minutes costs {times.saving_percent:.3f} % of the training time")
     if arguments.gpu or arguments.record:
-        _record(device, cores, figures)
+        record(device.device_kind, {"cpu_cores": cores} | figures)
     below = [result.name for result in results if result.ratio < result.floor]
     if arguments.floors and below:
         print(f"below the floor: {', '.join(below)}", file=sys.stderr)
         return 1
     return 0
-
-
-def _record(device, cores: int, figures: dict) -> None:
-    name = f"{device.device_kind.replace(' ', '-')}-{datetime.date.today().isoformat()}.json"
-    packages = ("jax", "jaxlib", "equinox", "optax", "numpy")
-    record = {
-        "device": device.device_kind,
-        "platform": device.platform,
-        "platform_version": device.client.platform_version,
-        "cpu_cores": cores,
-        "system": platform.platform(),
-        "python": platform.python_version(),
-        "versions": {package: version(package) for package in packages},
-    }
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / name).write_text(json.dumps(record | figures, indent=1) + "\n")
-    print(f"\nrecorded in {(RESULTS / name).relative_to(Path.cwd())}")
 
 
 if __name__ == "__main__":

@@ -53,10 +53,10 @@ def measure(case: Case) -> Result:
     """Measures one case. All loops take turns, so that a machine that others use slows all of them alike."""
     on_cpu = jax.default_backend() == "cpu"
     with ExitStack() as stack:
-        makers = [_ours, _naive, _large_product] + ([_own_products] if on_cpu else [])
+        makers = [compiled_loop, naive_loop, _large_product] + ([own_products] if on_cpu else [])
         loops = [stack.enter_context(Loop(make, case)) for make in makers]
-        rounds = [[loop.rate() for loop in loops] for _ in range(ROUNDS)]
-    steps, naive_steps, gemm_flops, *own_products = zip(*rounds, strict=True)
+        rounds = [[loop.rates().per_second for loop in loops] for _ in range(ROUNDS)]
+    steps, naive_steps, gemm_flops, *numpy_steps = zip(*rounds, strict=True)
     steps_per_s = statistics.median(steps)
     return Result(
         name=case.name,
@@ -66,7 +66,7 @@ def measure(case: Case) -> Result:
         ratio=_median_ratio(steps, naive_steps),
         tokens_per_s=steps_per_s * case.batch_size * case.sequence_len,
         gemm_share=case.flops_per_step * _median_ratio(steps, gemm_flops),
-        shape_share=_median_ratio(steps, own_products[0]) if own_products else None,
+        shape_share=_median_ratio(steps, numpy_steps[0]) if numpy_steps else None,
     )
 
 
@@ -74,7 +74,8 @@ def _median_ratio(a: tuple[float, ...], b: tuple[float, ...]) -> float:
     return statistics.median(x / y for x, y in zip(a, b, strict=True))
 
 
-def _ours(case: Case) -> Work:
+def compiled_loop(case: Case) -> Work:
+    """The steps of this project."""
     configure_accelerator()
     configure_cpu_devices(case.batch_size * case.sequence_len)
     settings = TrainingSettings(
@@ -121,7 +122,8 @@ def _model(case: Case) -> PredictiveModel:
     )
 
 
-def _naive(case: Case) -> Work:
+def naive_loop(case: Case) -> Work:
+    """The steps of the loop in `naive.py`."""
     process, optimizer = mess3(0.05, 0.85), optax.adam(1e-3)
     model = NaiveModel(case, 3, key=jax.random.key(0))
     step = make_step(
@@ -142,7 +144,7 @@ def _naive(case: Case) -> Work:
     return Work(do)
 
 
-def _own_products(case: Case) -> Work:
+def own_products(case: Case) -> Work:
     """Steps per second of only the step's products, by NumPy on as many cores as a step has."""
     rng = np.random.default_rng(0)
 

@@ -1,8 +1,17 @@
+"""The benchmarks at a tiny size."""
+
+import json
 import subprocess
 import sys
+from contextlib import nullcontext
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+
+from benchmarks.cases import Case
+from benchmarks.peers import TORCH_PYTHON, equinox_loop, measure, our_loop, torch_loops, why_without_torch
+from benchmarks.turns import Rates
 
 ROOT = Path(__file__).parent.parent
 # What a machine with a GPU need not have.
@@ -11,12 +20,12 @@ import sys
 for name in ("hydra", "matplotlib", "omegaconf", "optuna", "rich", "submitit", "yaml"):
     sys.modules[name] = None
 from benchmarks.cases import Case
-from benchmarks.training_speed import _naive, _ours, _own_products
+from benchmarks.training_speed import compiled_loop, naive_loop, own_products
 from benchmarks import turns
 turns.SECONDS_PER_ROUND = 0.02
 size = dict(num_layers=1, hidden_size=4, batch_size=4, sequence_len=4, floor=1.0, num_heads=2, head_size=2)
 cases = [Case(kind, **size) for kind in ("GRU", "LSTM", "RNN", "transformer")]
-print(min(make(case).rate() for case in cases for make in (_ours, _naive, _own_products)))
+print(min(make(case).rates().per_second for case in cases for make in (compiled_loop, naive_loop, own_products)))
 """
 
 
@@ -25,3 +34,56 @@ def test_the_training_benchmark_needs_little_beside_jax():
     done = subprocess.run([sys.executable, "-c", PROGRAM], cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert float(done.stdout) > 0
+
+
+class _Recorded:
+    """A loop whose rates are known: `rates` per second, twice as many per second of CPU."""
+
+    def __init__(self, *rates: float):
+        self._rates = iter(rates)
+
+    def rates(self) -> Rates:
+        rate = next(self._rates)
+        return Rates(rate, 2 * rate)
+
+
+def test_rows_of_peers_are_medians_and_quartiles_of_the_ratios_of_each_round() -> None:
+    case = Case("GRU", 1, 4, 4, 4, floor=1.0, peer_floor=2.5)
+    loops = {"PyTorch": _Recorded(10, 10, 10), "torch.compile": _Recorded(5, 10, 20), "Equinox": _Recorded(1, 1, 1)}
+    others = {name: lambda case, loop=loop: nullcontext(loop) for name, loop in loops.items()}
+    result = measure(case, lambda case: nullcontext(_Recorded(20, 30, 40)), others, num_rounds=3)
+    assert result.rows() == [
+        "GRU 1x4, batch 4, length 4: 16.67 ms of CPU per step, floor 2.5x PyTorch",
+        "  PyTorch            3.00x per CPU-second (2.50 to 3.50)    3.00x in time",
+        "  torch.compile      3.00x per CPU-second (2.50 to 3.50)    3.00x in time",
+        "  Equinox           30.00x per CPU-second (25.00 to 35.00)   30.00x in time",
+    ]
+    assert not result.is_below_floor
+    slower = measure(
+        case,
+        lambda case: nullcontext(_Recorded(20, 20, 20)),
+        {"PyTorch": lambda case: nullcontext(_Recorded(10, 10, 10))},
+        num_rounds=3,
+    )
+    assert slower.is_below_floor
+    json.dumps(asdict(result))
+
+
+def test_without_pytorch_the_reason_is_one_line(tmp_path: Path) -> None:
+    assert "make bench-peers makes it" in str(why_without_torch(tmp_path / "python"))
+    assert why_without_torch(Path(sys.executable)) is None or "No module named 'torch'" in str(
+        why_without_torch(Path(sys.executable))
+    )
+
+
+@pytest.mark.slow
+def test_the_loops_of_peers_take_turns_at_a_tiny_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch_python = ROOT / TORCH_PYTHON
+    if (reason := why_without_torch(torch_python)) is not None:
+        pytest.skip(reason)
+    monkeypatch.chdir(ROOT)
+    eager = dict([next(iter(torch_loops(torch_python).items()))])
+    for kind in ("LSTM", "transformer"):
+        case = Case(kind, 1, 4, 4, 4, floor=1.0, num_heads=2, head_size=2)
+        result = measure(case, our_loop, eager | {"Equinox": equinox_loop}, num_rounds=2)
+        assert all(ratio.median > 0 for ratio in result.cpu_ratios.values())
