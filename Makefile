@@ -8,7 +8,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install --quiet --constraint $(CONSTRAINTS) --editable .
 
-.PHONY: help run test test-quick check format docs pictures bench bench-gpu bench-peers bench-optima bench-sweeps soak clean
+.PHONY: help run test test-quick check format docs pictures bench bench-gpu bench-peers bench-optima bench-snapshots bench-sweeps soak clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
@@ -51,6 +51,9 @@ bench-peers: .venv/run.stamp .venv-torch/run.stamp ## against PyTorch and Equino
 
 bench-optima: .venv/run.stamp ## the optima of long sequences
 	$(BIN)/python -m benchmarks.optima
+
+bench-snapshots: .venv/run.stamp ## what snapshots cost a run of a small model
+	$(BIN)/python -m benchmarks.snapshots
 
 bench-sweeps: .venv/run.stamp ## sweeps: 1,000 runs on a throwaway SLURM, 96 small ones here, 100,000 complete ones
 	$(BIN)/python -m benchmarks.sweeps

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import snapshots
 from benchmarks.cases import Case
 from benchmarks.peers import TORCH_PYTHON, equinox_loop, measure, our_loop, torch_loops, why_without_torch
 from benchmarks.turns import Rates
@@ -87,3 +88,12 @@ def test_the_loops_of_peers_take_turns_at_a_tiny_size(monkeypatch: pytest.Monkey
         case = Case(kind, 1, 4, 4, 4, floor=1.0, num_heads=2, head_size=2)
         result = measure(case, our_loop, eager | {"Equinox": equinox_loop}, num_rounds=2)
         assert all(ratio.median > 0 for ratio in result.cpu_ratios.values())
+
+
+def test_what_snapshots_cost_is_the_difference_of_each_turn(monkeypatch, capsys):
+    costs = iter([snapshots.Cost(1.0, 9.0), snapshots.Cost(10.0, 20.0), snapshots.Cost(10.121, 20.242)])
+    monkeypatch.setattr(snapshots, "cost_of", lambda run_dir, overrides: next(costs))
+    assert snapshots.report(1, []) == pytest.approx(1.21)
+    wall, cpu = (line.split()[-4:] for line in capsys.readouterr().out.splitlines()[1:])
+    assert wall == ["10.00", "10.12", "1.00", "1.2"]
+    assert cpu == ["20.00", "20.24", "2.00", "1.2"]

@@ -4,6 +4,7 @@ import logging
 import os
 import re
 import time
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -22,12 +23,15 @@ _log = logging.getLogger(__name__)
 _FILE = re.compile(r"(\d+)\.safetensors")
 # A hiccup of a network file system passes in seconds.
 _PAUSE_S = 1.0
+# Training waits for the disk while more bytes than this are still to be written.
+_MOST_WAITING_BYTES = 64 * 2**20
 
 
 class _Pending(NamedTuple):
     """A snapshot that is being written, and how to write it once more."""
 
     step: int
+    num_bytes: int
     write: Callable[[], None]
     written: Future[None]
 
@@ -35,9 +39,9 @@ class _Pending(NamedTuple):
 class SnapshotWriter:
     """Writes the weights after chosen steps, as an observer of training (`simplexity.training.StepObserver`).
 
-    `observe` copies the weights to the host and returns; a background thread writes them. `flush`, which training calls
-    before it saves a checkpoint, waits for that. So a run that is resumed has all snapshots up to its checkpoint, and
-    computes those after it anew, with the same bytes.
+    `observe` copies the weights to the host and returns; a background thread writes one snapshot after the other.
+    `flush`, which training calls before it saves a checkpoint, waits until all are written. So a run that is resumed
+    has all snapshots up to its checkpoint, and computes those after it anew, with the same bytes.
 
     A write that fails is repeated once. If it fails again the run ends, and when it is resumed it comes by that step
     once more: no snapshot is left out silently.
@@ -64,7 +68,7 @@ class SnapshotWriter:
         self._model_config = model_config
         self._require_held = require_held
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="snapshot")
-        self._pending: _Pending | None = None
+        self._pending: deque[_Pending] = deque()
 
     def open(self) -> None:
         """Makes the directory, if need be, and deletes what a killed process had begun to write.
@@ -91,22 +95,22 @@ class SnapshotWriter:
         return self._last_step if step < self._last_step else None
 
     def observe(self, step: int, model: PyTree, interrupted: Callable[[], bool]) -> bool:
-        """Begins to write the weights; waits for the snapshot before it.
+        """Begins to write the weights; waits only while too many bytes are still to be written.
 
         Returns:
             True: it takes too short a time to be interrupted.
 
         Raises:
-            RuntimeError: If the snapshot before it could not be written.
+            RuntimeError: If a snapshot before it could not be written.
         """
-        self.flush()
         arrays = copy_to_host(model)
-        path = snapshot_path(self._directory, step)
+        num_bytes, path = sum(array.nbytes for array in arrays.values()), snapshot_path(self._directory, step)
+        self._wait(_MOST_WAITING_BYTES - num_bytes)
 
         def write() -> None:
             write_weights(path, arrays, step, self._model_config, require_held=self._require_held)
 
-        self._pending = _Pending(step, write, self._thread.submit(write))
+        self._pending.append(_Pending(step, num_bytes, write, self._thread.submit(write)))
         return True
 
     def flush(self) -> None:
@@ -115,9 +119,19 @@ class SnapshotWriter:
         Raises:
             RuntimeError: If one could not be written, in two attempts.
         """
-        pending = self._pending
-        if pending is None:
-            return
+        self._wait(-1)
+
+    def _wait(self, most_bytes: int) -> None:
+        """Takes note of the snapshots that are written, and waits for the oldest while more bytes than these wait."""
+        while self._pending:
+            oldest, num_bytes = self._pending[0], sum(pending.num_bytes for pending in self._pending)
+            if num_bytes <= most_bytes and not oldest.written.done():
+                return
+            self._finish(oldest)
+            # Only now: one that could not be written is tried once more by the next call.
+            self._pending.popleft()
+
+    def _finish(self, pending: _Pending) -> None:
         try:
             try:
                 pending.written.result()
@@ -127,7 +141,6 @@ class SnapshotWriter:
                 pending.write()
         except OSError as error:
             raise RuntimeError(self._not_written(pending.step, error)) from error
-        self._pending = None
 
     def _not_written(self, step: int, error: OSError) -> str:
         return f"the snapshot of step {step} could not be written in `{self._directory}`: {reason(error)}"

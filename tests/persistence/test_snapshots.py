@@ -74,6 +74,22 @@ def test_models_are_read_from_snapshots_and_checkpoints(tmp_path, checkpointer, 
         read_model(RunDirectory(tmp_path / "elsewhere"), like)
 
 
+def test_several_wait_for_a_slow_disk_without_training_waiting_until_they_are_too_many_bytes(tmp_path, monkeypatch):
+    gate, really_write = threading.Event(), _snapshots.write_weights
+    monkeypatch.setattr(_snapshots, "write_weights", lambda *a, **k: (gate.wait(20), really_write(*a, **k)))
+    monkeypatch.setattr(_snapshots, "_MOST_WAITING_BYTES", 100)
+    snapshots, model = writer(tmp_path / "snapshots"), {"a": np.ones(4)}  # 32 bytes
+    for step in (0, 10, 20):
+        observe(snapshots, step, model)
+    assert snapshot_steps(tmp_path / "snapshots") == []
+    threading.Timer(0.2, gate.set).start()
+    observe(snapshots, 25, model)  # the fourth would be more than 100 bytes: waits for the first
+    assert gate.is_set()
+    assert 0 in snapshot_steps(tmp_path / "snapshots")
+    snapshots.flush()
+    assert snapshot_steps(tmp_path / "snapshots") == [0, 10, 20, 25]
+
+
 @pytest.fixture
 def quick_retry(monkeypatch):
     monkeypatch.setattr(_snapshots, "_PAUSE_S", 0.01)

@@ -1,6 +1,7 @@
 """Trains on one device and on two, and compares; run with JAX_NUM_CPU_DEVICES=2."""
 
 from functools import partial
+from unittest.mock import patch
 
 import equinox as eqx
 import jax
@@ -27,7 +28,11 @@ def main() -> None:
             run.arguments,
         )
         whole = train_steps(run.fresh(), steps(20))
-        cut = train_steps(train_steps(run.fresh(), steps(7)), steps(13))
+        begun = train_steps(run.fresh(), steps(7))
+        with patch.object(jax, "device_put", wraps=jax.device_put) as copied:
+            cut = train_steps(begun, steps(13))
+        # Only the number of steps: all else is on both devices already.
+        assert copied.call_count == 2
         assert arrays_of(whole) == arrays_of(cut)
         assert all(leaf.devices() == {devices[0]} for leaf in jax.tree.leaves(eqx.filter(whole, eqx.is_array)))
         alone = run.train_steps(run.fresh(), steps(20))
