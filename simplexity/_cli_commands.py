@@ -163,7 +163,11 @@ def analyze_command(arguments: argparse.Namespace, guard: PreemptionGuard) -> in
 
     try:
         pictures = analyze_run(
-            run_dir, every_step=arguments.steps == "all", length=arguments.length, interrupted=guard.requested
+            run_dir,
+            every_step=arguments.steps == "all",
+            length=arguments.length,
+            also_without_bos=arguments.also_without_bos,
+            interrupted=guard.requested,
         )
     except ConfigError as error:
         raise ValueError(str(error)) from None
@@ -179,19 +183,30 @@ def plot_command(arguments: argparse.Namespace, guard: PreemptionGuard) -> int:
     is_run = RunDirectory(folder).config_path.is_file()
     # Who names neither is told what a sweep is.
     sweep = None if is_run else SweepDirectory.open(folder)
+    directory = RunDirectory(folder)
+    lacks_belief_states = is_there(directory.analysis_path) and not is_there(directory.belief_states_path)
+    if sweep is None and lacks_belief_states and not _restore_belief_states(directory, guard):
+        return ExitCode.FAILED
     # Matplotlib.
     from simplexity.figures import draw_run, draw_sweep
 
-    figures = draw_run(RunDirectory(folder)) if sweep is None else draw_sweep(sweep)
+    figures = draw_run(directory) if sweep is None else draw_sweep(sweep)
     print("\n".join(map(display_path, figures)) or "nothing to draw yet: nothing has been logged")
-    if sweep is None and _lacks_belief_states(RunDirectory(folder)):
-        command = f"simplexity analyze {shlex.quote(display_path(folder))}"
-        print(f"the run is compact and has no points of its belief states; to compute and draw them: {command}")
     return ExitCode.COMPLETE
 
 
-def _lacks_belief_states(directory: RunDirectory) -> bool:
-    return is_there(directory.analysis_path) and not is_there(directory.belief_states_path)
+def _restore_belief_states(directory: RunDirectory, guard: PreemptionGuard) -> bool:
+    """Computes what a compact run has removed; False if it was interrupted. Other figures need nothing of it."""
+    # Hydra, OmegaConf and JAX.
+    from simplexity.composition import ConfigError
+    from simplexity.running import restore_belief_states
+
+    print("computing the belief states, which the compact run does not keep", file=sys.stderr)
+    try:
+        return restore_belief_states(directory.path, interrupted=guard.requested)
+    except (ConfigError, ValueError, RuntimeError) as error:
+        print(f"no picture of the belief states: {error}", file=sys.stderr)
+        return True
 
 
 def process_command(arguments: argparse.Namespace, guard: PreemptionGuard) -> int:

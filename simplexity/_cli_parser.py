@@ -95,6 +95,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     text = "tokens of the longest words (default: the run's, or 10)"
     analyze.add_argument("--length", metavar="N", type=int, help=text)
+    text = "analyse the model also as it reads the words without the BOS that the data has"
+    analyze.add_argument("--also-without-bos", action="store_true", help=text)
     plot = add(
         "plot",
         commands.plot_command,

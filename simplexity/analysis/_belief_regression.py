@@ -10,13 +10,12 @@ from jaxtyping import Float, Int
 from simplexity.generative_processes import DataGenerator, GenerativeProcess
 from simplexity.predictive_models import PredictiveModel
 
-from ._activations import ALL_LAYERS, word_activations
+from ._activations import ALL_LAYERS, explained_variance, word_activations
 from ._controls import control_features
 from ._regression import Regression, fold_words, regress_each
 from ._targets import factor_overlaps, further_targets
 from ._words import Words, words_of
 
-_NUM_AT_A_TIME = 2**15
 _PERCENTS = (90, 95, 99)
 # The target that every process has: its whole belief state.
 _WHOLE = "beliefs"
@@ -56,6 +55,8 @@ class BeliefRegression(NamedTuple):
     (`factor_0`, ...) and the `joint` one; of a mixture, the posterior of its `components`."""
     factor_overlaps: Mapping[str, Float[np.ndarray, "factors factors"]]
     """Of a factored process, for each layer: the overlaps of the factors' subspaces, from 0 (orthogonal) to 1."""
+    without_bos: "BeliefRegression | None" = None
+    """The same for a model that reads the words without BOS, which it never did in training; if that was asked for."""
 
     def __getitem__(self, layer: str) -> Regression:
         """The regression from a layer of the trained model, or from "all layers"."""
@@ -111,6 +112,8 @@ class BeliefRegression(NamedTuple):
         for name, counts in self.dimensions().items():
             needed = ", ".join(f"{count} of them {percent} %" for percent, count in counts.items())
             lines.append(f"{name}: {len(self.explained_variance[name])} principal components; {needed} of the variance")
+        if self.without_bos is not None:
+            lines += ["", f"without BOS: {self.without_bos}"]
         return "\n".join(lines)
 
 
@@ -125,6 +128,10 @@ class BeliefRegressor:
         untrained: A model of the same architecture that has not been trained, as one more control.
         max_words: If there are more words of that length, sequences are drawn that begin with at most so many words.
         seed: Of the folds, of the shuffled belief states, and of what is drawn.
+        also_without_bos: Whether to regress a second time, for a model that reads the words without BOS.
+
+    Raises:
+        ValueError: If `also_without_bos` is true, and the sequences have no BOS.
     """
 
     def __init__(
@@ -135,10 +142,18 @@ class BeliefRegressor:
         untrained: PredictiveModel | None = None,
         max_words: int = 60_000,
         seed: int = 0,
+        also_without_bos: bool = False,
     ):
         self._process, self._length, self._max_words, self._seed = process, length, max_words, seed
         self._untrained = untrained
         self._controls: list[dict[str, Row]] | None = None
+        self._without_bos: BeliefRegressor | None = None
+        if also_without_bos:
+            if not isinstance(process, DataGenerator) or process.bos_token is None:
+                raise ValueError("`also_without_bos` must be false: the sequences have no BOS")
+            self._without_bos = BeliefRegressor(
+                process.process, length, untrained=untrained, max_words=max_words, seed=seed
+            )
 
     @cached_property
     def words(self) -> Words:
@@ -189,6 +204,7 @@ class BeliefRegressor:
             }
             if factors
             else {},
+            without_bos=None if self._without_bos is None else self._without_bos(model, interrupted),
         )
 
     def _compute_controls(self, interrupted: Callable[[], bool]) -> list[dict[str, Row]]:
@@ -233,6 +249,7 @@ def regress_beliefs(
     untrained: PredictiveModel | None = None,
     max_words: int = 60_000,
     seed: int = 0,
+    also_without_bos: bool = False,
 ) -> BeliefRegression:
     """Regresses the belief states of a process's words on a model's activations, layer by layer, with controls.
 
@@ -246,9 +263,12 @@ def regress_beliefs(
         untrained: A model of the same architecture that has not been trained, as one more control.
         max_words: If there are more words of that length, sequences are drawn that begin with at most so many words.
         seed: Of the folds, of the shuffled belief states, and of what is drawn.
+        also_without_bos: Whether to regress a second time, for a model that reads the words without BOS: the result has
+            that as `without_bos`.
 
     Raises:
-        ValueError: If the process has only one word of that length, or if `length` is below 1.
+        ValueError: If the process has only one word of that length, if `length` is below 1, or if `also_without_bos` is
+            true and the sequences have no BOS.
 
     Example:
         >>> import jax
@@ -264,25 +284,7 @@ def regress_beliefs(
         Shai, Marzen, Teixeira, Gietelink Oldenziel and Riechers, "Transformers represent belief state geometry in their
         residual stream" (2024).
     """
-    return BeliefRegressor(process, length, untrained=untrained, max_words=max_words, seed=seed)(model)
-
-
-def explained_variance(
-    values: Float[np.ndarray, "words dimensions"], weights: Float[np.ndarray, " words"]
-) -> Float[np.ndarray, " dimensions"]:
-    """The shares of the weighted variance of vectors along their principal components, greatest first."""
-    total, mean = weights.sum(), values.mean(axis=0, dtype=np.float64)
-    if len(values) < values.shape[1]:
-        # So few words have no variance along the other components.
-        scaled = (values - weights @ values / total) * np.sqrt(weights)[:, None]
-        variances = np.pad(np.linalg.svd(scaled, compute_uv=False) ** 2, (0, values.shape[1] - len(values)))
-        return variances / max(variances.sum(), np.finfo(np.float64).tiny)
-    sums, products = np.zeros(values.shape[1]), np.zeros((values.shape[1],) * 2)
-    # A part of the words at a time: a float64 copy of all would take gigabytes.
-    for start in range(0, len(values), _NUM_AT_A_TIME):
-        centred, part = values[start : start + _NUM_AT_A_TIME] - mean, weights[start : start + _NUM_AT_A_TIME]
-        sums += part @ centred
-        products += (centred * part[:, None]).T @ centred
-    variances = np.linalg.eigvalsh(products - np.outer(sums, sums) / total)[::-1]
-    variances = np.maximum(variances, 0.0)
-    return variances / max(variances.sum(), np.finfo(np.float64).tiny)
+    regressor = BeliefRegressor(
+        process, length, untrained=untrained, max_words=max_words, seed=seed, also_without_bos=also_without_bos
+    )
+    return regressor(model)

@@ -11,6 +11,7 @@ class AnalysisSettings:
         length: Tokens of the longest words.
         max_words: If the process has more words of that length, sequences are drawn that begin with at most so many.
         every: Steps between analyses during training; None for none. The last step is always analysed.
+        also_without_bos: Whether the model is also analysed as it reads the words without BOS.
 
     Raises:
         ValueError: If a number is below 1.
@@ -19,6 +20,7 @@ class AnalysisSettings:
     length: int = 10
     max_words: int = 60_000
     every: int | None = None
+    also_without_bos: bool = False
 
     def __post_init__(self):
         for name in ("length", "max_words", "every"):

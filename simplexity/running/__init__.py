@@ -7,6 +7,7 @@ from ._failures import LogFile as LogFile
 from ._outcome import exit_process as exit_process
 from ._reopen import analyze_run as analyze_run
 from ._reopen import reopen as reopen
+from ._reopen import restore_belief_states as restore_belief_states
 from ._resume import run_frozen as run_frozen
 from ._start import check_by_building as check_by_building
 from ._sweep_worker import work as work

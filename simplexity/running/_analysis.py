@@ -13,6 +13,8 @@ A line of analysis.jsonl holds, of one step:
   `dimensions`, how many of them add up to 90, 95 and 99 %.
 - `targets`: `best` and `regressions` of each factor's belief state (`factor_0`, ...) and of the `joint` one, and of the
   posterior of a mixture's `components`; `factor_overlaps`: for each layer, the overlaps of the factors' subspaces.
+- `without_bos`: `best` and `regressions` of the model as it reads the words without BOS, with
+  `analysis.also_without_bos`.
 - `kl_by_position`: the mean KL divergence of the model's predictions from the process's after the first, the second,
   ... token that the model reads, nats.
 - `attention`: for each layer of a transformer and each head, the mean attention to the token at distance 0, 1, ...
@@ -68,6 +70,7 @@ class Analysis:
 
     Attributes:
         summary: The last result in one line; None before there is one.
+        summary_without_bos: The same of the model as it reads the words without BOS; None if that was not asked for.
     """
 
     def __init__(
@@ -80,6 +83,7 @@ class Analysis:
         require_held: Callable[[], object] = lambda: None,
     ):
         self.summary: str | None = None
+        self.summary_without_bos: str | None = None
         self._directory, self._experiment, self._settings = directory, experiment, settings
         self._saves, self._require_held = saves, require_held
         self._regressor: BeliefRegressor | None = None
@@ -139,9 +143,10 @@ class Analysis:
                 self._settings.length,
                 untrained=self._experiment.initial_state().model,
                 max_words=self._settings.max_words,
+                also_without_bos=self._settings.also_without_bos,
             )
         found = self._regressor(model, interrupted)
-        line = {"step": step, "length": self._settings.length} | record_of(found)
+        line: dict[str, Any] = {"step": step, "length": self._settings.length} | record_of(found)
         line["kl_by_position"] = _without_nan(kl_by_position(model, found.words).tolist())
         line["attention"] = _attention(model, found.words)
 
@@ -154,6 +159,7 @@ class Analysis:
             stop_if_interrupted, model=model, process=process, words=found.words
         )
         self.summary = describe(line)
+        self.summary_without_bos = describe(line["without_bos"]) if "without_bos" in line else None
         return line | {"functions": _without_nan(functions), "errors": errors}, found
 
     def _write(self, line: dict[str, Any], found: BeliefRegression) -> None:
@@ -180,6 +186,8 @@ def record_of(found: BeliefRegression) -> dict[str, Any]:
         },
         "factor_overlaps": {name: overlaps.tolist() for name, overlaps in found.factor_overlaps.items()},
     }
+    if found.without_bos is not None:
+        record["without_bos"] = {"best": _best(found.without_bos.rows), "regressions": found.without_bos.records()}
     return _without_nan(record)
 
 

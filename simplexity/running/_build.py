@@ -158,6 +158,9 @@ def build(config: DictConfig) -> Experiment:
         )
         raise ConfigError([Problem("validation_data_generator", message)])
     _check_kept_checkpoints(config)
+    if config.analysis is not None and config.analysis.get("also_without_bos") and generator.bos_token is None:
+        message = "must be false: the training data has no BOS (`training_data_generator.bos_token`)"
+        raise ConfigError([Problem("analysis.also_without_bos", message)])
     settings = _training_settings(config)
     experiment = Experiment(
         seed=config.seed,

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from simplexity.composition import ConfigError, check, load_frozen, restore_surroundings, with_kept_files
-from simplexity.runs import RunDirectory
+from simplexity.runs import RunDirectory, read_json_lines, write_durably
 
 if TYPE_CHECKING:
     from ._build import Experiment
@@ -39,6 +39,7 @@ def analyze_run(
     *,
     every_step: bool = False,
     length: int | None = None,
+    also_without_bos: bool = False,
     interrupted: Callable[[], bool] = lambda: False,
 ) -> list[Path] | None:
     """Looks for belief states in the activations of saved models, and draws the run's pictures.
@@ -47,6 +48,7 @@ def analyze_run(
         run_dir: The run's folder.
         every_step: Whether to analyse every saved step, and not only the newest.
         length: Tokens of the longest words; None for what the run's config says, or else the default.
+        also_without_bos: Whether to analyse the model also as it reads the words without BOS.
         interrupted: Called between regressions.
 
     Returns:
@@ -65,13 +67,51 @@ def analyze_run(
     directory = RunDirectory(run_dir.absolute())
     experiment = reopen(directory.path)
     settings = experiment.analysis or AnalysisSettings()
-    analysis = Analysis(directory, experiment, settings if length is None else replace(settings, length=length))
+    settings = replace(
+        settings,
+        length=settings.length if length is None else length,
+        also_without_bos=settings.also_without_bos or also_without_bos,
+    )
+    analysis = Analysis(directory, experiment, settings)
     for step in saved_steps(directory) if every_step else [newest_saved_step(directory)]:
         model = read_model(directory, experiment.model_shapes(), step)
         if not analysis.analyze(step, model, interrupted):
             return None
         print(f"step {step:,}: {analysis.summary}")
+        if analysis.summary_without_bos is not None:
+            print(f"step {step:,}, without BOS: {analysis.summary_without_bos}")
     # Importing matplotlib takes longer than drawing.
     from simplexity.figures import draw_run
 
     return draw_run(directory)
+
+
+def restore_belief_states(run_dir: Path, *, interrupted: Callable[[], bool] = lambda: False) -> bool:
+    """Computes belief_states.npz of the newest analysed step again, which a compact run does not keep.
+
+    Args:
+        run_dir: The run's folder; its analysis.jsonl stays as it is.
+        interrupted: Called between regressions.
+
+    Returns:
+        Whether it was done; False if it was interrupted.
+
+    Raises:
+        ConfigError: If the run's config cannot be built any more.
+        ValueError: If the model of that step is not kept.
+        RuntimeError: If a file of the run is corrupt.
+    """
+    from simplexity.analysis import AnalysisInterruptedError, AnalysisSettings, BeliefRegressor, belief_states_npz
+    from simplexity.persistence import read_model
+
+    directory = RunDirectory(run_dir.absolute())
+    newest = max(read_json_lines(directory.analysis_path), key=lambda line: line["step"])
+    experiment = reopen(directory.path)
+    max_words = (experiment.analysis or AnalysisSettings()).max_words
+    model = read_model(directory, experiment.model_shapes(), newest["step"])
+    try:
+        found = BeliefRegressor(experiment.generator, newest["length"], max_words=max_words)(model, interrupted)
+    except AnalysisInterruptedError:
+        return False
+    write_durably(directory.belief_states_path, belief_states_npz(found, newest["step"]))
+    return True

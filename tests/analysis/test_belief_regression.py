@@ -12,7 +12,7 @@ import pytest
 import simplexity as sx
 from simplexity import generative_processes as gp
 from simplexity.analysis import regress_beliefs, words_of
-from simplexity.analysis._belief_regression import explained_variance
+from simplexity.analysis._activations import explained_variance
 from simplexity.analysis._controls import control_features
 from simplexity.analysis._regression import fold_words, regress
 from simplexity.predictive_models import GRU, LSTM, PredictiveModel
@@ -78,6 +78,21 @@ def test_the_memory_of_an_lstm_is_regressed_beside_its_output():
     # An untrained LSTM forgets about half of its memory at each token, and its output is a part of that memory.
     assert all(0.5 < regression.r2 < 1 for regression in trained.values())
     assert trained["layer_0.memory"].r2 != trained["layer_0"].r2
+
+
+def test_both_tables_of_data_with_bos_are_those_of_two_calls():
+    process = gp.even_ones(0.5)
+    generator = gp.DataGenerator(process, "auto", None)
+    model = GRU(3, 1, vocab_size=3, key=jax.random.key(0))
+    both = regress_beliefs(model, generator, 3, also_without_bos=True)
+    assert both.without_bos is not None
+    assert both.without_bos.records() == regress_beliefs(model, process, 3).records()
+    assert both.records() == regress_beliefs(model, generator, 3).records() != both.without_bos.records()
+    first, second = str(both).split("\n\nwithout BOS: ")
+    assert (first, second) == (str(both._replace(without_bos=None)), str(both.without_bos))
+    for without in (process, gp.DataGenerator(process, None, None)):
+        with pytest.raises(ValueError, match="`also_without_bos` must be false: the sequences have no BOS"):
+            regress_beliefs(model, without, 3, also_without_bos=True)
 
 
 def test_words_that_share_a_sequence_share_a_fold():

@@ -24,7 +24,7 @@ PHASES = {
     "save_after_commit": ("simplexity.runs", "move_durably", "after"),
     "validation": ("simplexity.training", "Validation.__call__", "before"),
     "analysis": ("simplexity.analysis", "BeliefRegressor.__call__", "before"),
-    "analysis_written": ("simplexity.running._analysis", "Analysis._write", "before"),
+    "analysis_regressed": ("simplexity.running._analysis", "kl_by_position", "before"),
     "trained": ("simplexity.training", "train", "after"),
     "command": ("simplexity.running._messages", "ToCoordinator.next_command", "before"),
     "completion": ("simplexity.runs", "RunDirectory.mark_complete", "before"),

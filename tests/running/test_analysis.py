@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from simplexity.cli import main
-from simplexity.composition import check, compose
+from simplexity.composition import ConfigError, check, compose
 from simplexity.persistence import saved_steps
 from simplexity.running import analyze_run
 from simplexity.running._analysis import Analysis, describe
@@ -111,11 +111,23 @@ def test_a_function_of_the_user_s_own(tmp_path, caplog):
         (f"+analysis.functions.a={{_target_: {__name__}.broken, k: 1}}", "`analysis.functions.a.k`: unknown key"),
         ("analysis.length=0", "`analysis.length`: must be at least 1, got 0"),
         ("analysis.every=0.5", "`analysis.every`: must be an integer or null"),
+        ("analysis.also_without_bos=2", "`analysis.also_without_bos`: must be"),
     ],
 )
 def test_mistakes_are_found_before_anything_starts(override, message):
     (problem,) = check(compose("experiment", [override]))
     assert message in str(problem)
+
+
+def test_the_model_is_analysed_once_more_without_bos(tmp_path):
+    wanted = "analysis.also_without_bos=true"
+    analysis, model, lines = analysis_of(tmp_path, wanted, "training_data_generator.bos_token=auto")
+    assert analysis.observe(10, model, never)
+    (line,) = lines()
+    assert line["without_bos"].keys() == {"best", "regressions"}
+    assert line["without_bos"]["best"] != line["best"]
+    with pytest.raises(ConfigError, match=r"`analysis.also_without_bos`: must be false: the training data has no BOS"):
+        build(compose("experiment", [*TINY, wanted]))
 
 
 def test_an_analysis_that_fails_costs_no_run(tmp_path):
@@ -160,7 +172,7 @@ def analysed(tmp_path_factory, cache):
 
 @pytest.mark.parametrize(
     ("signal_name", "phase", "count"),
-    [("SIGTERM", "analysis", 2), ("SIGTERM", "analysis", 3), ("SIGKILL", "analysis_written", 2)],
+    [("SIGTERM", "analysis", 2), ("SIGTERM", "analysis", 3), ("SIGKILL", "analysis_regressed", 2)],
 )
 def test_a_run_that_is_stopped_in_an_analysis_writes_the_same_lines(
     signal_name, phase, count, analysed, uninterrupted, cache, tmp_path

@@ -26,8 +26,10 @@ def line(tmp_path, monkeypatch):
     (tmp_path / "configs" / "analysis" / "mine.yaml").write_text(block("yaml"))
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path / "configs")
-    small = ("predictive_model.instance.hidden_size=4", "analysis.length=6", "training_data_generator.bos_token=auto")
-    experiment = build(compose("experiment", ["analysis=mine", *small]))
+    small = ("predictive_model.instance.hidden_size=4", "analysis.length=6")
+    # A line then has all keys that it may have.
+    both = ("training_data_generator.bos_token=auto", "analysis.also_without_bos=true")
+    experiment = build(compose("experiment", ["analysis=mine", *small, *both]))
     directory = RunDirectory.create(tmp_path / "run")
     analysis = Analysis(directory, experiment, experiment.analysis)
     assert analysis.observe(2000, experiment.initial_state().model, lambda: False)

@@ -7,6 +7,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from simplexity import load_run
+from simplexity.cli import main
 from simplexity.composition import compose, freeze, load_frozen
 from simplexity.host import PreemptionGuard
 from simplexity.running._execute import execute
@@ -75,6 +76,24 @@ def test_the_front_door_opens_a_compact_run(complete_once):
     assert kept.read_bytes() == packed.read_bytes()
     kept.unlink()
     packed.unlink()
+
+
+def test_plot_computes_the_belief_states_that_it_does_not_keep(compact, complete_once, capfd):
+    analysis = (compact / "analysis.jsonl").read_bytes()
+    for message in ("computing the belief states, which the compact run does not keep\n", ""):
+        assert main(["plot", str(compact)]) == 0
+        printed = capfd.readouterr()
+        assert (printed.err, "figures/belief_states.png" in printed.out) == (message, True)
+    assert (compact / "belief_states.npz").read_bytes() == (complete_once / "keep/belief_states.npz").read_bytes()
+    assert (compact / "analysis.jsonl").read_bytes() == analysis
+
+
+def test_plot_draws_the_other_figures_where_that_is_impossible(compact, capfd):
+    (compact / "final_state.safetensors").unlink()
+    assert main(["plot", str(compact)]) == 0
+    printed = capfd.readouterr()
+    assert "no picture of the belief states: `" in printed.err
+    assert "figures/loss.png" in printed.out
 
 
 def test_a_compact_run_is_extended_with_the_same_bits(compact, complete_once, tmp_path):
