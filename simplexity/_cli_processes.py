@@ -25,8 +25,8 @@ from simplexity.runs import ExitCode
 
 # A presentation is followed to so many tokens, or until it has more successors of states than this.
 _DEPTH, _MOST_SUCCESSORS = 60, 30_000
-# A table of more states than this is no use on a terminal.
-_MOST_SHOWN = 12
+# The columns of a terminal, how many numbers have room there, and the most tokens whose matrices are shown.
+_WIDTH, _MOST_NUMBERS, _MOST_TOKENS = 80, 7, 12
 _GENERATOR = "training_data_generator"
 _INSTANCE = f"{_GENERATOR}.instance"
 
@@ -66,11 +66,11 @@ def _process_lines(name: str, parameters: Sequence[str], length: int, figure: Pa
     sections = docstring_sections(name)
     arguments = ", ".join(f"{key}={value_text(value)}" for key, value in values.items() if key != "_target_")
     sizes = f"{_count(process.num_states, 'state')}, {_count(process.vocab_size, 'token')}"
-    yield f"{name}({arguments}): {type(process).__name__}, {sizes}"
+    yield _wrapped(f"{name}({arguments}): {type(process).__name__}, {sizes}")
     if sections:
         yield ""
-        yield sections[""].partition("\n\n")[0]
-        yield textwrap.fill(f"Source: {sections['References']}", 100)
+        yield _wrapped(sections[""].partition("\n\n")[0])
+        yield _wrapped(f"Source: {sections['References']}")
     yield from _tables(process)
     yield f"\nentropy rate: {estimate_text(entropy_rate(process))} nats per token"
     yield f"{'t':>5} {'h(t) = H(X_t | X_1 ... X_t-1)':>30} {'error':>8}"
@@ -83,7 +83,9 @@ def _process_lines(name: str, parameters: Sequence[str], length: int, figure: Pa
         # Matplotlib.
         from simplexity.figures import draw_process
 
-        yield f"picture: {draw_process(presentation, figure)}"
+        most = _MOST_SUCCESSORS // process.vocab_size
+        why_not = f"no picture: after one token there may be more mixed states than the {most} that are followed"
+        yield why_not if draw_process(presentation, figure) is None else f"picture: {figure}"
 
 
 def _compose(name: str, parameters: Sequence[str]) -> tuple[dict[str, Any], GenerativeProcess]:
@@ -117,7 +119,9 @@ def _tables(process: GenerativeProcess) -> Iterator[str]:
     yield f"\nstationary state: {_row(matrices.stationary_state)}"
     if not _is_stationary(process):
         yield f"initial state:    {_row(matrices.initial_state)}"
-    if len(matrices.stationary_state) > _MOST_SHOWN or matrices.vocab_size > _MOST_SHOWN:
+    if len(matrices.stationary_state) > _MOST_NUMBERS or matrices.vocab_size > _MOST_TOKENS:
+        sizes = f"{len(matrices.stationary_state)} x {len(matrices.stationary_state)} numbers"
+        yield f"matrices: {matrices.vocab_size} of {sizes}, too many to be shown"
         return
     for token, matrix in enumerate(matrices.transition_matrices):
         yield f"T[{token}]:"
@@ -130,8 +134,10 @@ def _is_stationary(process: GenerativeProcess) -> bool:
 
 
 def _row(numbers: Float[np.ndarray, " n"]) -> str:
-    more = f" ... ({len(numbers)} numbers)" if len(numbers) > _MOST_SHOWN else ""
-    return " ".join(f"{number + 0.0:8.5f}" for number in numbers[:_MOST_SHOWN]) + more
+    if len(numbers) <= _MOST_NUMBERS:
+        return " ".join(f"{number + 0.0:.5f}".rjust(8) for number in numbers)
+    # Behind a title, and with the number of them.
+    return " ".join(f"{number + 0.0:.5f}" for number in numbers[: _MOST_NUMBERS - 3]) + f" ... ({len(numbers)} numbers)"
 
 
 def _mixed_states(process: GenerativeProcess, presentation: MixedStatePresentation) -> Iterator[str]:
@@ -148,6 +154,10 @@ def _mixed_states(process: GenerativeProcess, presentation: MixedStatePresentati
     yield f"statistical complexity: {abs(machine.statistical_complexity):.6f} nats"
     if _is_stationary(process):
         yield f"excess entropy: {abs(presentation.excess_entropy()):.6f} nats"
+
+
+def _wrapped(text: str) -> str:
+    return textwrap.fill(" ".join(text.split()), _WIDTH, break_long_words=False, break_on_hyphens=False)
 
 
 def _count(number: int, what: str) -> str:

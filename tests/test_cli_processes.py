@@ -66,6 +66,19 @@ def test_the_picture(capfd, tmp_path, name):
     assert ("mixed states" in svg) == (name != "coin")
 
 
+def test_why_there_is_no_picture(capfd, tmp_path):
+    factors = f"factors=[{', '.join(['{even_ones: {}}'] * 8)}]"
+    assert main(["process", "product", factors, "--length", "1", "--figure", str(tmp_path / "process.png")]) == 0
+    reason = "no picture: after one token there may be more mixed states than the 117 that are followed"
+    assert capfd.readouterr().out.splitlines()[-1] == reason
+    assert not list(tmp_path.iterdir())
+
+
+def test_no_line_is_wider_than_a_terminal(capfd):
+    assert main(["process", "matching_parens", "--length", "2"]) == 0
+    assert max(map(len, capfd.readouterr().out.splitlines())) <= 80
+
+
 def test_texts():
     assert estimate_text(Estimate(1.3678, 0.0021)) == "1.368 ± 0.002"
     assert estimate_text(Estimate(1.3678, 1e-7)) == "1.36780"

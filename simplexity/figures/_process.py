@@ -20,7 +20,7 @@ _MOST_NODES = 16
 _NODE_POINTS = 11
 
 
-def draw_process(presentation: "MixedStatePresentation", path: Path) -> Path:
+def draw_process(presentation: "MixedStatePresentation", path: Path) -> Path | None:
     """Draws a process's mixed states by their probability and, if few of them recur, the graph of these.
 
     Args:
@@ -28,15 +28,18 @@ def draw_process(presentation: "MixedStatePresentation", path: Path) -> Path:
         path: The PNG to write; an SVG is written beside it.
 
     Returns:
-        `path`.
+        `path`; None if there is but one mixed state and no graph, because a single token leads to too many.
     """
     weights = presentation.occupation(int(presentation.depths.max())).mean(axis=0)
     plane = plane_of(presentation.states, weights)
     recurrent = np.flatnonzero(presentation.is_recurrent) if presentation.is_closed else np.empty(0, dtype=np.int64)
     has_graph = 0 < len(recurrent) <= _MOST_NODES
     num_panels = (plane is not None) + has_graph
-    with new_figure(height_in=COLUMN_IN if num_panels == 1 else COLUMN_IN / 2 + 0.2) as figure:
-        panels = list(figure.subplots(1, max(1, num_panels), squeeze=False)[0])
+    if num_panels == 0:
+        return None
+    # A graph is as large by itself as beside mixed states.
+    with new_figure(height_in=COLUMN_IN if num_panels == 1 and not has_graph else COLUMN_IN / 2 + 0.2) as figure:
+        panels = list(figure.subplots(1, num_panels, squeeze=False)[0])
         if plane is not None:
             _draw_mixed_states(panels.pop(0), presentation, weights, plane)
         if has_graph:
