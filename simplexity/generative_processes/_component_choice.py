@@ -38,7 +38,7 @@ _MOST_WORDS, _FEWEST_WORDS = 300_000, 2_000
 # The part of the cost of a token of a word that does not depend on the number of states.
 _WORK_PER_WORD = 20
 # The component counts as known once its entropy is below this, in nats.
-_KNOWN = 1e-12
+KNOWN = 1e-12
 # A token with less probability than this, given the past, is possible only because of rounding.
 _IMPOSSIBLE = 1e-14
 
@@ -69,14 +69,14 @@ def choice_entropies(
     """
     vectors = state[None]
     exact = [conditional_entropy(_joint_with_component(generator, vectors, blocks))]
-    while len(exact) <= length and exact[-1] > _KNOWN and len(vectors) <= capacity:
+    while len(exact) <= length and exact[-1] > KNOWN and len(vectors) <= capacity:
         _, vectors, _ = observe(generator, vectors)
         exact.append(conditional_entropy(_joint_with_component(generator, vectors, blocks)))
     values, errors = np.zeros((2, length + 1))
     values[: len(exact)] = exact
     # No token makes the component less certain on average, and no entropy is negative.
-    errors[len(exact) :] = _KNOWN
-    if len(exact) <= length and exact[-1] > _KNOWN:
+    errors[len(exact) :] = KNOWN
+    if len(exact) <= length and exact[-1] > KNOWN:
         num_tokens = length + 1 - len(exact)
         log_inverse = math.log(3 * num_tokens / (1 - CONFIDENCE))
         for t, entropies in enumerate(_drawn(generator, vectors, blocks, num_tokens), start=len(exact)):

@@ -11,6 +11,7 @@ from ._ghmm import GHMM
 from ._hmm import HMM
 from ._matrix_process import MatrixProcess
 from ._mixed_states import Generator, as_generator
+from ._mixture import Mixture
 from ._product import Product
 
 # Rounding leaves less than this where the exact value is zero.
@@ -89,6 +90,8 @@ def component_posterior(
         >>> component_posterior(process, process.initial_state[None]).tolist()
         [[0.5, 0.5]]
     """
+    if isinstance(process, Mixture):
+        return process.posterior(states)
     if not isinstance(process, MatrixProcess):
         return None
     found = sorted(components(process, process.initial_state), key=lambda component: int(component.states.argmax()))

@@ -17,6 +17,7 @@ References:
 """
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 from jaxtyping import Float
@@ -37,6 +38,8 @@ _IMPOSSIBLE = 1e-14
 _MOST_CONTROL_WORK = 5_000
 # Words and tokens for the fit; entropies of so many tokens, one after another, are fitted.
 _FIT_WORDS, _FIT_TOKENS, _LAGS = 500, 32, 32
+# The entropy rate is the mean over the tokens after the first so many.
+_RATE_TOKENS, _EARLY_TOKENS = 1024, 64
 # Singular values of the quadratics, relative to the greatest, that are rounding.
 _ROUNDING = 1e-9
 
@@ -61,6 +64,41 @@ def drawn_entropies(
         The entropies, nats; what each may be off by to either side; and the same for their sum. With the probability
         `CONFIDENCE` all of this holds.
     """
+    entropies = _entropies_of_words(process, states, weights, num_tokens)
+    # One half of what may fail is for the sum, the other one for all positions together.
+    may_fail = (1 - CONFIDENCE) / 2
+    errors = _errors(entropies, may_fail / num_tokens)
+    (total_error,) = _errors(entropies.sum(axis=1, keepdims=True), may_fail)
+    return entropies.mean(axis=0), errors, float(total_error)
+
+
+def drawn_entropy_rate(process: GenerativeProcess, state: Float[np.ndarray, " num_states"]) -> tuple[float, float]:
+    """The mean entropy of late tokens, which stands for the entropy rate.
+
+    Args:
+        process: Any generative process.
+        state: What is known before the first token.
+
+    Returns:
+        The mean, nats per token; and an estimate of its error: that of the mean over words, with the probability
+        `CONFIDENCE`, plus what the late tokens may have in excess of the rate. All together, that is taken to be no
+        more than the tokens right before them have in excess of it, as where an excess halves from one to the other.
+    """
+    entropies = _entropies_of_words(process, state[None], np.ones(1), _RATE_TOKENS)
+    late, before = entropies[:, _EARLY_TOKENS:], entropies[:, _EARLY_TOKENS // 2 : _EARLY_TOKENS]
+    rate = late.mean()
+    (error,) = _errors(late.mean(axis=1, keepdims=True), 1 - CONFIDENCE)
+    excess = abs(before.mean() - rate) * before.shape[1] / (late.shape[1] - before.shape[1])
+    return float(rate), float(error + excess)
+
+
+def _entropies_of_words(
+    process: GenerativeProcess,
+    states: Float[np.ndarray, "n num_states"],
+    weights: Float[np.ndarray, " n"],
+    num_tokens: int,
+) -> Float[np.ndarray, "words num_tokens"]:
+    """As many words as a few seconds allow, drawn from weighted states: the entropies, less their control variates."""
     # A fixed seed, so that a process always has the same optimum.
     rng = np.random.default_rng(0)
     width, control = process.vocab_size + process.num_states, None
@@ -76,22 +114,38 @@ def drawn_entropies(
     if control is not None:
         predicted = _surprise_of_starts(states, weights, control)[chosen, :num_tokens]
         entropies[:, : predicted.shape[1]] -= predicted
-    # One half of what may fail is for the sum, the other one for all positions together.
-    may_fail = (1 - CONFIDENCE) / 2
-    errors = _standard_errors(entropies) * _quantile(num_words, may_fail / num_tokens)
-    (total_error,) = _standard_errors(entropies.sum(axis=1, keepdims=True)) * _quantile(num_words, may_fail)
-    return entropies.mean(axis=0), errors, float(total_error)
+    return entropies
 
 
-def _standard_errors(entropies: Float[np.ndarray, "words tokens"]) -> Float[np.ndarray, " tokens"]:
-    return np.std(entropies, axis=0, ddof=1) / math.sqrt(len(entropies))
+def drawn_states(
+    process: GenerativeProcess,
+    states: Float[np.ndarray, "n num_states"],
+    weights: Float[np.ndarray, " n"],
+    num_words: int,
+) -> Iterator[Float[np.ndarray, "num_words num_states"]]:
+    """The states of words drawn from weighted states, after one token more, two more, and so on without end.
+
+    Args:
+        process: Any generative process.
+        states: What is known so far.
+        weights: The probabilities of these states.
+        num_words: How many words.
+    """
+    rng = np.random.default_rng(0)
+    states = states[_drawn_starts(weights, num_words, rng)]
+    while True:
+        states = process.successors(states, _draw(_possible(process.token_probabilities(states)), rng))
+        yield states
 
 
-def _quantile(num_words: int, may_fail: float) -> float:
+def _errors(entropies: Float[np.ndarray, "words tokens"], may_fail: float) -> Float[np.ndarray, " tokens"]:
+    """What each column's mean may be off by, but for this probability."""
     # Here, because it takes a tenth of a second, and most processes' entropies need no drawn words.
     from scipy.special import stdtrit
 
-    return float(-stdtrit(num_words - 1, may_fail / 2))
+    num_words = len(entropies)
+    quantile = float(-stdtrit(num_words - 1, may_fail / 2))
+    return np.std(entropies, axis=0, ddof=1) / math.sqrt(num_words) * quantile
 
 
 def _drawn_starts(weights: Float[np.ndarray, " n"], num_words: int, rng: np.random.Generator) -> np.ndarray:

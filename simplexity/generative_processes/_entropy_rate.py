@@ -13,13 +13,18 @@ import numpy as np
 from jaxtyping import Float
 
 from ._components import Component, as_process, components
-from ._filtered_entropy import filtered_entropies
+from ._drawn_words import drawn_entropy_rate
 from ._generative_process import GenerativeProcess
+from ._matrix_process import MatrixProcess
 from ._mixed_states import Generator, Level, capacity_for, levels
+from ._mixture import Mixture
 from ._product import Product
 
 MOST_WALKED_STATES = 5
 """Of a GHMM with more states a walk does not know its error: it goes like n^(-2/d) for n vectors in d dimensions."""
+
+GOOD_ERROR = 5e-5
+"""An error, in nats per token, on which drawn words need not improve."""
 
 # About a second.
 _WORK = 4_000_000
@@ -29,17 +34,15 @@ _FEWEST_LEVELS = 40
 _NARROW_ENOUGH = 1e-14
 _WORTHWHILE = 0.9
 _WORK_PER_LEVEL = 2_000
-# The entropy of this token stands for the rate where a walk would not know its error.
-_LATE_TOKEN = 48
 
 
 class Estimate(NamedTuple):
     """An entropy per token, nats: the truth lies within `value - error` and `value + error`.
 
-    For an ergodic HMM it even lies within `[value - error, value]`, a proven bound up to the rounding of float64
-    (1e-12), and an error of zero means that the value is exact. For a GHMM with negative entries, an error above zero
-    is itself an estimate, and for a mixture the error holds with a stated probability; the functions that return one
-    say how it is made.
+    From a walk of an ergodic HMM it even lies within `[value - error, value]`, a proven bound up to the rounding of
+    float64 (1e-12), and an error of zero means that the value is exact. For a GHMM with negative entries, an error
+    above zero is itself an estimate, and for a mixture and drawn words the error holds with a stated probability; the
+    functions that return one say how it is made.
     """
 
     value: float
@@ -75,11 +78,12 @@ def entropy_rate(process: GenerativeProcess) -> Estimate:
     - for a GHMM with negative entries and at most 5 states, `H(X_n | X_1 ... X_{n-1})` from its stationary vector: a
       proven upper bound. Its error is an estimate: how much more a walk with a quarter of the vectors gives, plus how
       much the second half of the walk still lowered the value;
-    - for a GHMM with more states the entropy of the 48th token, over drawn words. Its error is an estimate: that of the
-      mean over words, plus how much the entropies of the 24th and the 48th token differ.
+    - for a GHMM with more states, and where a walk's error is above 5e-5 and greater, the mean entropy of the tokens 65
+      to 1,024, over drawn words. Its error is an estimate: that of the mean over words, plus what these tokens may have
+      in excess of the rate, which the 32 tokens before them show (`_drawn_words.py`).
 
-    A product's rate and error are the sums of its factors'. Of another composite without small matrices the rate is
-    the entropy of its 48th token, too.
+    A product's rate and error are the sums of its factors'. Another composite without small matrices has the rate of
+    drawn words, too.
 
     Args:
         process: Any generative process.
@@ -94,10 +98,16 @@ def entropy_rate(process: GenerativeProcess) -> Estimate:
     if isinstance(process, Product):
         rates = [entropy_rate(factor) for factor in process.factors]
         return Estimate(sum(rate.value for rate in rates), sum(rate.error for rate in rates))
+    if isinstance(process, Mixture):
+        values, errors = zip(*(entropy_rate(component) for component in process.components), strict=True)
+        return Estimate(float(process.weights @ values), float(process.weights @ errors))
     matrices = process.as_matrices()
     if matrices is None:
-        return _late_entropy(process)
-    parts = [(part.weight, _component_rate(part)) for part in components(matrices, matrices.stationary_state)]
+        return Estimate(*drawn_entropy_rate(process, process.initial_state))
+    found = components(matrices, matrices.stationary_state)
+    # Words of a composite are drawn faster from its factors than from its matrices.
+    drawn_from = process if len(found) == 1 and not isinstance(process, MatrixProcess) else None
+    parts = [(part.weight, _component_rate(part, drawn_from)) for part in found]
     return Estimate(
         value=sum(weight * rate.value for weight, rate in parts),
         error=sum(weight * rate.error for weight, rate in parts),
@@ -141,19 +151,19 @@ def stationary_walk(generator: Generator, stationary: Float[np.ndarray, " num_st
         last_error = rate.error
 
 
-def _component_rate(component: Component) -> Estimate:
+def _component_rate(component: Component, drawn_from: GenerativeProcess | None) -> Estimate:
     generator, stationary = component.generator, component.state
     if generator.is_hmm and _is_unifilar(generator):
         masses = generator.transition_matrices.sum(axis=2).T
         return Estimate(float(stationary @ _entropies(masses)), 0.0)
-    if not generator.is_hmm and len(stationary) > MOST_WALKED_STATES:
-        return _late_entropy(as_process(component))
-    return stationary_walk(generator, stationary, _WORK).rate
-
-
-def _late_entropy(process: GenerativeProcess) -> Estimate:
-    values, errors, _ = filtered_entropies(process, process.initial_state, _LATE_TOKEN)
-    return Estimate(float(values[-1]), float(errors[-1] + abs(values[_LATE_TOKEN // 2 - 1] - values[-1])))
+    walked = None
+    if generator.is_hmm or len(stationary) <= MOST_WALKED_STATES:
+        walked = stationary_walk(generator, stationary, _WORK).rate
+        if walked.error < GOOD_ERROR:
+            return walked
+    process = as_process(component) if drawn_from is None else drawn_from
+    drawn = Estimate(*drawn_entropy_rate(process, process.initial_state))
+    return drawn if walked is None or drawn.error < walked.error else walked
 
 
 def _is_unifilar(generator: Generator) -> bool:

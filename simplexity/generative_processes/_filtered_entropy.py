@@ -4,6 +4,8 @@ All states that words lead to are followed, equal ones taken together, while the
 exact. After that they are means over words that are drawn from the process (`_drawn_words.py`).
 """
 
+from collections.abc import Iterator
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -43,16 +45,8 @@ def filtered_entropies(
         length: The number of tokens.
     """
     states, weights, exact = state[None], np.ones(1), list[float]()
-    while True:
-        probabilities = process.token_probabilities(states)
+    for states, weights, probabilities in islice(followed(process, state), length):  # noqa: B007  the last ones are needed
         exact.append(float(weights @ row_entropies(probabilities)))
-        joint = weights[:, None] * probabilities
-        rows, tokens = np.nonzero((probabilities > _IMPOSSIBLE) & (joint > _NEVER))
-        if len(exact) == length or len(rows) * process.num_states > _MOST_ENTRIES:
-            break
-        weights = joint[rows, tokens]
-        vectors, weights = merge_equal(process.successors(states[rows], tokens) * weights[:, None], weights)
-        states = vectors / weights[:, None]
     values, errors = np.zeros((2, length))
     values[: len(exact)] = exact
     num_drawn = length - len(exact)
@@ -60,3 +54,24 @@ def filtered_entropies(
         return FilteredEntropies(values, errors, 0.0)
     values[len(exact) :], errors[len(exact) :], total_error = drawn_entropies(process, states, weights, num_drawn)
     return FilteredEntropies(values, errors, total_error)
+
+
+def followed(
+    process: GenerativeProcess, state: Float[np.ndarray, " num_states"]
+) -> Iterator[tuple[Float[np.ndarray, "n num_states"], Float[np.ndarray, " n"], Float[np.ndarray, "n vocab"]]]:
+    """What may be known after 0, 1, 2, ... tokens: all states, exactly, while these are few.
+
+    Yields:
+        The states, their probabilities, and the next token's distribution after each of them.
+    """
+    states, weights = state[None], np.ones(1)
+    while True:
+        probabilities = process.token_probabilities(states)
+        yield states, weights, probabilities
+        joint = weights[:, None] * probabilities
+        rows, tokens = np.nonzero((probabilities > _IMPOSSIBLE) & (joint > _NEVER))
+        if len(rows) * process.num_states > _MOST_ENTRIES:
+            return
+        weights = joint[rows, tokens]
+        vectors, weights = merge_equal(process.successors(states[rows], tokens) * weights[:, None], weights)
+        states = vectors / weights[:, None]

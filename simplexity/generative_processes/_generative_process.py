@@ -18,6 +18,7 @@ What a state is differs:
 - `CoupledFactors` (chain, conditioned): also the factors' states one after another, since a joint token tells each
   factor which of its matrices to apply.
 - `NoisyProduct`: noise on the joint token makes the factors dependent, so here the state is the joint one.
+- `Mixture` (components without small matrices): the posterior over components, and each one's own state.
 
 The exact quantities use what a process is made of (`_myopic_entropy.py`): a product's entropies are the sums of its
 factors', a small composite is written out as matrices (`as_matrices`), and any other is walked by its states, exactly

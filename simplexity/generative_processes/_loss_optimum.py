@@ -5,10 +5,10 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from ._components import is_ergodic
 from ._data_generator import DataGenerator
 from ._generative_process import GenerativeProcess
 from ._long_run import long_run_state
-from ._matrix_process import MatrixProcess
 from ._myopic_entropy import bounded_myopic_entropies
 from ._product import Product
 
@@ -53,8 +53,8 @@ def loss_optimum(generator: DataGenerator, sequence_len: int, *, carry_state: bo
         raise ValueError(f"`sequence_len` must be at least 1, got {sequence_len}")
     has_bos, has_eos = generator.bos_token is not None, generator.eos_token is not None
     num_drawn = sequence_len + 1 - has_bos - has_eos
-    start = _carried_state(generator.process, num_drawn) if carry_state else None
-    entropies = bounded_myopic_entropies(generator.process, num_drawn, state=start)
+    process, start = _continued(generator.process, num_drawn) if carry_state else (generator.process, None)
+    entropies = bounded_myopic_entropies(process, num_drawn, state=start)
     costs = entropies.values if has_bos else entropies.values[1:]
     per_position = np.append(costs, 0.0) if has_eos else costs
     return LossOptimum(
@@ -64,20 +64,25 @@ def loss_optimum(generator: DataGenerator, sequence_len: int, *, carry_state: bo
     )
 
 
-def _carried_state(process: GenerativeProcess, num_drawn: int) -> Float[np.ndarray, " num_states"]:
-    """The state in which a row begins, on average over rows that continue each other.
+def _continued(
+    process: GenerativeProcess, num_drawn: int
+) -> tuple[GenerativeProcess, Float[np.ndarray, " num_states"]]:
+    """The process, and the state in which a row begins, on average over rows that continue each other.
 
     That is the stationary state, but for a process whose period has a common divisor with a row's length: there the
-    rows begin at some of its phases only. The factors of an ergodic product have no common period.
+    rows begin at some of its phases only. The factors of an ergodic product have no common period; those of another one
+    may always be in the same phase, which only their joint matrices know.
     """
-    if isinstance(process, Product):
-        return np.concatenate([_carried_state(factor, num_drawn) for factor in process.factors])
-    if not isinstance(process, MatrixProcess):
+    if isinstance(process, Product) and is_ergodic(process):
+        factors, states = zip(*(_continued(factor, num_drawn) for factor in process.factors), strict=True)
+        return Product(factors), np.concatenate(states)
+    matrices = process.as_matrices()
+    if matrices is None:
         raise ValueError(
             "`carry_state` must be false with this process: the optimum of rows that continue each other is known "
-            "for HMMs, GHMMs and their products"
+            "for HMMs, GHMMs, ergodic products of these, and composites of small matrices"
         )
-    summed = process.transition_matrices.sum(axis=0)
-    state = long_run_state(np.linalg.matrix_power(summed, num_drawn), process.initial_state)
+    summed = matrices.transition_matrices.sum(axis=0)
+    state = long_run_state(np.linalg.matrix_power(summed, num_drawn), matrices.initial_state)
     # Rounding leaves 1e-17 of either sign where a state is never visited.
-    return np.where(np.abs(state) < _NEVER_VISITED, 0.0, state)
+    return matrices, np.where(np.abs(state) < _NEVER_VISITED, 0.0, state)

@@ -1,6 +1,7 @@
 """Myopic entropies: the uncertainty of each next token, given the process and all tokens before it."""
 
 import math
+from collections.abc import Sequence
 from itertools import islice
 from typing import NamedTuple
 
@@ -8,22 +9,22 @@ import equinox as eqx
 import numpy as np
 from jaxtyping import Float
 
-from ._component_choice import choice_entropies
+from ._component_choice import ChoiceEntropies, choice_entropies
 from ._components import Component, as_process, components
-from ._entropy_rate import MOST_WALKED_STATES, Estimate, stationary_walk
+from ._entropy_rate import GOOD_ERROR, MOST_WALKED_STATES, Estimate, stationary_walk
 from ._filtered_entropy import filtered_entropies
 from ._generative_process import GenerativeProcess
 from ._long_run import long_run_state
 from ._matrix_process import MatrixProcess
 from ._mixed_states import Generator, as_generator, capacity_for, levels
+from ._mixture import Mixture
+from ._mixture_choice import mixture_choice_entropies
 from ._product import Product
 
 # Up to this length a walk goes to the end; beyond it, until its entropies have come down to their limit.
 _LONG = 128
 # About five seconds.
 _WORK = 30_000_000
-# An error per token, in nats, that a walk to the end need not improve on.
-_GOOD = 5e-5
 # A state is stationary if a step changes it by less than the first number, summed over its entries. One that differs
 # from the stationary state by less than the second is taken for it, and the error accounts for the difference.
 _SAME_STATE, _NEAR = 1e-12, 1e-10
@@ -99,6 +100,11 @@ def bounded_myopic_entropies(
     start = process.initial_state if state is None else state
     if isinstance(process, Product):
         return _of_product(process, process.split_states(start), length, capacity)
+    if isinstance(process, Mixture):
+        posterior, states = process.split(start)
+        pairs = zip(process.components, states, strict=True)
+        alone = [bounded_myopic_entropies(component, length, state=own) for component, own in pairs]
+        return _of_components(posterior, alone, mixture_choice_entropies(process, start, length))
     if not isinstance(process, MatrixProcess):
         matrices = process.as_matrices() if state is None else None
         if matrices is None or matrices.num_states > MOST_WALKED_STATES:
@@ -172,8 +178,13 @@ def _mixed(
     generator, start = as_generator(process.transition_matrices, process.normalizer, state)
     weights = np.array([part.weight for part in parts])
     most = min(_MIXTURE_VECTORS, _MIXTURE_ENTRIES // process.num_states) if capacity is None else capacity
-    length = len(entropies[0].values)
-    choice = choice_entropies(generator, start, [part.states for part in parts], length, most)
+    choice = choice_entropies(generator, start, [part.states for part in parts], len(entropies[0].values), most)
+    return _of_components(weights, entropies, choice)
+
+
+def _of_components(
+    weights: Float[np.ndarray, " components"], entropies: Sequence[MyopicEntropies], choice: ChoiceEntropies
+) -> MyopicEntropies:
     return MyopicEntropies(
         values=weights @ [part.values for part in entropies] - np.diff(choice.values),
         errors=weights @ [part.errors for part in entropies] + choice.errors[:-1] + choice.errors[1:],
@@ -188,7 +199,7 @@ def _component_entropies(component: Component, length: int, capacity: int | None
     walked = None
     if component.generator.is_hmm or len(component.state) <= MOST_WALKED_STATES:
         walked = _walked_entropies(component, length, None)
-        if walked.total_error < _GOOD * length:
+        if walked.total_error < GOOD_ERROR * length:
             return walked
     drawn = filtered_entropies(as_process(component), component.state, length)
     if walked is not None and walked.total_error <= drawn.total_error:
@@ -201,7 +212,7 @@ def _component_entropies(component: Component, length: int, capacity: int | None
 def _walked_entropies(component: Component, length: int, capacity: int | None) -> MyopicEntropies:
     if length > _LONG and capacity is None:
         limited = _until_the_limit(component, length)
-        if limited.total_error < _GOOD * length:
+        if limited.total_error < GOOD_ERROR * length:
             return limited
         # A process that forgets slowly is not at its limit yet. Both walks bound the entropies from above, but only the
         # one to the end says how far down they may be.

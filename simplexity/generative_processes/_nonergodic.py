@@ -10,22 +10,23 @@ from ._checks import ROW_SUM_TOLERANCE
 from ._generative_process import GenerativeProcess
 from ._ghmm import GHMM
 from ._hmm import HMM
-from ._matrix_process import MatrixProcess
+from ._mixture import Mixture
 
 
 def nonergodic(
     components: Sequence[GenerativeProcess],
     weights: Sequence[float],
     vocab_maps: Sequence[Sequence[int]] | str,
-) -> HMM | GHMM:
+) -> HMM | GHMM | Mixture:
     """A mixture of processes, one of which generates the whole of each sequence.
 
     Its matrices are block-diagonal, with the components' states one after another; the initial state is the components'
-    initial states, weighted. Its stationary state is the weighted one of theirs, and its entropy rate the weighted mean
-    of their entropy rates.
+    initial states, weighted. Where a component is a composite without small matrices, a state holds the posterior over
+    components before these, and how well the component is known is a mean over drawn words (`myopic_entropies`). The
+    stationary state is the weighted one of the components', the entropy rate the weighted mean of their entropy rates.
 
     Args:
-        components: The processes; those that are composites must have small matrices.
+        components: The processes.
         weights: The probability of each component, positive, summing to one.
         vocab_maps: For each component the shared token that each of its own tokens becomes. Components may share
             tokens; together they use all of 0, 1, ..., without a gap. Or one word: "shared" (each token is itself),
@@ -33,10 +34,11 @@ def nonergodic(
             but the last of each component, which no other component has: they follow the shared ones, in order).
 
     Returns:
-        An HMM if all components are HMMs, else a GHMM.
+        An HMM if all components are HMMs or composites of HMMs with small matrices, a GHMM if some are GHMMs or of
+        GHMMs, and a mixture of another kind if a component has no small matrices.
 
     Raises:
-        ValueError: If the lists differ in length or break the rules above, or if a component has no small matrices.
+        ValueError: If the lists differ in length or break the rules above.
 
     References:
         Crutchfield and Marzen, Signatures of infinity: nonergodicity and resource scaling in prediction, complexity,
@@ -45,7 +47,9 @@ def nonergodic(
     _check_weights(weights, len(components))
     vocab_maps = _vocab_maps(vocab_maps, [component.vocab_size for component in components])
     _check_vocab_maps(vocab_maps, components)
-    parts = [_as_matrices(index, component) for index, component in enumerate(components)]
+    parts = [matrices for component in components if (matrices := component.as_matrices()) is not None]
+    if len(parts) < len(components):
+        return Mixture(components, weights, vocab_maps)
     offsets = np.cumsum([0, *(component.num_states for component in parts)])
     vocab_size = 1 + max(max(vocab_map) for vocab_map in vocab_maps)
     matrices = np.zeros((vocab_size, offsets[-1], offsets[-1]))
@@ -57,16 +61,6 @@ def nonergodic(
     if all(isinstance(component, HMM) for component in parts):
         return HMM(matrices, initial_state)
     return GHMM(matrices, initial_state, _concatenated([component.normalizer for component in parts]))
-
-
-def _as_matrices(index: int, component: GenerativeProcess) -> MatrixProcess:
-    matrices = component.as_matrices()
-    if matrices is None:
-        raise ValueError(
-            f"`components[{index}]` must be an HMM, a GHMM or a composite of small matrices, got a composite with "
-            f"{component.vocab_size} tokens whose matrices would be large or do not exist"
-        )
-    return matrices
 
 
 def _vocab_maps(vocab_maps: Sequence[Sequence[int]] | str, vocab_sizes: Sequence[int]) -> Sequence[Sequence[int]]:

@@ -72,15 +72,16 @@ def check_sequences(generator: DataGenerator, settings: TrainingSettings) -> Non
 
     Raises:
         ValueError: If they are too short for the special tokens, or if `carry_state` is true although each sequence
-            begins with a BOS token or the process has several components.
+            begins with a BOS token or the process has, or may have, several components.
     """
     generator.num_drawn(settings.sequence_len)
     if settings.carry_state and generator.bos_token is not None:
         raise ValueError("`carry_state` must be false with a `bos_token`: a continued sequence has no beginning")
     if settings.carry_state and not is_ergodic(generator.process):
         raise ValueError(
-            "`carry_state` must be false with a process of several components, such as a mixture: "
-            "each row would keep the component that it got at the start of training"
+            "`carry_state` must be false with a process of several components, such as a mixture, or one that may have "
+            "several, such as factors without small joint matrices: each row would keep the component that it got at "
+            "the start of training"
         )
 
 

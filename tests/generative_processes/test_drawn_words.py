@@ -12,9 +12,12 @@ from simplexity.generative_processes import (
     myopic_entropies,
     noisy,
     product,
+    quantum_rrxor,
     tom_quantum,
 )
 from simplexity.generative_processes._drawn_words import drawn_entropies
+from simplexity.generative_processes._entropy_rate import stationary_walk
+from simplexity.generative_processes._mixed_states import as_generator
 
 SMALL = 1e-4
 FACTORS = [mess3(0.15, 0.6), mess3(0.05, 0.85)]
@@ -35,6 +38,29 @@ def test_stated_errors_hold(name):
     assert (np.abs(values - expected[1:]) <= errors + 1e-5).all()
     assert abs(values.sum() - expected[1:].sum()) <= total_error + 1e-4
     assert total_error / 24 < (SMALL if name == "with control variates" else 10 * SMALL)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", DISGUISED)
+def test_the_stated_error_of_an_entropy_rate_holds_and_is_small(name):
+    make, factors = DISGUISED[name]
+    found, expected = entropy_rate(make()), entropy_rate(product(factors))
+    assert abs(found.value - expected.value) <= found.error + expected.error
+    assert 0 < found.error < (SMALL if name == "with control variates" else 10 * SMALL)
+    assert expected.error < SMALL
+
+
+@pytest.mark.slow
+def test_drawn_words_replace_a_walk_that_knows_less():
+    process = quantum_rrxor(0.7, 1.1)
+    walked = stationary_walk(
+        as_generator(process.transition_matrices, process.normalizer, process.initial_state)[0],
+        process.initial_state,
+        4_000_000,
+    ).rate
+    rate = entropy_rate(process)
+    assert rate.error < SMALL < walked.error
+    assert abs(rate.value - walked.value) <= rate.error + walked.error
 
 
 @pytest.mark.slow

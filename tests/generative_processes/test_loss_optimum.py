@@ -85,6 +85,39 @@ def test_rows_that_continue_each_other(process, sequence_len, eos):
         assert (optimum.nats > begun_at_the_start + 0.01) == (num_drawn != 6)
 
 
+def flip(p):
+    """A biased token and a fair one in turns, from the biased one on."""
+    matrices = np.zeros((2, 2, 2))
+    matrices[:, 0, 1], matrices[:, 1, 0] = [p, 1 - p], [0.5, 0.5]
+    return HMM(matrices, np.array([1.0, 0.0]))
+
+
+@pytest.mark.parametrize(
+    "process",
+    [
+        # Both factors are always in the same phase: rows of five tokens begin at one or at the other.
+        gp.product([flip(0.9), flip(0.8)]),
+        gp.chain([[gp.coin(0.3)], [gp.even_ones(0.5), gp.even_ones(0.25)]], [[0, 1]]),
+        gp.product([gp.chain([[gp.coin(0.3)], [gp.even_ones(0.5), gp.even_ones(0.25)]], [[0, 1]]), gp.coin(0.1)]),
+        gp.noisy(gp.product([gp.coin(0.3), gp.even_ones(0.25)]), 0.1),
+    ],
+)
+def test_rows_of_a_composite_that_continue_each_other_are_those_of_its_matrices(process):
+    composite, matrices = (DataGenerator(made, None, None) for made in (process, process.as_matrices()))
+    found, expected = (loss_optimum(made, 4, carry_state=True) for made in (composite, matrices))
+    assert found.nats == pytest.approx(expected.nats, abs=1e-9)
+    assert found.error_nats < 1e-9
+
+
+def test_rows_that_continue_each_other_are_refused_where_their_optimum_is_not_known():
+    for process in (
+        gp.conditioned([[gp.coin(0.3)], [gp.coin(0.5), gp.coin(0.1)]], [[0, 0], [0, 1]]),
+        gp.product([gp.conditioned([[gp.coin(0.3)], [gp.coin(0.5), gp.coin(0.1)]], [[0, 0], [0, 1]]), gp.coin(0.1)]),
+    ):
+        with pytest.raises(ValueError, match=r"^`carry_state` must be false with this process: the optimum of rows"):
+            loss_optimum(DataGenerator(process, None, None), 4, carry_state=True)
+
+
 def test_a_single_target():
     assert loss_optimum(DataGenerator(gp.coin(0.5), None, None), 1).nats == pytest.approx(np.log(2))
     assert loss_optimum(DataGenerator(gp.coin(0.5), "auto", "auto"), 1).nats == 0
