@@ -7,7 +7,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from simplexity.composition import Problem, check, expand_generators
+from simplexity.composition import Problem, SectionCheck, check, expand_generators
 from simplexity.running import check_by_building
 
 _GENERATORS = ("training_data_generator", "validation_data_generator")
@@ -22,8 +22,7 @@ class RunCheck:
 
     def __init__(self, num_processes: int = 1):
         self._num_processes = num_processes
-        self._valid_keys: set[tuple[str, ...]] = set()
-        self._sections: dict[tuple[str, str], list[Problem]] = {}
+        self._check_sections = SectionCheck()
         self._wholes: dict[str, list[Problem]] = {}
 
     def __call__(self, config: dict[str, Any] | DictConfig) -> tuple[dict[str, Any], list[Problem]]:
@@ -40,26 +39,15 @@ class RunCheck:
             )
         except OmegaConfBaseException:
             return {}, check(config)  # pyright: ignore[reportArgumentType]
-        keys = tuple(values)
-        if keys not in self._valid_keys:
-            if problems := check(_config(values)):
-                return values, problems
-            self._valid_keys.add(keys)
-        problems = [problem for key in keys for problem in self._section(key, values[key])]
-        if values["training"]["batch_size"] % self._num_processes:
+        problems = self._check_sections.of_values(values)
+        if not problems and values["training"]["batch_size"] % self._num_processes:
             message = (
                 f"must be divisible by the number of processes, `cluster.nodes` times `cluster.tasks_per_node` = "
                 f"{self._num_processes}, got {values['training']['batch_size']}"
             )
-            problems.append(Problem("training.batch_size", message))
+            problems = [Problem("training.batch_size", message)]
         problems = problems or self._whole(values)
         return values if problems else expand_generators(values), problems
-
-    def _section(self, key: str, value: Any) -> list[Problem]:
-        name = (key, json.dumps(value))
-        if name not in self._sections:
-            self._sections[name] = check(_config({key: value}), only=key)
-        return self._sections[name]
 
     def _whole(self, values: dict[str, Any]) -> list[Problem]:
         """What only sections together get wrong: the model's shapes, the two generators' tokens."""

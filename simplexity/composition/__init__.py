@@ -27,6 +27,7 @@ from ._named_processes import expand_generators as expand_generators
 from ._named_processes import expand_processes as expand_processes
 from ._overrides import rewrite as rewrite
 from ._overrides import rewrite_keys as rewrite_keys
+from ._section_check import SectionCheck as SectionCheck
 from ._sections import GENERATOR_GROUP as GENERATOR_GROUP
 from ._sections import GENERATORS as GENERATORS
 from ._signature import resolve as resolve

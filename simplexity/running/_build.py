@@ -26,7 +26,7 @@ from simplexity.training import (
     run_keys,
 )
 
-from ._kept_programs import kept_program, structure_of
+from ._kept_programs import kept_answer, kept_program, structure_of
 from ._memory import require_memory
 from ._model_check import check_model
 from ._numbers import Numbers, traced_numbers
@@ -179,8 +179,11 @@ def build(config: DictConfig) -> Experiment:
         validation_generator.num_drawn(settings.sequence_len)
     with config_errors_at("predictive_model.instance"):
         constructor = resolve(config.predictive_model.instance["_target_"])
+        sizes = generator.vocab_size, settings.sequence_len
         make_model = partial(experiment.model.make, {})
-        check_model(make_model, constructor, generator.vocab_size, settings.sequence_len)
+        # Under the constructor, which a notebook may define anew.
+        key = ("model", constructor, str(config.predictive_model.instance), sizes)
+        kept_answer(key, lambda: check_model(make_model, constructor, *sizes))
     return experiment
 
 
@@ -240,5 +243,5 @@ def _model_maker(config: DictConfig, vocab_size: int, sequence_len: int) -> Mode
         if structure_of(make(numbers, key)) != structure_of(make({}, key)):
             raise TypeError("the model keeps the number, and would train it as a parameter if it were an array")
 
-    numbers, text = traced_numbers(section, use)
+    numbers, text = traced_numbers(section, use, ("model", vocab_size, sequence_len))
     return ModelMaker(numbers, text, make)

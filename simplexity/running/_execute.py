@@ -36,6 +36,7 @@ def execute(
     new_config: DictConfig | None = None,
     built: Any = None,
     held: RunLock | None = None,
+    frozen: DictConfig | None = None,
 ) -> RunResult:
     """Starts the run of `run_dir`, or resumes it; does nothing if it is complete.
 
@@ -46,13 +47,14 @@ def execute(
             other process has the run. None for the frozen config.
         built: The `Experiment` that was built from `new_config`; None to build it here.
         held: The lock of the directory, if this process holds it already; None to take it here.
+        frozen: The frozen config, if this process has read it already.
 
     Raises:
         ConfigError: If the config cannot be built, or the checkpoints are not of this config.
         RuntimeError: If the run fails, a file cannot be read, or another process has the directory.
     """
     directory = RunDirectory.create(run_dir)
-    config = load_frozen(run_dir) if new_config is None else new_config
+    config = new_config or frozen or load_frozen(run_dir)
     completion = retry_read(directory.read_completion, guard.wait)
     if completion is not None and completion.step >= config.training.num_train_steps:
         _log.info("%s is complete: %d steps. A larger `training.num_train_steps` extends it.", run_dir, completion.step)

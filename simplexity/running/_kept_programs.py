@@ -15,32 +15,55 @@ import equinox as eqx
 import jax
 from jaxtyping import PyTree
 
-_Program = TypeVar("_Program")
+_Value = TypeVar("_Value")
 
 # A sweep has few; one that varies the sizes of its models must not fill the memory.
-_MOST = 48
-
-_lock = threading.Lock()
-_programs: OrderedDict[Hashable, Any] = OrderedDict()
+_MOST_PROGRAMS = 48
+_MOST_ANSWERS = 256
 
 
-def kept_program(key: Hashable, compiled: Callable[[], _Program]) -> _Program:
+class _Kept:
+    """Values by their keys, of which the one that was not used for longest is removed where there are too many."""
+
+    def __init__(self, most: int):
+        self._most = most
+        self._lock = threading.Lock()
+        self._values: OrderedDict[Hashable, Any] = OrderedDict()
+
+    def get(self, key: Hashable, make: Callable[[], Any]) -> Any:
+        with self._lock:
+            if key in self._values:
+                self._values.move_to_end(key)
+                return self._values[key]
+        value = make()
+        with self._lock:
+            self._values[key] = value
+            while len(self._values) > self._most:
+                self._values.popitem(last=False)
+        return value
+
+
+_programs, _answers = _Kept(_MOST_PROGRAMS), _Kept(_MOST_ANSWERS)
+
+
+def kept_program(key: Hashable, compiled: Callable[[], _Value]) -> _Value:
     """The program of `key`; compiles and keeps it if there is none. Removes the one that was not used for longest.
 
     Args:
         key: All that the program depends on.
         compiled: Traces and compiles it.
     """
-    with _lock:
-        if key in _programs:
-            _programs.move_to_end(key)
-            return _programs[key]
-    program = compiled()
-    with _lock:
-        _programs[key] = program
-        while len(_programs) > _MOST:
-            _programs.popitem(last=False)
-    return program
+    return _programs.get(key, compiled)
+
+
+def kept_answer(key: Hashable, find: Callable[[], _Value]) -> _Value:
+    """What was found for `key` before; finds and keeps it if nothing was. Tracing takes longer than a tiny run's start.
+
+    Args:
+        key: All that the answer depends on.
+        find: Finds it; what it raises is not kept.
+    """
+    return _answers.get(key, find)
 
 
 def structure_of(tree: PyTree) -> Hashable:

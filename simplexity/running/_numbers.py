@@ -5,13 +5,15 @@ another program. A constant and an argument differ in the last bits of what is c
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 from omegaconf import DictConfig, OmegaConf
+
+from ._kept_programs import kept_answer
 
 Numbers = dict[str, Float[Array, ""]]
 
@@ -26,7 +28,9 @@ class TracedNumbers(NamedTuple):
     remaining_text: str
 
 
-def traced_numbers(section: DictConfig | None, use: Callable[[Numbers], Any]) -> TracedNumbers:
+def traced_numbers(
+    section: DictConfig | None, use: Callable[[Numbers], Any], context: Hashable = None
+) -> TracedNumbers:
     """Finds the numbers of a section that may be traced.
 
     Which may be is tried out: a constructor that asks "if rate > 0" needs a constant.
@@ -34,6 +38,7 @@ def traced_numbers(section: DictConfig | None, use: Callable[[Numbers], Any]) ->
     Args:
         section: A section with a `_target_`, or None.
         use: Constructs what it names with these numbers in place of its own, and uses that as a program does.
+        context: All else that `use` depends on. What was found for equal sections in equal contexts is not tried again.
     """
     values: Any = {} if section is None else OmegaConf.to_container(section, resolve=True)
     numbers = {
@@ -50,7 +55,14 @@ def traced_numbers(section: DictConfig | None, use: Callable[[Numbers], Any]) ->
             return False
         return True
 
-    if numbers and not may_be_traced(numbers):
+    others = {name: value for name, value in values.items() if name not in numbers}
+    # Whether all may be traced does not depend on their values, which a traced number does not have.
+    key = ("numbers", context, _text(others, numbers))
+    if numbers and not kept_answer(key, lambda: may_be_traced(numbers)):
         numbers = {name: number for name, number in numbers.items() if may_be_traced({name: number})}
     remaining = {name: value for name, value in values.items() if name not in numbers}
-    return TracedNumbers(numbers, json.dumps([remaining, sorted(numbers)], sort_keys=True, default=repr))
+    return TracedNumbers(numbers, _text(remaining, numbers))
+
+
+def _text(values: Mapping[str, Any], numbers: Numbers) -> str:
+    return json.dumps([values, sorted(numbers)], sort_keys=True, default=repr)

@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 from simplexity.composition import config_errors_at, instantiate
 from simplexity.training import ReduceOnValidationPlateau, TrainState, make_optimizer
 
+from ._kept_programs import kept_answer
 from ._numbers import Numbers, traced_numbers
 
 
@@ -52,11 +53,14 @@ def build_optimizer(config: DictConfig) -> Optimizer:
     rate = section.optimizer.instance.get("learning_rate", 1.0)
     with config_errors_at("training.optimizer.instance.learning_rate"):
         base = optax.constant_schedule(rate) if isinstance(rate, int | float) else instantiate(rate)
-        _check_schedule(base)
+        kept_answer(("schedule", str(rate)), lambda: _check_schedule(base))
     with config_errors_at("training.optimizer.instance"):
-        _check_optimizer(instantiate(section.optimizer.instance))
+        optimizer = instantiate(section.optimizer.instance)
+        kept_answer(("optimizer", str(section.optimizer.instance)), lambda: _check_optimizer(optimizer))
         numbers = traced_numbers(
-            section.optimizer.instance, lambda numbers: _update(instantiate(section.optimizer.instance, numbers))
+            section.optimizer.instance,
+            lambda numbers: _update(instantiate(section.optimizer.instance, numbers)),
+            "optimizer",
         )
     with config_errors_at("training.schedule"):
         schedule = instantiate(section.schedule)
@@ -65,9 +69,9 @@ def build_optimizer(config: DictConfig) -> Optimizer:
         elif isinstance(schedule, ReduceOnValidationPlateau):
             _check_validated(config)
         elif schedule is not None:
-            _check_schedule(schedule)
+            kept_answer(("schedule", str(section.schedule)), lambda: _check_schedule(schedule))
         of_schedule = traced_numbers(
-            section.schedule, lambda numbers: _use_schedule(instantiate(section.schedule, numbers))
+            section.schedule, lambda numbers: _use_schedule(instantiate(section.schedule, numbers)), "schedule"
         )
 
     def learning_rate(step: int, state: optax.OptState) -> float:

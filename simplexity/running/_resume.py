@@ -3,9 +3,12 @@
 import logging
 import logging.config
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
-from simplexity.composition import ConfigError, check, load_frozen, restore_surroundings, with_kept_files
+from omegaconf import DictConfig
+
+from simplexity.composition import ConfigError, Problem, check, load_frozen, restore_surroundings, with_kept_files
 from simplexity.host import PreemptionGuard, configure_accelerator
 from simplexity.runs import RunDirectory, RunLock
 
@@ -33,7 +36,14 @@ def run_frozen(run_dir: Path, guard: PreemptionGuard, log_name: str | None) -> i
     return in_all_tasks(lambda: execute_frozen(run_dir, guard, log_name), guard)
 
 
-def execute_frozen(run_dir: Path, guard: PreemptionGuard, log_name: str | None, held: RunLock | None = None) -> int:
+def execute_frozen(
+    run_dir: Path,
+    guard: PreemptionGuard,
+    log_name: str | None,
+    held: RunLock | None = None,
+    frozen: DictConfig | None = None,
+    problems_of: Callable[[DictConfig], list[Problem]] = check,
+) -> int:
     """What `run_frozen` does once the environment is as the run wants it; as often as wanted in one process.
 
     Args:
@@ -41,16 +51,18 @@ def execute_frozen(run_dir: Path, guard: PreemptionGuard, log_name: str | None, 
         guard: As in `run_frozen`.
         log_name: As in `run_frozen`.
         held: The run's lock, if this process holds it already.
+        frozen: The run's frozen config, if this process has read it already.
+        problems_of: The mistakes in a config.
     """
     try:
-        config = with_kept_files(load_frozen(run_dir), RunDirectory(run_dir))
+        frozen = frozen or load_frozen(run_dir)
+        config = with_kept_files(frozen, RunDirectory(run_dir))
         _log_to(run_dir / (log_name or next((path.name for path in sorted(run_dir.glob("*.log"))), "resume.log")))
-        problems = check(config)
-        if problems:
+        if problems := problems_of(config):
             raise ConfigError(problems)
         if "jax" not in sys.modules:
             logging.getLogger("simplexity").info("starting: JAX is being loaded")
-        return execute(run_dir, guard, held=held).exit_code
+        return execute(run_dir, guard, held=held, frozen=frozen).exit_code
     except Exception as error:
         log_failure(error)
         return report(error)

@@ -5,8 +5,11 @@ import os
 import sys
 from contextlib import suppress
 
+from omegaconf import DictConfig
+
 from simplexity.composition import (
     ConfigError,
+    SectionCheck,
     environment_variables,
     load_frozen,
     make_importable,
@@ -14,7 +17,7 @@ from simplexity.composition import (
     set_environment,
 )
 from simplexity.host import PreemptionGuard, configure_accelerator
-from simplexity.runs import RunDirectory, RunLock, read_origin
+from simplexity.runs import RunLock, read_origin
 from simplexity.sweeps import SweepDirectory, SweepRun, WorkerPlace, drain
 
 from ._resume import execute_frozen
@@ -45,6 +48,9 @@ class _Executor:
         self._log_name = f"{sweep.read_manifest(with_runs=False).program}.log"
         self._found = dict(os.environ)
         self._variables: dict[str, str] | None = None
+        self._problems_of = SectionCheck()
+        # The last config that was read, and its run: it is asked for twice.
+        self._read: tuple[int, DictConfig] | None = None
 
     def can_take(self, run: SweepRun) -> bool:
         directory = self._sweep.run_directory(run)
@@ -60,15 +66,16 @@ class _Executor:
                 configure_accelerator()
                 self._variables = variables
                 return True
-            return variables == self._variables and _has_devices_for(directory)
+            return variables == self._variables and self._has_devices_for(run)
         except (ConfigError, RuntimeError):
             # To execute it tells the user what is wrong with it.
             return True
 
     def execute(self, run: SweepRun, lock: RunLock) -> int:
         run_dir = self._sweep.run_directory(run).path
+        frozen = self._read[1] if self._read is not None and self._read[0] == run.index else None
         try:
-            return execute_frozen(run_dir, self._guard, self._log_name, lock)
+            return execute_frozen(run_dir, self._guard, self._log_name, lock, frozen, self._problems_of)
         finally:
             _close_logs()
 
@@ -78,20 +85,21 @@ class _Executor:
         sys.stderr.flush()
         os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], self._found)
 
+    def _has_devices_for(self, run: SweepRun) -> bool:
+        """Whether this process sees the CPU as so many devices as the run trains on: other sums round otherwise."""
+        import jax
 
-def _has_devices_for(directory: RunDirectory) -> bool:
-    """Whether this process sees the CPU as so many devices as the run trains on: other sums round in another way."""
-    import jax
+        from simplexity.training import num_cpu_devices
 
-    from simplexity.training import num_cpu_devices
-
-    if jax.default_backend() != "cpu" or os.environ.get("JAX_NUM_CPU_DEVICES"):
-        return True
-    number = read_origin(directory.origin_path).cpu_devices
-    if number is None:
-        training = load_frozen(directory.path).training
-        number = num_cpu_devices(training.batch_size * training.sequence_len)
-    return number == jax.device_count()
+        if jax.default_backend() != "cpu" or os.environ.get("JAX_NUM_CPU_DEVICES"):
+            return True
+        directory = self._sweep.run_directory(run)
+        number = read_origin(directory.origin_path).cpu_devices
+        if number is None:
+            config = load_frozen(directory.path)
+            self._read = run.index, config
+            number = num_cpu_devices(config.training.batch_size * config.training.sequence_len)
+        return number == jax.device_count()
 
 
 def _close_logs() -> None:
