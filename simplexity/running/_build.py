@@ -29,7 +29,7 @@ from simplexity.training import (
 from ._kept_programs import kept_answer, kept_program, structure_of
 from ._memory import require_memory
 from ._model_check import check_model
-from ._numbers import Numbers, traced_numbers
+from ._numbers import Numbers, resolved_text, traced_numbers
 from ._optimizer import Hyperparameters, Optimizer, build_optimizer
 from ._own_functions import OwnFunctions
 from ._process_arguments import as_argument
@@ -182,7 +182,7 @@ def build(config: DictConfig) -> Experiment:
         sizes = generator.vocab_size, settings.sequence_len
         make_model = partial(experiment.model.make, {})
         # Under the constructor, which a notebook may define anew.
-        key = ("model", constructor, str(config.predictive_model.instance), sizes)
+        key = ("model", constructor, resolved_text(config.predictive_model.instance), sizes)
         kept_answer(key, lambda: check_model(make_model, constructor, *sizes))
     return experiment
 

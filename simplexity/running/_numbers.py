@@ -64,5 +64,10 @@ def traced_numbers(
     return TracedNumbers(numbers, _text(remaining, numbers))
 
 
+def resolved_text(section: Any) -> str:
+    """A section as text, with the values that its references have: as a part of a key."""
+    return str(OmegaConf.to_container(section, resolve=True) if OmegaConf.is_config(section) else section)
+
+
 def _text(values: Mapping[str, Any], numbers: Numbers) -> str:
     return json.dumps([values, sorted(numbers)], sort_keys=True, default=repr)

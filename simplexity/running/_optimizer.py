@@ -14,7 +14,7 @@ from simplexity.composition import config_errors_at, instantiate
 from simplexity.training import ReduceOnValidationPlateau, TrainState, make_optimizer
 
 from ._kept_programs import kept_answer
-from ._numbers import Numbers, traced_numbers
+from ._numbers import Numbers, resolved_text, traced_numbers
 
 
 class Hyperparameters(NamedTuple):
@@ -53,10 +53,10 @@ def build_optimizer(config: DictConfig) -> Optimizer:
     rate = section.optimizer.instance.get("learning_rate", 1.0)
     with config_errors_at("training.optimizer.instance.learning_rate"):
         base = optax.constant_schedule(rate) if isinstance(rate, int | float) else instantiate(rate)
-        kept_answer(("schedule", str(rate)), lambda: _check_schedule(base))
+        kept_answer(("schedule", resolved_text(rate)), lambda: _check_schedule(base))
     with config_errors_at("training.optimizer.instance"):
         optimizer = instantiate(section.optimizer.instance)
-        kept_answer(("optimizer", str(section.optimizer.instance)), lambda: _check_optimizer(optimizer))
+        kept_answer(("optimizer", resolved_text(section.optimizer.instance)), lambda: _check_optimizer(optimizer))
         numbers = traced_numbers(
             section.optimizer.instance,
             lambda numbers: _update(instantiate(section.optimizer.instance, numbers)),
@@ -69,7 +69,7 @@ def build_optimizer(config: DictConfig) -> Optimizer:
         elif isinstance(schedule, ReduceOnValidationPlateau):
             _check_validated(config)
         elif schedule is not None:
-            kept_answer(("schedule", str(section.schedule)), lambda: _check_schedule(schedule))
+            kept_answer(("schedule", resolved_text(section.schedule)), lambda: _check_schedule(schedule))
         of_schedule = traced_numbers(
             section.schedule, lambda numbers: _use_schedule(instantiate(section.schedule, numbers)), "schedule"
         )
