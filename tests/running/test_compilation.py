@@ -1,6 +1,5 @@
 """What the compiled programs of a run depend on, by what is left in the cache."""
 
-from collections import OrderedDict
 from types import SimpleNamespace
 
 import equinox as eqx
@@ -61,7 +60,7 @@ def programs(tmp_path, monkeypatch):
 @pytest.fixture
 def kept(monkeypatch):
     """The programs that this process keeps: none at first."""
-    monkeypatch.setattr(_kept_programs, "_programs", OrderedDict())
+    monkeypatch.setattr(_kept_programs, "_programs", _kept_programs._Kept(48))
     return _kept_programs._programs
 
 
