@@ -18,32 +18,12 @@ from jaxtyping import PyTree
 _Value = TypeVar("_Value")
 
 # A sweep has few; one that varies the sizes of its models must not fill the memory.
-_MOST_PROGRAMS = 48
+_MOST = 48
 _MOST_ANSWERS = 256
 
-
-class _Kept:
-    """Values by their keys, of which the one that was not used for longest is removed where there are too many."""
-
-    def __init__(self, most: int):
-        self._most = most
-        self._lock = threading.Lock()
-        self._values: OrderedDict[Hashable, Any] = OrderedDict()
-
-    def get(self, key: Hashable, make: Callable[[], Any]) -> Any:
-        with self._lock:
-            if key in self._values:
-                self._values.move_to_end(key)
-                return self._values[key]
-        value = make()
-        with self._lock:
-            self._values[key] = value
-            while len(self._values) > self._most:
-                self._values.popitem(last=False)
-        return value
-
-
-_programs, _answers = _Kept(_MOST_PROGRAMS), _Kept(_MOST_ANSWERS)
+_lock = threading.Lock()
+_programs: OrderedDict[Hashable, Any] = OrderedDict()
+_answers: OrderedDict[Hashable, Any] = OrderedDict()
 
 
 def kept_program(key: Hashable, compiled: Callable[[], _Value]) -> _Value:
@@ -53,7 +33,7 @@ def kept_program(key: Hashable, compiled: Callable[[], _Value]) -> _Value:
         key: All that the program depends on.
         compiled: Traces and compiles it.
     """
-    return _programs.get(key, compiled)
+    return _kept(_programs, _MOST, key, compiled)
 
 
 def kept_answer(key: Hashable, find: Callable[[], _Value]) -> _Value:
@@ -63,7 +43,20 @@ def kept_answer(key: Hashable, find: Callable[[], _Value]) -> _Value:
         key: All that the answer depends on.
         find: Finds it; what it raises is not kept.
     """
-    return _answers.get(key, find)
+    return _kept(_answers, _MOST_ANSWERS, key, find)
+
+
+def _kept(values: OrderedDict[Hashable, Any], most: int, key: Hashable, make: Callable[[], _Value]) -> _Value:
+    with _lock:
+        if key in values:
+            values.move_to_end(key)
+            return values[key]
+    value = make()
+    with _lock:
+        values[key] = value
+        while len(values) > most:
+            values.popitem(last=False)
+    return value
 
 
 def structure_of(tree: PyTree) -> Hashable:

@@ -1,5 +1,6 @@
 """What the compiled programs of a run depend on, by what is left in the cache."""
 
+from collections import OrderedDict
 from types import SimpleNamespace
 
 import equinox as eqx
@@ -60,7 +61,7 @@ def programs(tmp_path, monkeypatch):
 @pytest.fixture
 def kept(monkeypatch):
     """The programs that this process keeps: none at first."""
-    monkeypatch.setattr(_kept_programs, "_programs", _kept_programs._Kept(48))
+    monkeypatch.setattr(_kept_programs, "_programs", OrderedDict())
     return _kept_programs._programs
 
 

@@ -1,6 +1,7 @@
 """Runs that one process executes one after the other: what it keeps of one changes no bit of another."""
 
 import logging
+from collections import OrderedDict
 
 import pytest
 
@@ -39,7 +40,7 @@ def execute(tmp_path, monkeypatch, own_logging):
     monkeypatch.setenv("SIMPLEXITY_CACHE", str(tmp_path / "cache"))
 
     def execute(folder, names):
-        monkeypatch.setattr(_kept_programs, "_programs", _kept_programs._Kept(48))
+        monkeypatch.setattr(_kept_programs, "_programs", OrderedDict())
         for name in names:
             run_dir = tmp_path / folder / name
             run_dir.mkdir(parents=True)
