@@ -18,6 +18,14 @@ _SAME_PRESS_S = 0.2
 _SHOW_CURSOR = b"\x1b[?25h"
 
 
+class _Request:
+    """The first request to stop, which all runs of the process obey."""
+
+    def __init__(self):
+        self.reason: str | None = None
+        self.at_s: float | None = None
+
+
 class PreemptionGuard:
     """Turns the signals that announce the end of a job into a flag that the program checks between steps.
 
@@ -45,29 +53,37 @@ class PreemptionGuard:
         self._signals = tuple(signals)
         self._found: dict[signal.Signals, Any] = {}
         self._pid = os.getpid()
-        self._reason: str | None = None
-        self._requested_at_s: float | None = None
+        self._request = _Request()
         self._interrupted_at_s: float | None = None
 
     def requested(self) -> bool:
         """Whether a stop was requested."""
-        return self._reason is not None
+        return self._request.reason is not None
 
     def request(self, reason: str) -> None:
         """Asks the process to stop, as a signal does; the first reason stays."""
-        if self._reason is None:
-            self._requested_at_s = time.monotonic()
-            self._reason = reason
+        if self._request.reason is None:
+            self._request.at_s = time.monotonic()
+            self._request.reason = reason
 
     @property
     def reason(self) -> str | None:
         """The name of the first signal ("SIGUSR2"), or "interrupt" for Ctrl-C; None while there was none."""
-        return self._reason
+        return self._request.reason
 
     @property
     def requested_at_s(self) -> float | None:
         """When the first signal was handled, on the clock of `time.monotonic`; None while there was none."""
-        return self._requested_at_s
+        return self._request.at_s
+
+    def for_run(self) -> "PreemptionGuard":
+        """A guard for one of several runs of this process, in a thread of its own; it is not to be installed.
+
+        It knows of the same requests, and has a `resume_command` and `saves` of its own.
+        """
+        guard = PreemptionGuard(self._signals)
+        guard._request = self._request
+        return guard
 
     def wait(self, timeout_s: float) -> bool:
         """Sleeps until a stop is requested, at most `timeout_s`; returns `requested()`."""

@@ -19,6 +19,7 @@ from ._checkpoints import Checkpoints, open_checkpoints, restore
 from ._compilation import BackgroundCompilation, Programs
 from ._coordinator import Coordinator
 from ._devices import check_accelerator, keep_cpu_devices, share_among_devices, start_jax
+from ._packs import Place
 from ._records import record_this_environment
 from ._weights import with_weights
 
@@ -52,6 +53,7 @@ def assemble(
     lock: RunLock,
     guard: PreemptionGuard,
     built: Experiment | None,
+    place: Place | None = None,
 ) -> Assembly:
     """Assembles the run of `directory`, whose lock this process holds.
 
@@ -62,6 +64,7 @@ def assemble(
         lock: Held.
         guard: Installed.
         built: What was built from `config` before the lock was taken; None to build it here.
+        place: The run's place in the packs of its worker; None for a run that takes its steps alone.
 
     Raises:
         ConfigError: If the config cannot be built, or the checkpoints are not of this config.
@@ -77,7 +80,7 @@ def assemble(
     coordinator.begin(directory.path)
     with ledger.phases.measure("compiling"):
         state = experiment.initial_state()
-        compilation = BackgroundCompilation(experiment, state, parallel)
+        compilation = BackgroundCompilation(experiment, state, parallel, place=place)
     announce_start(directory, kept, state.model, parallel)
     record_this_environment(directory, kept, lock, guard.wait)
     checkpoints = open_checkpoints(directory, kept, ledger, lock.require_held)

@@ -22,6 +22,7 @@ from ._memory import out_of_memory_in_one_line
 from ._on_complete import on_complete, remove_the_rest, remove_what_nobody_needs
 from ._optima import optima_of
 from ._outcome import RunResult, describe_not_finite, record_stop
+from ._packs import Place
 from ._records import FirstStepLogger, ScoreLogger, elapsed_s, record_completion, record_resume
 
 
@@ -32,6 +33,7 @@ def attempt(
     lock: RunLock,
     guard: PreemptionGuard,
     built: Experiment | None = None,
+    place: Place | None = None,
 ) -> RunResult:
     """Runs until the run is complete or `guard` knows of a request to stop.
 
@@ -42,6 +44,7 @@ def attempt(
         lock: Held.
         guard: Installed.
         built: What was built from `config`; None to build it here.
+        place: The run's place in the packs of its worker; None for a run that takes its steps alone.
 
     Raises:
         ConfigError: If the config cannot be built, or the checkpoints are not of this config.
@@ -49,7 +52,7 @@ def attempt(
             memory is too small.
     """
     with compilation_cache(), out_of_memory_in_one_line():
-        run = assemble(directory, config, ledger, lock, guard, built)
+        run = assemble(directory, config, ledger, lock, guard, built, place)
         try:
             if run.programs is None:
                 return record_stop(ledger, guard, int(run.state.step), saves=guard.saves)
@@ -88,6 +91,7 @@ def attempt(
                     timed=ledger.phases.measure,
                     observers=observers,
                     after_validation=run.experiment.optimizer.after_validation,
+                    chunk=run.programs.chunk,
                 )
                 # A figure takes seconds, and no work is lost if all is saved: the next attempt draws it.
                 draws = wants_figures(config, directory)

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 
 from simplexity.host import CompilationCache, default_cache_folder
 from simplexity.training import (
+    ChunkLength,
     DataParallel,
     Preemption,
     TrainState,
@@ -19,6 +20,7 @@ from simplexity.training import (
     Validation,
     compiler_options,
     make_score,
+    make_step_function,
     make_train_steps,
     run_keys,
 )
@@ -26,6 +28,8 @@ from simplexity.training import (
 from ._build import Experiment
 from ._kept_programs import kept_program, structure_of
 from ._memory import require_memory
+from ._pack import PackMember
+from ._packs import Place
 from ._private_jax import jax_uses
 from ._process_arguments import as_argument
 from ._program import Lowerable
@@ -36,9 +40,16 @@ _POLL_S = 0.05
 
 
 class Programs(NamedTuple):
-    """Compiled for the shapes of one run."""
+    """Compiled for the shapes of one run.
+
+    Attributes:
+        train_steps: Takes the run's steps.
+        chunk: Chooses how many of them a call has; None if the run does so itself.
+        validation: Validates its models; None if it does not.
+    """
 
     train_steps: TrainSteps
+    chunk: ChunkLength | None
     validation: Validation | None
 
 
@@ -50,15 +61,22 @@ class BackgroundCompilation:
         state: A state of the run's shapes; its values are not used.
         parallel: The devices to train on; None for one.
         validates: Whether this process validates, if the run does.
+        place: The run's place in the packs of its worker; None for a run that takes its steps alone.
     """
 
     def __init__(
-        self, experiment: Experiment, state: TrainState, parallel: DataParallel | None = None, validates: bool = True
+        self,
+        experiment: Experiment,
+        state: TrainState,
+        parallel: DataParallel | None = None,
+        validates: bool = True,
+        place: Place | None = None,
     ):
         self._programs: Programs | None = None
         self._error: BaseException | None = None
         self._parallel = parallel
         self._validates = validates
+        self._place = place
         # A daemon, because a process in which a stop was requested does not wait for it.
         self._thread = threading.Thread(target=self._compile, args=(experiment, state), daemon=True)
         self._thread.start()
@@ -75,10 +93,24 @@ class BackgroundCompilation:
 
     def _compile(self, experiment: Experiment, state: TrainState) -> None:
         try:
-            train_steps = self._train_steps(experiment, state)
-            self._programs = Programs(train_steps, _validation(experiment, state) if self._validates else None)
+            # The validation first: a member of a pack is ready to take steps once it has joined.
+            validation = _validation(experiment, state) if self._validates else None
+            if self._place is not None and self._parallel is None:
+                member = self._member(experiment, state, self._place)
+                self._programs = Programs(member, member, validation)
+            else:
+                self._programs = Programs(self._train_steps(experiment, state), None, validation)
         except BaseException as error:
             self._error = error
+
+    def _member(self, experiment: Experiment, state: TrainState, place: Place) -> PackMember:
+        arguments = experiment.step_arguments()
+        return place.join(
+            (experiment.constants, structure_of((arguments, state))),
+            lambda: make_step_function(experiment.optimizer.make, experiment.settings),
+            arguments,
+            state,
+        )
 
     def _train_steps(self, experiment: Experiment, state: TrainState) -> TrainSteps:
         parallel = self._parallel

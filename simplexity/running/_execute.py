@@ -37,6 +37,7 @@ def execute(
     built: Any = None,
     held: RunLock | None = None,
     frozen: DictConfig | None = None,
+    place: Any = None,
 ) -> RunResult:
     """Starts the run of `run_dir`, or resumes it; does nothing if it is complete.
 
@@ -48,6 +49,7 @@ def execute(
         built: The `Experiment` that was built from `new_config`; None to build it here.
         held: The lock of the directory, if this process holds it already; None to take it here.
         frozen: The frozen config, if this process has read it already.
+        place: The run's `Place` in the packs of its worker; None for a run that takes its steps alone.
 
     Raises:
         ConfigError: If the config cannot be built, or the checkpoints are not of this config.
@@ -83,7 +85,7 @@ def execute(
             # With jax, and so not before the lock is held: a refused start must be quick.
             from ._attempt import attempt
 
-            return attempt(directory, config, ledger, lock, guard, built)
+            return attempt(directory, config, ledger, lock, guard, built, place)
         except Exception as error:
             if isinstance(error, UnreadableError) and guard.requested():
                 # Only what a start reads raises it: nothing has been computed that could be lost.

@@ -2,6 +2,7 @@
 
 import logging
 import shlex
+import threading
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -10,6 +11,8 @@ from simplexity.runs import RunDirectory
 from simplexity.sweeps import display_path, sweep_of
 
 _log = logging.getLogger("simplexity")
+# pyplot has one present figure for all threads, and each run of a pack has a thread.
+_drawing = threading.Lock()
 
 
 def wants_figures(config: DictConfig, directory: RunDirectory) -> bool:
@@ -38,7 +41,8 @@ def draw_figures(directory: RunDirectory) -> list[Path]:
         # Importing matplotlib takes longer than drawing.
         from simplexity.figures import draw_run
 
-        return draw_run(directory)
+        with _drawing:
+            return draw_run(directory)
     except Exception as error:  # of matplotlib, too, which reads files of its user's
         command = f"simplexity plot {shlex.quote(display_path(directory.path))}"
         reason = " ".join(str(error).split()) or type(error).__name__

@@ -9,6 +9,7 @@ cannot be compared by value, such as a function that was made for one run, is co
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from concurrent.futures import Future
 from typing import Any, TypeVar
 
 import equinox as eqx
@@ -24,10 +25,14 @@ _MOST_ANSWERS = 256
 _lock = threading.Lock()
 _programs: OrderedDict[Hashable, Any] = OrderedDict()
 _answers: OrderedDict[Hashable, Any] = OrderedDict()
+# What a thread is making: the threads of a pack would all compile the same program.
+_begun: dict[Hashable, Future[Any]] = {}
 
 
 def kept_program(key: Hashable, compiled: Callable[[], _Value]) -> _Value:
     """The program of `key`; compiles and keeps it if there is none. Removes the one that was not used for longest.
+
+    A thread that asks for what another is compiling waits for that.
 
     Args:
         key: All that the program depends on.
@@ -51,11 +56,23 @@ def _kept(values: OrderedDict[Hashable, Any], most: int, key: Hashable, make: Ca
         if key in values:
             values.move_to_end(key)
             return values[key]
-    value = make()
+        is_first = key not in _begun
+        begun = _begun.setdefault(key, Future())
+    if not is_first:
+        return begun.result()
+    try:
+        value = make()
+    except BaseException as error:
+        with _lock:
+            del _begun[key]
+        begun.set_exception(error)
+        raise
     with _lock:
+        del _begun[key]
         values[key] = value
         while len(values) > most:
             values.popitem(last=False)
+    begun.set_result(value)
     return value
 
 

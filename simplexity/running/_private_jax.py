@@ -106,7 +106,8 @@ def jax_uses(cache: CompilationCache) -> Iterator[bool]:
     """Lets JAX keep compiled programs in `cache` within the `with` block.
 
     JAX's public options name a folder for a cache of its own, which writes its files in place: two processes of a sweep
-    would read each other's half-written ones.
+    would read each other's half-written ones. Where the block is within another one, the outer cache stays in use, also
+    in other threads: it is one of the process.
 
     Yields:
         Whether this version of JAX takes it.
@@ -120,6 +121,9 @@ def jax_uses(cache: CompilationCache) -> Iterator[bool]:
         usual = of_jax._cache
     except (ImportError, AttributeError):
         yield False
+        return
+    if isinstance(usual, CompilationCache):
+        yield True
         return
     # By default JAX keeps only what took a second to compile, and a small model's programs rarely do.
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)

@@ -1,10 +1,11 @@
 """A run from the frozen config in its directory, in this process: `simplexity resume`, and every run of a sweep."""
 
 import logging
-import logging.config
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig
 
@@ -13,8 +14,9 @@ from simplexity.host import PreemptionGuard, configure_accelerator
 from simplexity.runs import RunDirectory, RunLock
 
 from ._execute import execute
-from ._failures import LogFile, log_failure, report
+from ._failures import log_failure, report
 from ._processes import in_all_tasks
+from ._run_log import log_to, thread_logs_to
 
 
 def run_frozen(run_dir: Path, guard: PreemptionGuard, log_name: str | None) -> int:
@@ -43,6 +45,7 @@ def execute_frozen(
     held: RunLock | None = None,
     frozen: DictConfig | None = None,
     problems_of: Callable[[DictConfig], list[Problem]] = check,
+    place: Any = None,
 ) -> int:
     """What `run_frozen` does once the environment is as the run wants it; as often as wanted in one process.
 
@@ -53,42 +56,23 @@ def execute_frozen(
         held: The run's lock, if this process holds it already.
         frozen: The run's frozen config, if this process has read it already.
         problems_of: The mistakes in a config.
+        place: The run's `Place` in the packs of its worker, which executes it in a thread of its own; None for a run
+            that this process executes alone.
     """
-    try:
-        frozen = frozen or load_frozen(run_dir)
-        config = with_kept_files(frozen, RunDirectory(run_dir))
-        _log_to(run_dir / (log_name or next((path.name for path in sorted(run_dir.glob("*.log"))), "resume.log")))
-        if problems := problems_of(config):
-            raise ConfigError(problems)
-        if "jax" not in sys.modules:
-            logging.getLogger("simplexity").info("starting: JAX is being loaded")
-        return execute(run_dir, guard, held=held, frozen=frozen).exit_code
-    except Exception as error:
-        log_failure(error)
-        return report(error)
-
-
-def _log_to(path: Path) -> None:
-    """Plain messages on standard output, and the same with time and origin in the run's log, as Hydra sets it up."""
-    full = "[%(asctime)s][%(name)s][%(levelname)s] %(message)s"
-    file = {"()": LogFile, "formatter": "full", "filename": str(path), "encoding": "utf-8"}
-    settings = {
-        "version": 1,
-        "formatters": {"plain": {"format": "%(message)s"}, "full": {"format": full}},
-        "handlers": {
-            "console": {"class": "logging.StreamHandler", "formatter": "plain", "stream": "ext://sys.stdout"},
-            "file": file,
-        },
-        # Below a warning, other libraries log what is no concern of a run; failures are a line on stderr instead.
-        "root": {"level": "WARNING", "handlers": ["console", "file"]},
-        "loggers": {
-            "simplexity": {"level": "INFO"},
-            "simplexity.failures": {"handlers": ["file"], "propagate": False},
-        },
-        "disable_existing_loggers": False,
-    }
-    try:
-        logging.config.dictConfig(settings)
-    except ValueError as error:
-        # Of a file that cannot be opened, such as another user's.
-        raise error.__cause__ if isinstance(error.__cause__, OSError) else error from None
+    with ExitStack() as stack:
+        try:
+            frozen = frozen or load_frozen(run_dir)
+            config = with_kept_files(frozen, RunDirectory(run_dir))
+            log = run_dir / (log_name or next((path.name for path in sorted(run_dir.glob("*.log"))), "resume.log"))
+            if place is None:
+                log_to(log)
+            else:
+                stack.enter_context(thread_logs_to(log))
+            if problems := problems_of(config):
+                raise ConfigError(problems)
+            if "jax" not in sys.modules:
+                logging.getLogger("simplexity").info("starting: JAX is being loaded")
+            return execute(run_dir, guard, held=held, frozen=frozen, place=place).exit_code
+        except Exception as error:
+            log_failure(error)
+            return report(error)

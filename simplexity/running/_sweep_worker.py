@@ -1,9 +1,7 @@
 """`simplexity work`: this process as a worker of a sweep, which executes runs as long as there are any."""
 
-import logging
 import os
 import sys
-from contextlib import suppress
 
 from omegaconf import DictConfig
 
@@ -21,6 +19,7 @@ from simplexity.runs import RunLock, read_origin
 from simplexity.sweeps import SweepDirectory, SweepRun, WorkerPlace, drain
 
 from ._resume import execute_frozen
+from ._run_log import close_logs
 
 
 def work(sweep: SweepDirectory, guard: PreemptionGuard, place: WorkerPlace | None) -> int:
@@ -77,7 +76,7 @@ class _Executor:
         try:
             return execute_frozen(run_dir, self._guard, self._log_name, lock, frozen, self._problems_of)
         finally:
-            _close_logs()
+            close_logs()
 
     def renew(self) -> None:
         """JAX reads the environment once, and divides a CPU into devices once: a fresh process can do either anew."""
@@ -100,14 +99,3 @@ class _Executor:
             self._read = run.index, config
             number = num_cpu_devices(config.training.batch_size * config.training.sequence_len)
         return number == jax.device_count()
-
-
-def _close_logs() -> None:
-    """Closes the log of a run that has ended: what this process logs now belongs to no run."""
-    for name in (None, "simplexity.failures"):
-        logger = logging.getLogger(name)
-        for handler in list(logger.handlers):
-            if isinstance(handler, logging.FileHandler):
-                logger.removeHandler(handler)
-                with suppress(OSError):  # a full disk
-                    handler.close()

@@ -39,6 +39,7 @@ from ._goodput import RunSummary as RunSummary
 from ._goodput import summarize as summarize
 from ._job import ExitCode as ExitCode
 from ._job import Job as Job
+from ._job import set_job as set_job
 from ._job import this_job as this_job
 from ._json_lines import append_json_line as append_json_line
 from ._json_lines import append_json_lines as append_json_lines

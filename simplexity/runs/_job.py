@@ -7,9 +7,12 @@ to and when its time limit is due.
 import os
 import time
 from collections.abc import Mapping
+from contextvars import ContextVar
 from enum import IntEnum
 from typing import Any, NamedTuple
 
+# What a thread of a worker knows instead of the process's environment: the runs of a pack begin at different times.
+_of_thread: ContextVar[Mapping[str, str] | None] = ContextVar("variables of the job", default=None)
 # SLURM may send the signal that announces the time limit so much too early.
 _EARLY_S = 60.0
 
@@ -96,11 +99,30 @@ class Job(NamedTuple):
         return now - self.start >= usable_s - min(_EARLY_S, usable_s / 2)
 
 
+def set_job(submission: str | None, *, starts_now: bool) -> None:
+    """What this thread, which executes a run of a sweep, knows of its job from now on.
+
+    Args:
+        submission: Name of the run's last submission; None if it has none.
+        starts_now: Whether the run's time begins now. A run that begins late in its worker's time, and is stopped by
+            the time limit, has not used the whole time in vain.
+    """
+    variables = {name: value for name, value in os.environ.items() if name.startswith("SIMPLEXITY_")}
+    variables.pop("SIMPLEXITY_SUBMISSION", None)
+    if submission is not None:
+        variables["SIMPLEXITY_SUBMISSION"] = submission
+    if starts_now:
+        variables["SIMPLEXITY_JOB_START"] = str(time.time())
+    _of_thread.set(variables)
+
+
 def this_job(environment: Mapping[str, str] | None = None) -> Job | None:
-    """The job in the environment (by default this process's); None where no batch script or sweep started it.
+    """The job in the environment (by default this thread's); None where no batch script or sweep started it.
 
     A process with a job is started again when it ends with exit code 85.
     """
+    if environment is None:
+        environment = _of_thread.get()
     values = os.environ if environment is None else environment
     if not (submission := values.get("SIMPLEXITY_SUBMISSION")):
         return None

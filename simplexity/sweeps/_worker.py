@@ -2,14 +2,13 @@
 
 import os
 import shlex
-import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from simplexity.host import PreemptionGuard
-from simplexity.runs import EventKind, ExitCode, RunLock, read_ledger
+from simplexity.runs import EventKind, ExitCode, RunLock, read_ledger, set_job
 
 from ._cancel import stop_others
 from ._directory import SweepDirectory
@@ -219,7 +218,7 @@ class _Work:
             self._record.begin(run.index)
         submission = self._names.get(run.index)
         try:
-            _set_job(submission, starts_now=self._has_begun)
+            set_job(submission, starts_now=self._has_begun)
             self._has_begun = True
             with self._output.redirected_to(log):
                 ended = self._executor.execute(run, lock)
@@ -268,18 +267,3 @@ def _interrupted_run(record: WorkerRecord) -> int | None:
     for index, exit_code in record.read_new():
         last = index if exit_code in (None, ExitCode.REQUEUE) else None
     return last
-
-
-def _set_job(submission: str | None, *, starts_now: bool) -> None:
-    """What the run knows of its job: see `simplexity.runs.Job`.
-
-    Args:
-        submission: Name of the run's last submission; None if it has none.
-        starts_now: Whether the run's time begins now. A run that begins late in its worker's time, and is stopped by
-            the time limit, has not used the whole time in vain.
-    """
-    os.environ.pop("SIMPLEXITY_SUBMISSION", None)
-    if submission is not None:
-        os.environ["SIMPLEXITY_SUBMISSION"] = submission
-    if starts_now:
-        os.environ["SIMPLEXITY_JOB_START"] = str(time.time())

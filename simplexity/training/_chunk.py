@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable
+from typing import Protocol, runtime_checkable
 
 from ._settings import TrainingSettings, ValidationSettings
 
@@ -34,6 +35,23 @@ class Boundaries:
         return min([self._last, *candidates, *(due for due in due_steps if due is not None)])
 
 
+# Seconds per call of the compiled program: a preempted run should react within about a second.
+_TARGET_S = 0.5
+
+
+@runtime_checkable
+class ChunkLength(Protocol):
+    """Chooses the number of steps per call of the compiled program."""
+
+    def start(self, most: int) -> int:
+        """Begins a call; returns its number of steps, at most `most`."""
+        ...
+
+    def stop(self, num_steps: int) -> None:
+        """Ends a call that ran `num_steps` steps."""
+        ...
+
+
 class ChunkSizer:
     """Chooses the number of steps per call so that a call lasts a given time, from the measured time of a step.
 
@@ -48,11 +66,16 @@ class ChunkSizer:
     # The first measurements may be far from the true speed; growth is bounded because one fast call may be a fluke.
     _LARGEST_GROWTH = 8
 
-    def __init__(self, target_s: float, clock: Callable[[], float] = time.perf_counter):
+    def __init__(self, target_s: float = _TARGET_S, clock: Callable[[], float] = time.perf_counter):
         self._target_s = target_s
         self._clock = clock
         self._num_steps = 1
         self._started_s = 0.0
+
+    @property
+    def num_steps(self) -> int:
+        """How many steps last the wanted time, as far as is known."""
+        return self._num_steps
 
     def start(self, most: int) -> int:
         """Begins a call; returns its number of steps, at most `most`."""

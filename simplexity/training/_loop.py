@@ -7,16 +7,13 @@ from typing import Literal, NamedTuple
 import equinox as eqx
 import jax.numpy as jnp
 
-from ._chunk import Boundaries, ChunkSizer
+from ._chunk import Boundaries, ChunkLength, ChunkSizer
 from ._metrics import RunMetrics
 from ._protocols import Checkpointer, MetricLogger, Metrics, Preemption, StepObserver
 from ._settings import TrainingSettings
 from ._state import MetricWindow, TrainState
 from ._step import TrainSteps
 from ._validation import Validation
-
-# Seconds per call of the compiled program: a preempted run should react within about a second.
-_CHUNK_S = 0.5
 
 
 class TrainResult(NamedTuple):
@@ -56,6 +53,7 @@ def train(
     timed: Callable[[Literal["computing", "saving"]], AbstractContextManager[object]],
     observers: Sequence[StepObserver] = (),
     after_validation: Callable[[TrainState, float], TrainState] = lambda state, loss: state,
+    chunk: ChunkLength | None = None,
 ) -> TrainResult:
     """Trains from `state` to the last step, or until a stop is requested.
 
@@ -77,6 +75,7 @@ def train(
         observers: Look at the model, one after the other, after a line was logged and before a checkpoint is saved.
         after_validation: Gives the state to train on from, for a state and its validation loss; not called at the last
             step, whose validation is made up if the run is extended.
+        chunk: Chooses the number of steps of a call; None for one by the time that this run's calls take.
 
     Returns:
         The last state, its step, whether the run is finished, and the metrics of the last line.
@@ -86,7 +85,7 @@ def train(
     """
     first_step = step = int(state.step)
     boundaries = Boundaries(settings, None if validation is None else validation.settings)
-    chunk = ChunkSizer(_CHUNK_S)
+    chunk = ChunkSizer() if chunk is None else chunk
     line: Metrics = {}
 
     def flush() -> None:

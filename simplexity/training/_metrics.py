@@ -1,6 +1,7 @@
 """The numbers of a logged line, from the sums that the device keeps."""
 
 import math
+import threading
 import time
 from collections.abc import Callable
 from typing import NamedTuple
@@ -66,7 +67,8 @@ class RunMetrics:
         window, step = state.window, int(state.step)
         num_steps = int(window.num_steps)
         loss = float(window.loss) / num_steps
-        parameter_norm, distance = _norms(state)
+        with _norms_lock:
+            parameter_norm, distance = _norms(state)
         optima = self._optima()
         line = {
             "loss": loss,
@@ -99,6 +101,10 @@ class RunMetrics:
     def validation_loss(self, validation: ValidationMetrics) -> float:
         """The expected loss of a validation in nats per token: its optimum plus its KL divergence."""
         return self._optima().validation.nats + validation.kl
+
+
+# The threads of a pack would all compile it at their first line.
+_norms_lock = threading.Lock()
 
 
 @eqx.filter_jit

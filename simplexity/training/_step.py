@@ -65,16 +65,33 @@ def make_optimizer(
     return optax.chain(*chained)
 
 
+StepFunction = Callable[[StepArguments, TrainState, Int[Array, ""]], TrainState]
+"""`train_steps(arguments, state, num_steps)`, which gets what all steps share as its first argument."""
+
+
 def make_train_steps(
     optimizer_of: Callable[[Any], optax.GradientTransformation],
     settings: TrainingSettings,
     parallel: DataParallel | None = None,
-) -> Callable[[StepArguments, TrainState, Int[Array, ""]], TrainState]:
-    """Builds `train_steps(arguments, state, num_steps)`, which runs `num_steps` steps on the device.
+) -> StepFunction:
+    """Builds and jits `train_steps(arguments, state, num_steps)`, which donates the buffers of `state`.
+
+    See `make_step_function`, which has the same arguments.
+    """
+    # filter_jit hands arguments that it does not know to jax.jit.
+    jit = eqx.filter_jit(donate="all-except-first", compiler_options=compiler_options())  # pyright: ignore[reportCallIssue]
+    return jit(make_step_function(optimizer_of, settings, parallel))
+
+
+def make_step_function(
+    optimizer_of: Callable[[Any], optax.GradientTransformation],
+    settings: TrainingSettings,
+    parallel: DataParallel | None = None,
+) -> StepFunction:
+    """Builds `train_steps(arguments, state, num_steps)`, which runs `num_steps` steps; not jitted yet.
 
     A step draws a batch from `arguments.generator`, differentiates, and updates the parameters with
-    `optimizer_of(arguments.hyperparameters)`. The loop ends early at a loss that is not finite. The buffers of the
-    state are donated.
+    `optimizer_of(arguments.hyperparameters)`. The loop ends early at a loss that is not finite.
 
     `num_steps` is an argument of one compiled loop. So the length of a call can depend on the time that a step takes
     without a recompilation, and a run is bitwise the same however its steps are cut into calls.
@@ -83,9 +100,6 @@ def make_train_steps(
         optimizer_of: Makes the optimizer from the hyperparameters: arrays on whose values the program does not depend.
         settings: The shape of a batch, and whether batches continue each other.
         parallel: The devices that share each batch; None for one device.
-
-    Returns:
-        The jitted function.
     """
     loss_and_gradient = make_loss_and_gradient(parallel)
 
@@ -152,9 +166,7 @@ def make_train_steps(
             arrays = parallel.copied(arrays)
         return eqx.combine(arrays, static)
 
-    # filter_jit hands arguments that it does not know to jax.jit.
-    jit = eqx.filter_jit(donate="all-except-first", compiler_options=compiler_options())  # pyright: ignore[reportCallIssue]
-    return jit(train_steps)
+    return train_steps
 
 
 # XLA's CPU compiler does not do these by default: sums by its kernel library, wider vectors, and an analysis that
@@ -169,7 +181,10 @@ _CPU_OPTIONS: dict[str, bool | int | str] = {
 
 @cache
 def compiler_options() -> dict[str, bool | int | str]:
-    """The options that this JAX's compiler knows: experimental ones are renamed and removed from version to version."""
+    """The options for programs that take training steps, those that this JAX's compiler knows.
+
+    Experimental ones are renamed and removed from version to version.
+    """
     if jax.default_backend() != "cpu":
         return {}
     try:

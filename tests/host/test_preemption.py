@@ -217,3 +217,13 @@ def test_an_interrupt_of_what_does_not_save_says_so(capfd):
     told = capfd.readouterr().err
     assert "Interrupted: exiting, nothing is saved." in told
     assert "To begin again later: simplexity resume run" in told
+
+
+def test_each_run_of_a_process_has_its_own_words_and_all_obey_the_same_request(capfd):
+    guard = PreemptionGuard(resume_command="simplexity work sweep")
+    one, other = guard.for_run(), guard.for_run()
+    one.resume_command, one.saves = "simplexity resume one", False
+    assert (other.resume_command, other.saves) == ("", True)
+    guard._on_interrupt(signal.SIGINT, None)
+    assert (one.reason, other.reason, one.requested_at_s) == ("interrupt", "interrupt", guard.requested_at_s)
+    assert "To resume later: simplexity work sweep" in capfd.readouterr().err

@@ -1,5 +1,6 @@
 """A run that only computes a number, in place of training."""
 
+import logging
 import sys
 from types import ModuleType, SimpleNamespace
 
@@ -39,6 +40,19 @@ def body(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         vars(module).update(attributes)
         monkeypatch.setitem(sys.modules, module.__name__, module)
     return record
+
+
+@pytest.fixture
+def own_logging():
+    """Puts the loggers back: a run sets its own handlers, one of which keeps its log open."""
+    loggers = [logging.getLogger(name) for name in (None, "simplexity", "simplexity.failures")]
+    found = [(list(logger.handlers), logger.level, logger.propagate) for logger in loggers]
+    yield
+    for logger, (handlers, level, propagate) in zip(loggers, found, strict=True):
+        for handler in set(logger.handlers) - set(handlers):
+            handler.close()
+        logger.handlers[:], logger.propagate = handlers, propagate
+        logger.setLevel(level)
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Runs that one process executes one after the other: what it keeps of one changes no bit of another."""
 
-import logging
 from collections import OrderedDict
 
 import pytest
@@ -20,19 +19,6 @@ RUNS = {
     "other batch": ("training.batch_size=2",),
     "other process": ("training_data_generator=even_ones", "training_data_generator.bos_token=auto"),
 }
-
-
-@pytest.fixture
-def own_logging():
-    """Puts the loggers back: a run sets its own handlers, one of which keeps its log open."""
-    loggers = [logging.getLogger(name) for name in (None, "simplexity", "simplexity.failures")]
-    found = [(list(logger.handlers), logger.level, logger.propagate) for logger in loggers]
-    yield
-    for logger, (handlers, level, propagate) in zip(loggers, found, strict=True):
-        for handler in set(logger.handlers) - set(handlers):
-            handler.close()
-        logger.handlers[:], logger.propagate = handlers, propagate
-        logger.setLevel(level)
 
 
 @pytest.fixture

@@ -1,6 +1,8 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
-from simplexity.runs import Job, this_job
+from simplexity.runs import Job, set_job, this_job
 from simplexity.runs._job import SlurmIds, slurm_ids
 
 TASK = {
@@ -62,3 +64,21 @@ def test_what_a_batch_script_says_of_its_job():
 def test_a_signal_near_the_time_limit_is_its_own(limit_s, lead_s, after_s, is_over):
     """SLURM sends it up to a minute early."""
     assert Job("array_0", 1000.0, limit_s, lead_s).is_over(1000.0 + after_s) is is_over
+
+
+def test_each_thread_of_a_worker_has_a_job_of_its_own(monkeypatch):
+    monkeypatch.setenv("SIMPLEXITY_SUBMISSION", "array_0")
+    monkeypatch.setenv("SIMPLEXITY_JOB_START", "1000")
+    monkeypatch.setenv("SIMPLEXITY_TIME_LIMIT_S", "600")
+
+    def job_of(submission, starts_now):
+        set_job(submission, starts_now=starts_now)
+        return this_job()
+
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(job_of, "array_1", False).result() == Job("array_1", 1000.0, 600, 0)
+        late = pool.submit(job_of, "array_1", True).result()
+        assert late is not None
+        assert late.start > 1000.0
+        assert pool.submit(job_of, None, False).result() is None
+    assert this_job() == Job("array_0", 1000.0, 600, 0)

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from simplexity.host import PreemptionGuard
-from simplexity.runs import EventKind, Ledger, RunLock
+from simplexity.runs import EventKind, Ledger, RunLock, this_job
 from simplexity.sweeps import SweepDirectory, WorkerPlace, drain
 
 PROCESS = os.urandom(8).hex()
@@ -57,7 +57,8 @@ def execute(directory, work: dict, guard: PreemptionGuard, lock: RunLock) -> int
     ledger = Ledger(directory.ledger_path, lock.require_held)
     step = max((event.step for event in ledger.events if event.kind == EventKind.CHECKPOINT), default=0)
     fresh = not ledger.events
-    ledger.append(EventKind.START, step, submission=os.environ.get("SIMPLEXITY_SUBMISSION"))
+    job = this_job()
+    ledger.append(EventKind.START, step, submission=None if job is None else job.submission)
     print(f"begins at {step}", flush=True)
     while step < work["steps"]:
         time.sleep(work["step_s"])

@@ -1,0 +1,238 @@
+"""A pack: several runs of one program that take their training steps in one call, each run from a thread of its own.
+
+A tiny model leaves most of a GPU idle, and each of its kernels takes as long as a kernel of many such models. So the
+steps of many runs are computed as one program over one more axis. Everything else of a run stays in its own thread: its
+loop, its validations, its lines and checkpoints, its end and its failure.
+"""
+
+import queue
+import threading
+from collections.abc import Callable, Hashable, Sequence
+from concurrent.futures import Future
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Int, UInt32
+
+from simplexity.training import ChunkSizer, StepArguments, StepFunction, TrainState, compiler_options
+
+from ._kept_programs import kept_program
+from ._memory import require_memory
+from ._word_vector import WordVector
+
+# A call waits for the members of the last one: so long after each of them has come, for the next. A member that
+# validates or saves takes longer, and then misses a call. Members that log a line do not.
+_PATIENCE_S = 0.05
+_REMEDY = "choose a smaller `hydra.launcher.pack`"
+
+
+class _Request(NamedTuple):
+    member: "PackMember"
+    state: UInt32[Array, " words"]
+    num_steps: int
+    answer: Future[UInt32[Array, " words"]]
+
+
+class Pack:
+    """Takes the steps of its members together. A member is a thread that trains a run.
+
+    On a GPU the members are one more axis of each array. On a CPU they are computed one after the other within one
+    call, which is quicker there, and gives each member the bits that it would have alone.
+
+    A program has places for a number of members that is a power of two. The thread that needs more places compiles it;
+    once half of the members have ended, a smaller one is compiled beside the calls. So no call waits for a compiler.
+
+    Args:
+        key: All that the program depends on: see `kept_program`.
+        train_steps: The step function that all members have.
+        arguments: Those of one member: all have the same structure.
+        state: That of one member.
+        num_coming: How many threads may still become members, which a program has places for.
+        one_by_one: Whether to compute the members one after the other; None for whether the devices are CPUs.
+    """
+
+    def __init__(
+        self,
+        key: Hashable,
+        train_steps: StepFunction,
+        arguments: StepArguments,
+        state: TrainState,
+        num_coming: Callable[[], int],
+        *,
+        one_by_one: bool | None = None,
+    ):
+        self._key = key
+        self._train_steps = train_steps
+        self._num_coming = num_coming
+        self._one_by_one = jax.default_backend() == "cpu" if one_by_one is None else one_by_one
+        self._arguments, self._states = WordVector(arguments), WordVector(state)
+        # Compiled here once: the threads of the members would do so all at the same time.
+        self._write_arguments = eqx.filter_jit(self._arguments.write).lower(arguments).compile()
+        self._write_state = eqx.filter_jit(self._states.write).lower(state).compile()
+        self._read_state = eqx.filter_jit(self._states.read).lower(self._write_state(state)).compile()
+        self._lock = threading.Lock()
+        self._num_members = 0
+        self._programs: dict[int, Callable[..., Any]] = {}
+        self._compiling = threading.Lock()
+        self._sizer = ChunkSizer()
+        self._requests: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
+        # A daemon: a process that has to end at once does not wait for a call.
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    @property
+    def num_steps(self) -> int:
+        """How many steps a call may have, to last as long as one of a run alone."""
+        return self._sizer.num_steps
+
+    def enter(self) -> None:
+        """One member more, which leaves some time."""
+        with self._lock:
+            self._num_members += 1
+
+    def member(self, arguments: StepArguments) -> "PackMember":
+        """What a member takes its steps by; returns once there is a program with a place for it.
+
+        Args:
+            arguments: The run's.
+
+        Raises:
+            RuntimeError: If the program needs more memory than there is.
+        """
+        with self._compiling:
+            if max(self._programs, default=0) < self._num_members:
+                self._compile(self._num_wanted())
+        return PackMember(self, self._write_arguments(arguments))
+
+    def leave(self) -> bool:
+        """One member fewer; returns whether any are left. A pack without members is over."""
+        with self._lock:
+            self._num_members -= 1
+            is_over = self._num_members == 0
+        if is_over:
+            self._requests.put(None)
+        elif 2 * self._num_wanted() <= max(self._programs, default=0):
+            threading.Thread(target=self._shrink, name="smaller pack").start()
+        return not is_over
+
+    def steps(self, member: "PackMember", state: TrainState, num_steps: int) -> TrainState:
+        """The state of a member after `num_steps`, computed together with what the other members want."""
+        answer: Future[UInt32[Array, " words"]] = Future()
+        self._requests.put(_Request(member, self._write_state(state), num_steps, answer))
+        return self._read_state(answer.result())
+
+    def _num_wanted(self) -> int:
+        """Places for the members and for all that may become members."""
+        return 1 << max(0, self._num_members + self._num_coming() - 1).bit_length()
+
+    def _serve(self) -> None:
+        expected: set[PackMember] = set()
+        while (first := self._requests.get()) is not None:
+            requests = self._gather(first, expected)
+            expected = {request.member for request in requests}
+            try:
+                states = self._call(requests)
+            except BaseException as error:
+                for request in requests:
+                    request.answer.set_exception(error)
+            else:
+                for request, state in zip(requests, states, strict=True):
+                    request.answer.set_result(state)
+
+    def _gather(self, first: _Request, expected: set["PackMember"]) -> list[_Request]:
+        """The requests of one call: of all that took part in the last one, unless they are late, and of all others."""
+        requests = [first]
+        missing = expected - {first.member}
+        while True:
+            try:
+                request = self._requests.get(timeout=_PATIENCE_S if missing else 0)
+            except queue.Empty:
+                return requests
+            if request is None:  # the last member has left: an error has reached it elsewhere
+                self._requests.put(None)
+                return requests
+            requests.append(request)
+            missing.discard(request.member)
+
+    def _call(self, requests: Sequence[_Request]) -> list[UInt32[Array, " words"]]:
+        size = min(size for size in list(self._programs) if size >= len(requests))
+        # An empty place repeats the first member, and takes no steps.
+        empty = size - len(requests)
+        placed = [*requests, *[requests[0]] * empty]
+        num_steps = np.array([*(request.num_steps for request in requests), *[0] * empty], np.int32)
+        longest = int(num_steps.max())
+        self._sizer.start(longest)
+        states = self._programs[size](
+            [request.member.arguments for request in placed], [request.state for request in placed], num_steps
+        )
+        jax.block_until_ready(states)
+        self._sizer.stop(longest)
+        return states[: len(requests)]
+
+    def _shrink(self) -> None:
+        """Compiles the program with fewer places, unless another thread does."""
+        if not self._compiling.acquire(blocking=False):
+            return
+        try:
+            size = self._num_wanted()
+            if size not in self._programs:
+                self._compile(size)
+        finally:
+            self._compiling.release()
+
+    def _compile(self, size: int) -> None:
+        """Adds the program with `size` places; the lock of compiling is held."""
+
+        def compiled() -> Callable[..., Any]:
+            arguments, states = (
+                [jnp.zeros(vector.num_words, jnp.uint32)] * size for vector in (self._arguments, self._states)
+            )
+            # filter_jit hands arguments that it does not know to jax.jit.
+            program = eqx.filter_jit(self._steps_of_all, compiler_options=compiler_options())  # pyright: ignore
+            return program.lower(arguments, states, np.zeros(size, np.int32)).compile()
+
+        program = kept_program(("pack", size, self._one_by_one, self._key), compiled)
+        require_memory(program, f"a training step of {size} runs takes", _REMEDY)
+        self._programs[size] = program
+
+    def _steps_of_all(
+        self,
+        arguments: list[UInt32[Array, " argument_words"]],
+        states: list[UInt32[Array, " words"]],
+        num_steps: Int[Array, " members"],
+    ) -> list[UInt32[Array, " words"]]:
+        def of_one(
+            member: tuple[UInt32[Array, " argument_words"], UInt32[Array, " words"], Int[Array, ""]],
+        ) -> UInt32[Array, " words"]:
+            given, state, number = member
+            after = self._train_steps(self._arguments.read(given), self._states.read(state), number)
+            return self._states.write(after)
+
+        stacked = (jnp.stack(arguments), jnp.stack(states), num_steps)
+        after = jax.lax.map(of_one, stacked) if self._one_by_one else jax.vmap(of_one)(stacked)
+        return list(after)
+
+
+class PackMember:
+    """A run in a pack: both the `train_steps(state, num_steps)` of its training loop, and the length of its calls.
+
+    Args:
+        pack: The pack.
+        arguments: Those of the run's program, as words.
+    """
+
+    def __init__(self, pack: Pack, arguments: UInt32[Array, " words"]):
+        self._pack = pack
+        self.arguments = arguments
+
+    def __call__(self, state: TrainState, num_steps: Int[Array, ""]) -> TrainState:
+        return self._pack.steps(self, state, int(num_steps))
+
+    def start(self, most: int) -> int:
+        """The number of steps of the next call, at most `most`: all members have the same unless something is due."""
+        return min(most, self._pack.num_steps)
+
+    def stop(self, num_steps: int) -> None:
+        """Does nothing: the pack measures its calls."""
