@@ -152,7 +152,7 @@ def work_command(arguments: argparse.Namespace, guard: PreemptionGuard) -> int:
     # Hydra, OmegaConf and JAX.
     from simplexity.running import exit_process, work
 
-    exit_process(work(sweep, guard, place), guard)
+    exit_process(work(sweep, guard, place, arguments.pack), guard)
 
 
 def analyze_command(arguments: argparse.Namespace, guard: PreemptionGuard) -> int:

@@ -4,6 +4,7 @@ import argparse
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Literal
 
 import simplexity
 from simplexity import _cli_commands as commands
@@ -32,6 +33,15 @@ def run_command(arguments: Sequence[str] | None, guard: PreemptionGuard) -> int:
     parsed = parser.parse_args(arguments)
     command: Command = parsed.command
     return command(parsed, guard)
+
+
+def _pack(text: str) -> int | Literal["auto"]:
+    """The value of `--pack`."""
+    if text == "auto":
+        return text
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, or auto, got {text}")
+    return int(text)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -126,6 +136,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     work = add_for_sweep("work", commands.work_command, text)
     text = "only the runs of this submission, as its worker of this number (array_0/3/12: number 3 of 12 workers)"
+    work.add_argument(
+        "--pack",
+        metavar="N",
+        type=_pack,
+        help="runs of one program to train together; auto: 1 on a CPU, 64 on a GPU (default: as launched)",
+    )
     work.add_argument("--place", metavar="SUBMISSION/NUMBER/COUNT", help=text)
     doctor = add(
         "doctor", commands.doctor_command, "What a run that is submitted from here will meet, and what to change."

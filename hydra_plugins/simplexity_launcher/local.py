@@ -21,6 +21,7 @@ class LocalLauncher(SweepLauncher):
             runs there are, and otherwise for one.
         on_failure: Whether the others continue when a run fails, or stop: they save, and `simplexity retry` resumes
             them.
+        pack: Runs of one program that a worker trains together; "auto" for one on a CPU and many on a GPU.
     """
 
     def __init__(
@@ -28,10 +29,12 @@ class LocalLauncher(SweepLauncher):
         max_parallel: int | None,
         cores_per_run: int | None,
         on_failure: Literal["continue", "stop"] = "continue",
+        pack: int | Literal["auto"] = "auto",
     ):
         self._max_parallel = max_parallel
         self._cores_per_run = cores_per_run
         self._on_failure: Literal["continue", "stop"] = on_failure
+        self._pack: int | Literal["auto"] = pack
 
     def _check_settings(self) -> None:
         from simplexity.composition import config_errors_at
@@ -39,7 +42,10 @@ class LocalLauncher(SweepLauncher):
 
         with config_errors_at("hydra.launcher"):
             self._launch = LocalLaunch(
-                max_parallel=self._max_parallel, cores_per_run=self._cores_per_run, on_failure=self._on_failure
+                max_parallel=self._max_parallel,
+                cores_per_run=self._cores_per_run,
+                on_failure=self._on_failure,
+                pack=self._pack,
             )
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:

@@ -21,6 +21,7 @@ class SlurmLauncher(SweepLauncher):
             worth it; None for one task per run.
         on_failure: Whether the others continue when a run fails, or stop: they are cancelled and save, and `simplexity
             retry` resumes them.
+        pack: Runs of one program that a worker trains together; "auto" for one on a CPU and many on a GPU.
         wait: Whether to watch the sweep until it ends, or to exit once it is submitted.
         dry_run: Whether to print what would be submitted, and nothing else.
     """
@@ -35,6 +36,7 @@ class SlurmLauncher(SweepLauncher):
         wait: bool,
         dry_run: bool,
         on_failure: Literal["continue", "stop"] = "continue",
+        pack: int | Literal["auto"] = "auto",
     ):
         self._cluster = cluster
         self._name = name
@@ -42,6 +44,7 @@ class SlurmLauncher(SweepLauncher):
         self._array_parallelism = array_parallelism
         self._workers: int | Literal["auto"] | None = workers
         self._on_failure: Literal["continue", "stop"] = on_failure
+        self._pack: int | Literal["auto"] = pack
         self._wait = wait
         self._dry_run = dry_run
 
@@ -65,6 +68,7 @@ class SlurmLauncher(SweepLauncher):
                 image_digest=checked_image_digest(profile),
                 workers=self._workers,
                 on_failure=self._on_failure,
+                pack=self._pack,
             )
         with config_errors_at("hydra.sweep.dir"):
             task_command(profile, Path(self._config.hydra.runtime.cwd), self._sweep().path)

@@ -87,8 +87,8 @@ class Pack:
         """How many steps a call may have, to last as long as one of a run alone."""
         return self._sizer.num_steps
 
-    def enter(self) -> None:
-        """One member more, which leaves some time."""
+    def add_member(self) -> None:
+        """One member more."""
         with self._lock:
             self._num_members += 1
 
@@ -106,7 +106,7 @@ class Pack:
                 self._compile(self._num_wanted())
         return PackMember(self, self._write_arguments(arguments))
 
-    def leave(self) -> bool:
+    def remove_member(self) -> bool:
         """One member fewer; returns whether any are left. A pack without members is over."""
         with self._lock:
             self._num_members -= 1
@@ -150,7 +150,7 @@ class Pack:
                 request = self._requests.get(timeout=_PATIENCE_S if missing else 0)
             except queue.Empty:
                 return requests
-            if request is None:  # the last member has left: an error has reached it elsewhere
+            if request is None:  # the last member has ended: an error has reached it elsewhere
                 self._requests.put(None)
                 return requests
             requests.append(request)

@@ -23,14 +23,14 @@ class Packs:
 
     @contextmanager
     def place(self) -> Iterator["Place"]:
-        """Room for the run that this thread executes within the `with` block, at whose end it leaves its pack."""
+        """Room for the run that this thread executes within the `with` block."""
         with self._lock:
             self._num_coming += 1
         place = Place(self)
         try:
             yield place
         finally:
-            self._leave(place)
+            self._remove(place)
 
     def enter(self, place: "Place", key: Hashable, new_pack: Callable[[Callable[[], int]], Pack]) -> Pack:
         """Makes a run, by its place, a member of the pack of this key; makes the pack if there is none."""
@@ -39,14 +39,14 @@ class Packs:
                 self._packs[key] = new_pack(lambda: self._num_coming)
             place.key = key
             self._num_coming -= 1
-            self._packs[key].enter()
+            self._packs[key].add_member()
             return self._packs[key]
 
-    def _leave(self, place: "Place") -> None:
+    def _remove(self, place: "Place") -> None:
         with self._lock:
             if place.key is None:
                 self._num_coming -= 1
-            elif not self._packs[place.key].leave():
+            elif not self._packs[place.key].remove_member():
                 del self._packs[place.key]
 
 

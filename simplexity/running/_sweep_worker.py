@@ -2,6 +2,9 @@
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
 
 from omegaconf import DictConfig
 
@@ -16,14 +19,22 @@ from simplexity.composition import (
 )
 from simplexity.host import PreemptionGuard, configure_accelerator
 from simplexity.runs import RunLock, read_origin
-from simplexity.sweeps import SweepDirectory, SweepRun, WorkerPlace, drain
+from simplexity.sweeps import SweepDirectory, SweepRun, WorkerPlace, drain, pack_of
 
 from ._resume import execute_frozen
-from ._run_log import close_logs
+from ._run_log import close_logs, log_by_thread
+
+# `auto` on a GPU: enough to fill it with small models, and few enough for the memory of larger ones.
+_AUTO_PACK = 64
 
 
-def work(sweep: SweepDirectory, guard: PreemptionGuard, place: WorkerPlace | None) -> int:
-    """Executes the unfinished runs of a sweep, one after the other, until none is left or a stop is requested.
+def work(
+    sweep: SweepDirectory,
+    guard: PreemptionGuard,
+    place: WorkerPlace | None,
+    pack: int | Literal["auto"] | None = None,
+) -> int:
+    """Executes the unfinished runs of a sweep, until none is left or a stop is requested.
 
     The process keeps its imports, JAX's devices and its compiled programs from one run to the next.
 
@@ -31,18 +42,23 @@ def work(sweep: SweepDirectory, guard: PreemptionGuard, place: WorkerPlace | Non
         sweep: The sweep.
         guard: Installed; has whether a stop was requested.
         place: Which of a submission's workers this is; None for one that was started by hand.
+        pack: How many runs take their steps together; None for as many as the sweep was launched with.
 
     Returns:
         The exit code: 0 no run has failed here, 1 one has, 85 stopped and to be started again.
     """
-    return drain(sweep, guard, _Executor(sweep, guard), place)
+    if pack is None:
+        pack = pack_of(sweep.read_manifest().launch)
+    return drain(sweep, guard, _Executor(sweep, guard, pack), place)
 
 
 class _Executor:
     """Executes runs in this process: all that share the variables and the devices that JAX was started with."""
 
-    def __init__(self, sweep: SweepDirectory, guard: PreemptionGuard):
+    def __init__(self, sweep: SweepDirectory, guard: PreemptionGuard, pack: int | Literal["auto"]):
         self._sweep = sweep
+        self._pack = pack
+        self._packs: Any = None
         self._guard = guard
         self._log_name = f"{sweep.read_manifest(with_runs=False).program}.log"
         self._found = dict(os.environ)
@@ -70,8 +86,45 @@ class _Executor:
             # To execute it tells the user what is wrong with it.
             return True
 
+    def num_at_once(self, run: SweepRun) -> int:
+        if self._pack == 1:
+            return 1
+        # With jax, which imports after the environment is as the runs want it.
+        from ._devices import share_among_devices, start_jax
+
+        directory = self._sweep.run_directory(run)
+        try:
+            config = load_frozen(directory.path)
+            platform = start_jax(config, directory)
+            if share_among_devices(config) is not None:
+                # Two of them would wait for each other's devices.
+                return 1
+        except (ConfigError, RuntimeError):
+            # To execute it tells the user what is wrong with it.
+            return 1
+        if isinstance(self._pack, int):
+            return self._pack
+        return 1 if platform == "cpu" else _AUTO_PACK
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        # With jax, which is loaded already.
+        from ._compilation import compilation_cache
+        from ._packs import Packs
+
+        log_by_thread()
+        self._packs = Packs()
+        try:
+            with compilation_cache():
+                yield
+        finally:
+            self._packs = None
+
     def execute(self, run: SweepRun, lock: RunLock) -> int:
         run_dir = self._sweep.run_directory(run).path
+        if self._packs is not None:
+            with self._packs.place() as place:
+                return execute_frozen(run_dir, self._guard.for_run(), self._log_name, lock, place=place)
         frozen = self._read[1] if self._read is not None and self._read[0] == run.index else None
         try:
             return execute_frozen(run_dir, self._guard, self._log_name, lock, frozen, self._problems_of)

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal, get_args
 from simplexity.cluster import ClusterProfile, Container
 
 OnFailure = Literal["continue", "stop"]
+Pack = int | Literal["auto"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,6 +19,7 @@ class LocalLaunch:
         cores_per_run: Cores that each run is pinned to; None for an equal share if `max_parallel` or GPUs say how many
             runs there are, and otherwise for one, the quickest way through many small runs.
         on_failure: Whether the others continue when a run fails, or stop: they save, and `retry` resumes them.
+        pack: Runs of one program that a worker trains together; "auto" for one on a CPU and many on a GPU.
 
     Raises:
         ValueError: If a number is less than 1, or `on_failure` is neither.
@@ -26,10 +28,12 @@ class LocalLaunch:
     max_parallel: int | None
     cores_per_run: int | None
     on_failure: OnFailure = "continue"
+    pack: Pack = "auto"
     on_slurm: ClassVar[bool] = False
 
     def __post_init__(self):
         _check_on_failure(self.on_failure)
+        _check_pack(self.pack)
         for name in ("max_parallel", "cores_per_run"):
             _check_count(name, getattr(self, name))
 
@@ -46,10 +50,11 @@ class SlurmLaunch:
         workers: Array tasks that execute the runs, each one run after the other; "auto" for as many as the site's
             limits and `array_parallelism` allow, and fewer where runs are short; None for one task per run.
         on_failure: As in `LocalLaunch`; the others are cancelled, which save.
+        pack: As in `LocalLaunch`; where a run has a task of its own, it is alone.
 
     Raises:
-        ValueError: If a number is less than 1, `on_failure` is neither, or runs of several processes are to have
-            workers.
+        ValueError: If a number is less than 1, `on_failure` is neither, runs of several processes are to have workers,
+            or runs without workers are to be trained together.
     """
 
     job_name: str
@@ -58,12 +63,16 @@ class SlurmLaunch:
     image_digest: str | None = None
     workers: int | Literal["auto"] | None = None
     on_failure: OnFailure = "continue"
+    pack: Pack = "auto"
     on_slurm: ClassVar[bool] = True
 
     def __post_init__(self):
         _check_on_failure(self.on_failure)
+        _check_pack(self.pack)
         _check_count("array_parallelism", self.array_parallelism)
         if self.workers is None:
+            if self.pack not in ("auto", 1):
+                raise ValueError(f"`pack` needs workers, which train runs together: set `workers` too, got {self.pack}")
             return
         if self.workers != "auto":
             _check_count("workers", self.workers)
@@ -94,6 +103,11 @@ _KINDS: dict[str, type[Launch]] = {"local": LocalLaunch, "slurm": SlurmLaunch, "
 def stops_on_failure(launch: Launch) -> bool:
     """Whether the first run that fails stops the others."""
     return not isinstance(launch, SubmititLaunch) and launch.on_failure == "stop"
+
+
+def pack_of(launch: Launch) -> Pack:
+    """How many runs of one program a worker trains together."""
+    return 1 if isinstance(launch, SubmititLaunch) else launch.pack
 
 
 def launch_to_json(launch: Launch) -> dict[str, Any]:
@@ -148,6 +162,11 @@ def without_private_values(launch: Launch) -> Launch:
 def _check_count(name: str, value: int | None) -> None:
     if value is not None and value < 1:
         raise ValueError(f"`{name}` must be at least 1, or null, got {value}")
+
+
+def _check_pack(value: Pack) -> None:
+    if value != "auto" and (isinstance(value, str) or value < 1):
+        raise ValueError(f"`pack` must be at least 1, or auto, got {value}")
 
 
 def _check_on_failure(value: str) -> None:

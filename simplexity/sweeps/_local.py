@@ -210,11 +210,12 @@ class _Execution:
         if code is None:
             return
         one.process = None
-        is_over = one.record.current is None and code in (ExitCode.COMPLETE, ExitCode.FAILED)
+        is_over = not one.record.running and code in (ExitCode.COMPLETE, ExitCode.FAILED)
         if is_over or self._is_to_stop():
             return
-        if one.record.current is not None and code != ExitCode.REQUEUE:
-            words = last_printed(self._sweep.log_path(one.record.current))
+        if one.record.running and code != ExitCode.REQUEUE:
+            # Of several runs, none is known to have caused it.
+            words = last_printed(self._sweep.log_path(one.record.running[0])) if len(one.record.running) == 1 else ""
             one.record.die(": ".join(part for part in (_describe(code), words) if part))
         one.early_deaths += 1
         if one.early_deaths <= _MOST_EARLY_DEATHS:

@@ -48,7 +48,7 @@ class RunQueue:
         runs: Those that the worker may execute, in the order in which it tries them.
         submissions: The name of each run's last submission. A run that has failed in it is not executed again.
         make_lock: Makes the lock of a run's folder.
-        interrupted: The run that an earlier process of this worker has begun and not ended: it comes first.
+        interrupted: The runs that an earlier process of this worker has begun and not ended: they come first.
         death: Why that process ended; empty if unknown.
     """
 
@@ -58,11 +58,11 @@ class RunQueue:
         runs: Sequence[SweepRun],
         submissions: Mapping[int, str],
         make_lock: Callable[[RunDirectory], RunLock],
-        interrupted: int | None = None,
+        interrupted: Sequence[int] = (),
         death: str = "",
     ):
         self._sweep = sweep
-        self._waiting = deque(sorted(runs, key=lambda run: run.index != interrupted))
+        self._waiting = deque(sorted(runs, key=lambda run: run.index not in interrupted))
         self._held: deque[SweepRun] = deque()
         self._submissions = submissions
         self._make_lock = make_lock
@@ -74,6 +74,12 @@ class RunQueue:
         """The runs that have failed since the last call because they have ended their worker too often."""
         given_up, self._given_up = self._given_up, []
         return given_up
+
+    def is_suspect(self, run: SweepRun) -> bool:
+        """Whether the run may be what ends its worker: one more such start, and it is given up."""
+        events = read_ledger(self._sweep.run_directory(run).ledger_path)
+        decision = next_start(events, self._submissions.get(run.index))
+        return decision.starts_without_progress >= _MOST_DEATHS - 1
 
     def put_back(self, run: SweepRun) -> None:
         """The run is to be tried once more, after the others."""
@@ -124,7 +130,7 @@ class RunQueue:
         return lock
 
     def _is_held(self, run: SweepRun) -> bool:
-        if run.index == self._interrupted:
+        if run.index in self._interrupted:
             return False
         holder = read_holder(self._sweep.run_directory(run).lock_path)
         is_dead = holder is None or (holder.owner is not None and liveness(holder.owner) == Liveness.DEAD)
@@ -146,7 +152,7 @@ class RunQueue:
         if decision.allowed:
             return False
         reason = decision.reason
-        if run.index == self._interrupted and self._death:
+        if run.index in self._interrupted and self._death:
             reason = f"it has ended its worker {decision.starts_without_progress} times; at last, {self._death}"
         record_failure(directory, lock, submission, reason)
         self._given_up.append(run)

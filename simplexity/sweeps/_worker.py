@@ -1,9 +1,10 @@
-"""A worker of a sweep: one process that executes one unfinished run after the other, until none is left."""
+"""A worker of a sweep: one process that executes unfinished runs, one or several at a time, until none is left."""
 
+import itertools
 import os
 import shlex
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -15,14 +16,17 @@ from ._directory import SweepDirectory
 from ._launch_settings import stops_on_failure
 from ._live_workers import BY_HAND, registered
 from ._manifest import Manifest, SweepRun, common_overrides, submission_name, submission_names
-from ._queue import RunQueue, record_failure, walk_from
+from ._queue import Claim, RunQueue, record_failure, walk_from
 from ._run_files import last_printed
+from ._run_threads import RunThreads
 from ._stop_requests import obey_stop_requests
 from ._text import describe, display_path
+from ._thread_output import output_by_thread, thread_prints_to
 from ._worker_output import WorkerOutput
 from ._worker_record import WorkerRecord
 
 _RECORDED_WAIT_S = 60.0
+_POLL_S = 0.1
 
 
 class WorkerPlace(NamedTuple):
@@ -66,6 +70,14 @@ class Executor(Protocol):
 
     def can_take(self, run: SweepRun) -> bool:
         """Whether this process can execute the run. One that has executed others may not: see `renew`."""
+        ...
+
+    def num_at_once(self, run: SweepRun) -> int:
+        """How many runs this process executes at a time, which has taken this one as its first."""
+        ...
+
+    def together(self) -> AbstractContextManager[object]:
+        """Within the `with` block, `execute` may be called by several threads, each with a run of its own."""
         ...
 
     def execute(self, run: SweepRun, lock: RunLock) -> int:
@@ -120,6 +132,9 @@ def drain(
 
         def begin_anew() -> None:
             """Called in a thread of a run's lock, whatever the process is in the middle of."""
+            if work.is_together:
+                # A run among several ends by itself where it writes next: each of its files asks for the lock.
+                return
             os.write(2, b"another process has taken over this run; this worker leaves it and takes the next\n")
             output.put_back()
             if registration is not None:
@@ -133,7 +148,9 @@ def drain(
 
         number, num_workers = (0, 1) if place is None else (place.number, place.num_workers)
         record = None if place is None else WorkerRecord(sweep.worker_path(place.name))
-        interrupted, death = (None, "") if record is None else (_interrupted_run(record), record.death)
+        interrupted, death = ([], "") if record is None else (_interrupted_runs(record), record.death)
+        if record is not None:
+            record.start()
         queue = RunQueue(
             sweep,
             walk_from(runs, number, num_workers),
@@ -178,29 +195,21 @@ class _Work:
         self._common = common_overrides(manifest.runs)
         self._stops_on_failure = stops_on_failure(manifest.launch)
         self._has_begun = False
+        self.is_together = False
         self.failed: list[SweepRun] = []
         self.has_postponed = False
 
     def execute_all(self, queue: RunQueue) -> None:
         """Executes runs as long as there are any, and neither a signal nor a failure ends that."""
-        for run, lock in queue.claims():
-            self.failed += queue.take_given_up()
-            if self._is_to_end():
-                lock.release()
-                break
-            if not self._executor.can_take(run):
-                lock.release()
-                self.has_postponed = True
-                continue
-            log = self._sweep.log_path(run.index)
-            name = f"#{run.index} {describe(run.overrides, self._common)}"
-            print(f"{name}: started; what it prints goes to {display_path(log)}", flush=True)
-            ended = self._execute(run, lock, log)
-            print(f"{name}: {_end_text(ended, log)}", flush=True)
-            if ended == ExitCode.REQUEUE and not self._guard.requested():
-                queue.put_back(run)
-            elif ended not in (ExitCode.COMPLETE, ExitCode.REQUEUE):
-                self.failed.append(run)
+        claims = self._claims(queue)
+        if (first := next(claims, None)) is not None:
+            claims = itertools.chain([first], claims)
+            if (most := self._executor.num_at_once(first.run)) > 1:
+                self._execute_together(queue, claims, most)
+                claims = self._claims(queue)
+        for run, lock in claims:
+            self._announce(run)
+            self._end(queue, run, self._execute(run, lock))
             if self._is_to_end():
                 break
         self.failed += queue.take_given_up()
@@ -210,19 +219,83 @@ class _Work:
                 flush=True,
             )
 
+    def _claims(self, queue: RunQueue) -> Iterator[Claim]:
+        """Claims runs that this process can take, until it is to end."""
+        for claim in queue.claims():
+            self.failed += queue.take_given_up()
+            if self._is_to_end():
+                claim.lock.release()
+                return
+            if self._executor.can_take(claim.run):
+                yield claim
+            else:
+                claim.lock.release()
+                self.has_postponed = True
+
+    def _execute_together(self, queue: RunQueue, claims: Iterator[Claim], most: int) -> None:
+        """Executes up to `most` runs at a time, until only those are left that are to be alone.
+
+        Those are put back: in their last starts the worker has died, and they would end the others again.
+        """
+        self.is_together, kept_back = True, []
+        threads = RunThreads(self._execute)
+        self._guard.resume_command = f"simplexity work {shlex.quote(display_path(self._sweep.path))}"
+        with self._executor.together(), output_by_thread():
+            while True:
+                while threads.num_running < most and (claim := next(claims, None)) is not None:
+                    if queue.is_suspect(claim.run):
+                        claim.lock.release()
+                        kept_back.append(claim.run)
+                        continue
+                    self._announce(claim.run)
+                    threads.start(*claim)
+                if not threads.num_running:
+                    break
+                # The main thread, which sees the signals, comes by.
+                if (ended := threads.next_ended(_POLL_S)) is not None:
+                    self._end(queue, *ended)
+                    if self._is_to_end():
+                        # The others save.
+                        self._guard.request("the failure of another run")
+                    claims = self._claims(queue)
+        self.is_together = False
+        for run in kept_back:
+            queue.put_back(run)
+
+    def _announce(self, run: SweepRun) -> None:
+        log = display_path(self._sweep.log_path(run.index))
+        print(f"{self._name(run)}: started; what it prints goes to {log}", flush=True)
+
+    def _end(self, queue: RunQueue, run: SweepRun, exit_code: int) -> None:
+        """The one place where the end of a run is looked at."""
+        print(f"{self._name(run)}: {_end_text(exit_code, self._sweep.log_path(run.index))}", flush=True)
+        if exit_code == ExitCode.REQUEUE and not self._guard.requested():
+            queue.put_back(run)
+        elif exit_code not in (ExitCode.COMPLETE, ExitCode.REQUEUE):
+            self.failed.append(run)
+
+    def _name(self, run: SweepRun) -> str:
+        return f"#{run.index} {describe(run.overrides, self._common)}"
+
     def _is_to_end(self) -> bool:
         return self._guard.requested() or (self._stops_on_failure and bool(self.failed))
 
-    def _execute(self, run: SweepRun, lock: RunLock, log: Path) -> int:
+    def _execute(self, run: SweepRun, lock: RunLock) -> int:
+        log = self._sweep.log_path(run.index)
         if self._record is not None:
             self._record.begin(run.index)
         submission = self._names.get(run.index)
         try:
             set_job(submission, starts_now=self._has_begun)
             self._has_begun = True
-            with self._output.redirected_to(log):
+            with thread_prints_to(log) if self.is_together else self._output.redirected_to(log):
                 ended = self._executor.execute(run, lock)
-            if ended not in (ExitCode.COMPLETE, ExitCode.REQUEUE):
+            if ended in (ExitCode.COMPLETE, ExitCode.REQUEUE):
+                pass
+            elif self.is_together and not lock.still_held():
+                # It is another's, and its files are no concern of this process any more.
+                ended = ExitCode.REQUEUE
+            else:
                 directory = self._sweep.run_directory(run)
                 events = read_ledger(directory.ledger_path)
                 if not events or events[-1].kind != EventKind.FAILED:
@@ -261,9 +334,12 @@ def _end_text(exit_code: int, log: Path) -> str:
     return ends[ExitCode(exit_code)] if exit_code in ends else f"failed: {last_printed(log)}"
 
 
-def _interrupted_run(record: WorkerRecord) -> int | None:
-    """The run that an earlier process of this worker has begun and not brought to its end."""
-    last = None
+def _interrupted_runs(record: WorkerRecord) -> list[int]:
+    """The runs that the last process of this worker has begun and not brought to their ends."""
+    interrupted: dict[int, None] = {}
     for index, exit_code in record.read_new():
-        last = index if exit_code in (None, ExitCode.REQUEUE) else None
-    return last
+        if exit_code in (None, ExitCode.REQUEUE):
+            interrupted[index] = None
+        else:
+            interrupted.pop(index, None)
+    return list(interrupted)

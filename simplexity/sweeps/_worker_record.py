@@ -1,6 +1,7 @@
-"""What a worker of a sweep has done, in a file of its own: which run it executes now, and how earlier ones ended."""
+"""What a worker of a sweep has done, in a file of its own: which runs it executes now, and how earlier ones ended."""
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,9 @@ from simplexity.runs import append_json_line
 
 class WorkerRecord:
     """A worker's file in `sweep/workers/`: a line when it begins a run, and a line when the run has ended.
+
+    Several runs may have begun and not ended: those of a pack. A line when a process of the worker starts divides them
+    from those that an earlier process had.
 
     The worker writes both. A line about its death is added by who started it: the process of a local sweep, or the
     batch script. Each reading begins where the last one ended.
@@ -21,8 +25,13 @@ class WorkerRecord:
     def __init__(self, path: Path):
         self._path = path
         self._offset = 0
-        self._index: int | None = None
+        # A dict keeps their order.
+        self._running: dict[int, None] = {}
         self._death = ""
+
+    def start(self) -> None:
+        """A process of the worker starts. What an earlier one had begun and not ended was interrupted."""
+        self._append({"pid": os.getpid()})
 
     def begin(self, index: int) -> None:
         """The worker begins the run of this index."""
@@ -33,7 +42,7 @@ class WorkerRecord:
         self._append({"run": index, "exit_code": exit_code})
 
     def die(self, reason: str) -> None:
-        """The worker's process has ended in the middle of a run."""
+        """The worker's process has ended in the middle of its runs."""
         self._append({"died": reason})
 
     def read_new(self) -> Iterator[tuple[int, int | None]]:
@@ -46,20 +55,24 @@ class WorkerRecord:
             if "died" in record:
                 self._death = str(record["died"])
                 continue
+            if "pid" in record:
+                self._running, self._death = {}, ""
+                continue
             index, exit_code = record["run"], record.get("exit_code")
-            if index != self._index:
-                self._death = ""
-            self._index = index if exit_code is None else None
+            if exit_code is None:
+                self._running[index] = None
+            else:
+                self._running.pop(index, None)
             yield index, exit_code
 
     @property
-    def current(self) -> int | None:
-        """The index of the run that has begun and not ended, as of the last reading."""
-        return self._index
+    def running(self) -> tuple[int, ...]:
+        """The indices of the runs that have begun and not ended, as of the last reading."""
+        return tuple(self._running)
 
     @property
     def death(self) -> str:
-        """Why the worker's process ended in the middle of its last run; empty if that is unknown."""
+        """Why the worker's last process ended in the middle of its runs; empty if that is unknown."""
         return self._death
 
     def _append(self, record: dict[str, Any]) -> None:

@@ -79,7 +79,7 @@ def pack_of(programs, coming, **settings):
 
 
 def join(pack, number):
-    pack.enter()
+    pack.add_member()
     return pack.member(arguments(number))
 
 
@@ -99,7 +99,7 @@ def train_together(programs, calls_of, states=None, *, pack=None, **settings):
                 state = joined(state, jnp.asarray(num_steps, jnp.int32))
             return state
         finally:
-            pack.leave()
+            pack.remove_member()
 
     lock = threading.Lock()
     with optimized(compiler_options()), ThreadPoolExecutor(len(calls_of)) as pool:
@@ -180,7 +180,7 @@ def test_a_run_that_comes_later_joins_those_that_are_there():
                 first_has_begun.set()
                 if number == 1:
                     second_is_done.set()
-            pack.leave()
+            pack.remove_member()
             ended_at[number] = int(state.step)
             return state
 
@@ -194,7 +194,7 @@ def test_a_run_that_comes_later_joins_those_that_are_there():
 
 def test_an_error_of_the_program_reaches_every_member_and_one_of_a_member_no_other(monkeypatch):
     gru, errors = programs(), []
-    together = threading.Barrier(3)
+    together, both_have_called = threading.Barrier(3), threading.Barrier(2)
     with optimized(compiler_options()), ThreadPoolExecutor(3) as pool:
         pack = pack_of(gru, [2])
 
@@ -205,12 +205,13 @@ def test_an_error_of_the_program_reaches_every_member_and_one_of_a_member_no_oth
                 if number == 2:
                     raise OSError("a full disk")
                 state = joined(state, jnp.asarray(3, jnp.int32))
+                both_have_called.wait(120)
                 monkeypatch.setattr(pack, "_programs", {4: fails})
                 joined(state, jnp.asarray(3, jnp.int32))
             except (OSError, RuntimeError) as error:
                 errors.append(str(error))
             finally:
-                pack.leave()
+                pack.remove_member()
             return state
 
         def fails(*arguments):

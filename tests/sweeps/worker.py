@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 from simplexity.host import PreemptionGuard
@@ -15,7 +16,16 @@ from simplexity.runs import EventKind, Ledger, RunLock, this_job
 from simplexity.sweeps import SweepDirectory, WorkerPlace, drain
 
 PROCESS = os.urandom(8).hex()
-WORK = {"steps": 4, "step_s": 0.0, "raises_at": None, "leaves_at": [], "dies_at": None, "silent": False, "variant": "a"}
+WORK = {
+    "steps": 4,
+    "step_s": 0.0,
+    "raises_at": None,
+    "leaves_at": [],
+    "dies_at": None,
+    "silent": False,
+    "variant": "a",
+    "at_once": 1,
+}
 
 
 def main() -> int:
@@ -41,6 +51,12 @@ class StandIn:
         variant = self.work(run)["variant"]
         self.variant = self.variant or variant
         return variant == self.variant
+
+    def num_at_once(self, run) -> int:
+        return self.work(run)["at_once"]
+
+    def together(self):
+        return nullcontext()
 
     def renew(self) -> None:
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
