@@ -51,8 +51,8 @@ from ._text import printable as printable
 from ._watch import copy_log as copy_log
 from ._watch import follow_log as follow_log
 from ._watch import watch as watch
-from ._worker import WorkerPlace as WorkerPlace
 from ._worker import drain as drain
+from ._worker_place import WorkerPlace as WorkerPlace
 from ._worker_submission import num_workers as num_workers
 from ._worker_submission import task_command as task_command
 from ._worker_submission import workers_script as workers_script

@@ -19,7 +19,7 @@ from ._run_files import last_printed
 from ._run_status import RunState
 from ._slots import Slot
 from ._stop_requests import StopRequests
-from ._worker import WorkerPlace
+from ._worker_place import WorkerPlace
 from ._worker_record import WorkerRecord
 
 _POLL_S, _OTHERS_POLL_S = 0.1, 1.0

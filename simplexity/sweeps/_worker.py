@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from simplexity.host import PreemptionGuard
 from simplexity.runs import EventKind, ExitCode, RunLock, read_ledger, set_job
@@ -15,7 +15,7 @@ from ._cancel import stop_others
 from ._directory import SweepDirectory
 from ._launch_settings import stops_on_failure
 from ._live_workers import BY_HAND, registered
-from ._manifest import Manifest, SweepRun, common_overrides, submission_name, submission_names
+from ._manifest import Manifest, SweepRun, common_overrides
 from ._queue import Claim, RunQueue, record_failure, walk_from
 from ._run_files import last_printed
 from ._run_threads import RunThreads
@@ -23,45 +23,10 @@ from ._stop_requests import obey_stop_requests
 from ._text import describe, display_path
 from ._thread_output import output_by_thread, thread_prints_to
 from ._worker_output import WorkerOutput
+from ._worker_place import WorkerPlace, runs_of_worker
 from ._worker_record import WorkerRecord
 
-_RECORDED_WAIT_S = 60.0
 _POLL_S = 0.1
-
-
-class WorkerPlace(NamedTuple):
-    """Which of a submission's workers a process is.
-
-    Attributes:
-        submission: Name of the submission whose runs it executes, such as "array_0".
-        number: Its number, from 0.
-        num_workers: How many the submission has.
-    """
-
-    submission: str
-    number: int
-    num_workers: int
-
-    @property
-    def name(self) -> str:
-        """Names its record and its log."""
-        return f"{self.submission}_{self.number}"
-
-    def __str__(self) -> str:
-        return f"{self.submission}/{self.number}/{self.num_workers}"
-
-    @classmethod
-    def parse(cls, text: str) -> "WorkerPlace":
-        """The place that `str` wrote.
-
-        Raises:
-            ValueError: If it is none.
-        """
-        submission, _, numbers = text.partition("/")
-        number, _, num_workers = numbers.partition("/")
-        if not (submission and number.isdecimal() and num_workers.isdecimal() and int(num_workers) > 0):
-            raise ValueError(f"`--place` must be as in array_0/3/12, got {text!r}")
-        return cls(submission, int(number), int(num_workers))
 
 
 @runtime_checkable
@@ -119,7 +84,7 @@ def drain(
         RuntimeError: If the manifest cannot be read.
     """
     manifest = sweep.read_manifest()
-    names, runs = _runs_of(sweep, manifest, place, guard)
+    names, runs = runs_of_worker(sweep, manifest, place, guard)
     # An array task is cancelled by SLURM, which also knows whether it is alive.
     is_array_task = place is not None and manifest.launch.on_slurm
     output = WorkerOutput()
@@ -308,25 +273,6 @@ class _Work:
         if self._record is not None:
             self._record.end(run.index, ended)
         return ended
-
-
-def _runs_of(
-    sweep: SweepDirectory, manifest: Manifest, place: WorkerPlace | None, guard: PreemptionGuard
-) -> tuple[dict[int, str], list[SweepRun]]:
-    """The name of each run's last submission, and the runs that the worker may execute."""
-    if place is None:
-        return submission_names(sweep.read_submissions()), list(manifest.runs)
-    waited_s = 0.0
-    while True:
-        submissions = sweep.read_submissions()
-        if any(submission_name(*numbered) == place.submission for numbered in enumerate(submissions)):
-            break
-        # A job may begin before the process that has submitted it has written that down.
-        if waited_s >= _RECORDED_WAIT_S or guard.wait(0.5):
-            raise ValueError(f"the sweep {sweep.path} has no submission {place.submission}")
-        waited_s += 0.5
-    names = submission_names(submissions)
-    return names, [run for run in manifest.runs if names.get(run.index) == place.submission]
 
 
 def _end_text(exit_code: int, log: Path) -> str:
