@@ -83,7 +83,8 @@ def assemble(
         compilation = BackgroundCompilation(experiment, state, parallel, place=place)
     announce_start(directory, kept, state.model, parallel)
     record_this_environment(directory, kept, lock, guard.wait)
-    checkpoints = open_checkpoints(directory, kept, ledger, lock.require_held)
+    saves_in_one_file = guard.requested if place is not None else lambda: False
+    checkpoints = open_checkpoints(directory, kept, ledger, lock.require_held, saves_in_one_file)
     try:
         with ledger.phases.measure("restoring"):
             lines = retry_read(lambda: read_json_lines(directory.metrics_path), guard.wait)

@@ -66,9 +66,12 @@ class NoCheckpoints:
 
 
 class WithFinalState:
-    """Checkpoints, and beside them the final state: one file, which takes the place of the checkpoint of the last step.
+    """Checkpoints, and beside them a state in one file: the final one, or the one at which a pack was stopped.
 
-    That file is read in any case, because a run may be extended that was complete and compact.
+    It takes the place of the checkpoint of that step.
+
+    That file is read in any case, because a run may be extended that was complete and compact, or be resumed by itself
+    that was stopped in a pack. A run that keeps its checkpoints removes it when it is complete.
 
     Args:
         checkpoints: Those of all other steps.
@@ -76,6 +79,8 @@ class WithFinalState:
         config: Its config.
         on_commit: Called with the last step when its state is on disk.
         require_held: The run's lock.
+        in_one_file: Whether the state of any step is now to be saved so: where a thousand runs of a pack stop at the
+            same time, checkpoints would take minutes and many thousands of files.
     """
 
     def __init__(
@@ -85,10 +90,13 @@ class WithFinalState:
         config: DictConfig,
         on_commit: Callable[[int], object],
         require_held: Callable[[], object],
+        in_one_file: Callable[[], bool] = lambda: False,
     ):
         self._checkpoints = checkpoints
+        self._in_one_file = in_one_file
         self._path = directory.final_state_path
-        self._last_step = config.training.num_train_steps if on_complete(config, directory) != "keep" else None
+        self._num_train_steps = config.training.num_train_steps
+        self._last_step = self._num_train_steps if on_complete(config, directory) != "keep" else None
         self._model_config = OmegaConf.to_container(config.predictive_model.instance)
         self._on_commit = on_commit
         self._require_held = require_held
@@ -114,8 +122,8 @@ class WithFinalState:
         return steps if final is None else sorted({*steps, final})
 
     def save(self, step: int, state: TrainState) -> None:
-        """Saves a checkpoint; of the last step, the final state, and returns once that is on disk."""
-        if step != self._last_step:
+        """Saves a checkpoint; the final state in one file, or that of a stop, and returns once that is on disk."""
+        if step != self._last_step and not self._in_one_file():
             self._checkpoints.save(step, state)
         elif step != final_state_step(self._path):
             # A checkpoint takes some twenty files and a hundred times as long, only to be deleted again.
@@ -138,6 +146,11 @@ class WithFinalState:
     def wait(self) -> None:
         """Waits for what is being saved."""
         self._checkpoints.wait()
+        final = final_state_step(self._path)
+        if final is not None and self._last_step is None and self._num_train_steps in self._checkpoints.steps():
+            # The one of a stop, or of the end that the run had before it was extended.
+            self._require_held()
+            self._path.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Waits for what is being saved."""

@@ -17,9 +17,20 @@ _log = logging.getLogger("simplexity")
 
 
 def open_checkpoints(
-    directory: RunDirectory, config: DictConfig, ledger: Ledger, require_held: Callable[[], int]
+    directory: RunDirectory,
+    config: DictConfig,
+    ledger: Ledger,
+    require_held: Callable[[], int],
+    in_one_file: Callable[[], bool] = lambda: False,
 ) -> Checkpoints:
     """The checkpoints of a run directory, each of which is recorded in the ledger when it is committed.
+
+    Args:
+        directory: The run's.
+        config: Its config.
+        ledger: The run's.
+        require_held: The run's lock.
+        in_one_file: Whether a state is now to be saved in one file: see `WithFinalState`.
 
     Raises:
         RuntimeError: If their folder cannot be written.
@@ -37,7 +48,7 @@ def open_checkpoints(
         require_held=require_held,
     )
     checkpointer.open()
-    return WithFinalState(checkpointer, directory, config, record, require_held)
+    return WithFinalState(checkpointer, directory, config, record, require_held, in_one_file)
 
 
 def restore(

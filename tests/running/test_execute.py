@@ -24,7 +24,7 @@ def unreadable(monkeypatch):
 
     monkeypatch.setattr(
         "simplexity.running._attempt.attempt",
-        lambda directory, config, ledger, lock, guard, built: retry_read(read, guard.wait),
+        lambda directory, config, ledger, lock, guard, *built: retry_read(read, guard.wait),
     )
 
 
