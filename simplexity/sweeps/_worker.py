@@ -205,7 +205,8 @@ class _Work:
         self.is_together, kept_back = True, []
         threads = RunThreads(self._execute)
         self._guard.resume_command = f"simplexity work {shlex.quote(display_path(self._sweep.path))}"
-        with self._executor.together(), output_by_thread():
+        # First the output: what is logged is printed to it.
+        with output_by_thread(), self._executor.together():
             while True:
                 while threads.num_running < most and (claim := next(claims, None)) is not None:
                     if queue.is_suspect(claim.run):
