@@ -14,6 +14,7 @@ from simplexity.host import CompilationCache, default_cache_folder
 from simplexity.training import (
     ChunkLength,
     DataParallel,
+    PackMember,
     Preemption,
     TrainState,
     TrainSteps,
@@ -28,7 +29,6 @@ from simplexity.training import (
 from ._build import Experiment
 from ._kept_programs import kept_program, structure_of
 from ._memory import require_memory
-from ._pack import PackMember
 from ._packs import Place
 from ._private_jax import jax_uses
 from ._process_arguments import as_argument

@@ -3,10 +3,14 @@
 import threading
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
-from simplexity.training import StepArguments, StepFunction, TrainState
+from simplexity.training import Pack, PackMember, StepArguments, StepFunction, TrainState
 
-from ._pack import Pack, PackMember
+from ._kept_programs import kept_program
+from ._memory import require_memory
+
+_REMEDY = "choose a smaller `hydra.launcher.pack`"
 
 
 class Packs:
@@ -82,7 +86,13 @@ class Place:
         Raises:
             RuntimeError: If the program needs more memory than there is.
         """
-        pack = self._packs.enter(
-            self, key, lambda num_coming: Pack(key, make_step_function(), arguments, state, num_coming)
-        )
-        return pack.member(arguments)
+
+        def kept(size: int, compiled: Callable[[], Any]) -> Any:
+            program = kept_program(("pack", size, key), compiled)
+            require_memory(program, f"a training step of {size} runs takes", _REMEDY)
+            return program
+
+        def new_pack(num_coming: Callable[[], int]) -> Pack:
+            return Pack(make_step_function(), arguments, state, num_coming, kept)
+
+        return self._packs.enter(self, key, new_pack).member(arguments)

@@ -12,6 +12,8 @@ from ._loop import TrainResult as TrainResult
 from ._loop import train as train
 from ._metrics import Optima as Optima
 from ._metrics import RunMetrics as RunMetrics
+from ._pack import Pack as Pack
+from ._pack import PackMember as PackMember
 from ._protocols import Checkpointer as Checkpointer
 from ._protocols import Metrics as Metrics
 from ._protocols import Preemption as Preemption

@@ -51,7 +51,7 @@ def make(tmp_path):
         for index, overrides in enumerate(runs):
             given = {override.partition("=")[0] for override in overrides}
             small = [override for override in SMALL if override.partition("=")[0] not in given]
-            config = compose("train_model", [*small, *GRU, *overrides])
+            config = compose("experiment", [*small, *GRU, *overrides])
             folder = sweep.path / str(index)
             folder.mkdir(parents=True)
             freeze(config, folder)
@@ -61,8 +61,8 @@ def make(tmp_path):
         launch = LocalLaunch(max_parallel=1, cores_per_run=None)
         sweep.write_manifest(
             Manifest(
-                program="train_model",
-                config_name="train_model",
+                program="run_experiment",
+                config_name="experiment",
                 created=time.time(),
                 version="0",
                 working_folder=str(tmp_path),

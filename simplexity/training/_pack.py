@@ -7,7 +7,7 @@ loop, its validations, its lines and checkpoints, its end and its failure.
 
 import queue
 import threading
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any, NamedTuple
 
@@ -17,16 +17,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int, UInt32
 
-from simplexity.training import ChunkSizer, StepArguments, StepFunction, TrainState, compiler_options
-
-from ._kept_programs import kept_program
-from ._memory import require_memory
+from ._chunk import ChunkSizer
+from ._state import TrainState
+from ._step import StepArguments, StepFunction, compiler_options
 from ._word_vector import WordVector
 
 # A call waits for the members of the last one: so long after each of them has come, for the next. A member that
 # validates or saves takes longer, and then misses a call. Members that log a line do not.
 _PATIENCE_S = 0.05
-_REMEDY = "choose a smaller `hydra.launcher.pack`"
 
 
 class _Request(NamedTuple):
@@ -46,27 +44,27 @@ class Pack:
     once half of the members have ended, a smaller one is compiled beside the calls. So no call waits for a compiler.
 
     Args:
-        key: All that the program depends on: see `kept_program`.
         train_steps: The step function that all members have.
         arguments: Those of one member: all have the same structure.
         state: That of one member.
         num_coming: How many threads may still become members, which a program has places for.
+        kept: Gets a program's number of places, and what compiles it; returns the program, which may be an earlier one.
         one_by_one: Whether to compute the members one after the other; None for whether the devices are CPUs.
     """
 
     def __init__(
         self,
-        key: Hashable,
         train_steps: StepFunction,
         arguments: StepArguments,
         state: TrainState,
         num_coming: Callable[[], int],
+        kept: Callable[[int, Callable[[], Any]], Any] = lambda size, compiled: compiled(),
         *,
         one_by_one: bool | None = None,
     ):
-        self._key = key
         self._train_steps = train_steps
         self._num_coming = num_coming
+        self._kept = kept
         self._one_by_one = jax.default_backend() == "cpu" if one_by_one is None else one_by_one
         self._arguments, self._states = WordVector(arguments), WordVector(state)
         # Compiled here once: the threads of the members would do so all at the same time.
@@ -99,7 +97,7 @@ class Pack:
             arguments: The run's.
 
         Raises:
-            RuntimeError: If the program needs more memory than there is.
+            RuntimeError: If the program cannot be had, for lack of memory.
         """
         with self._compiling:
             if max(self._programs, default=0) < self._num_members:
@@ -193,9 +191,7 @@ class Pack:
             program = eqx.filter_jit(self._steps_of_all, compiler_options=compiler_options())  # pyright: ignore
             return program.lower(arguments, states, np.zeros(size, np.int32)).compile()
 
-        program = kept_program(("pack", size, self._one_by_one, self._key), compiled)
-        require_memory(program, f"a training step of {size} runs takes", _REMEDY)
-        self._programs[size] = program
+        self._programs[size] = self._kept(size, compiled)
 
     def _steps_of_all(
         self,

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from simplexity.running._word_vector import WordVector
+from simplexity.training._word_vector import WordVector
 
 
 def test_words_keep_every_bit_of_every_type():

@@ -13,9 +13,8 @@ import pytest
 
 from simplexity.generative_processes import DataGenerator, mess3
 from simplexity.predictive_models import GRU, LSTM, Transformer
-from simplexity.running._pack import Pack
-from simplexity.running._process_arguments import as_argument
 from simplexity.training import (
+    Pack,
     StepArguments,
     StepFunction,
     TrainingSettings,
@@ -43,7 +42,8 @@ def optimizer_of(rate):
 
 def arguments(number: int) -> StepArguments:
     """Another process and another learning rate for each number."""
-    generator = as_argument(DataGenerator(mess3(0.05 + 0.01 * number, 0.85), None, None))
+    generator = DataGenerator(mess3(0.05 + 0.01 * number, 0.85), None, None)
+    generator = jax.tree.map(lambda leaf: jnp.asarray(leaf) if eqx.is_array(leaf) else leaf, generator)
     return StepArguments(generator, jnp.float32(0.01 * (1 + number)))
 
 
@@ -75,7 +75,7 @@ def programs(model: str = "gru") -> Programs:
 
 
 def pack_of(programs, coming, **settings):
-    return Pack(object(), programs.function, arguments(0), programs.fresh(0), lambda: coming[0], **settings)
+    return Pack(programs.function, arguments(0), programs.fresh(0), lambda: coming[0], **settings)
 
 
 def join(pack, number):
@@ -220,11 +220,3 @@ def test_an_error_of_the_program_reaches_every_member_and_one_of_a_member_no_oth
         states = list(pool.map(member, range(3)))
     assert sorted(errors) == ["a full disk", "out of memory", "out of memory"]
     assert [int(state.step) for state in states] == [3, 3, 0]
-
-
-def test_a_pack_that_needs_more_memory_than_there_is_names_its_setting(monkeypatch):
-    monkeypatch.setattr("simplexity.running._memory.usable_memory_bytes", lambda: 1000)
-    with pytest.raises(
-        RuntimeError, match=r"a training step of 8 runs takes .* choose a smaller `hydra.launcher.pack`"
-    ):
-        join(pack_of(programs(), [7]), 0)
