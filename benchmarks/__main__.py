@@ -53,6 +53,8 @@ def main() -> int:
             flush=True,
         )
     figures: dict = {"training": [asdict(result) for result in results]}
+    if arguments.gpu:
+        figures["packs"] = _packs()
     if not arguments.gpu:
         from . import startup
 
@@ -69,6 +71,23 @@ def main() -> int:
         print(f"below the floor: {', '.join(below)}", file=sys.stderr)
         return 1
     return 0
+
+
+def _packs() -> list[dict]:
+    """Measures and prints packs, which pay on an accelerator alone."""
+    from .packs import PACK_CASES, measure_pack
+
+    print(f"\n{'Packs':<44}{'runs':>6}{'alone/s':>10}{'together/s':>12}{'ratio':>8}{'aim':>8}")
+    results = []
+    for pack in PACK_CASES:
+        result = measure_pack(pack)
+        results.append(asdict(result))
+        print(
+            f"{result.name:<44}{result.num_runs:>6}{result.alone_steps_per_s:>10.1f}{result.steps_per_s:>12.1f}"
+            f"{result.ratio:>7.1f}x{result.aim:>7.1f}x",
+            flush=True,
+        )
+    return results
 
 
 if __name__ == "__main__":

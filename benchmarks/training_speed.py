@@ -4,6 +4,7 @@ import os
 import statistics
 from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -74,10 +75,17 @@ def _median_ratio(a: tuple[float, ...], b: tuple[float, ...]) -> float:
     return statistics.median(x / y for x, y in zip(a, b, strict=True))
 
 
-def compiled_loop(case: Case) -> Work:
-    """The steps of this project."""
+class Problem(NamedTuple):
+    """What a case trains, and on what."""
+
+    settings: TrainingSettings
+    arguments: StepArguments
+    model: PredictiveModel
+
+
+def problem(case: Case) -> Problem:
+    """The model and the process of a case; also configures this process's accelerator."""
     configure_accelerator()
-    configure_cpu_devices(case.batch_size * case.sequence_len)
     settings = TrainingSettings(
         num_train_steps=1,
         batch_size=case.batch_size,
@@ -87,12 +95,21 @@ def compiled_loop(case: Case) -> Work:
         gradient_clip_norm=None,
     )
     generator = DataGenerator(mess3(0.05, 0.85), None, None)
-    arguments = StepArguments(generator, jnp.asarray(1e-3))
-    model = _model(case)
+    # On the device, as a run has it.
+    generator = jax.tree.map(lambda leaf: jnp.asarray(leaf) if eqx.is_array(leaf) else leaf, generator)
+    return Problem(settings, StepArguments(generator, jnp.asarray(1e-3)), _model(case))
+
+
+def compiled_loop(case: Case) -> Work:
+    """The steps of this project."""
+    configure_cpu_devices(case.batch_size * case.sequence_len)
+    settings, arguments, model = problem(case)
     parallel = share_among_cpu_devices(case.batch_size) if jax.default_backend() == "cpu" else None
     train_steps = make_train_steps(optax.adam, settings, parallel)
     states = [
-        initial_train_state(model, optax.adam(arguments.hyperparameters), generator, settings, key=jax.random.key(1))
+        initial_train_state(
+            model, optax.adam(arguments.hyperparameters), arguments.generator, settings, key=jax.random.key(1)
+        )
     ]
     if parallel is not None:
         train_steps = parallel.on_first_device(
