@@ -6,6 +6,7 @@ file that cannot be read or written only costs the time to compute its numbers a
 
 import hashlib
 import json
+import threading
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -20,6 +21,9 @@ from simplexity.sweeps import sweep_of
 from simplexity.training import Optima
 
 from ._build import Experiment
+
+# The threads of a pack begin at the same time: the first computes what the others then read.
+_computing = threading.Lock()
 
 
 def optima_of(experiment: Experiment, directory: RunDirectory) -> Optima:
@@ -43,14 +47,15 @@ def _kept(folder: Path | None, generator: DataGenerator, length: int, carry_stat
     if folder is None:
         return loss_optimum(generator, length, carry_state=carry_state)
     path = folder / f"{_key(generator, length, carry_state)}.json"
-    # OSError: it has not been computed yet, or the file cannot be read; the others: it is corrupt.
-    with suppress(OSError, ValueError, TypeError, KeyError):
-        return _from_text(path.read_text(encoding="utf-8"), length)
-    optimum = loss_optimum(generator, length, carry_state=carry_state)
-    with suppress(OSError):
-        folder.mkdir(exist_ok=True)
-        write_durably(path, _to_text(optimum))
-    return optimum
+    with _computing:
+        # OSError: it has not been computed yet, or the file cannot be read; the others: it is corrupt.
+        with suppress(OSError, ValueError, TypeError, KeyError):
+            return _from_text(path.read_text(encoding="utf-8"), length)
+        optimum = loss_optimum(generator, length, carry_state=carry_state)
+        with suppress(OSError):
+            folder.mkdir(exist_ok=True)
+            write_durably(path, _to_text(optimum))
+        return optimum
 
 
 def _to_text(optimum: LossOptimum) -> str:
