@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any
 
 from omegaconf import DictConfig
 
@@ -19,7 +19,7 @@ from simplexity.composition import (
 )
 from simplexity.host import PreemptionGuard, configure_accelerator
 from simplexity.runs import RunLock, read_origin
-from simplexity.sweeps import SweepDirectory, SweepRun, WorkerPlace, drain, pack_of
+from simplexity.sweeps import PackSize, SweepDirectory, SweepRun, WorkerPlace, drain, pack_of
 
 from ._resume import execute_frozen
 from ._run_log import close_logs, log_by_thread
@@ -32,7 +32,7 @@ def work(
     sweep: SweepDirectory,
     guard: PreemptionGuard,
     place: WorkerPlace | None,
-    pack: int | Literal["auto"] | None = None,
+    pack: PackSize | None = None,
 ) -> int:
     """Executes the unfinished runs of a sweep, until none is left or a stop is requested.
 
@@ -55,7 +55,7 @@ def work(
 class _Executor:
     """Executes runs in this process: all that share the variables and the devices that JAX was started with."""
 
-    def __init__(self, sweep: SweepDirectory, guard: PreemptionGuard, pack: int | Literal["auto"]):
+    def __init__(self, sweep: SweepDirectory, guard: PreemptionGuard, pack: PackSize):
         self._sweep = sweep
         self._pack = pack
         self._packs: Any = None

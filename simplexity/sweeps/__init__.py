@@ -10,7 +10,7 @@ from ._json_text import run_json as run_json
 from ._json_text import status_json as status_json
 from ._launch_settings import Launch as Launch
 from ._launch_settings import LocalLaunch as LocalLaunch
-from ._launch_settings import Pack as Pack
+from ._launch_settings import PackSize as PackSize
 from ._launch_settings import SlurmLaunch as SlurmLaunch
 from ._launch_settings import SubmititLaunch as SubmititLaunch
 from ._launch_settings import pack_of as pack_of

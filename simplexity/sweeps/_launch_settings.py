@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal, get_args
 from simplexity.cluster import ClusterProfile, Container
 
 OnFailure = Literal["continue", "stop"]
-Pack = int | Literal["auto"]
+PackSize = int | Literal["auto"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +28,7 @@ class LocalLaunch:
     max_parallel: int | None
     cores_per_run: int | None
     on_failure: OnFailure = "continue"
-    pack: Pack = "auto"
+    pack: PackSize = "auto"
     on_slurm: ClassVar[bool] = False
 
     def __post_init__(self):
@@ -63,7 +63,7 @@ class SlurmLaunch:
     image_digest: str | None = None
     workers: int | Literal["auto"] | None = None
     on_failure: OnFailure = "continue"
-    pack: Pack = "auto"
+    pack: PackSize = "auto"
     on_slurm: ClassVar[bool] = True
 
     def __post_init__(self):
@@ -105,7 +105,7 @@ def stops_on_failure(launch: Launch) -> bool:
     return not isinstance(launch, SubmititLaunch) and launch.on_failure == "stop"
 
 
-def pack_of(launch: Launch) -> Pack:
+def pack_of(launch: Launch) -> PackSize:
     """How many runs of one program a worker trains together."""
     return 1 if isinstance(launch, SubmititLaunch) else launch.pack
 
@@ -164,7 +164,7 @@ def _check_count(name: str, value: int | None) -> None:
         raise ValueError(f"`{name}` must be at least 1, or null, got {value}")
 
 
-def _check_pack(value: Pack) -> None:
+def _check_pack(value: PackSize) -> None:
     if value != "auto" and (isinstance(value, str) or value < 1):
         raise ValueError(f"`pack` must be at least 1, or auto, got {value}")
 
