@@ -11,7 +11,6 @@ from simplexity.host import PreemptionGuard
 from simplexity.running import _kept_programs, work
 from simplexity.runs import EventKind, ExitCode, read_ledger
 from simplexity.sweeps import LocalLaunch, Manifest, RunState, SweepDirectory, SweepRun, read_status
-from simplexity.training import compiler_options
 from tests.compilation import optimized
 from tests.small_runs import GRU, SMALL, assert_same_run
 
@@ -37,7 +36,7 @@ DIVERGES = ("training.optimizer.instance.learning_rate=1e38", "training.gradient
 def settings(tmp_path, monkeypatch, own_logging):
     monkeypatch.setenv("SIMPLEXITY_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(_kept_programs, "_programs", OrderedDict())
-    with optimized(compiler_options()):
+    with optimized({}):
         yield
 
 

@@ -19,13 +19,13 @@ from simplexity.training import (
     StepFunction,
     TrainingSettings,
     TrainState,
-    compiler_options,
     initial_train_state,
     make_optimizer,
     make_step_function,
     make_train_steps,
     run_keys,
 )
+from simplexity.training._step import compiler_options
 from tests.compilation import optimized
 
 SETTINGS = TrainingSettings(40, 4, 6, 10, False, None)
