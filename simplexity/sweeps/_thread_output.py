@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
-from typing import IO
+from typing import Any
 
-_file: ContextVar[IO[str] | None] = ContextVar("what a thread prints to", default=None)
+_file: ContextVar[Any] = ContextVar("what a thread prints to", default=None)
 
 
 @contextmanager
@@ -42,7 +42,7 @@ def thread_prints_to(path: Path) -> Iterator[None]:
 class _StreamOfThread(io.TextIOBase):
     """Writes to the file of the thread that writes, or to what the process has found as its own stream."""
 
-    def __init__(self, own: IO[str]):
+    def __init__(self, own: Any):
         self._own = own
 
     @property
@@ -61,5 +61,5 @@ class _StreamOfThread(io.TextIOBase):
     def fileno(self) -> int:
         return self._stream().fileno()
 
-    def _stream(self) -> IO[str]:
+    def _stream(self) -> Any:
         return _file.get() or self._own
