@@ -4,6 +4,7 @@ import errno
 import logging
 import os
 import re
+import threading
 from importlib.metadata import version
 from pathlib import Path
 
@@ -15,6 +16,9 @@ from ._leaves import HostArrays
 
 # Orbax logs a dozen lines per save, and tracebacks of failures that are raised as well.
 logging.getLogger("absl").setLevel(logging.CRITICAL)
+# Orbax numbers its operations for the whole process: two saves at a time, of two runs in threads of their own, wait for
+# each other's signals without end.
+_one_at_a_time = threading.Lock()
 
 
 def save_arrays(folder: Path, arrays: HostArrays) -> None:
@@ -23,7 +27,8 @@ def save_arrays(folder: Path, arrays: HostArrays) -> None:
     Orbax refuses to save an array without elements.
     """
     state = ocp.args.PyTreeSave({name: array for name, array in arrays.items() if array.size > 0})
-    _orbax().save(folder, args=ocp.args.Composite(state=state))
+    with _one_at_a_time:
+        _orbax().save(folder, args=ocp.args.Composite(state=state))
 
 
 def restore_arrays(folder: Path) -> HostArrays:
@@ -33,7 +38,8 @@ def restore_arrays(folder: Path) -> HostArrays:
         OSError: If it cannot be read.
     """
     try:
-        return _orbax().restore(folder, args=ocp.args.Composite(state=ocp.args.PyTreeRestore()))["state"]
+        with _one_at_a_time:
+            return _orbax().restore(folder, args=ocp.args.Composite(state=ocp.args.PyTreeRestore()))["state"]
     except MemoryError:
         raise
     except Exception as error:
