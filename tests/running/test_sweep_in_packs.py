@@ -106,7 +106,7 @@ def test_runs_that_are_stopped_in_a_pack_are_resumed_alone_and_the_other_way_rou
 
     def stop_when_all_have_begun():
         begun = directories(sweep)[: 2 if first > 1 else 1]
-        while not all(directory.metrics_path.exists() for directory in begun):
+        while not all(directory.metrics_path.exists() and directory.metrics_path.stat().st_size for directory in begun):
             time.sleep(0.01)
         guard.request("SIGUSR2")
 
