@@ -29,7 +29,7 @@ class LocalLauncher(SweepLauncher):
         max_parallel: int | None,
         cores_per_run: int | None,
         on_failure: Literal["continue", "stop"] = "continue",
-        pack: int | Literal["auto"] = "auto",
+        pack: int | Literal["auto"] = 1,
     ):
         self._max_parallel = max_parallel
         self._cores_per_run = cores_per_run

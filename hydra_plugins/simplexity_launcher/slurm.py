@@ -36,7 +36,7 @@ class SlurmLauncher(SweepLauncher):
         wait: bool,
         dry_run: bool,
         on_failure: Literal["continue", "stop"] = "continue",
-        pack: int | Literal["auto"] = "auto",
+        pack: int | Literal["auto"] = 1,
     ):
         self._cluster = cluster
         self._name = name

@@ -28,7 +28,7 @@ class LocalLaunch:
     max_parallel: int | None
     cores_per_run: int | None
     on_failure: OnFailure = "continue"
-    pack: PackSize = "auto"
+    pack: PackSize = 1
     on_slurm: ClassVar[bool] = False
 
     def __post_init__(self):
@@ -63,7 +63,7 @@ class SlurmLaunch:
     image_digest: str | None = None
     workers: int | Literal["auto"] | None = None
     on_failure: OnFailure = "continue"
-    pack: PackSize = "auto"
+    pack: PackSize = 1
     on_slurm: ClassVar[bool] = True
 
     def __post_init__(self):
