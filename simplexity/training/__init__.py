@@ -27,6 +27,7 @@ from ._state import run_keys as run_keys
 from ._step import StepArguments as StepArguments
 from ._step import StepFunction as StepFunction
 from ._step import TrainSteps as TrainSteps
+from ._step import compiler_options as compiler_options
 from ._step import make_optimizer as make_optimizer
 from ._step import make_step_function as make_step_function
 from ._step import make_train_steps as make_train_steps

@@ -89,7 +89,7 @@ def test_a_run_in_a_pack_is_the_run_alone_and_one_that_diverges_fails_alone(make
     for one, other in zip(directories(packed), directories(alone), strict=False):
         assert_same_run(one.path, other.path)
     assert [row.state for row in read_status(packed).runs] == [RunState.COMPLETE] * 4 + [RunState.FAILED]
-    assert "the loss is not finite" in read_ledger(directories(packed)[4].ledger_path)[-1].reason
+    assert "the loss is not finite" in (read_ledger(directories(packed)[4].ledger_path)[-1].reason or "")
     for index in range(4):
         assert packed.log_path(index).read_text().splitlines()[-1].startswith("final loss")
         (log,) = directories(packed)[index].path.glob("*.log")
