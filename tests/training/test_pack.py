@@ -161,7 +161,8 @@ def test_members_end_at_their_own_last_steps_and_the_program_shrinks():
     for thread in threading.enumerate():
         if thread.name == "smaller pack":
             thread.join(60)
-    assert {4, 1} <= set(pack._programs)
+    # With 2 places or with 1: one that ends while the compiler works for another is not compiled for once more.
+    assert {4} < set(pack._programs) <= {1, 2, 4}
 
 
 def test_a_run_that_comes_later_joins_those_that_are_there():
