@@ -108,9 +108,14 @@ def test_a_process_may_be_closed_over_or_passed(process):
 
 def test_an_impossible_word_has_no_probability():
     process = no_consecutive_ones(0.5)
-    assert process.log_word_probability(jnp.array([0, 1, 1, 0])) == -jnp.inf
-    assert process.word_probability(jnp.array([1, 1])) == 0
-    assert jnp.isnan(process.update(np.array([0.0, 1.0]), 1)).all()
+
+    @jax.jit
+    def compute(word):
+        return process.log_word_probability(word), process.word_probability(word)
+
+    log_probability, probability = compute(np.array([0, 1, 1, 0]))
+    assert (log_probability, probability) == (-np.inf, 0)
+    assert np.isnan(process.update(np.array([0.0, 1.0]), 1)).all()
 
 
 def test_filter_from_a_given_state():

@@ -1,6 +1,5 @@
 """What an HMM's constructor accepts, and its words for what it does not."""
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -63,13 +62,16 @@ def test_a_transient_state_has_no_stationary_weight():
     assert process.stationary_state[0] == 0
 
 
-@pytest.mark.parametrize("length", [1, 2, 7])
+@pytest.mark.parametrize("length", [1, 7])
 @pytest.mark.parametrize("process", [mess3(0.05, 0.85), matching_parens([1.0, 0.5, 0.3])], ids=["mess3", "parens"])
 def test_all_tokens_at_once_are_those_of_one_by_one(process, length):
-    state = process.initial_sampling_state(50, key=jax.random.key(0))
-    bits = jax.random.bits(jax.random.key(1), (length, 50), jnp.uint32)
-    states, tokens = eqx.filter_jit(process._sample_all_at_once)(state, bits)
-    expected_states, expected_tokens = eqx.filter_jit(process._sample_one_by_one)(state, bits)
+    @jax.jit
+    def draw(key):
+        state = process.initial_sampling_state(50, key=key)
+        bits = jax.random.bits(key, (length, 50), jnp.uint32)
+        return process._sample_all_at_once(state, bits), process._sample_one_by_one(state, bits)
+
+    (states, tokens), (expected_states, expected_tokens) = jax.device_get(draw(jax.random.key(0)))
     np.testing.assert_array_equal(tokens, expected_tokens)
     np.testing.assert_array_equal(states, expected_states)
     assert len(np.unique(tokens)) > 1

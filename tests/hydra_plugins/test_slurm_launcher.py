@@ -133,50 +133,62 @@ def test_the_value_of_a_variable_is_in_files_of_the_user_alone(start, tmp_path, 
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["cluster=nope"], "there is no 'nope'; valid: dev, gpu"),
-        (["cluster=dev", "cluster.cpus_per_task=0"], "`cluster.cpus_per_task`: must be at least 1, got 0"),
-        (["cluster=dev", "cluster.memory=lots"], "`cluster.memory`: must be a number with K, M, G or T"),
-        (["cluster=dev", "cluster.signal_lead_s=x", "cluster.nodes=y"], "the config has 2 mistakes"),
-        (["cluster=dev", "+cluster.container={image: a}"], "`cluster.container.runtime`: is missing"),
+        (["training.batch_size=0"], ["`training.batch_size`"]),
         (
-            ["cluster=dev", "cluster.sbatch_options={exclude: n1}"],
-            "`cluster.sbatch_options`: is merged into the section that is there, which is empty; to add to it, write "
-            "+cluster.sbatch_options=...;",
+            ["cluster.signal_lead_s=x", "+cluster.environment.X=true", "+cluster.container={image: a}"],
+            [
+                "the config has 3 mistakes",
+                "`cluster.environment.X`: must be a string, got true",
+                "`cluster.container.runtime`: is missing",
+            ],
+        ),
+        (["cluster.cpus_per_task=0"], ["`cluster.cpus_per_task`: must be at least 1, got 0"]),
+        (["cluster.memory=lots"], ["`cluster.memory`: must be a number with K, M, G or T"]),
+        (
+            ["cluster.sbatch_options={exclude: n1}", "cluster.memori=1"],
+            [
+                "`cluster.sbatch_options`: is merged into the section that is there, which is empty; to add to it, "
+                "write +cluster.sbatch_options=...;",
+                "`cluster.memori`: unknown key; did you mean `memory`? valid: account,",
+            ],
         ),
         (
-            ["cluster=dev", "cluster.sbatch_options.exclude=n7"],
-            "`cluster.sbatch_options.exclude`: is not there yet; to add it, write +cluster.sbatch_options.exclude=...",
-        ),
-        (["cluster=dev", "+cluster.environment.X=true"], "`cluster.environment.X`: must be a string, got true"),
-        (["cluster=dev", "cluster.memori=1"], "`cluster.memori`: unknown key; did you mean `memory`? valid: account,"),
-        (
-            ["cluster=dev", "cluster.partition=low,high"],
-            "`cluster.partition`: got several values, and no sweep takes it; to give one with a comma in it, write "
-            "\"cluster.partition='low,high'\"",
+            ["cluster.sbatch_options.exclude=n7"],
+            ["`cluster.sbatch_options.exclude`: is not there yet; to add it, write +cluster.sbatch_options.exclude="],
         ),
         (
-            ["cluster=dev", "+cluster.sbatch_options.exclude=n7,n8"],
-            "to give one with a comma in it, write \"+cluster.sbatch_options.exclude='n7,n8'\"",
+            ["cluster.partition=low,high"],
+            [
+                "`cluster.partition`: got several values, and no sweep takes it; to give one with a comma in it, write "
+                "\"cluster.partition='low,high'\""
+            ],
         ),
         (
-            ["cluster=dev", "hydra.launcher.array_parallelism=0"],
-            "`hydra.launcher.array_parallelism`: must be at least 1",
+            ["+cluster.sbatch_options.exclude=n7,n8"],
+            ["to give one with a comma in it, write \"+cluster.sbatch_options.exclude='n7,n8'\""],
         ),
-        (["cluster=dev", "training.batch_size=0"], "`training.batch_size`"),
+        (["hydra.launcher.array_parallelism=0"], ["`hydra.launcher.array_parallelism`: must be at least 1"]),
         (
-            ["cluster=dev", "cluster.nodes=3", "cluster.tasks_per_node=2", "training.batch_size=32"],
-            "`training.batch_size`: must be divisible by the number of processes, "
-            "`cluster.nodes` times `cluster.tasks_per_node` = 6, got 32",
+            ["cluster.nodes=3", "cluster.tasks_per_node=2", "training.batch_size=32"],
+            [
+                "`training.batch_size`: must be divisible by the number of processes, "
+                "`cluster.nodes` times `cluster.tasks_per_node` = 6, got 32"
+            ],
         ),
-        (["cluster=dev", "hydra/sweeper=optuna", "hydra.launcher.wait=false"], "`hydra.launcher.wait`: must be true"),
+        (["hydra/sweeper=optuna", "hydra.launcher.wait=false"], ["`hydra.launcher.wait`: must be true"]),
     ],
 )
 def test_mistakes(start, tmp_path, capfd, arguments, says):
-    assert start(DRY, *arguments) == 2
+    assert start("cluster=dev", DRY, *arguments) == 2
     said = capfd.readouterr().err
-    assert says in said
+    assert [part for part in says if part not in said] == []
     assert "Traceback" not in said
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_profile_that_does_not_exist(start, capfd):
+    assert start(DRY, "cluster=nope") == 2
+    assert "there is no 'nope'; valid: dev, gpu" in capfd.readouterr().err
 
 
 def contained(image, **changes) -> list[str]:
