@@ -76,11 +76,11 @@ def first_update(optimizer, gradient, parameters):
     """The update, and the state before it, from one program."""
 
     @jax.jit
-    def compute():
+    def compute(gradient, parameters):
         state = optimizer.init(parameters)
         return optimizer.update(gradient, state, parameters)[0], state
 
-    return jax.device_get(compute())
+    return jax.device_get(compute(gradient, parameters))
 
 
 @pytest.mark.parametrize(("name", "key"), [("adamw", "mask"), ("muon", "weight_decay_mask")])

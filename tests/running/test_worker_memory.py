@@ -27,7 +27,7 @@ WARM_UP, RUNS = 3, 10
 @pytest.fixture
 def execute(tmp_path, monkeypatch):
     """Executes the run of a seed in this process, as a worker does -> its exit code."""
-    monkeypatch.setattr(_resume, "_log_to", lambda path: None)
+    monkeypatch.setattr(_resume, "log_to", lambda path: None)
     monkeypatch.setenv("SIMPLEXITY_CACHE", str(tmp_path / "cache"))
     config, problems_of = compose("train_model", TINY), SectionCheck()
 
