@@ -97,7 +97,8 @@ def pack_of_runs(pack: PackCase) -> Work:
         def take(num_steps: int) -> None:
             for call in range(_CALLS_PER_ROUND):
                 part = num_steps * (call + 1) // _CALLS_PER_ROUND - num_steps * call // _CALLS_PER_ROUND
-                states[run] = members[run](states[run], jnp.asarray(part, jnp.int32))
+                if part:
+                    states[run] = members[run](states[run], jnp.asarray(part, jnp.int32))
 
         return take
 

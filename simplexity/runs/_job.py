@@ -6,7 +6,8 @@ to and when its time limit is due.
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from enum import IntEnum
 from typing import Any, NamedTuple
@@ -99,8 +100,9 @@ class Job(NamedTuple):
         return now - self.start >= usable_s - min(_EARLY_S, usable_s / 2)
 
 
-def set_job(submission: str | None, *, starts_now: bool) -> None:
-    """What this thread, which executes a run of a sweep, knows of its job from now on.
+@contextmanager
+def thread_job(submission: str | None, *, starts_now: bool) -> Iterator[None]:
+    """What this thread knows of its job within the `with` block, in which it executes a run of a sweep.
 
     Args:
         submission: Name of the run's last submission; None if it has none.
@@ -113,7 +115,11 @@ def set_job(submission: str | None, *, starts_now: bool) -> None:
         variables["SIMPLEXITY_SUBMISSION"] = submission
     if starts_now:
         variables["SIMPLEXITY_JOB_START"] = str(time.time())
-    _of_thread.set(variables)
+    before = _of_thread.set(variables)
+    try:
+        yield
+    finally:
+        _of_thread.reset(before)
 
 
 def this_job(environment: Mapping[str, str] | None = None) -> Job | None:

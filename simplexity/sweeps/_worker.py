@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from simplexity.host import PreemptionGuard
-from simplexity.runs import EventKind, ExitCode, RunLock, read_ledger, set_job
+from simplexity.runs import EventKind, ExitCode, RunLock, read_ledger, thread_job
 
 from ._cancel import stop_others
 from ._directory import SweepDirectory
@@ -252,9 +252,10 @@ class _Work:
             self._record.begin(run.index)
         submission = self._names.get(run.index)
         try:
-            set_job(submission, starts_now=self._has_begun)
+            output = thread_prints_to(log) if self.is_together else self._output.redirected_to(log)
+            job = thread_job(submission, starts_now=self._has_begun)
             self._has_begun = True
-            with thread_prints_to(log) if self.is_together else self._output.redirected_to(log):
+            with job, output:
                 ended = self._executor.execute(run, lock)
             if ended in (ExitCode.COMPLETE, ExitCode.REQUEUE):
                 pass

@@ -2,7 +2,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from simplexity.runs import Job, set_job, this_job
+from simplexity.runs import Job, this_job, thread_job
 from simplexity.runs._job import SlurmIds, slurm_ids
 
 TASK = {
@@ -72,8 +72,8 @@ def test_each_thread_of_a_worker_has_a_job_of_its_own(monkeypatch):
     monkeypatch.setenv("SIMPLEXITY_TIME_LIMIT_S", "600")
 
     def job_of(submission, starts_now):
-        set_job(submission, starts_now=starts_now)
-        return this_job()
+        with thread_job(submission, starts_now=starts_now):
+            return this_job()
 
     with ThreadPoolExecutor(1) as pool:
         assert pool.submit(job_of, "array_1", False).result() == Job("array_1", 1000.0, 600, 0)
@@ -81,4 +81,5 @@ def test_each_thread_of_a_worker_has_a_job_of_its_own(monkeypatch):
         assert late is not None
         assert late.start > 1000.0
         assert pool.submit(job_of, None, False).result() is None
+        assert pool.submit(this_job).result() == Job("array_0", 1000.0, 600, 0)
     assert this_job() == Job("array_0", 1000.0, 600, 0)
