@@ -19,6 +19,8 @@ RUN = (
     "training.sequence_len=32",
     "predictive_model.instance.hidden_size=32",
     "predictive_model.instance.num_layers=1",
+    # A run by itself would draw its picture, which takes longer than its training; those of a sweep do not.
+    "figures=false",
 )
 # How many times as much a process for each run is to take.
 WANTED = 6.0
