@@ -16,14 +16,6 @@ from tests.loggers.attempt import Attempt
 pytest.importorskip("tensorboard", reason="TensorBoard is not installed: simplexity[tensorboard]")
 
 
-@pytest.fixture
-def run_directory(tmp_path):
-    directory = tmp_path / "a study" / "0"
-    directory.mkdir(parents=True)
-    (directory / "config.yaml").write_text("seed: 3\ntraining:\n  batch_size: 64\n")
-    return directory
-
-
 def begin(run_directory, start_step):
     return Attempt(run_directory, TensorBoardLogger(run_directory), start_step)
 

@@ -15,14 +15,6 @@ from tests.loggers.attempt import Attempt
 pytest.importorskip("wandb", reason="Weights & Biases' package is not installed: simplexity[wandb]")
 
 
-@pytest.fixture
-def run_directory(tmp_path):
-    directory = tmp_path / "a study" / "0"
-    directory.mkdir(parents=True)
-    (directory / "config.yaml").write_text("seed: 3\ntraining:\n  batch_size: 64\n")
-    return directory
-
-
 def begin(run_directory, start_step, mode="offline"):
     return Attempt(run_directory, WandbLogger(run_directory, "a project", mode), start_step)
 
