@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 
 from ._config_errors import Problem, choices, problem_at, raised_in
 from ._instantiate import instantiate, plain_values
-from ._named_processes import FORMS, is_named, item_annotation, sections_of, takes_process
+from ._named_processes import FORMS, LIST_FORM, LISTS_FORM, is_named, item_annotation, sections_of, takes_process
 from ._sections import CONFIG, GENERATOR_GROUP, GENERATORS, Optional, Section, Target, broken_rule
 from ._signature import Parameter, Signature, resolve, signature_of
 from ._types import ABSENT, describe_type, describe_value, fits, wrong_entries
@@ -121,9 +121,13 @@ class _Checker:
         if value is ABSENT:
             return
         item = item_annotation(annotation)
-        if item is not None and isinstance(value, list):
-            for index, entry in enumerate(value):
-                self._argument(entry, item, schema, f"{path}.{index}")
+        if item is not None:
+            if isinstance(value, list):
+                for index, entry in enumerate(value):
+                    self._argument(entry, item, schema, f"{path}.{index}")
+            else:
+                form = LIST_FORM if takes_process(item) else LISTS_FORM
+                self.problems.append(Problem(path, f"must be {form}, got {describe_value(value)}"))
             return
         if takes_process(annotation):
             self._process(value, schema, path)

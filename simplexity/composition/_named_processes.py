@@ -6,6 +6,7 @@ frozen config has the `instance` itself, so that a run does not depend on the fi
 """
 
 import inspect
+import re
 import typing
 from collections.abc import Mapping
 from functools import cache
@@ -23,6 +24,8 @@ from ._signature import signature_of
 from ._site import site_folder
 
 FORMS: Final = "the name of a process, its name with parameters as in {mess3: {x: 0.1}}, or a section with a `_target_`"
+LIST_FORM: Final = "a list of processes, as in [mess3, {mess3: {x: 0.1}}]"
+LISTS_FORM: Final = "a list of lists of processes, as in [[coin], [mess3, {mess3: {x: 0.1}}]]"
 _PACKAGE = "simplexity.generative_processes"
 _INITIAL_STATE = "initial_state"
 
@@ -111,9 +114,11 @@ def _expanded_argument(value: Any, annotation: Any) -> Any:
 
 def _file_of(name: str) -> Path:
     """The packaged file of a process, which hides the site's of the same name."""
+    if not re.fullmatch(r"[\w-]+", name):
+        raise ValueError(f"must be {FORMS}, got the string '{name}'")
     folders = [Path(str(folder), GENERATOR_GROUP) for folder in (files("simplexity.configs"), site_folder())]
     for folder in folders:
-        if name.isidentifier() and is_there(folder / f"{name}.yaml"):
+        if is_there(folder / f"{name}.yaml"):
             return folder / f"{name}.yaml"
     known = {path.stem for folder in folders for path in folder.glob("*.yaml")}
     raise ValueError(f"there is no process `{name}`; {choices(name, known)}")

@@ -11,7 +11,12 @@ Example:
 
 from ._binary_processes import coin as coin
 from ._binary_processes import even_ones as even_ones
+from ._binary_processes import even_process as even_process
+from ._binary_processes import golden_mean as golden_mean
+from ._binary_processes import nemo as nemo
 from ._binary_processes import no_consecutive_ones as no_consecutive_ones
+from ._binary_processes import rip as rip
+from ._binary_processes import z1r as z1r
 from ._binary_processes import zero_one_random as zero_one_random
 from ._components import component_posterior as component_posterior
 from ._components import is_ergodic as is_ergodic

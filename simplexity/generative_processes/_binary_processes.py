@@ -91,3 +91,98 @@ def zero_one_random(p: float) -> HMM:
     matrices[1, one, random] = 1
     matrices[:, random, zero] = 1 - p, p
     return HMM(matrices)
+
+
+def even_process(p: float) -> HMM:
+    """The Even process: another name of `even_ones`, with the same parameter.
+
+    Args:
+        p: The probability to begin a pair of ones, in [0, 1].
+
+    Raises:
+        ValueError: If `p` lies outside its domain.
+
+    References:
+        As of `even_ones`. The name: Crutchfield and Feldman (2003), arXiv:cond-mat/0102181.
+    """
+    return even_ones(p)
+
+
+def golden_mean(p: float) -> HMM:
+    """The Golden Mean process: another name of `no_consecutive_ones`, with the same parameter.
+
+    Args:
+        p: The probability of a one where it is allowed, in [0, 1].
+
+    Raises:
+        ValueError: If `p` lies outside its domain.
+
+    References:
+        As of `no_consecutive_ones`. The name: Crutchfield and Feldman (2003), arXiv:cond-mat/0102181.
+    """
+    return no_consecutive_ones(p)
+
+
+def z1r(p: float) -> HMM:
+    """The Z1R process: another name of `zero_one_random`, with the same parameter.
+
+    Args:
+        p: The probability that the random bit is 1, in [0, 1].
+
+    Raises:
+        ValueError: If `p` lies outside its domain.
+
+    References:
+        As of `zero_one_random`. The name: Shai et al. (2024), arXiv:2405.15943.
+    """
+    return zero_one_random(p)
+
+
+def rip(p: float, q: float) -> HMM:
+    """The Random Insertion process: a random bit, after a zero another random bit, then a one, over and over.
+
+    From state A, the process emits 0 and goes to B, with probability `p`, or emits 1 and goes to C. B emits the
+    inserted bit and goes to C, which emits 1 and returns to A.
+
+    Stationary distribution `[1, p, 1] / (2 + p)`; entropy rate `(H(p) + p H(q)) / (2 + p)`.
+
+    Args:
+        p: The probability that the first bit is 0, and another is inserted, in [0, 1].
+        q: The probability that the inserted bit is 0, in [0, 1].
+
+    Raises:
+        ValueError: If a parameter lies outside its domain.
+
+    References:
+        Ellison, Mahoney and Crutchfield, Prediction, retrodiction, and the amount of information stored in the present,
+        J. Stat. Phys. 136 (2009) 1005, arXiv:0905.3587.
+    """
+    check_interval(0.0, 1.0, p=p, q=q)
+    zero = [[0, p, 0], [0, 0, q], [0, 0, 0]]
+    one = [[0, 0, 1 - p], [0, 0, 1 - q], [1.0, 0, 0]]
+    return HMM(np.array([zero, one]))
+
+
+def nemo(p: float, q: float) -> HMM:
+    """The Nemo process: zeros, then two ones and a random bit, over and over.
+
+    From state A, the process emits 0 and stays, with probability `p`, or emits 1 and goes to B. B emits 1 and goes to
+    C, which emits 0 with probability `q`, else 1, and returns to A. Its cryptic order is infinite.
+
+    Stationary distribution `[1, 1 - p, 1 - p] / (3 - 2 p)`; entropy rate `(H(p) + (1 - p) H(q)) / (3 - 2 p)`.
+
+    Args:
+        p: The probability to stay in A, in [0, 1].
+        q: The probability that C emits 0, in [0, 1].
+
+    Raises:
+        ValueError: If a parameter lies outside its domain.
+
+    References:
+        Mahoney, Ellison and Crutchfield, Information accessibility and cryptic processes, J. Phys. A 42 (2009) 362002,
+        arXiv:0905.4787.
+    """
+    check_interval(0.0, 1.0, p=p, q=q)
+    zero = [[p, 0, 0], [0, 0, 0], [q, 0, 0]]
+    one = [[0, 1 - p, 0], [0, 0, 1.0], [1 - q, 0, 0]]
+    return HMM(np.array([zero, one]))

@@ -77,9 +77,17 @@ def test_a_part_with_an_initial_state(tmp_path):
         ("{mess3: {b: 1}}", ".mess3.b", "unknown key; valid: a, x"),
         ("{mess3: 0.1}", "", "must be a section of parameters, as in {mess3: {PARAMETER: VALUE}}, got 0.1"),
         ("{mess3: {x: 0.1}, coin: {p: 0.1}}", "", "must be the name of a process, its name with parameters"),
+        (
+            "'mess3(0.1, 0.8)'",
+            "",
+            "must be the name of a process, its name with parameters as in {mess3: {x: 0.1}}, or",
+        ),
         ("3", "", "must be the name of a process, its name with parameters as in {mess3: {x: 0.1}}, or a section"),
         ("{mess3: {x: 0.9, initial_state: [1]}}", ".mess3.x", "must lie in [0, 0.5], got 0.9"),
         ("{mess3: {initial_state: [1]}}", ".mess3.initial_state", "must have 3 entries, one per state"),
+        ("{product: {factors: coin}}", ".product.factors", "must be a list of processes, as in [mess3, {mess3: "),
+        ("{chain: {variants: coin}}", ".chain.variants", "must be a list of lists of processes, as in [[coin], "),
+        ("{chain: {variants: [coin]}}", ".chain.variants.0", "must be a list of processes, as in [mess3, "),
         ("{product: {factors: [coin, mess4]}}", ".product.factors.1", "there is no process `mess4`"),
     ],
 )

@@ -15,6 +15,8 @@ MAKERS = {
     "even_ones": lambda: gp.even_ones(0.5),
     "no_consecutive_ones": lambda: gp.no_consecutive_ones(0.4),
     "zero_one_random": lambda: gp.zero_one_random(0.5),
+    "rip": lambda: gp.rip(0.4, 0.3),
+    "nemo": lambda: gp.nemo(0.4, 0.3),
     "rrxor": lambda: gp.rrxor(0.5, 0.4),
     "leaky_rrxor": lambda: gp.leaky_rrxor(0.5, 0.4, 0.1),
     "mess3": lambda: gp.mess3(0.05, 0.85),

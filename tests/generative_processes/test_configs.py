@@ -15,7 +15,7 @@ FILES = sorted([*PACKAGED, *ROOT.glob("configs/generative_process/*.yaml")])
 
 
 def test_every_named_process_has_a_file():
-    assert len(PACKAGED) == 28
+    assert len(PACKAGED) == 33
     assert [path.stem for path in PACKAGED if not callable(getattr(gp, path.stem, None))] == []
 
 

@@ -21,6 +21,8 @@ def binary_entropy(p):
         (gp.even_ones(0.25), 0.8 * binary_entropy(0.25)),
         (gp.no_consecutive_ones(0.4), binary_entropy(0.4) / 1.4),
         (gp.zero_one_random(0.2), binary_entropy(0.2) / 3),
+        (gp.rip(0.4, 0.3), (binary_entropy(0.4) + 0.4 * binary_entropy(0.3)) / 2.4),
+        (gp.nemo(0.4, 0.3), (binary_entropy(0.4) + 0.6 * binary_entropy(0.3)) / 2.2),
         (gp.rrxor(0.5, 0.4), (np.log(2) + binary_entropy(0.4)) / 3),
         (gp.mr_name(0.3, 0.25), (0.25 * np.log(2) + oracles.entropy([0.3, 0.25, 0.45])) / 1.5),
         (gp.matching_parens([1.0, 0.5, 0.2]), (2 * binary_entropy(0.5) + 1.25 * binary_entropy(0.2)) / 4.5),

@@ -11,6 +11,8 @@ DRAWN = {
     "even_ones": lambda draw: gp.even_ones(draw(0.05, 0.95)),
     "no_consecutive_ones": lambda draw: gp.no_consecutive_ones(draw(0.05, 0.95)),
     "zero_one_random": lambda draw: gp.zero_one_random(draw(0, 1)),
+    "rip": lambda draw: gp.rip(draw(0, 1), draw(0, 1)),
+    "nemo": lambda draw: gp.nemo(draw(0, 1), draw(0, 1)),
     "rrxor": lambda draw: gp.rrxor(draw(0, 1), draw(0, 1)),
     "leaky_rrxor": lambda draw: gp.leaky_rrxor(draw(0, 1), draw(0, 1), draw(0, 1)),
     "mess3": lambda draw: gp.mess3(draw(0.01, 0.5), draw(0.01, 0.99)),
