@@ -52,11 +52,11 @@ def print_process(name: str | None, parameters: Sequence[str], length: int, figu
 
 def _table_lines() -> Iterator[str]:
     # One by one: an entropy rate without a closed form takes a second.
-    yield f"{'process':<20} {'kind':<8} {'states':>6} {'tokens':>6}  {'entropy rate':<18} {'source':<31} parameters"
+    yield f"{'process':<20} {'kind':<14} {'states':>6} {'tokens':>6}  {'entropy rate':<18} {'source':<31} parameters"
     for named in packaged_processes():
         process = named.process
         yield (
-            f"{named.name:<20} {type(process).__name__:<8} {process.num_states:>6} {process.vocab_size:>6}  "
+            f"{named.name:<20} {type(process).__name__:<14} {process.num_states:>6} {process.vocab_size:>6}  "
             f"{estimate_text(named.entropy_rate):<18} {named.sources[0]:<31} {named.parameters_text}"
         ).rstrip()
 

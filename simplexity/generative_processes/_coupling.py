@@ -81,7 +81,7 @@ def conditioned(
             they exclude all joint tokens in some state.
 
     References:
-        The factored processes of Simplex (fwh_core), structure "symmetric"; Hinton, Training products of experts by
+        Simplex's factored processes, structure "symmetric" of its fwh_core; Hinton, Training products of experts by
         minimizing contrastive divergence, Neural Computation 14 (2002) 1771.
     """
     own = _checked_variants(variants)

@@ -26,9 +26,8 @@ def frozen(process: GenerativeProcess, length: int, seed: int) -> HMM:
         ValueError: If `length` is below 1, or `seed` below 0.
 
     References:
-        The frozen factors of Simplex's factored processes (github.com/Astera-org/simplexity,
-        `IndependentFactoredGenerativeProcess`): there only independent factors are frozen, by a random key of their
-        own.
+        Simplex's factored processes, `IndependentFactoredGenerativeProcess` of github.com/Astera-org/simplexity: there
+        only independent factors are frozen, by a random key of their own.
     """
     if length < 1:
         raise ValueError(f"`length` must be at least 1, got {length}")

@@ -19,15 +19,24 @@ class Composite(NamedTuple):
     normalizers: list  # of the factors
 
 
-def _product(*factors):
-    tokens = list(itertools.product(*[range(factor.vocab_size) for factor in factors]))
-    tables = oracles.joint_tables(
-        [
-            (factor.transition_matrices, [word[place] for word in tokens], factor.initial_state, factor.normalizer)
-            for place, factor in enumerate(factors)
-        ]
+def _alone(process):
+    tables = (process.transition_matrices, process.initial_state, process.normalizer)
+    return Composite(process, tables, [process.normalizer])
+
+
+def _beside(*parts):
+    """A product of composites."""
+    vocab_sizes = [len(part.tables[0]) for part in parts]
+    digits = np.unravel_index(range(np.prod(vocab_sizes)), vocab_sizes)
+    joint = oracles.joint_tables(
+        [(matrices, own, *others) for own, (matrices, *others) in zip(digits, (p.tables for p in parts), strict=True)]
     )
-    return Composite(gp.product(factors), tables, [factor.normalizer for factor in factors])
+    normalizers = [normalizer for part in parts for normalizer in part.normalizers]
+    return Composite(gp.product([part.process for part in parts]), joint, normalizers)
+
+
+def _product(*factors):
+    return _beside(*map(_alone, factors))
 
 
 def _chain(first, variants, control_map):
@@ -44,12 +53,23 @@ def _chain(first, variants, control_map):
     return Composite(gp.chain([[first], variants], [control_map]), tables, [first.normalizer, variants[0].normalizer])
 
 
+def _disturbed(matrices, epsilon):
+    return (1 - epsilon) * matrices + epsilon * matrices.sum(axis=0) / len(matrices)
+
+
 def _noisy(*factors, epsilon):
     """A product with noise on its joint token."""
     composite = _product(*factors)
-    matrices, state, normalizer = composite.tables
-    disturbed = (1 - epsilon) * matrices + epsilon * matrices.sum(axis=0) / len(matrices)
-    return Composite(gp.noisy(composite.process, epsilon), (disturbed, state, normalizer), composite.normalizers)
+    matrices, *others = composite.tables
+    tables = (_disturbed(matrices, epsilon), *others)
+    return Composite(gp.noisy(composite.process, epsilon), tables, composite.normalizers)
+
+
+def _noisy_by_factor(*factors, epsilon):
+    """A product with noise on each factor's own token."""
+    disturbed = [gp.HMM(_disturbed(own.transition_matrices, epsilon), own.initial_state) for own in factors]
+    process = gp.noisy(gp.product(factors), epsilon, level="factor")
+    return _product(*disturbed)._replace(process=process)
 
 
 def _inflated(process, num_synonyms):
@@ -58,16 +78,43 @@ def _inflated(process, num_synonyms):
     return Composite(gp.inflated(process, num_synonyms), tables, [process.normalizer, np.ones(1)])
 
 
+def _pair():
+    return _chain(gp.even_ones(0.4), [gp.coin(0.3), gp.coin(0.8)], [1, 0])
+
+
+def _mixture(word, vocab_maps, *parts):
+    """One of two composites, with the probabilities 1/4 and 3/4."""
+    weights, sizes = (0.25, 0.75), [len(part.tables[1]) for part in parts]
+    matrices = np.zeros((1 + max(map(max, vocab_maps)), sum(sizes), sum(sizes)))
+    for part, vocab_map, block in zip(parts, vocab_maps, (slice(sizes[0]), slice(sizes[0], None)), strict=True):
+        matrices[vocab_map, block, block] = part.tables[0]
+    state = np.concatenate([weight * part.tables[1] for weight, part in zip(weights, parts, strict=True)])
+    normalizer = np.concatenate([part.tables[2] for part in parts])
+    process = gp.nonergodic([part.process for part in parts], weights, word)
+    return Composite(process, (matrices, state, normalizer), [normalizer])
+
+
 MAKERS = {
-    "product": lambda: _product(gp.mess3(0.15, 0.6), gp.even_ones(0.4)),
-    "quantum product": lambda: _product(gp.tom_quantum(1.0, 3.0), gp.coin(0.3), gp.no_consecutive_ones(0.5)),
+    "product": lambda: _product(gp.tom_quantum(1.0, 3.0), gp.coin(0.3), gp.no_consecutive_ones(0.5)),
     "chain": lambda: _chain(gp.even_ones(0.4), [gp.mess3(0.15, 0.6), gp.mess3(0.05, 0.85)], [1, 0]),
     "quantum chain": lambda: _chain(
         gp.coin(0.3), [gp.tom_quantum(1.0, 3.0), gp.tom_quantum(1.0, 1.5), gp.tom_quantum(1.0, 7.0)], [2, 1]
     ),
-    "noisy": lambda: _noisy(gp.even_ones(0.4), gp.mess3(0.15, 0.6), epsilon=0.2),
-    "noisy quantum": lambda: _noisy(gp.coin(0.3), gp.tom_quantum(1.0, 3.0), gp.even_ones(0.4), epsilon=0.3),
+    "noisy": lambda: _noisy(gp.coin(0.3), gp.tom_quantum(1.0, 3.0), gp.even_ones(0.4), epsilon=0.3),
+    "noisy by factor": lambda: _noisy_by_factor(gp.even_ones(0.4), gp.mess3(0.15, 0.6), epsilon=0.2),
     "inflated": lambda: _inflated(gp.tom_quantum(1.0, 3.0), 3),
+    "composites in a product": lambda: _beside(
+        _pair(),
+        _inflated(gp.no_consecutive_ones(0.3), 2),
+        _alone(gp.frozen(gp.coin(0.5), 4, 0)),
+    ),
+    "mixture, shared": lambda: _mixture(
+        "shared", [[0, 1, 2, 3, 4, 5], [0, 1, 2, 3]], _product(gp.mess3(0.15, 0.6), gp.coin(0.3)), _pair()
+    ),
+    "mixture, disjoint": lambda: _mixture("disjoint", [[0, 1], [2, 3, 4, 5]], _alone(gp.even_ones(0.4)), _pair()),
+    "mixture, prefix": lambda: _mixture(
+        "prefix", [[0, 1, 2, 3], [0, 1, 2, 4]], _alone(gp.tom_quantum(1.0, 3.0)), _pair()
+    ),
 }
 
 
