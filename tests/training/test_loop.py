@@ -155,13 +155,15 @@ def test_resumed_run_on_a_product_goes_on_with_its_factors(same_bits):
 
 
 def test_resumed_run_knows_how_long_its_loss_has_not_improved(same_bits):
-    run, first = make_run(optimizer_of=plateau_optimizer_of), Recorder(stop_after=13)
+    run = make_run(optimizer_of=plateau_optimizer_of)
     expected = go(run, None, Recorder())
     scale = expected.state.optimizer_state[1].scale
     assert float(scale) == pytest.approx(0.9**12)  # 13 windows, of which only the first is an improvement
-    stopped = go(run, None, first)
-    assert not stopped.finished
-    assert same_bits(go(run, None, Recorder(), first.saved[stopped.step]).state, expected.state)
+    for stop_after in np.random.default_rng(0).integers(1, 30, 3):
+        first = Recorder(stop_after=stop_after)
+        stopped = go(run, None, first)
+        assert not stopped.finished
+        assert same_bits(go(run, None, Recorder(), first.saved[stopped.step]).state, expected.state)
 
 
 @pytest.mark.parametrize("stop_after", np.random.default_rng(0).integers(1, 40, 4).tolist())
