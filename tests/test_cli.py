@@ -274,6 +274,7 @@ def test_a_reader_that_goes_away(sweep):
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.slow
 def test_plot_draws_a_run_or_a_sweep_without_jax(sweep, capfd, monkeypatch):
     monkeypatch.chdir(sweep.path)
     (sweep.path / "0" / "metrics.jsonl").write_text('{"step": 1, "loss": 0.6, "excess": 0.1, "optimum": 0.5}\n')

@@ -146,9 +146,11 @@ def test_grid_of_three_by_two_is_six_runs(tmp_path):
     assert runs == ["0", "1", "2", "3", "4", "5"]
 
 
-def test_sweep_over_processes(tmp_path):
-    done = launch(tmp_path, TRAIN_MODEL, "--multirun", *tiny(TRAIN_MODEL), "training_data_generator=mess3,rrxor")
+def test_sweep_over_processes_in_one_process_says_nothing_of_the_compilation_cache(tmp_path):
+    grid = ("hydra/launcher=basic", "training_data_generator=mess3,rrxor")
+    done = launch(tmp_path, TRAIN_MODEL, "--multirun", *tiny(TRAIN_MODEL), *grid)
     assert done.returncode == 0, done.stderr
+    assert "cache" not in (done.stdout + done.stderr).lower()
     configs = [path.read_text() for path in sorted(tmp_path.glob("multirun/*/*/*/config.yaml"))]
     assert ["mess3" in config for config in configs] == [True, False]
     assert ["rrxor" in config for config in configs] == [False, True]

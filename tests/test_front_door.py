@@ -133,6 +133,7 @@ def test_a_transformer_for_transformer_lens(uninterrupted, tmp_path):
     assert all(np.array_equal(written[name], weights[name]) for name in weights)
 
 
+@pytest.mark.slow
 def test_a_run_of_an_earlier_version_and_one_without_checkpoints(tmp_path):
     shutil.copy(FROZEN / "1d3d5c7.yaml", tmp_path / "config.yaml")
     run = sx.load_run(tmp_path)

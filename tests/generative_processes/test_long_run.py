@@ -39,6 +39,7 @@ def switching_coins(rate):
     return np.array([[[p * (1 - rate), p * rate], [q * rate, q * (1 - rate)]] for p, q in ((0.1, 0.4), (0.9, 0.6))])
 
 
+@pytest.mark.slow
 def test_a_process_that_hardly_ever_switches_has_one_stationary_state():
     process = HMM(switching_coins(1e-11))
     np.testing.assert_allclose(process.stationary_state, [0.5, 0.5], rtol=1e-12)

@@ -150,6 +150,7 @@ def test_a_failed_run_keeps_no_later_batch_from_starting(start):
     assert start.executed == [0, 1, 2]
 
 
+@pytest.mark.slow
 def test_a_search_goes_on_from_the_losses(start, tmp_path):
     search = ("hydra/sweeper=optuna", "hydra.sweeper.n_trials=3", "hydra.sweeper.n_jobs=2")
     assert start(*search, ends=fails) == 0
@@ -196,6 +197,7 @@ def test_the_same_command_in_the_same_folder_goes_on(start, tmp_path, capfd):
     assert len(SweepDirectory.open(tmp_path / "here").read_manifest().runs) == 2
 
 
+@pytest.mark.slow
 def test_a_larger_number_of_steps_extends_all_runs(start, tmp_path, capfd):
     command = ("seed=1,2", "hydra.sweep.dir=here")
     assert start(*command, "training.num_train_steps=20") == 0

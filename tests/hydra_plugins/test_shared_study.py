@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 
+import pytest
 from optuna.trial import TrialState
 
 from hydra_plugins.simplexity_optuna_sweeper._search_space import search_space
@@ -27,6 +28,7 @@ for run in range(5):
 """
 
 
+@pytest.mark.slow
 def test_two_processes_propose_different_configs_at_the_same_time(tmp_path):
     storage, pipe = str(tmp_path / "study.log"), subprocess.PIPE
     open_study(storage, "s", "minimize", 0, search_space(parsed("key=" + ",".join(map(str, range(16))))))

@@ -35,6 +35,7 @@ def test_other_programs_read_it(written, make_state):
     assert np.array_equal(weight, make_state(1).model.layers[0].weight)
 
 
+@pytest.mark.slow
 def test_every_process_writes_the_same_bytes(tmp_path):
     script = """
         import sys, numpy as np

@@ -37,6 +37,7 @@ def line(tmp_path, monkeypatch):
     return written
 
 
+@pytest.mark.slow
 def test_the_example_of_a_function_of_one_s_own(line):
     assert line["errors"] == {}
     found = line["functions"]["probe"]

@@ -228,6 +228,7 @@ def test_a_run_goes_on_only_with_the_config_it_started_with(start, body, site, c
     assert len(body.run_dirs) == 2
 
 
+@pytest.mark.slow
 def test_another_runs_config_is_the_base_of_a_run_and_of_a_sweep(start, body, site, capfd):
     assert start("hydra.run.dir=first", "predictive_model=rnn", "seed=3") == 0
     assert start("+from_run=first", "hydra.run.dir=second", "training.batch_size=16") == 0
@@ -252,6 +253,7 @@ def test_another_runs_config_is_the_base_of_a_run_and_of_a_sweep(start, body, si
     ]
 
 
+@pytest.mark.slow
 def test_hydras_own_flags_work(start, site, capsys):
     assert start("--cfg", "job", "training_data_generator=site_coin") == 0
     assert OmegaConf.create(capsys.readouterr().out).training_data_generator.instance.p == 0.5
@@ -282,6 +284,7 @@ def test_composing_does_without_jax(site):
     assert _python(site, "-c", program).returncode == 0
 
 
+@pytest.mark.slow
 def test_a_first_step_waits_for_no_library_that_is_used_later(site):
     later = "{'matplotlib', 'scipy', 'orbax', 'mlflow', 'optuna', 'submitit', 'wandb', 'tensorboard', 'pandas'}"
     program = f"import sys, simplexity.running._attempt; sys.exit(', '.join({later} & set(sys.modules)))"

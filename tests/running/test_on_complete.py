@@ -78,6 +78,7 @@ def test_the_front_door_opens_a_compact_run(complete_once):
     packed.unlink()
 
 
+@pytest.mark.slow
 def test_plot_computes_the_belief_states_that_it_does_not_keep(compact, complete_once, capfd):
     analysis = (compact / "analysis.jsonl").read_bytes()
     for message in ("computing the belief states, which the compact run does not keep\n", ""):
@@ -88,6 +89,7 @@ def test_plot_computes_the_belief_states_that_it_does_not_keep(compact, complete
     assert (compact / "analysis.jsonl").read_bytes() == analysis
 
 
+@pytest.mark.slow
 def test_plot_draws_the_other_figures_where_that_is_impossible(compact, capfd):
     (compact / "final_state.safetensors").unlink()
     assert main(["plot", str(compact)]) == 0

@@ -102,6 +102,7 @@ def test_weight_decay_of_weights_only(name, key):
     assert decayed == {f"{block}.{part}.weight" for part in parts} | ({".head.weight"} if name == "adamw" else set())
 
 
+@pytest.mark.slow
 def test_muon_trains_embedding_and_head_as_adam_does():
     # Adam moves every number by the same, if all have the same gradient.
     rates = (f"{INSTANCE}.learning_rate=0.5", f"{INSTANCE}.adam_learning_rate=0.25")

@@ -37,6 +37,7 @@ def train(run_dir, *overrides):
     return code, [{name: value for name, value in line.items() if name not in WALL_CLOCK} for line in lines]
 
 
+@pytest.mark.slow
 def test_own_metrics_are_logged_at_each_validation_and_drawn_also_by_a_resumed_run(tmp_path, monkeypatch, capfd):
     monkeypatch.setattr(sys, "argv", [str(SCRIPT)])
     code, whole = train(tmp_path / "whole", BROKEN)

@@ -68,6 +68,7 @@ def test_a_later_process_loads_the_programs_and_computes_the_same_bits(known, as
     assert not np.array_equal(other[1], traced[1])
 
 
+@pytest.mark.slow
 def test_what_cannot_be_loaded_is_compiled(known, as_new_process, tmp_path):
     traced = as_new_process()
     for path in saved(tmp_path):

@@ -41,6 +41,7 @@ def execute(tmp_path, monkeypatch):
     return run
 
 
+@pytest.mark.slow
 def test_a_worker_keeps_nothing_of_a_run_that_has_ended(execute):
     def kept() -> tuple[int, int, int]:
         gc.collect()

@@ -121,6 +121,7 @@ def test_runs_that_cannot_share_a_process_are_executed_by_fresh_ones(make_sweep,
     assert processes[0] != processes[1]
 
 
+@pytest.mark.slow
 def test_a_run_that_kills_its_worker_keeps_what_it_has_saved_and_the_others_go_on(make_sweep, execute):
     sweep = make_sweep({}, {"dies_at": 2}, {}, {})
     outcomes, notes = execute(sweep, slots=1)

@@ -75,6 +75,7 @@ def test_the_mean_over_the_batch_and_its_gradient_are_those_of_one_device():
         np.testing.assert_allclose(found, expected)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="needs Linux's /proc")
 @pytest.mark.skipif(CORES < 2, reason="needs two cores")
 def test_a_cpu_is_as_many_devices_as_the_step_has_work_for_or_as_are_wanted():

@@ -114,7 +114,9 @@ def bits(state):
     return [jax.device_get(leaf).tobytes() for leaf in raw]
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize(
+    "model", [name if name == "gru" else pytest.param(name, marks=pytest.mark.slow) for name in MODELS]
+)
 def test_a_member_has_the_bits_that_it_would_have_alone(model):
     """Other rates, seeds and numbers of the process, and steps that are cut into calls in another way."""
     states, pack = train_together(programs(model), [(5, 5), (10,), (1, 2, 7)])
@@ -134,6 +136,7 @@ def broken(state):
     )
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_not_finite_ends_the_steps_of_its_member_alone():
     gru = programs()
     (stopped, whole), _ = train_together(gru, [(5,), (5,)], [broken(gru.fresh(0)), gru.fresh(1)])
@@ -141,6 +144,7 @@ def test_a_loss_that_is_not_finite_ends_the_steps_of_its_member_alone():
     assert bits(whole) == bits(gru.alone(1, 5))
 
 
+@pytest.mark.slow
 def test_members_side_by_side_have_the_losses_that_they_would_have_alone():
     """As on a GPU, whose sums round in another way."""
     gru = programs()
@@ -153,6 +157,7 @@ def test_members_side_by_side_have_the_losses_that_they_would_have_alone():
         assert int(state.step) == sum(calls_of[number])
 
 
+@pytest.mark.slow
 def test_members_end_at_their_own_last_steps_and_the_program_shrinks():
     gru = programs()
     (first, *_, last), pack = train_together(gru, [(3,), (3,), (3,), (3, 3, 3)])
@@ -165,6 +170,7 @@ def test_members_end_at_their_own_last_steps_and_the_program_shrinks():
     assert {4} < set(pack._programs) <= {1, 2, 4}
 
 
+@pytest.mark.slow
 def test_a_run_that_comes_later_joins_those_that_are_there():
     """It makes a program with a place for it."""
     gru, second_is_done, ended_at = programs(), threading.Event(), {}
