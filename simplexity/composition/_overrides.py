@@ -24,9 +24,15 @@ def rewrite(arguments: Iterable[str]) -> list[str]:
     """Puts overrides in Hydra's form; whatever else is among `arguments` stays as it is.
 
     Names of processes, lists of them to sweep over and sweep functions are choices of the group. A section
-    (`training_data_generator={instance: ...}`) or an interpolation is a value, and stays one.
+    (`training_data_generator={instance: ...}`) or an interpolation is a value, and stays one. What a study sets of a
+    section that is null is taken away by a last choice, `+without=[SECTION]`.
     """
-    return [_rewrite(argument) for argument in arguments]
+    typed = list(arguments)
+    rewritten = [_rewrite(argument) for argument in typed]
+    nulls = [null[1] for argument in typed if (null := _NULL.fullmatch(argument)) and null[1] not in GENERATORS]
+    if nulls and any(argument.startswith("+study=") for argument in typed):
+        rewritten.append(f"+without=[{','.join(dict.fromkeys(nulls))}]")
+    return rewritten
 
 
 def rewrite_keys(parameters: Mapping[str, str | None]) -> dict[str, str | None]:

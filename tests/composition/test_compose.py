@@ -30,6 +30,12 @@ def test_a_validation_generator_of_its_own_and_back(site):
     assert compose("experiment", ["validation_data_generator=null"]).validation_data_generator is None
 
 
+def test_a_section_that_is_null_stays_so_with_a_study_that_sets_its_keys(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    config = compose("experiment", ["validation=null", "analysis=null", "+study=factored"])
+    assert (config.validation, config.analysis) == (None, None)
+
+
 @pytest.mark.parametrize(
     ("override", "path", "words"),
     [
