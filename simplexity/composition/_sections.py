@@ -177,6 +177,16 @@ _OF_OPTAX: Mapping[str, Domain] = {
     "alpha": _NOT_NEGATIVE,
     "warmup_steps": _NOT_NEGATIVE,
     "decay_steps": _POSITIVE,
+    "patience": _NOT_NEGATIVE,
+    "cooldown": _NOT_NEGATIVE,
+    "min_scale": _NOT_NEGATIVE,
+    "accumulation_size": _POSITIVE,
+}
+# Functions of the parameters. optax takes a string for a mask that is true everywhere.
+_FUNCTIONS_OF_OPTAX = {
+    "mask": "weights_only",
+    "weight_decay_mask": "weights_only",
+    "muon_weight_dimension_numbers": "hidden_matrices",
 }
 _SIZE = Domain(lambda value: value >= 1, "must be at least 1")
 # Of our models, which are too expensive to construct before all of the config is known to be valid.
@@ -186,7 +196,10 @@ _OF_MODELS: Mapping[str, Domain] = dict.fromkeys(
 
 
 def broken_rule(path: str, value: Any) -> str | None:
-    """The rule that a number at `path` of the config breaks, or None."""
+    """The rule that a number, or a string, at `path` of the config breaks, or None."""
+    function = _FUNCTIONS_OF_OPTAX.get(path.removeprefix("training.optimizer.instance."))
+    if function is not None and isinstance(value, str):
+        return f"must be null, or a section as {{_target_: simplexity.training.{function}}}, got the string '{value}'"
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     domain = _BY_PATH.get(path)

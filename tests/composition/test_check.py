@@ -160,3 +160,13 @@ def test_matrices_that_stand_outside_instance(site):
 def test_one_section_alone(site):
     config = compose("experiment", ["seed=-1", "training.batch_size=0"])
     assert [problem.path for problem in check(config, only="seed")] == ["seed"]
+
+
+def test_optax_is_given_functions_of_parameters_and_not_their_names():
+    # optax takes a string for a mask, as one that is true of every parameter.
+    adamw = ("training/optimizer=adamw", "training.optimizer.instance.mask=weights_only")
+    (problem,) = check(compose("experiment", adamw))
+    assert str(problem) == (
+        "`training.optimizer.instance.mask`: must be null, or a section as "
+        "{_target_: simplexity.training.weights_only}, got the string 'weights_only'"
+    )
