@@ -1,6 +1,8 @@
 """What holds for every model."""
 
+import re
 from collections.abc import Callable
+from pathlib import Path
 
 import equinox as eqx
 import jax
@@ -9,6 +11,8 @@ import numpy as np
 import pytest
 
 from simplexity.predictive_models import PredictiveModel
+
+from .conftest import LENGTH, MAKERS
 
 
 @eqx.filter_jit
@@ -102,3 +106,24 @@ def test_gradients_agree_in_every_order_of_transformations(model: PredictiveMode
     each = eqx.filter_jit(per_row)(tokens)
     assert _largest_difference(batched, vmapped) < 1e-4
     assert _largest_difference(batched, jax.tree.map(lambda leaf: np.asarray(leaf).sum(axis=0), each)) < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("row", "maker"),
+    [
+        ("gru, lstm, rnn", "embedded"),
+        ("gru, lstm, rnn", "lstm"),
+        ("transformer", "learned"),
+        ("selective_ssm", "selective_ssm"),
+    ],
+)
+def test_the_table_of_docs_has_the_names_of_activations(row, maker):
+    page = (Path(__file__).parents[2] / "docs" / "analysis.md").read_text(encoding="utf-8")
+    cells = [re.search(rf"^\| {name} \| (.*) \|$", page, re.MULTILINE) for name in ("all", row)]
+    documented = {name for cell in cells if cell for name in re.findall(r"`(.*?)`", cell[1])}
+    model = eqx.filter_eval_shape(MAKERS[maker], vocab_size=3, key=jax.random.key(0))
+    _, activations = eqx.filter_eval_shape(type(model).forward, model, jnp.zeros((1, LENGTH), jnp.int32))
+    names = {name for name in activations if not name.startswith("layer_1")}
+    assert names <= documented
+    # A row of several models has names that one of them lacks.
+    assert maker in ("embedded", "lstm") or names == documented
