@@ -1,13 +1,14 @@
 """Ready studies (configs/study): each run of each composes, has the published optimum, and trains in its small form."""
 
 import itertools
+import re
 import sys
 
 import pytest
 from omegaconf import OmegaConf
 
-from simplexity.composition import check, compose
-from simplexity.generative_processes import loss_optimum
+from simplexity.composition import check, compose, instantiate
+from simplexity.generative_processes import DataGenerator, LossOptimum, loss_optimum
 from simplexity.running import reopen
 from simplexity.runs import RunDirectory, read_json_lines
 from tests.running.program import call_program
@@ -29,6 +30,20 @@ def runs_of(study: str) -> list[list[str]]:
     swept = {key: str(values).split(",") for key, values in config.hydra.sweeper.params.items() if values is not None}
     combinations = itertools.product(*swept.values())
     return [[f"{key}={value}" for key, value in zip(swept, values, strict=True)] for values in combinations]
+
+
+def header_of(study: str) -> str:
+    """The comment that a study opens with."""
+    text = (ROOT / "configs" / "study" / f"{study}.yaml").read_text()
+    return "".join(itertools.takewhile(lambda line: line.startswith("#"), text.splitlines(keepends=True)))
+
+
+def optimum_of(study: str, process: str) -> LossOptimum:
+    """The optimum of a study's sequences of a process."""
+    config = compose("experiment", [f"+study={study}", f"training_data_generator={process}"])
+    section = config.training_data_generator
+    generator = DataGenerator(instantiate(section.instance), section.bos_token, section.eos_token)
+    return loss_optimum(generator, config.training.sequence_len)
 
 
 @pytest.mark.slow
@@ -53,7 +68,7 @@ def test_there_are_the_runs_of_the_papers():
 
 @pytest.mark.parametrize("study", STUDIES)
 def test_a_study_begins_with_what_a_reader_asks(study):
-    header = (ROOT / "configs" / "study" / f"{study}.yaml").read_text().partition("\ndefaults:")[0]
+    header = header_of(study)
     question = header.splitlines()[1]
     assert question.startswith("# ")
     assert question.endswith("?")
@@ -63,22 +78,32 @@ def test_a_study_begins_with_what_a_reader_asks(study):
 
 
 @pytest.mark.parametrize(
-    ("study", "override", "published"),
+    ("study", "process", "position", "stated"),
     [
-        ("belief_geometry", "training_data_generator=mess3", 0.802512),
-        ("belief_geometry", "training_data_generator=rrxor", 0.578185),
-        ("in_context", "training_data_generator=mr_name", 0.835876),
+        ("belief_geometry", "mess3", None, "0.802512"),
+        ("belief_geometry", "rrxor", None, "0.578185"),
+        ("in_context", "mr_name", None, "0.835876"),
+        ("quantum", "mess3", -1, "0.793463"),
+        ("quantum", "tom_quantum", -1, "1.378032"),
+        ("quantum", "frdn", -1, "0.645014"),
+        ("quantum", "moon", -1, "0.699152"),
+        ("factored", "product", 0, "6.068426"),
+        ("factored", "product", -1, "5.861580"),
     ],
 )
-def test_the_optimum_is_the_published_one(study, override, published):
-    from hydra.utils import instantiate
+def test_the_optimum_is_the_one_in_the_header(study, process, position, stated):
+    assert stated in header_of(study)
+    optimum = optimum_of(study, process)
+    nats = optimum.nats if position is None else optimum.per_position[position]
+    assert nats == pytest.approx(float(stated), abs=1e-6)
 
-    from simplexity.generative_processes import DataGenerator
 
-    config = compose("experiment", [f"+study={study}", override])
-    process = instantiate(config.training_data_generator.instance)
-    optimum = loss_optimum(DataGenerator(process, None, None), config.training.sequence_len)
-    assert optimum.nats == pytest.approx(published, abs=1e-6)
+@pytest.mark.parametrize(("process", "doublings"), [("names_2", 1), ("names_4", 2), ("names_8", 3)])
+def test_a_name_is_news_once(process, doublings):
+    rise = re.search(r"rises by (0\.\d+) per doubling", header_of("in_context"))
+    assert rise is not None
+    nats = optimum_of("in_context", process).nats
+    assert nats == pytest.approx(0.835876 + doublings * float(rise[1]), abs=3e-6)
 
 
 @pytest.mark.slow
