@@ -1,5 +1,6 @@
 """Training steps per second of a pack, of all its runs together, against those of one run alone."""
 
+import importlib
 import statistics
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -37,7 +38,11 @@ class PackCase:
 
 @dataclass(frozen=True)
 class PackResult:
-    """Figures of one pack: medians over the rounds, also of each round's ratios."""
+    """Figures of one pack: medians over the rounds, also of each round's ratios.
+
+    `by_blocks` and `by_sequences` are the steps per second with one kind of kernel or the other, whichever the program
+    chooses by itself; None for a transformer.
+    """
 
     name: str
     num_runs: int
@@ -45,6 +50,8 @@ class PackResult:
     alone_steps_per_s: float
     steps_per_s: float
     ratio: float
+    by_blocks: float | None
+    by_sequences: float | None
 
 
 PACK_CASES = (
@@ -62,19 +69,41 @@ PACK_CASES = (
 
 
 def measure_pack(pack: PackCase) -> PackResult:
-    """Measures one pack, and one of its runs alone, in turns."""
+    """Measures one pack, one of its runs alone, and the pack with each kind of kernel, in turns."""
+    makers = [(compiled_loop, pack.case), (pack_of_runs, pack)]
+    if pack.case.kind != "transformer":
+        makers += [(_pack_by_blocks, pack), (_pack_by_sequences, pack)]
     with ExitStack() as stack:
-        alone = stack.enter_context(Loop(compiled_loop, pack.case))
-        together = stack.enter_context(Loop(pack_of_runs, pack))
-        rounds = [(together.rates().per_second, alone.rates().per_second) for _ in range(ROUNDS)]
+        loops = [stack.enter_context(Loop(make, argument)) for make, argument in makers]
+        rounds = [[loop.rates().per_second for loop in loops] for _ in range(ROUNDS)]
+    alone, together, *kernels = map(statistics.median, zip(*rounds, strict=True))
+    by_blocks, by_sequences = kernels or (None, None)
     return PackResult(
         name=pack.case.name,
         num_runs=pack.num_runs,
         aim=pack.aim,
-        alone_steps_per_s=statistics.median(alone for _, alone in rounds),
-        steps_per_s=statistics.median(together for together, _ in rounds),
-        ratio=statistics.median(together / alone for together, alone in rounds),
+        alone_steps_per_s=alone,
+        steps_per_s=together,
+        ratio=statistics.median(its_pack / its_run for its_run, its_pack, *_ in rounds),
+        by_blocks=by_blocks,
+        by_sequences=by_sequences,
     )
+
+
+def _pack_by_blocks(pack: PackCase) -> Work:
+    return _pack_with_blocks_from(1, pack)
+
+
+def _pack_by_sequences(pack: PackCase) -> Work:
+    return _pack_with_blocks_from(pack.case.batch_size + 1, pack)
+
+
+def _pack_with_blocks_from(fewest_sequences: int, pack: PackCase) -> Work:
+    """The pack with the kernels of blocks for batches of so many sequences or more; in a process of its own."""
+    # By name: it is private, and a JAX without Triton's compiler cannot import it.
+    kernels = importlib.import_module("simplexity.predictive_models._gpu_kernels")
+    vars(kernels).update(FEWEST_SEQUENCES_OF_BLOCKS=fewest_sequences)
+    return pack_of_runs(pack)
 
 
 def pack_of_runs(pack: PackCase) -> Work:

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from simplexity.host import jax_has_cuda
 from simplexity.predictive_models import GRU, LSTM, RNN, _cell, _recurrence
 from simplexity.predictive_models._cell import AutodiffCell, DifferentiatedCell
 from simplexity.predictive_models._gpu_kernels import GPUKernels
-from simplexity.predictive_models._time_loops import XLALoops
+from simplexity.predictive_models._time_loops import TimeLoops, XLALoops
 
 H100 = jax.sharding.AbstractMesh(
     (1,), ("x",), abstract_device=jax.sharding.AbstractDevice("NVIDIA H100 80GB HBM3", None, "gpu")
@@ -45,23 +46,62 @@ for kind, size in ((GRU, 16), (GRU, 64), (GRU, 100), (LSTM, 24), (LSTM, 64), (RN
         np.testing.assert_allclose(ours, plain, rtol=1e-4, atol=1e-6, err_msg=f"{kind.__name__} {size}")
 assert answers and all(answers), answers
 """
+# Runs side by side, in blocks of sequences and sequence by sequence, against XLA's loops.
+PACK_PROGRAM = """
+import equinox as eqx, jax, numpy as np, optax
+from simplexity.predictive_models import GRU, LSTM, RNN, _gpu_kernels
+from simplexity.predictive_models._gpu_kernels import GPUKernels
+jax.config.update("jax_default_matmul_precision", "highest")
+can_run = GPUKernels.can_run
+
+for kind, size, batch in ((GRU, 64, 128), (GRU, 32, 9), (GRU, 8, 16), (LSTM, 64, 20), (RNN, 128, 16)):
+    tokens = jax.random.randint(jax.random.key(0), (5, batch, 21), 0, 3)
+    models = jax.vmap(lambda key: kind(size, 2, vocab_size=3, key=key))(jax.random.split(jax.random.key(1), 5))
+    losses = optax.softmax_cross_entropy_with_integer_labels
+    loss = lambda model, tokens: losses(model.forward(tokens[:, :-1])[0], tokens[:, 1:]).mean()
+    results = []
+    for fewest, has_kernels in ((1, True), (10**9, True), (1, False)):
+        _gpu_kernels.FEWEST_SEQUENCES_OF_BLOCKS = fewest
+        GPUKernels.can_run = staticmethod(can_run if has_kernels else lambda *layer: False)
+        gradients = eqx.filter_jit(lambda *both: jax.vmap(eqx.filter_value_and_grad(loss))(*both))(models, tokens)
+        results.append(jax.tree.leaves(gradients))
+    for blocks, vectors, plain in zip(*results, strict=True):
+        for name, ours in (("blocks", blocks), ("sequences", vectors)):
+            message = f"{kind.__name__} {size} in {name}"
+            np.testing.assert_allclose(ours, plain, rtol=1e-4, atol=1e-6, err_msg=message)
+"""
+
+
+CELLS = (GRU.cell, LSTM.cell, RNN.cell)
+SHAPES = ((None, 3, 2, 48), (None, 1, 3, 1), (2, 2, 17, 64))
+# Runs side by side, with batches that fill their blocks of sequences or do not.
+CASES = [(cell, shape) for cell in CELLS for shape in SHAPES] + [(GRU.cell, (1, 3, 16, 24)), (GRU.cell, (3, 2, 9, 32))]
+
+
+def _case_id(value: object) -> str:
+    return "x".join(map(str, value)) if isinstance(value, tuple) else type(value).__name__
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("cell", [GRU.cell, LSTM.cell, RNN.cell], ids=lambda cell: type(cell).__name__)
-@pytest.mark.parametrize(("length", "batch", "hidden_size"), [(3, 2, 48), (1, 3, 1)])
+@pytest.mark.parametrize(("cell", "shape"), CASES, ids=_case_id)
 def test_gpu_kernels_are_the_loops_over_time(
-    cell: DifferentiatedCell, length: int, batch: int, hidden_size: int, monkeypatch: pytest.MonkeyPatch
+    cell: DifferentiatedCell, shape: tuple[int | None, int, int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Kernels take each gate by itself.
     monkeypatch.setattr(_cell, "_NARROW", 0)
+    num_runs, length, batch, hidden_size = shape
     generator = np.random.default_rng(5)
 
     def draw(*shape: int) -> jax.Array:
+        shape = shape if num_runs is None else (num_runs, *shape)
         return jnp.asarray(generator.normal(0, 0.5, size=shape), jnp.float32)
 
     def sequences(number: int) -> tuple[jax.Array, ...]:
         return tuple(draw(length, batch, hidden_size) for _ in range(number))
+
+    def function(loops: TimeLoops, name: str) -> Callable:
+        function = partial(getattr(loops, name), cell)
+        return function if num_runs is None else jax.vmap(function)
 
     weight = draw(hidden_size, cell.num_gates * hidden_size) * hidden_size**-0.5
     biases = tuple(draw(hidden_size) for _ in range(cell.num_nonadditive_gates))
@@ -69,12 +109,12 @@ def test_gpu_kernels_are_the_loops_over_time(
     nonadditive, before = sequences(cell.num_nonadditive_gates), sequences(cell.num_states)
     backward = (weight, draw(length, batch, hidden_size), sequences(cell.num_gates), nonadditive, before)
     for name, arguments in (("run_forward", forward), ("run_backward", backward)):
-        expected = jax.jit(partial(getattr(XLALoops(), name), cell))(*arguments)
-        actual = jax.jit(partial(getattr(GPUKernels(interpret=True), name), cell))(*arguments)
+        expected = jax.jit(function(XLALoops(), name))(*arguments)
+        actual = jax.jit(function(GPUKernels(interpret=True), name))(*arguments)
         jax.tree.map(partial(np.testing.assert_allclose, atol=2e-6, err_msg=name), actual, expected)
         # No GPU runs it here, but Triton must know every operation in it.
         with jax.sharding.use_abstract_mesh(H100):
-            traced = jax.jit(partial(getattr(GPUKernels(), name), cell)).trace(*arguments)
+            traced = jax.jit(function(GPUKernels(), name)).trace(*arguments)
             program = traced.lower(lowering_platforms=("cuda",))
         assert "triton" in program.as_text()
 
@@ -92,10 +132,11 @@ def test_a_cell_that_jax_differentiates_takes_xlas_loops_on_a_gpu(monkeypatch: p
 @pytest.mark.skipif(
     not (jax_has_cuda() and Path("/dev/nvidia0").exists()), reason="needs an NVIDIA GPU, and jax with CUDA"
 )
-def test_the_kernels_compute_what_xla_does_on_a_gpu() -> None:
+@pytest.mark.parametrize("program", [PROGRAM, PACK_PROGRAM], ids=["alone", "pack"])
+def test_the_kernels_compute_what_xla_does_on_a_gpu(program: str) -> None:
     # Other tests of the GPU may run at the same time.
     variables = {"JAX_PLATFORMS": "cuda", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM], env=os.environ | variables, capture_output=True, text=True, timeout=300
+        [sys.executable, "-c", program], env=os.environ | variables, capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stderr
