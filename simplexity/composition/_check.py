@@ -79,7 +79,8 @@ class _Checker:
         if not isinstance(value, Mapping) or not isinstance(value.get("_target_"), str):
             if not isinstance(value, Mapping):
                 return self._not_a_section(value, path)
-            self.problems.append(Problem(f"{path}._target_", "must name a class or a function, package.module.Name"))
+            rule = "must name a class or a function, package.module.Name"
+            self.problems.append(Problem(f"{path}._target_", rule + _target_of_name(value, path)))
             return ABSENT
         start = len(self.problems)
         try:
@@ -227,6 +228,17 @@ def _settings_of(schema: Section) -> dict[str, Parameter]:
         return {}
     parameters = signature_of(schema.constructor).parameters
     return {name: parameter for name, parameter in parameters.items() if name not in schema.built_from}
+
+
+def _target_of_name(value: Mapping[str, Any], path: str) -> str:
+    """The `_target_` to write, where a generator's process is given as processes inside of others are."""
+    if path.removesuffix(".instance") not in GENERATORS or not is_named(value):
+        return ""
+    try:
+        name, sections = sections_of(value)  # pyright: ignore[reportArgumentType]
+    except ValueError:
+        return ""
+    return f"; here {sections[-1]['_target_']}, with what stands under `{name}` beside it"
 
 
 def _is_complete(value: Any) -> bool:

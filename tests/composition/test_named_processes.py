@@ -97,6 +97,14 @@ def test_a_mistake_names_its_part(component, path, words):
     assert words in problem.message
 
 
+def test_a_process_by_its_name_where_its_target_belongs(site):
+    path = Path(site.parent, "site", "generative_process", "two_coins.yaml")
+    path.write_text("instance: {product: {factors: [coin, coin]}}\nbos_token: null\neos_token: null\n")
+    (problem,) = check(compose("experiment", ["training_data_generator=two_coins"]))
+    assert problem.path == f"{INSTANCE}._target_"
+    assert f"here {PROCESSES}.product, with what stands under `product` beside it" in problem.message
+
+
 def test_a_file_that_is_no_process(site):
     Path(site.parent, "site", "generative_process", "empty.yaml").write_text("bos_token: null\n")
     (problem,) = check(mixture("[coin, empty]"))
