@@ -43,6 +43,7 @@ instance:
     - {tom_quantum: {alpha: 1.0, beta: 3.0}}
 bos_token: auto
 eos_token: null
+initial_state: null
 ```
 
 A composite names its parts as this one does: a process alone (`tom_quantum`) has the parameters of the table, and

@@ -93,7 +93,8 @@ def _compose(name: str, parameters: Sequence[str]) -> tuple[dict[str, Any], Gene
     for parameter in parameters:
         if "=" not in parameter:
             raise ValueError(f"`{parameter}` must be PARAMETER=VALUE, as in p=0.3")
-        section = _GENERATOR if parameter.startswith("initial_state=") else _INSTANCE
+        # A site's file may lack the key.
+        section = f"++{_GENERATOR}" if parameter.startswith("initial_state=") else _INSTANCE
         overrides.append(f"{section}.{parameter}")
     try:
         config = compose("experiment", overrides)
@@ -102,7 +103,7 @@ def _compose(name: str, parameters: Sequence[str]) -> tuple[dict[str, Any], Gene
             raise ConfigError(problems)
         values: Any = OmegaConf.to_container(config.training_data_generator, resolve=True)
         process = instantiate(values["instance"])
-        if values["initial_state"] is not None:
+        if values.get("initial_state") is not None:
             process = with_initial_state(process, values["initial_state"])
     except ConfigError as error:
         # The config's keys are not what was typed.

@@ -62,7 +62,10 @@ def packaged_processes() -> Iterator[NamedProcess]:
 
 def docstring_sections(name: str) -> dict[str, str]:
     """The sections of a packaged process's docstring by their titles; empty for a process of the user's own."""
-    parts = _SECTION.split(inspect.getdoc(getattr(generative_processes, name, None)) or "")
+    function = getattr(generative_processes, name, None)
+    if not inspect.isfunction(function):
+        return {}
+    parts = _SECTION.split(inspect.getdoc(function) or "")
     return {title: textwrap.dedent(text).strip() for title, text in zip(["", *parts[1::2]], parts[::2], strict=True)}
 
 

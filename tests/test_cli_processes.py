@@ -39,6 +39,18 @@ def test_what_is_not_finite_says_so(capfd):
     assert "statistical complexity" not in out
 
 
+def test_a_process_of_the_site_is_shown_though_its_file_has_no_initial_state(tmp_path, monkeypatch, capfd):
+    folder = tmp_path / "configs" / "generative_process"
+    folder.mkdir(parents=True)
+    target = "simplexity.generative_processes.even_ones"
+    (folder / "mine.yaml").write_text(f"instance: {{_target_: {target}, p: 0.5}}\nbos_token: null\neos_token: null\n")
+    monkeypatch.chdir(tmp_path)
+    assert main(["process", "mine", "--length", "1"]) == 0
+    assert "initial state:" not in capfd.readouterr().out
+    assert main(["process", "mine", "--length", "1", "initial_state=[1,0]"]) == 0
+    assert "initial state:     1.00000  0.00000" in capfd.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -26,6 +26,8 @@ _QUOTED = re.compile(r"'([^']+)'|^Error merging override (\S+)|^Override (\S+) l
 _SWEEP_OF_HYDRA = "Sweeping over Hydra's configuration is not supported : "
 # Sections of a cluster's profile that take any key.
 _OPEN = ("cluster.sbatch_options", "cluster.environment", "cluster.container.env", "hydra.job.env_set")
+# Keys beside a process, which a site's file of it may lack.
+_OF_GENERATORS = ("bos_token", "eos_token", "initial_state")
 _NAMED = re.compile(r"`([^`]+)`:?\s+(.*)")
 
 
@@ -138,7 +140,7 @@ def _unknown_key(key: str, config: DictConfig) -> Problem:
         if not isinstance(node, DictConfig):
             value = OmegaConf.to_object(node) if OmegaConf.is_config(node) else node
             return Problem(key, f"cannot be set, `{parent}` is {describe_value(value)}")
-        if part not in node and parent in _OPEN:
+        if part not in node and (parent in _OPEN or (parent in GENERATORS and part in _OF_GENERATORS)):
             return Problem(key, f"is not there yet; to add it, write +{key}=...")
         if part not in node:
             if depth == len(parts) - 1 and (home := _home(node, part)) is not None:

@@ -105,6 +105,15 @@ def test_a_process_by_its_name_where_its_target_belongs(site):
     assert f"here {PROCESSES}.product, with what stands under `product` beside it" in problem.message
 
 
+def test_an_initial_state_of_a_file_without_that_key(site):
+    path = Path(site.parent, "site", "generative_process", "two_coins.yaml")
+    path.write_text(f"instance: {{_target_: {PROCESSES}.coin, p: 0.5}}\nbos_token: null\neos_token: null\n")
+    with pytest.raises(
+        ConfigError, match=r"is not there yet; to add it, write \+training_data_generator.initial_state="
+    ):
+        compose("experiment", ["training_data_generator=two_coins", "training_data_generator.initial_state=[1]"])
+
+
 def test_a_file_that_is_no_process(site):
     Path(site.parent, "site", "generative_process", "empty.yaml").write_text("bos_token: null\n")
     (problem,) = check(mixture("[coin, empty]"))
