@@ -47,7 +47,7 @@ def test_a_process_of_the_site_is_shown_though_its_file_has_no_initial_state(tmp
     monkeypatch.chdir(tmp_path)
     assert main(["process", "mine", "--length", "1"]) == 0
     assert "initial state:" not in capfd.readouterr().out
-    assert main(["process", "mine", "--length", "1", "initial_state=[1,0]"]) == 0
+    assert main(["process", "mine", "initial_state=[1,0]", "--length", "1"]) == 0
     assert "initial state:     1.00000  0.00000" in capfd.readouterr().out
 
 
