@@ -1,6 +1,6 @@
 """Training steps per second of a pack, of all its runs together, against those of one run alone."""
 
-import importlib
+import os
 import statistics
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -100,9 +100,7 @@ def _pack_by_sequences(pack: PackCase) -> Work:
 
 def _pack_with_blocks_from(fewest_sequences: int, pack: PackCase) -> Work:
     """The pack with the kernels of blocks for batches of so many sequences or more; in a process of its own."""
-    # By name: it is private, and a JAX without Triton's compiler cannot import it.
-    kernels = importlib.import_module("simplexity.predictive_models._gpu_kernels")
-    vars(kernels).update(FEWEST_SEQUENCES_OF_BLOCKS=fewest_sequences)
+    os.environ["SIMPLEXITY_PACK_BLOCKS_FROM"] = str(fewest_sequences)
     return pack_of_runs(pack)
 
 

@@ -14,6 +14,7 @@ References:
     Diamos et al., "Persistent RNNs: Stashing Recurrent Weights On-Chip" (2016).
 """
 
+import os
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
@@ -34,7 +35,7 @@ _MOST_WEIGHTS = 3 * 128 * 128
 _MOST_WEIGHTS_OF_BLOCKS = 4 * 64 * 64
 # Not measured yet. Compiled for an H100, a time step of a block of 16 sequences has as many instructions as that of 5
 # to 7 sequences by themselves, however many of its rows are used.
-FEWEST_SEQUENCES_OF_BLOCKS = 8
+_FEWEST_SEQUENCES_OF_BLOCKS = 8
 
 
 def products_of_pack(num_weights: int, num_sequences: int) -> Products:
@@ -44,7 +45,9 @@ def products_of_pack(num_weights: int, num_sequences: int) -> Products:
         num_weights: The numbers in the recurrent weight of one run.
         num_sequences: The sequences in a batch of one run.
     """
-    if num_weights <= _MOST_WEIGHTS_OF_BLOCKS and num_sequences >= FEWEST_SEQUENCES_OF_BLOCKS:
+    # A benchmark sets it, to measure both.
+    fewest = int(os.environ.get("SIMPLEXITY_PACK_BLOCKS_FROM", _FEWEST_SEQUENCES_OF_BLOCKS))
+    if num_weights <= _MOST_WEIGHTS_OF_BLOCKS and num_sequences >= fewest:
         return BlockProducts(16)
     return VectorProducts()
 

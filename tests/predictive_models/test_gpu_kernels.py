@@ -48,8 +48,9 @@ assert answers and all(answers), answers
 """
 # Runs side by side, in blocks of sequences and sequence by sequence, against XLA's loops.
 PACK_PROGRAM = """
+import os
 import equinox as eqx, jax, numpy as np, optax
-from simplexity.predictive_models import GRU, LSTM, RNN, _gpu_kernels
+from simplexity.predictive_models import GRU, LSTM, RNN
 from simplexity.predictive_models._gpu_kernels import GPUKernels
 jax.config.update("jax_default_matmul_precision", "highest")
 can_run = GPUKernels.can_run
@@ -61,7 +62,7 @@ for kind, size, batch in ((GRU, 64, 128), (GRU, 32, 9), (GRU, 8, 16), (LSTM, 64,
     loss = lambda model, tokens: losses(model.forward(tokens[:, :-1])[0], tokens[:, 1:]).mean()
     results = []
     for fewest, has_kernels in ((1, True), (10**9, True), (1, False)):
-        _gpu_kernels.FEWEST_SEQUENCES_OF_BLOCKS = fewest
+        os.environ["SIMPLEXITY_PACK_BLOCKS_FROM"] = str(fewest)
         GPUKernels.can_run = staticmethod(can_run if has_kernels else lambda *layer: False)
         gradients = eqx.filter_jit(lambda *both: jax.vmap(eqx.filter_value_and_grad(loss))(*both))(models, tokens)
         results.append(jax.tree.leaves(gradients))
