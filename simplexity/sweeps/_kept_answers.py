@@ -8,10 +8,10 @@ look otherwise now, if the line is corrupt, or if the file cannot be written, th
 import json
 import os
 from array import array
-from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from sys import intern
+from threading import Lock
 from typing import Any
 
 from simplexity.runs import Completion, Goodput, RunDirectory, RunSummary
@@ -28,6 +28,8 @@ _NUMBERS = frozenset({int, float, bool, type(None)})
 _decode = json.JSONDecoder().raw_decode
 # Most answers are shorter.
 _BYTES = 1024
+# New answers are written as soon as there are so many: those of a hundred thousand runs would take 50 MB.
+_MOST_NEW = 2048
 
 
 class KeptAnswers:
@@ -44,6 +46,7 @@ class KeptAnswers:
         # Where the answer begins, by index, or -1. The lines of a hundred thousand runs would take 40 MB.
         self._places = array("q")
         self._new: list[str] = []
+        self._lock = Lock()
         self._file = None
         with suppress(OSError):
             self._file = open(path, "rb")  # noqa: SIM115  the `with` block's end closes it
@@ -74,11 +77,19 @@ class KeptAnswers:
             return None
 
     def add(self, index: int, marks: str, answer: Any) -> None:
-        """Keeps an answer, from the next `save` on."""
-        self._new.append(f"{index} {marks}\t{json.dumps(answer, separators=(',', ':'))}\n")
+        """Keeps an answer; the last ones that were added are written by `save`."""
+        line = f"{index} {marks}\t{json.dumps(answer, separators=(',', ':'))}\n"
+        with self._lock:
+            self._new.append(line)
+            if len(self._new) == _MOST_NEW:
+                self._write_new()
 
     def save(self) -> None:
         """Appends the new answers to the file, if that is allowed."""
+        with self._lock:
+            self._write_new()
+
+    def _write_new(self) -> None:
         if not self._new:
             return
         content = "".join(self._new).encode()
@@ -98,34 +109,30 @@ class KeptAnswers:
     def _line_at(self, place: int) -> bytes:
         """What stands in the file from a place to the end of the line; nothing if it cannot be read."""
         length, read = _BYTES, b""
-        # Not by seeking, since several threads read.
-        with suppress(OSError):
+        try:
             while self._file is not None:
+                # Not by seeking, since several threads read.
                 read = os.pread(self._file.fileno(), length, place)
                 if b"\n" in read or len(read) < length:
                     break
                 length *= 8
+        except OSError:
+            return b""
         return read.partition(b"\n")[0]
 
 
-def marks(config_hash: str, *paths: str | Path) -> str | None:
-    """What tells whether files are still those that were read; None if the first of them is not there.
+def marks(version: str, path: str | Path) -> str | None:
+    """What tells whether a run's file is still the one that was read; None if it is not there.
 
     Args:
-        config_hash: The run's.
-        *paths: The files.
+        version: Which of the runs that this folder may have had.
+        path: The file.
     """
-    found = [f"{_FORMAT}:{config_hash}"]
-    for path in paths:
-        try:
-            status = os.stat(path)
-        except OSError:
-            if len(found) == 1:
-                return None
-            found.append("-")
-        else:
-            found.append(f"{status.st_mtime_ns}:{status.st_size}:{status.st_ino}")
-    return " ".join(found)
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return f"{_FORMAT}:{version} {status.st_mtime_ns}:{status.st_size}:{status.st_ino}"
 
 
 def answer_of(completion: Completion, summary: RunSummary) -> Any:
@@ -139,12 +146,13 @@ def read_answer(run: SweepRun, answer: Any) -> RunStatus | None:
     """The status of a complete run, of what `answer_of` made; None if it is something else."""
     try:
         values, (attempts, step, saved_step, where, goodput, _) = answer
-        completion = Completion(*_checked(values))
+        if not _NUMBERS.issuperset(map(type, (*values, step, saved_step, *goodput))):
+            return None
+        completion = Completion(*values)
         host, slurm = where or ("", None)
         # The same object where numbers are equal: of a hundred thousand runs, each number takes 3 MB.
-        step, saved_step = (
-            run.num_train_steps if number == run.num_train_steps else number for number in _checked([step, saved_step])
-        )
+        last = run.num_train_steps
+        step, saved_step = last if step == last else step, last if saved_step == last else saved_step
         return RunStatus(
             run=run,
             state=RunState.COMPLETE,
@@ -160,8 +168,9 @@ def read_answer(run: SweepRun, answer: Any) -> RunStatus | None:
             time_left_s=None,
             reason="",
             saved_step=saved_step,
-            goodput=Goodput._make([number or _ZERO for number in _checked(goodput[:-1])] + goodput[-1:]),
+            goodput=Goodput._make([number or _ZERO for number in goodput[:-1]] + goodput[-1:]),
             last_event=None,
+            complete_since=completion.time,
         )
     except (TypeError, ValueError, LookupError):
         return None
@@ -174,9 +183,3 @@ def completed_step(answer: Any) -> int | None:
     except (TypeError, LookupError):
         return None
     return step if isinstance(step, int) else None
-
-
-def _checked(values: Sequence[Any]) -> Sequence[Any]:
-    if not _NUMBERS.issuperset(map(type, values)):
-        raise ValueError(values)
-    return values

@@ -9,7 +9,7 @@ from typing import Any
 from simplexity.runs import RunDirectory
 
 from ._directory import SweepDirectory
-from ._kept_answers import COMPLETE_NAME, KeptAnswers, marks
+from ._kept_answers import KeptAnswers, marks
 from ._rows import Cell, Row
 from ._run_files import last_records, reading_failure
 from ._run_status import RunState, RunStatus
@@ -17,6 +17,9 @@ from ._sweep_status import SweepStatus, in_threads, paused_collector
 
 # Bookkeeping of the metrics, no results.
 _NO_RESULTS = ("step", "timestamp")
+# Made once: `int | float` is a new object each time.
+_NUMBER = (int, float)
+_NO_FILE = "-"
 _ANALYSIS = RunDirectory(Path()).analysis_path.name
 
 
@@ -33,6 +36,7 @@ def results_rows(sweep: SweepDirectory, status: SweepStatus) -> list[Row]:
     places: dict[str, int] = {}
     rows: list[Row] = []
     latest: tuple[str, ...] = ()
+    is_in_order = True
     with KeptAnswers(sweep.results_path) as kept:
         for run, read in zip(status.runs, in_threads(partial(_numbers, sweep, kept), status.runs), strict=True):
             pairs = _split(run.run.overrides)
@@ -44,7 +48,10 @@ def results_rows(sweep: SweepDirectory, status: SweepStatus) -> list[Row]:
                 latest = names
                 for name in names:
                     places.setdefault(name, len(places) + 1)
-            rows.append(Row(places, (reason, *map(cells.get, places))))
+                is_in_order = names == tuple(places)
+            # As in most sweeps.
+            values = cells.values() if is_in_order else map(cells.get, places)
+            rows.append(Row(places, (reason, *values)))
         kept.save()
     places["reason"] = 0
     return rows
@@ -60,7 +67,7 @@ def _cells(
         row["optimum_error"] = status.optimum_error_nats
     known = frozenset(row)
     for name, value in logged.items():
-        if isinstance(value, int | float) and name not in _NO_RESULTS:
+        if isinstance(value, _NUMBER) and name not in _NO_RESULTS:
             # A training loss stands for itself beside a validation's.
             row[f"training_{name}" if name in known else name] = value
     row |= analysed
@@ -74,18 +81,19 @@ def _numbers(
     seen = None
     if status.state == RunState.COMPLETE:
         # An analysis may be made again, of a complete run too. As text: making paths would take as long as all else.
-        folder = f"{sweep.path}/{status.run.directory}"
-        seen = marks(status.run.config_hash, f"{folder}/{COMPLETE_NAME}", f"{folder}/{_ANALYSIS}")
+        version = f"{status.run.config_hash} {status.complete_since}"
+        analysis_path = f"{sweep.path}/{status.run.directory}/{_ANALYSIS}"
+        seen = marks(version, analysis_path) or f"{version} {_NO_FILE}"
     answer = None if seen is None else kept.get(status.run.index, seen)
-    if isinstance(answer, list) and len(answer) == 2 and all(isinstance(part, dict) for part in answer):
+    if type(answer) is list and len(answer) == 2 and type(answer[0]) is type(answer[1]) is dict:
         # The same object for all runs with the same words.
-        words = {name: intern(value) for name, value in answer[1].items() if isinstance(value, str)}
-        return answer[0], answer[1] | words, status.reason
+        analysed = {name: intern(value) if type(value) is str else value for name, value in answer[1].items()}
+        return answer[0], analysed, status.reason
     logged, reason = _last_logged(sweep, status)
-    analysis_path = sweep.run_directory(status.run).analysis_path
-    analysed = {} if status.state == RunState.UNREADABLE else _last_analysis(analysis_path)
+    analysis = sweep.run_directory(status.run).analysis_path
+    analysed = {} if status.state == RunState.UNREADABLE else _last_analysis(analysis)
     # An analysis without numbers may be one that could not be read just now.
-    if seen is not None and not reason and (analysed or seen.endswith(" -")):
+    if seen is not None and not reason and (analysed or seen.endswith(_NO_FILE)):
         kept.add(status.run.index, seen, [logged, analysed])
     return logged, analysed, reason
 

@@ -43,16 +43,19 @@ def results_lines(
         yield "no runs"
         return
     fixed = ["run", "state", "loss", "excess", "optimum"]
-    varied = [name for name in override_names(rows) if len(rows) == 1 or len({row[name] for row in rows}) > 1]
+    first = rows[0]
+    varied = [name for name in override_names(rows) if len(rows) == 1 or any(row[name] != first[name] for row in rows)]
     has_reason = width is None and any(row["reason"] for row in rows)
     analysed = [name for name in ("belief_r2",) if name in rows[0]]
     shown = [*fixed, *analysed, *varied, *(["reason"] if has_reason else [])]
     ends = [last_part(name) for name in shown]
     short = [name if width is None or ends.count(end) > 1 else end for name, end in zip(shown, ends, strict=True)]
     # Of the overrides, the longest gives way; without any, the state does, which is short enough.
-    sizes = [max(len(cell_text(row[name])) for row in rows) for name in varied]
+    sizes = [0 if width is None else max(len(cell_text(row[name])) for row in rows) for name in varied]
     flexible = len(fixed) + len(analysed) + sizes.index(max(sizes)) if sizes else 1
-    cells = ([_optimum(row) if name == "optimum" else cell_text(row[name]) for name in shown] for row in rows)
+    # Without errors, an optimum is a number as the others.
+    optimum = "optimum" if "optimum_error" in first else ""
+    cells = ([_optimum(row) if name == optimum else cell_text(row[name]) for name in shown] for row in rows)
     yield from table(short, cells, width, flexible, least=[fixed.index("optimum")], colour=colour)
     if width is not None:
         reasons = [f"run {row['run']} {row['state']}: {printable(str(row['reason']))}" for row in rows if row["reason"]]

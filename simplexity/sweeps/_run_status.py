@@ -63,6 +63,7 @@ class RunStatus(NamedTuple):
         saved_step: The last step that was saved.
         goodput: Where its time went.
         last_event: What happened to it last; None if it never started, or is complete.
+        complete_since: Unix time; None if it is not complete.
     """
 
     run: SweepRun
@@ -80,6 +81,7 @@ class RunStatus(NamedTuple):
     saved_step: int
     goodput: Goodput
     last_event: Event | None
+    complete_since: float | None
 
 
 def run_status(sweep: SweepDirectory, run: SweepRun, files: RunFiles, scheduler: SchedulerState) -> RunStatus:
@@ -115,6 +117,7 @@ def run_status(sweep: SweepDirectory, run: SweepRun, files: RunFiles, scheduler:
         saved_step=files.summary.saved_step,
         goodput=files.summary.goodput,
         last_event=None if state == RunState.COMPLETE else event,
+        complete_since=None if files.completion is None else files.completion.time,
     )
 
 
