@@ -6,6 +6,7 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -22,7 +23,6 @@ from simplexity.cluster import (
     submission_limits,
 )
 from simplexity.composition import ConfigError, Problem, config_errors_at, read_profile
-from simplexity.runs import RunDirectory
 from simplexity.sweeps import (
     Manifest,
     SlurmLaunch,
@@ -146,8 +146,9 @@ def _programs_text(prepared: Sequence[PreparedRun]) -> str:
 
     Which numbers a program takes as arguments is known exactly only once it is built, by JAX.
     """
-    config = RunDirectory(Path()).config_path.name
-    programs = len({_VALUE.sub(": _", one.files[config]) for one in prepared})
+    # The configs of many runs consist of a few pieces.
+    without_values = lru_cache(maxsize=4096)(lambda piece: _VALUE.sub(": _", piece))
+    programs = len({tuple(map(without_values, one.config)) for one in prepared})
     return f"about {programs} program{'s' * (programs != 1)}"
 
 

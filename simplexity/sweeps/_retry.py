@@ -59,17 +59,16 @@ def retry(
             if run.state == RunState.UNREADABLE:
                 print(f"skipped: #{run.run.index} is unreadable: {printable(run.reason)}")
         runs = select_for_retry(status, failed=failed, missing=missing)
-        repeated = [] if repeat_failures else [run.run for run in status.runs if repeats_its_failure(run)]
+        repeated = set() if repeat_failures else {run.run.index for run in status.runs if repeats_its_failure(run)}
         for run in runs:
-            if run in repeated:
+            if run.index in repeated:
                 print(f"skipped: #{run.index}: {REPEATED_FAILURE}; --failed starts it nevertheless")
-        runs = [run for run in runs if run not in repeated]
+        runs = [run for run in runs if run.index not in repeated]
         if not runs:
             print(_nothing_to_start(sweep, status, failed=failed, missing=missing))
             return ExitCode.COMPLETE
-        again = "".join(
-            f"again: #{run.index} {describe(run.overrides, common_overrides(manifest.runs))}\n" for run in runs
-        )
+        common = common_overrides(manifest.runs)
+        again = "".join(f"again: #{run.index} {describe(run.overrides, common)}\n" for run in runs)
         if isinstance(manifest.launch, LocalLaunch):
             print(again, end="", flush=True)
             outcomes = run_locally(sweep, manifest, manifest.launch, runs, guard)
