@@ -17,6 +17,7 @@ from simplexity.runs import (
     next_start,
     read_holder,
     read_ledger,
+    retry_read,
     summarize,
 )
 
@@ -48,8 +49,12 @@ class RunQueue:
         runs: Those that the worker may execute, in the order in which it tries them.
         submissions: The name of each run's last submission. A run that has failed in it is not executed again.
         make_lock: Makes the lock of a run's folder.
+        wait: Sleeps between tries at reading; see `retry_read`.
         interrupted: The runs that an earlier process of this worker has begun and not ended: they come first.
         death: Why that process ended; empty if unknown.
+
+    Attributes:
+        has_passed_over: Whether there was a run whose files are corrupt, or could not be read.
     """
 
     def __init__(
@@ -58,6 +63,7 @@ class RunQueue:
         runs: Sequence[SweepRun],
         submissions: Mapping[int, str],
         make_lock: Callable[[RunDirectory], RunLock],
+        wait: Callable[[float], bool],
         interrupted: Sequence[int] = (),
         death: str = "",
     ):
@@ -68,7 +74,10 @@ class RunQueue:
         self._make_lock = make_lock
         self._interrupted = interrupted
         self._death = death
+        self._wait = wait
         self._given_up: list[SweepRun] = []
+        self._suspects: set[int] = set()
+        self.has_passed_over = False
 
     def take_given_up(self) -> list[SweepRun]:
         """The runs that have failed since the last call because they have ended their worker too often."""
@@ -76,10 +85,8 @@ class RunQueue:
         return given_up
 
     def is_suspect(self, run: SweepRun) -> bool:
-        """Whether the run may be what ends its worker: one more such start, and it is given up."""
-        events = read_ledger(self._sweep.run_directory(run).ledger_path)
-        decision = next_start(events, self._submissions.get(run.index))
-        return decision.starts_without_progress >= _MOST_DEATHS - 1
+        """Whether a run that was claimed may be what ends its worker: one more such start, and it is given up."""
+        return run.index in self._suspects
 
     def put_back(self, run: SweepRun) -> None:
         """The run is to be tried once more, after the others."""
@@ -94,13 +101,22 @@ class RunQueue:
                 if self._is_known_complete(run, kept):
                     continue
                 try:
-                    if is_free and self._is_held(run):
-                        self._held.append(run)
-                    elif (lock := self._lock(run)) is not None:
-                        yield Claim(run, lock)
+                    claim = retry_read(lambda run=run, is_free=is_free: self._claim(run, is_free), self._wait)
                 except (RuntimeError, OSError) as error:
                     # One run whose files are corrupt, or cannot be read, does not keep the worker from the others.
                     _log.warning("#%d is passed over: %s", run.index, error)
+                    self.has_passed_over = True
+                else:
+                    if claim is not None:
+                        yield claim
+
+    def _claim(self, run: SweepRun, is_free: bool) -> Claim | None:
+        """Claims the run; None if there is nothing to do, or another process has it, which is then asked once more."""
+        if is_free and self._is_held(run):
+            self._held.append(run)
+            return None
+        lock = self._lock(run)
+        return None if lock is None else Claim(run, lock)
 
     def _is_known_complete(self, run: SweepRun, kept: KeptAnswers) -> bool:
         """Whether `status` has seen that the run is complete, which takes one look at one file.
@@ -149,6 +165,8 @@ class RunQueue:
         directory, submission = self._sweep.run_directory(run), self._submissions.get(run.index)
         events = read_ledger(directory.ledger_path)
         decision = next_start(events, submission, _MOST_DEATHS - 1)
+        if decision.starts_without_progress >= _MOST_DEATHS - 1:
+            self._suspects.add(run.index)
         if decision.allowed:
             return False
         reason = decision.reason

@@ -1,6 +1,7 @@
 """The runs that a worker executes at the same time, each in a thread of its own."""
 
 import queue
+import sys
 import threading
 import traceback
 from collections.abc import Callable
@@ -53,8 +54,10 @@ class RunThreads:
         code: int = ExitCode.FAILED
         try:
             code = self._execute(run, lock)
-        except BaseException:
+        except (OSError, RuntimeError) as error:
             # The file system has failed, or another process has taken over the run: the other runs continue.
+            sys.stderr.write(f"#{run.index}: {error}\n")
+        except BaseException:
             traceback.print_exc()
         finally:
             self._ended.put(EndedRun(run, code))

@@ -77,7 +77,7 @@ def drain(
         make_lock: Makes the lock of a run's folder, from the lock's path and what to call when it is lost.
 
     Returns:
-        COMPLETE if no run has failed here, FAILED if one has, REQUEUE if a stop was requested.
+        COMPLETE if no run has failed here, FAILED if one has or cannot be read, REQUEUE if a stop was requested.
 
     Raises:
         ValueError: If there is no such submission.
@@ -121,6 +121,7 @@ def drain(
             walk_from(runs, number, num_workers),
             names,
             lambda directory: make_lock(directory.lock_path, begin_anew),
+            guard.wait,
             interrupted,
             death,
         )
@@ -135,7 +136,7 @@ def drain(
         return ExitCode.REQUEUE
     if work.has_postponed:
         executor.renew()
-    return ExitCode.FAILED if work.failed else ExitCode.COMPLETE
+    return ExitCode.FAILED if work.failed or queue.has_passed_over else ExitCode.COMPLETE
 
 
 class _Work:
@@ -178,7 +179,8 @@ class _Work:
             if self._is_to_end():
                 break
         self.failed += queue.take_given_up()
-        if not (self._has_begun or self.failed or self.has_postponed or self._guard.requested()):
+        has_looked = self._has_begun or self.failed or self.has_postponed or queue.has_passed_over
+        if not (has_looked or self._guard.requested()):
             print(
                 "nothing to execute: each run is complete, has failed, or is being executed by another worker",
                 flush=True,
@@ -248,10 +250,10 @@ class _Work:
 
     def _execute(self, run: SweepRun, lock: RunLock) -> int:
         log = self._sweep.log_path(run.index)
-        if self._record is not None:
-            self._record.begin(run.index)
         submission = self._names.get(run.index)
         try:
+            if self._record is not None:
+                self._record.begin(run.index)
             output = thread_prints_to(log) if self.is_together else self._output.redirected_to(log)
             job = thread_job(submission, starts_now=self._has_begun)
             self._has_begun = True

@@ -100,7 +100,7 @@ def test_a_worker_passes_over_what_is_known_to_be_complete(sweep, monkeypatch):
 
     def claimed():
         looked_at.clear()
-        queue = RunQueue(sweep, runs, {}, lambda directory: RunLock(directory.lock_path))
+        queue = RunQueue(sweep, runs, {}, lambda directory: RunLock(directory.lock_path), lambda seconds: False)
         return [claim.lock.release() or claim.run.index for claim in queue.claims()]
 
     assert (claimed(), looked_at) == ([2], ["0", "1", "2"])

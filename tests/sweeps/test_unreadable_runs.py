@@ -1,10 +1,12 @@
 """One run whose files cannot be read must not keep the commands from the others."""
 
+import errno
+
 import pytest
 
 from simplexity.host import PreemptionGuard
-from simplexity.runs import EventKind, Ledger
-from simplexity.sweeps import RunState, cancel, read_status, results_rows, retry, status_lines
+from simplexity.runs import EventKind, ExitCode, Ledger, RunLock, read_ledger
+from simplexity.sweeps import RunState, _queue, cancel, read_status, results_rows, retry, status_lines
 
 DAMAGES = {
     "a line of the ledger is no JSON": ("run.jsonl", "not json\n{}\n", "line 1 of"),
@@ -71,3 +73,29 @@ def test_it_ends_as_failed_when_the_sweep_is_executed(make_sweep, execute):
     assert [outcome.state for outcome in outcomes] == [RunState.COMPLETE, RunState.UNREADABLE, RunState.UNREADABLE]
     assert "COMPLETE was not written by a run" in outcomes[1].reason
     assert "line 1 of" in outcomes[2].reason
+
+
+@pytest.mark.parametrize("times", [1, 3, 1000])
+def test_a_worker_reads_again_before_it_passes_over_a_run(times, make_sweep, monkeypatch):
+    sweep = make_sweep({}, {})
+    runs, errors = sweep.read_manifest().runs, iter([OSError(errno.EIO, "Input/output error", "run.jsonl")] * times)
+
+    def read(path):
+        if path.parent.name == "0" and (error := next(errors, None)):
+            raise error
+        return read_ledger(path)
+
+    monkeypatch.setattr(_queue, "read_ledger", read)
+    queue = _queue.RunQueue(sweep, runs, {}, lambda run: RunLock(run.lock_path), lambda seconds: False)
+    claimed = [claim.lock.release() or claim.run.index for claim in queue.claims()]
+    assert (claimed, queue.has_passed_over) == (([1], True) if times == 1000 else ([0, 1], False))
+
+
+def test_a_worker_that_has_passed_over_a_run_has_failed(make_sweep, start_worker):
+    sweep = make_sweep({}, {})
+    (sweep.path / "0" / "COMPLETE").write_text("yes\n")
+    worker = start_worker(sweep)
+    printed, _ = worker.communicate(timeout=60)
+    assert worker.returncode == ExitCode.FAILED
+    assert "#0 is passed over" in printed
+    assert "#1 seed=1: complete" in printed
