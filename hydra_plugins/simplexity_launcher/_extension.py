@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from omegaconf import DictConfig, OmegaConf
 
 from simplexity.composition import ConfigError, Problem, load_frozen, refuse_changes
-from simplexity.runs import RunDirectory, RunLock, is_there, retry_read, write_durably
+from simplexity.runs import RunDirectory, RunLock, is_there, read_file, retry_read, write_durably
 from simplexity.sweeps import Manifest, SweepDirectory
 
 from ._preparation import PreparedRun
@@ -50,7 +50,7 @@ def extend_runs(sweep: SweepDirectory, longer: Sequence[PreparedRun]) -> None:
 
 def _check(directory: RunDirectory, one: PreparedRun) -> None:
     text = "".join(one.config)
-    if _STEPS.sub("", retry_read(directory.config_path.read_text)) != _STEPS.sub("", text):
+    if _STEPS.sub("", retry_read(lambda: read_file(directory.config_path)).decode()) != _STEPS.sub("", text):
         new = OmegaConf.create(text)
         if isinstance(new, DictConfig):
             refuse_changes(load_frozen(directory.path), new)

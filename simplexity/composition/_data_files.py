@@ -10,7 +10,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from simplexity.runs import DataFile, RunDirectory, read_origin, retry_read, write_durably, write_origin
+from simplexity.runs import DataFile, RunDirectory, read_file, read_origin, retry_read, write_durably, write_origin
 
 from ._config_errors import ConfigError, Problem
 from ._signature import signature_of
@@ -43,7 +43,7 @@ def keep_data_files(config: DictConfig, directory: RunDirectory, wait: Callable[
     kept = dict(origin.files)
     for key, path in _named_files(OmegaConf.to_container(config, resolve=True)):
         try:
-            content = retry_read(path.read_bytes, wait)
+            content = retry_read(lambda path=path: read_file(path), wait)
         except (FileNotFoundError, NotADirectoryError):
             content = None
         digest = None if content is None else hashlib.sha256(content).hexdigest()
@@ -98,7 +98,7 @@ def _files_within(value: Any, key: str) -> Iterator[tuple[str, Path]]:
 def _check_copy(directory: RunDirectory, file: DataFile, wait: Callable[[float], bool]) -> None:
     copy = directory.path / file.copy
     try:
-        content = retry_read(copy.read_bytes, wait)
+        content = retry_read(lambda: read_file(copy), wait)
     except FileNotFoundError:
         content = b""
     if hashlib.sha256(content).hexdigest() != file.sha256:

@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from simplexity.runs import RunDirectory, is_there, retry_read
+from simplexity.runs import RunDirectory, is_there, read_file, retry_read
 from simplexity.sweeps import sweep_of
 
 from ._config_errors import ConfigError, Problem
@@ -95,7 +95,7 @@ def _composed(folder: Path) -> DictConfig | None:
     """The config with its references: as Hydra has kept it, or for a run of a sweep composed once more."""
     kept = folder / ".hydra" / "config.yaml"
     if is_there(kept):
-        composed = OmegaConf.create(retry_read(kept.read_text))
+        composed = OmegaConf.create(retry_read(lambda: read_file(kept)).decode())
         return composed if isinstance(composed, DictConfig) else None
     sweep = sweep_of(folder)
     if sweep is None:

@@ -9,7 +9,15 @@ from typing import Any, NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
 
-from simplexity.runs import RunDirectory, UnreadableError, folder_problem, is_there, retry_read, write_durably
+from simplexity.runs import (
+    RunDirectory,
+    UnreadableError,
+    folder_problem,
+    is_there,
+    read_file,
+    retry_read,
+    write_durably,
+)
 
 from ._config_errors import ConfigError, Problem
 from ._instantiate import without_hydra
@@ -58,7 +66,7 @@ def load_frozen(run_dir: Path) -> DictConfig:
     """
     path = RunDirectory(run_dir).config_path
     try:
-        config = OmegaConf.load(io.BytesIO(retry_read(path.read_bytes)))
+        config = OmegaConf.load(io.BytesIO(retry_read(lambda: read_file(path))))
     except UnreadableError:
         raise
     except (FileNotFoundError, NotADirectoryError):

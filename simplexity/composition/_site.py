@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from simplexity.host import configure_accelerator
-from simplexity.runs import UnreadableError, retry_read
+from simplexity.runs import UnreadableError, read_file, retry_read
 from simplexity.sweeps import sweep_of
 
 from ._config_errors import ConfigError, Problem
@@ -133,7 +133,7 @@ def _surroundings(hydra: DictConfig) -> list[Any]:
 
 def _read_hydra(path: Path) -> DictConfig | None:
     try:
-        return _parsed(retry_read(path.read_bytes)).hydra
+        return _parsed(retry_read(lambda: read_file(path))).hydra
     except (FileNotFoundError, NotADirectoryError):
         return None
     except UnreadableError:

@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from simplexity.runs import files_below
+from simplexity.runs import files_below, naming, read_file
 
 _FILE_NAME = "manifest.json"
 _NOT_THERE = (FileNotFoundError, NotADirectoryError)
@@ -60,7 +60,7 @@ def read_manifest(checkpoint: Path) -> Manifest:
         OSError: If it cannot be read.
     """
     try:
-        content = json.loads((checkpoint / _FILE_NAME).read_bytes())
+        content = json.loads(read_file(checkpoint / _FILE_NAME))
     except _NOT_THERE as error:
         raise CorruptCheckpointError(f"`{_FILE_NAME}`: {error.strerror}") from error
     except ValueError as error:
@@ -103,12 +103,8 @@ def digest_of_file(path: Path) -> str:
     Raises:
         OSError: If it cannot be read.
     """
-    with open(path, "rb") as file:
-        try:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-        except OSError as error:
-            # An error in reading an open file does not name it.
-            raise OSError(error.errno, error.strerror, str(path)) from error
+    with naming(path), open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _digest_of_content(content: Any) -> str:

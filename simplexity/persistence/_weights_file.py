@@ -12,7 +12,7 @@ import safetensors
 import safetensors.numpy
 from jaxtyping import PyTree
 
-from simplexity.runs import write_durably
+from simplexity.runs import read_file, write_durably
 
 from ._leaves import HostArrays, check_same_leaves, describe_raw_leaves, fill
 from ._manifest import Leaf
@@ -96,7 +96,7 @@ def read_arrays(path: Path) -> tuple[dict[str, str], HostArrays]:
         RuntimeError: If it is corrupt.
         OSError: If it cannot be read.
     """
-    content = path.read_bytes()
+    content = read_file(path)
     try:
         header, _ = _split(content)
         metadata = header["__metadata__"]

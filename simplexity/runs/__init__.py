@@ -31,6 +31,8 @@ from ._files import files_below as files_below
 from ._files import folder_problem as folder_problem
 from ._files import is_there as is_there
 from ._files import move_durably as move_durably
+from ._files import naming as naming
+from ._files import read_file as read_file
 from ._files import reason as reason
 from ._files import retry_read as retry_read
 from ._files import write_durably as write_durably

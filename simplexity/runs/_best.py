@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ._directory import RunDirectory
-from ._files import is_there, write_durably
+from ._files import is_there, read_file, write_durably
 
 
 class ScoredStep(NamedTuple):
@@ -29,7 +29,7 @@ def read_scores(path: Path) -> list[ScoredStep]:
         OSError: If it cannot be read.
     """
     try:
-        return [ScoredStep(int(step), float(loss)) for step, loss in json.loads(path.read_bytes())]
+        return [ScoredStep(int(step), float(loss)) for step, loss in json.loads(read_file(path))]
     except (FileNotFoundError, NotADirectoryError):
         return []
     except (ValueError, TypeError):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from ._files import reason, retry_read, sync_directory, write_durably
+from ._files import read_file, reason, retry_read, sync_directory, write_durably
 
 BEST_FILE = "best.json"
 """In the folder of checkpoints: which of them has the lowest validation loss."""
@@ -179,7 +179,7 @@ class RunDirectory:
             RuntimeError: If COMPLETE is there, but not as a run writes it.
         """
         try:
-            return Completion(**json.loads(self.complete_path.read_text()))
+            return Completion(**json.loads(read_file(self.complete_path)))
         except FileNotFoundError:
             return None
         except (ValueError, TypeError):

@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ._files import write_durably
+from ._files import read_file, write_durably
 from ._job import slurm_ids
 
 _PACKAGE = "simplexity"
@@ -63,7 +63,7 @@ def read_environments(path: Path) -> list[dict[str, Any]]:
         RuntimeError: If the file holds something else than a list.
     """
     try:
-        records = json.loads(path.read_text())
+        records = json.loads(read_file(path))
         if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
             raise ValueError
     except FileNotFoundError:

@@ -144,6 +144,12 @@ def _sync(path: Path, flags: int) -> None:
         os.close(descriptor)
 
 
+def read_file(path: Path) -> bytes:
+    """The content of a file; an error in reading what was opened names it too, which `Path.read_bytes` leaves out."""
+    with naming(path):
+        return path.read_bytes()
+
+
 class UnreadableError(RuntimeError):
     """A file that is there could not be read, several times: nothing is known about what it holds."""
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ._files import naming, retry_read, sleep, sync_directory, write_all, write_durably
+from ._files import naming, read_file, retry_read, sleep, sync_directory, write_all, write_durably
 
 
 def append_json_line(path: Path, record: Mapping[str, Any], require_held: Callable[[], object] = lambda: None) -> None:
@@ -65,7 +65,7 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
         RuntimeError: If a line that others follow is not a JSON object: no kill does that.
     """
     try:
-        return _records(path, path.read_bytes())
+        return _records(path, read_file(path))
     except FileNotFoundError:
         return []
 
@@ -77,7 +77,7 @@ def iter_json_lines(path: Path) -> Iterator[dict[str, Any]]:
         RuntimeError: If a line that others follow is not a JSON object.
     """
     torn = 0
-    with open(path, "rb") as file:
+    with naming(path), open(path, "rb") as file:
         for number, line in enumerate(file, start=1):
             record = _parse(line) if line.endswith(b"\n") else None
             if record is None:
@@ -131,7 +131,7 @@ def renew_json_lines(
         RuntimeError: If it cannot be read, or a line that others follow is not a JSON object.
     """
     try:
-        content = retry_read(path.read_bytes, wait)
+        content = retry_read(lambda: read_file(path), wait)
     except FileNotFoundError:
         return []
     records = _records(path, content)

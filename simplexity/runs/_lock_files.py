@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from ._files import sync_directory, write_all
+from ._files import naming, sync_directory, write_all
 from ._owner import Liveness, Owner, liveness
 
 # Six heartbeats of a lock, and some seconds by which two clocks may differ.
@@ -69,7 +69,7 @@ def look(file: Path) -> Sighting:
         OSError: If it is gone, or cannot be read.
     """
     # Opening, not only asking for the time: a network file system shows its newest state to those who open a file.
-    with open(file, "rb") as opened:
+    with naming(file), open(file, "rb") as opened:
         heartbeat_ns = os.fstat(opened.fileno()).st_mtime_ns
         content = opened.read()
     try:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from ._files import write_durably
+from ._files import read_file, write_durably
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def read_origin(path: Path) -> Origin:
         OSError: If it cannot be read.
     """
     try:
-        record = json.loads(path.read_text())
+        record = json.loads(read_file(path))
         return Origin(
             record["cpu_devices"],
             {key: DataFile(**entry) for key, entry in record["files"].items()},

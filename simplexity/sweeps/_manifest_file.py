@@ -11,7 +11,7 @@ from pathlib import Path
 from sys import intern
 from typing import Any
 
-from simplexity.runs import append_json_lines, iter_json_lines, json_line, renew_json_lines, write_durably
+from simplexity.runs import append_json_lines, iter_json_lines, json_line, read_file, renew_json_lines, write_durably
 
 from ._launch_settings import launch_from_json, launch_to_json, without_private_values
 from ._manifest import Manifest, SweepRun
@@ -106,7 +106,7 @@ def read_run(path: Path, runs_path: Path, index: int) -> SweepRun | None:
 
 def _load(path: Path) -> dict[str, Any]:
     """The content of the manifest's own file."""
-    record = json.loads(path.read_text(encoding="utf-8"))
+    record = json.loads(read_file(path))
     if not isinstance(record, dict) or "format" not in record:
         raise ValueError("it has no format")
     return record

@@ -1,16 +1,25 @@
 import errno
 import os
+import re
 import subprocess
 import sys
 
 import pytest
 
 from simplexity.runs import (
+    RunDirectory,
     UnreadableError,
     files_below,
     folder_problem,
     is_there,
+    iter_json_lines,
     move_durably,
+    read_environments,
+    read_file,
+    read_holder,
+    read_json_lines,
+    read_origin,
+    read_scores,
     retry_read,
     write_durably,
 )
@@ -154,3 +163,25 @@ def test_a_folder_that_is_none_is_said_to_be_none(tmp_path):
     assert folder_problem(tmp_path / "typo", "run") == "there is no such folder"
     assert folder_problem(tmp_path / "file" / "typo", "run") == "there is no such folder"
     assert folder_problem(tmp_path / "file", "sweep") == "it is a file; name the sweep's folder"
+
+
+READERS = {
+    "1": lambda path: read_holder(path.parent),
+    "COMPLETE": lambda path: RunDirectory(path.parent).read_completion(),
+    "best.json": read_scores,
+    "config.yaml": read_file,
+    "environment.json": read_environments,
+    "metrics.jsonl": read_json_lines,
+    "origin.json": read_origin,
+    "runs.jsonl": lambda path: list(iter_json_lines(path)),
+}
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_an_error_in_reading_an_opened_file_names_the_file(tmp_path, name):
+    path = tmp_path / name
+    # It can be opened, and its first byte cannot be read.
+    path.symlink_to("/proc/self/mem")
+    message = f"`{path}` cannot be read: Input/output error;"
+    with pytest.raises(UnreadableError, match=re.escape(message)):
+        retry_read(lambda: READERS[name](path), lambda seconds: True)
