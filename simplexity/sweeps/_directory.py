@@ -20,11 +20,12 @@ from simplexity.runs import (
     is_there,
     read_holder,
     read_json_lines,
+    retry_read,
     write_durably,
 )
 
 from . import _manifest_file
-from ._launch_settings import private_values, with_private_values
+from ._launch_settings import private_values, read_private_values, with_private_values
 from ._manifest import Manifest, Submission, SweepRun
 
 
@@ -167,15 +168,12 @@ class SweepDirectory:
             with_runs: Whether the runs are wanted; without them, reading takes no time.
 
         Raises:
-            RuntimeError: If the manifest is not one.
+            RuntimeError: If the manifest is not one, or a file cannot be read.
         """
         with self._naming_manifest():
-            manifest = _manifest_file.read(self.manifest_path, self.runs_path, with_runs=with_runs)
-        try:
-            values = json.loads(self.environment_path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):  # of another user, or gone: only who starts runs needs it, see `require_own`
-            return manifest
-        return replace(manifest, launch=with_private_values(manifest.launch, values))
+            manifest = retry_read(lambda: _manifest_file.read(self.manifest_path, self.runs_path, with_runs=with_runs))
+        values = read_private_values(self.environment_path)
+        return manifest if values is None else replace(manifest, launch=with_private_values(manifest.launch, values))
 
     def read_run(self, index: int) -> SweepRun:
         """The run of an index, without reading the others.
@@ -185,7 +183,7 @@ class SweepDirectory:
             RuntimeError: If the manifest is not one.
         """
         with self._naming_manifest():
-            run = _manifest_file.read_run(self.manifest_path, self.runs_path, index)
+            run = retry_read(lambda: _manifest_file.read_run(self.manifest_path, self.runs_path, index))
         # Which runs there are is in the message.
         return self.read_manifest().run(index) if run is None else run
 
@@ -224,7 +222,7 @@ class SweepDirectory:
 
     def read_submissions(self) -> list[Submission]:
         """All submissions so far, oldest first."""
-        records = read_json_lines(self.submissions_path)
+        records = retry_read(lambda: read_json_lines(self.submissions_path))
         return [Submission(**{**record, "indices": tuple(record["indices"])}) for record in records]
 
     def require_own(self) -> None:
@@ -248,8 +246,14 @@ class SweepDirectory:
                     f"all users may write {path}, and starting a sweep's runs executes what its files say: look "
                     f"through them, then chmod o-w {shlex.quote(str(path))}"
                 )
-        if private_values(self.read_manifest(with_runs=False).launch) and not is_there(self.environment_path):
-            raise RuntimeError(f"{self.environment_path} is gone, which has the values of its runs' variables")
+        if (
+            private_values(self.read_manifest(with_runs=False).launch)
+            and read_private_values(self.environment_path) is None
+        ):
+            raise RuntimeError(
+                f"{self.environment_path}, which has the values of its runs' variables, is gone or corrupt: restore it "
+                "from a copy, or start the sweep in another folder"
+            )
 
     @contextmanager
     def lock(self) -> Iterator[None]:

@@ -1,10 +1,14 @@
 """How a sweep was launched: what starting its runs again needs to know."""
 
+import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any, ClassVar, Literal, get_args
 
 from simplexity.cluster import ClusterProfile, Container
+from simplexity.runs import read_file, retry_read
 
 OnFailure = Literal["continue", "stop"]
 PackSize = int | Literal["auto"]
@@ -140,6 +144,26 @@ def private_values(launch: Launch) -> dict[str, dict[str, str]]:
     container = launch.profile.container
     values = {"environment": launch.profile.environment, "container_env": container.env if container else {}}
     return {name: dict(variables) for name, variables in values.items() if variables}
+
+
+def read_private_values(path: Path) -> dict[str, dict[str, str]] | None:
+    """What a file holds of `private_values`, in JSON; None if it is another user's, gone or corrupt.
+
+    Raises:
+        UnreadableError: If it cannot be read.
+    """
+
+    def read() -> bytes:
+        with suppress(PermissionError):
+            return read_file(path)
+        return b""
+
+    try:
+        values = json.loads(retry_read(read))
+    except (FileNotFoundError, ValueError):
+        return None
+    is_whole = isinstance(values, dict) and all(isinstance(variables, dict) for variables in values.values())
+    return values if is_whole else None
 
 
 def with_private_values(launch: Launch, values: Mapping[str, Mapping[str, str]]) -> Launch:

@@ -1,3 +1,4 @@
+import errno
 import json
 import stat
 from dataclasses import replace
@@ -5,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from simplexity.cluster import Container
-from simplexity.sweeps import LocalLaunch, SweepRun
+from simplexity.sweeps import LocalLaunch, SweepRun, _launch_settings
 
 HOSTILE = "key=\"a b'c $HOME `id` \\n\nü \ud800 ::%"
 
@@ -37,10 +38,45 @@ def test_values_of_variables_are_for_the_sweeps_owner_alone(make_sweep, slurm_la
     assert "secret" not in text
     assert stat.S_IMODE(sweep.environment_path.stat().st_mode) == 0o600
     # A colleague who may not read them still sees how the sweep stands; without them nothing is started again.
-    sweep.environment_path.unlink()
-    assert sweep.read_manifest().run(0).index == 0
-    with pytest.raises(RuntimeError, match=r"environment\.json is gone"):
-        sweep.require_own()
+    for content in ("", "[1]", '{"environment": "TOKEN"}', None):
+        sweep.environment_path.unlink() if content is None else sweep.environment_path.write_text(content)
+        assert sweep.read_manifest().run(0).index == 0
+        with pytest.raises(RuntimeError, match=r"environment\.json, .* is gone or corrupt"):
+            sweep.require_own()
+
+
+def test_a_read_error_is_not_taken_for_variables_that_are_gone(make_sweep, slurm_launch, monkeypatch):
+    """Runs would be started without them."""
+    sweep = make_sweep({}, launch=slurm_launch(environment={"TOKEN": "secret"}))
+    launch = sweep.read_manifest().launch
+    real, failures = _launch_settings.read_file, iter([OSError(errno.ESTALE, "Stale file handle", "environment.json")])
+
+    def read(path):
+        if error := next(failures, None):
+            raise error
+        return real(path)
+
+    monkeypatch.setattr(_launch_settings, "read_file", read)
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    assert sweep.read_manifest().launch == launch
+
+
+@pytest.mark.parametrize("name", ["manifest_path", "runs_path", "submissions_path"])
+def test_a_file_of_a_sweep_is_read_once_more_if_it_cannot_be_read(name, make_sweep, monkeypatch):
+    sweep, num_pauses = make_sweep({}), []
+    sweep.record_submission([0])
+    path = getattr(sweep, name)
+    real = path.rename(path.with_name("real"))
+    path.symlink_to("/proc/self/mem")  # its first byte cannot be read
+
+    def mend(seconds):
+        num_pauses.append(seconds)
+        path.unlink(missing_ok=True)
+        real.rename(path)
+
+    monkeypatch.setattr("time.sleep", mend)
+    assert (sweep.read_manifest().run(0).index, len(sweep.read_submissions())) == (0, 1)
+    assert len(num_pauses) == 1
 
 
 def test_later_runs_join_and_the_same_ones_stay_once(manifest):
