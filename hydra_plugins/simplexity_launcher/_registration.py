@@ -89,4 +89,4 @@ def _write(directory: RunDirectory, files: dict[str, str]) -> None:
 
 
 def _open_privately(path: str, flags: int) -> int:
-    return os.open(path, flags, _PRIVATE)
+    return os.open(path, flags | os.O_NOFOLLOW, _PRIVATE)

@@ -1,6 +1,7 @@
 """One run in MLflow's store: the requests that create it, continue it, fill it and end it."""
 
 import fcntl
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -127,6 +128,9 @@ def _one_at_a_time(path: Path, is_needed: bool) -> Iterator[None]:
     if not is_needed:
         yield
         return
-    with open(path, "w") as file:
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+    try:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+    finally:
+        os.close(file)

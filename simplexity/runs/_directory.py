@@ -70,10 +70,12 @@ class RunDirectory:
 
     def _refuse_links(self) -> None:
         """Others who may write here could make a run cut or overwrite any file of its user's."""
+        hydra = self.path / ".hydra"
         paths = (
             self.config_path, self.ledger_path, self.metrics_path, self.analysis_path, self.belief_states_path,
             self.checkpoints_path, self.final_state_path, self.snapshots_path, self.figures_path, self.environment_path,
-            self.complete_path, self.lock_path,
+            self.origin_path, self.complete_path, self.lock_path, *sorted(self.path.glob("*.log")),
+            hydra, *(hydra / name for name in ("config.yaml", "hydra.yaml", "overrides.yaml")),
         )  # fmt: skip
         for path in paths:
             if _is_link(path):

@@ -96,7 +96,9 @@ class KeptAnswers:
         self._new = []
         # Of another user's sweep, or on a full disk: the next look reads the runs' files again.
         with suppress(OSError):
-            descriptor = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            # Not behind a symbolic link, by which others could have the file of whoever looks changed.
+            flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+            descriptor = os.open(self._path, flags, 0o644)
             try:
                 # One write, so that two who do this mix no lines.
                 size = os.fstat(descriptor).st_size

@@ -100,11 +100,13 @@ def test_the_package_needs_nothing_heavy():
     assert heavy.isdisjoint(done.stdout.split())
 
 
-@pytest.mark.parametrize("name", ["metrics.jsonl", "run.jsonl", "lock", "checkpoints", "config.yaml"])
+@pytest.mark.parametrize(
+    "name", ["metrics.jsonl", "run.jsonl", "lock", "checkpoints", "config.yaml", "a.log", ".hydra", ".hydra/hydra.yaml"]
+)
 def test_a_symbolic_link_in_the_place_of_a_file_is_refused(tmp_path, name):
     target = tmp_path / "diary"
     target.write_text("my diary")
-    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / name).parent.mkdir(parents=True)
     (tmp_path / "run" / name).symlink_to(target)
     with pytest.raises(RuntimeError, match=rf"/run/{name} is a symbolic link, .*: remove it, or put the whole run"):
         RunDirectory.create(tmp_path / "run")

@@ -116,3 +116,12 @@ def test_a_sweep_that_may_not_be_written_is_still_shown(sweep):
     runs, rows = look(sweep)
     assert [run.state for run in runs[:2]] == [RunState.COMPLETE] * 2
     assert json.dumps(list(map(dict, rows)))
+
+
+def test_whoever_looks_writes_through_no_symbolic_link(sweep, tmp_path):
+    diary = tmp_path / "diary"
+    diary.write_text("mine")
+    for path in (sweep.complete_runs_path, sweep.results_path):
+        path.symlink_to(diary)
+    look(sweep)
+    assert diary.read_text() == "mine"
