@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from simplexity.runs import ScoredStep, read_scores, write_scores
+from simplexity.runs import ScoredStep, read_scores, retry_read, write_scores
 
 
 class BestStep:
@@ -29,7 +29,7 @@ class BestStep:
         Raises:
             RuntimeError: If it is not one.
         """
-        self._scores = read_scores(self._path)
+        self._scores = retry_read(lambda: read_scores(self._path))
 
     def score(self, step: int, validation_loss: float, committed: Sequence[int]) -> None:
         """Records the step if its loss is the lowest so far; of equal ones the first counts.

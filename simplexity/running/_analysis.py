@@ -45,7 +45,7 @@ from simplexity.analysis import (
     kl_by_position,
 )
 from simplexity.predictive_models import PredictiveModel
-from simplexity.runs import RunDirectory, read_json_lines, write_durably
+from simplexity.runs import RunDirectory, read_json_lines, retry_read, write_durably
 
 from ._build import Experiment
 from ._failures import log_failure, place
@@ -163,7 +163,8 @@ class Analysis:
         return line | {"functions": _without_nan(functions), "errors": errors}, found
 
     def _write(self, line: dict[str, Any], found: BeliefRegression) -> None:
-        lines = {line["step"]: line for line in read_json_lines(self._directory.analysis_path)} | {line["step"]: line}
+        before = retry_read(lambda: read_json_lines(self._directory.analysis_path))
+        lines = {line["step"]: line for line in before} | {line["step"]: line}
         text = "".join(json.dumps(lines[step]) + "\n" for step in sorted(lines))
         write_durably(self._directory.analysis_path, text, self._require_held)
         if line["step"] == max(lines):

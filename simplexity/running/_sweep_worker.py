@@ -18,7 +18,7 @@ from simplexity.composition import (
     set_environment,
 )
 from simplexity.host import PreemptionGuard, configure_accelerator
-from simplexity.runs import RunLock, read_origin
+from simplexity.runs import RunLock, read_origin, retry_read
 from simplexity.sweeps import PackSize, SweepDirectory, SweepRun, WorkerPlace, drain, pack_of
 
 from ._resume import execute_frozen
@@ -146,7 +146,7 @@ class _Executor:
         if jax.default_backend() != "cpu" or os.environ.get("JAX_NUM_CPU_DEVICES"):
             return True
         directory = self._sweep.run_directory(run)
-        number = read_origin(directory.origin_path).cpu_devices
+        number = retry_read(lambda: read_origin(directory.origin_path)).cpu_devices
         if number is None:
             config = load_frozen(directory.path)
             self._read = run.index, config

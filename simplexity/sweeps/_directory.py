@@ -20,6 +20,7 @@ from simplexity.runs import (
     is_there,
     read_holder,
     read_json_lines,
+    renew_json_lines,
     retry_read,
     write_durably,
 )
@@ -218,6 +219,8 @@ class SweepDirectory:
     ) -> None:
         """Adds a line to the submissions: see `Submission`. Only the holder of `lock` may."""
         submission = Submission(round(time.time(), 3), tuple(indices), job_id, first_index, num_workers)
+        # Behind a line that a power failure has torn, the new one would be torn as well.
+        renew_json_lines(self.submissions_path)
         append_json_line(self.submissions_path, submission._asdict())
 
     def read_submissions(self) -> list[Submission]:

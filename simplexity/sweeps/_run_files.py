@@ -172,6 +172,9 @@ def last_records(path: Path, count: int) -> list[dict[str, Any]]:
 
 
 def last_printed(path: Path) -> str:
-    """The last line of a log that is not blank; empty if there is none."""
-    lines = (line.decode(errors="replace").strip() for line in reversed(last_lines(path, 20)))
+    """The last line of a log that is not blank; empty if there is none, or it cannot be read: words for people."""
+    try:
+        lines = [line.decode(errors="replace").strip() for line in reversed(last_lines(path, 20))]
+    except OSError:
+        return ""
     return next((line for line in lines if line), "")

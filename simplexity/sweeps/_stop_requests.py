@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from simplexity.host import PreemptionGuard
-from simplexity.runs import append_json_line, read_json_lines
+from simplexity.runs import append_json_line
 
 from ._directory import SweepDirectory
+from ._run_files import last_records
 
 _POLL_S = 1.0
 
@@ -33,9 +34,11 @@ class StopRequests:
         if time.monotonic() - self._looked_s < _POLL_S:
             return ""
         self._looked_s = time.monotonic()
-        if self._present_size() == self._size:
+        if self._present_size() <= self._size:
             return ""
-        return str(read_json_lines(self._path)[-1]["reason"])
+        # The file has grown, which is a request, also where a line of it is corrupt.
+        newest = last_records(self._path, 1)
+        return str(newest[0]["reason"]) if newest and "reason" in newest[0] else "a request in the sweep's folder"
 
     def _present_size(self) -> int:
         try:
@@ -59,7 +62,7 @@ def obey_stop_requests(sweep: SweepDirectory, guard: PreemptionGuard) -> Iterato
     def look() -> None:
         while not over.wait(_POLL_S):
             # A file server that does not answer for a while is no request.
-            with suppress(OSError, RuntimeError, LookupError):
+            with suppress(OSError):
                 if reason := requests.new_reason():
                     guard.request(reason)
                     return

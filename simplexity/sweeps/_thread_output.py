@@ -29,7 +29,7 @@ def output_by_thread() -> Iterator[None]:
 def thread_prints_to(path: Path) -> Iterator[None]:
     """What this thread prints within the `with` block is appended to a file; its folder is made if missing."""
     path.parent.mkdir(exist_ok=True)
-    file = open(path, "a", buffering=1, encoding="utf-8")  # noqa: SIM115  a full disk may fail its closing
+    file = open(path, "a", buffering=1, encoding="utf-8", errors="backslashreplace")  # noqa: SIM115  a full disk may fail its closing
     before = _file.set(file)
     try:
         yield

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from simplexity.host import PreemptionGuard
-from simplexity.runs import EventKind, ExitCode, RunLock, read_ledger, thread_job
+from simplexity.runs import EventKind, ExitCode, RunLock, read_ledger, retry_read, thread_job
 
 from ._cancel import stop_others
 from ._directory import SweepDirectory
@@ -266,7 +266,7 @@ class _Work:
                 ended = ExitCode.REQUEUE
             else:
                 directory = self._sweep.run_directory(run)
-                events = read_ledger(directory.ledger_path)
+                events = retry_read(lambda: read_ledger(directory.ledger_path))
                 if not events or events[-1].kind != EventKind.FAILED:
                     # It ended before its ledger was open.
                     words = last_printed(log)

@@ -1,5 +1,6 @@
 """Analyses in a run and by `simplexity analyze`: what they write, that the same is written again, and what fails."""
 
+import errno
 import json
 import shutil
 import signal
@@ -9,7 +10,7 @@ import pytest
 from simplexity.cli import main
 from simplexity.composition import ConfigError, check, compose
 from simplexity.persistence import saved_steps
-from simplexity.running import analyze_run
+from simplexity.running import _analysis, analyze_run
 from simplexity.running._analysis import Analysis, describe
 from simplexity.running._build import build
 from simplexity.runs import RunDirectory, read_json_lines
@@ -49,7 +50,12 @@ def never():
     return False
 
 
-def test_a_line_per_step_in_order_and_again_the_same(tmp_path):
+def fail(error):
+    if error is not None:
+        raise error
+
+
+def test_a_line_per_step_in_order_and_again_the_same(tmp_path, monkeypatch):
     analysis, model, lines = analysis_of(tmp_path / "a")
     assert analysis.observe(10, model, never)
     assert analysis.observe(5, model, never)
@@ -59,7 +65,11 @@ def test_a_line_per_step_in_order_and_again_the_same(tmp_path):
     assert last["dimensions"]["layer_0"].keys() == {"90", "95", "99"}
     # The model is the untrained one.
     assert last["best"]["r2"] == last["best"]["r2_untrained"]
+    # A read error that passes ends no run.
+    failures = iter([OSError(errno.EIO, "Input/output error", "analysis.jsonl")] * 2)
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
     again, model, _ = analysis_of(tmp_path / "b")
+    monkeypatch.setattr(_analysis, "read_json_lines", lambda path: fail(next(failures, None)) or read_json_lines(path))
     for step in (5, 10, 5):
         assert again.observe(step, model, never)
     assert (tmp_path / "a" / "analysis.jsonl").read_bytes() == (tmp_path / "b" / "analysis.jsonl").read_bytes()

@@ -56,3 +56,13 @@ def test_a_sweep_of_another_user_is_not_started_again(make_sweep, monkeypatch):
     monkeypatch.setattr(os, "geteuid", lambda: sweep.path.stat().st_uid + 1)
     with pytest.raises(RuntimeError, match=r"belongs to another user .*: its owner may do that"):
         sweep.require_own()
+
+
+def test_a_torn_submission_takes_no_later_one_with_it(make_sweep):
+    sweep = make_sweep({}, {})
+    sweep.record_submission([0])
+    with open(sweep.submissions_path, "a") as file:
+        file.write('{"time": 1.0, "ind')
+    sweep.record_submission([1])
+    sweep.record_submission([0, 1])
+    assert [submission.indices for submission in sweep.read_submissions()] == [(0,), (1,), (0, 1)]

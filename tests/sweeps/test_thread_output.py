@@ -12,7 +12,7 @@ def test_each_thread_prints_to_its_own_file_and_all_others_to_the_process(tmp_pa
     def work(name):
         with thread_prints_to(tmp_path / "logs" / f"{name}.log"):
             both_have_begun.wait(10)
-            print(f"begun {name}")
+            print(f"begun {name} \udcff")
             helper = threading.Thread(target=print, args=("of no run",))
             helper.start()
             helper.join()
@@ -29,5 +29,5 @@ def test_each_thread_prints_to_its_own_file_and_all_others_to_the_process(tmp_pa
             thread.join()
     assert sys.stdout is found
     for name in "ab":
-        assert (tmp_path / "logs" / f"{name}.log").read_text() == f"begun {name}\nfailed {name}\n"
+        assert (tmp_path / "logs" / f"{name}.log").read_text() == f"begun {name} \\udcff\nfailed {name}\n"
     assert sorted(capsys.readouterr().out.splitlines()) == ["of no run", "of no run", "of the worker"]
