@@ -1,18 +1,9 @@
 """A progress bar on a terminal, and plain lines everywhere else."""
 
-import time
 from typing import IO, cast
-
-from rich.console import Console, Group
-from rich.live import Live
-from rich.progress_bar import ProgressBar
-from rich.text import Text
 
 from ._logger import Logger, Metrics, RunFacts
 from ._print_logger import Output, PrintLogger
-from ._progress_report import ProgressReport
-
-_SECONDS_BETWEEN_REFRESHES = 0.1
 
 
 class ConsoleLogger(Logger):
@@ -31,10 +22,10 @@ class ConsoleLogger(Logger):
 
     def start(self, facts: RunFacts) -> None:
         output = Output()
-        console = Console(file=cast(IO[str], output))
-        # rich takes FORCE_COLOR for a terminal, which a file does not become by that.
-        is_terminal = output.isatty() and console.is_terminal and not console.is_dumb_terminal
-        self._shown = _Bar(console) if is_terminal else self._lines
+        # rich takes FORCE_COLOR for a terminal, which a file does not become by that. So it is not asked about files,
+        # and not imported for them.
+        bar = _progress_bar(output) if output.isatty() else None
+        self._shown = self._lines if bar is None else bar
         self._shown.start(facts)
 
     def log(self, step: int, metrics: Metrics) -> None:
@@ -50,42 +41,11 @@ class ConsoleLogger(Logger):
         self._shown.close()
 
 
-class _Bar(Logger):
-    """A line of text and a bar under it, redrawn in place. What others print meanwhile scrolls above them."""
+def _progress_bar(output: Output) -> Logger | None:
+    """The progress bar; None if the terminal cannot redraw a line."""
+    from rich.console import Console
 
-    def __init__(self, console: Console) -> None:
-        # No refreshing thread: it would compete with training for the interpreter.
-        self._live = Live(console=console, auto_refresh=False)
-        self._report: ProgressReport | None = None
+    from ._progress_bar import ProgressBarLogger
 
-    def start(self, facts: RunFacts) -> None:
-        self._report = ProgressReport(facts)
-        self._refreshed_s = 0.0
-        self._live.start()
-        self._refresh(at_once=True)
-
-    def log(self, step: int, metrics: Metrics) -> None:
-        if self._report is not None:
-            self._report.log(step, metrics)
-            self._refresh(at_once=False)
-
-    def progress(self, step: int) -> None:
-        if self._report is not None:
-            self._report.reach(step, time.monotonic())
-            self._refresh(at_once=False)
-
-    def flush(self) -> None:
-        """Does nothing: a terminal keeps nothing."""
-
-    def close(self) -> None:
-        self._refresh(at_once=True)
-        self._report = None
-        self._live.stop()
-
-    def _refresh(self, at_once: bool) -> None:
-        now_s = time.monotonic()
-        if self._report is None or (now_s - self._refreshed_s < _SECONDS_BETWEEN_REFRESHES and not at_once):
-            return
-        self._refreshed_s = now_s
-        bar = ProgressBar(self._report.facts.num_train_steps, self._report.step, complete_style="cyan")
-        self._live.update(Group(Text(self._report.line(self._live.console.width)), bar), refresh=True)
+    console = Console(file=cast(IO[str], output))
+    return ProgressBarLogger(console) if console.is_terminal and not console.is_dumb_terminal else None

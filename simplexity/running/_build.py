@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import equinox as eqx
 import jax
+import numpy as np
 from jaxtyping import PRNGKeyArray
 from omegaconf import DictConfig, OmegaConf
 
@@ -28,7 +29,7 @@ from simplexity.training import (
 
 from ._kept_programs import kept_answer, kept_program, structure_of
 from ._memory import require_memory
-from ._model_check import check_model
+from ._model_check import check_model, key_shape
 from ._numbers import Numbers, resolved_text, traced_numbers
 from ._optimizer import Hyperparameters, Optimizer, build_optimizer
 from ._own_functions import OwnFunctions
@@ -79,7 +80,7 @@ class Experiment(NamedTuple):
 
     def model_shapes(self) -> PredictiveModel:
         """The model with shapes for arrays, which takes milliseconds."""
-        return eqx.filter_eval_shape(lambda key: self.model.make(self.model.numbers, key), jax.random.key(0))
+        return eqx.filter_eval_shape(lambda key: self.model.make(self.model.numbers, key), key_shape())
 
     def step_arguments(self) -> StepArguments:
         """The arguments of the training step, with all arrays on the device."""
@@ -90,6 +91,12 @@ class Experiment(NamedTuple):
         """All that the run's programs are built from, but for their arguments, whose structure counts too."""
         settings = self.settings
         return settings.batch_size, settings.sequence_len, settings.carry_state, self.optimizer.text, self.model.text
+
+    def keys(self) -> RunKeys:
+        """The run's random keys, by one program: each operation on a key outside of one is a program of its own."""
+        seed = jax.device_put(np.uint32(self.seed))
+        key = ("run keys", structure_of(seed))
+        return kept_program(key, lambda: saved_program(key, lambda: Lowerable(run_keys).lower(seed).compile()))(seed)
 
     def own_metrics(self, state: TrainState, scores: ValidationMetrics) -> Metrics:
         """What the user's own functions find at a validation: the number `kl` of `probe` is `probe.kl`."""
@@ -111,7 +118,7 @@ class Experiment(NamedTuple):
             self.model.numbers,
             as_argument(self.generator),
             self.optimizer.hyperparameters,
-            run_keys(self.seed),
+            self.keys(),
         )
         # One program, because initialising leaf by leaf compiles dozens of small ones.
         key = ("initial state", self.constants, structure_of(arguments))
@@ -239,7 +246,7 @@ def _model_maker(config: DictConfig, vocab_size: int, sequence_len: int) -> Mode
         return instantiate(section, numbers, vocab_size=vocab_size, sequence_len=sequence_len, key=key)
 
     def use(numbers: Numbers) -> None:
-        key = jax.random.key(0)
+        key = jax.random.key(0)  # traced, as all that is used here
         if structure_of(make(numbers, key)) != structure_of(make({}, key)):
             raise TypeError("the model keeps the number, and would train it as a parameter if it were an array")
 

@@ -11,8 +11,12 @@ from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
-# Hydra has no public way to its parser. Only here is it used: to parse the command as Hydra will, before Hydra does.
+# Hydra has no public way to its parser, nor to the config that it has composed. Only here are these used: to parse the
+# command as Hydra will, before Hydra does, and to compose once.
+from hydra._internal.hydra import Hydra
 from hydra._internal.utils import get_args_parser
+from hydra.types import RunMode
+from omegaconf import DictConfig
 
 from simplexity.composition import (
     GENERATOR_GROUP,
@@ -130,3 +134,35 @@ def hydra_raises() -> Iterator[None]:
         os.environ.pop(FULL_ERROR)
         if before is not None:
             os.environ[FULL_ERROR] = before
+
+
+@contextmanager
+def composes_once() -> Iterator[None]:
+    """Makes Hydra run the config that it composes to read `hydra.mode` from, within the `with` block.
+
+    Hydra composes it anew to run it, which takes a tenth of a second. If the command or the config asks for a sweep, or
+    nothing can be composed, all is as without this.
+    """
+    usual = Hydra.get_mode
+
+    def get_mode(hydra: Hydra, config_name: str | None, overrides: list[str]) -> Any:
+        loader = hydra.config_loader
+        try:
+            config = loader.load_configuration(config_name, overrides, RunMode.RUN)
+        except Exception:  # as Hydra does: it composes again, and that error is reported
+            return usual(hydra, config_name, overrides)
+        if config.hydra.mode == RunMode.MULTIRUN:
+            return RunMode.MULTIRUN
+
+        def composed(*_: Any, **__: Any) -> DictConfig:
+            del loader.load_configuration  # whatever else is composed later is another config
+            return config
+
+        loader.load_configuration = composed
+        return RunMode.RUN
+
+    Hydra.get_mode = get_mode
+    try:
+        yield
+    finally:
+        Hydra.get_mode = usual

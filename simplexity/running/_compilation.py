@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 
 from simplexity.host import CompilationCache, default_cache_folder
 from simplexity.training import (
@@ -23,7 +23,6 @@ from simplexity.training import (
     make_score,
     make_step_function,
     make_train_steps,
-    run_keys,
 )
 
 from ._build import Experiment
@@ -115,7 +114,7 @@ class BackgroundCompilation:
     def _train_steps(self, experiment: Experiment, state: TrainState) -> TrainSteps:
         parallel = self._parallel
         of_all_steps = experiment.step_arguments()
-        arguments = (of_all_steps, state, jnp.zeros((), jnp.int32))
+        arguments = (of_all_steps, state, jax.device_put(np.int32(0)))
 
         def compiled() -> Any:
             train_steps = make_train_steps(experiment.optimizer.make, experiment.settings, parallel)
@@ -134,7 +133,7 @@ def _validation(experiment: Experiment, state: TrainState) -> Validation | None:
     settings, length = experiment.validation, experiment.settings.sequence_len
     if settings is None:
         return None
-    key = run_keys(experiment.seed).validation
+    key = experiment.keys().validation
     generator = as_argument(experiment.validation_generator)
     arguments = (generator, state.model, key)
     program_key = ("validation", settings.batch_size, length, experiment.model.text, structure_of(arguments))

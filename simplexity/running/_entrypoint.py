@@ -4,6 +4,7 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -26,7 +27,7 @@ from simplexity.composition import (
 )
 from simplexity.host import PreemptionGuard, configure_accelerator
 
-from ._command_line import FULL_ERROR, all_mistakes, hydra_raises, parse, print_help, starts_runs
+from ._command_line import FULL_ERROR, all_mistakes, composes_once, hydra_raises, parse, print_help, starts_runs
 from ._failures import log_failure, report
 from ._outcome import exit_process
 from ._processes import in_all_tasks
@@ -68,7 +69,8 @@ def run(config_name: str, arguments: Sequence[str], guard: PreemptionGuard) -> i
         parsed, arguments = parse(arguments)
         if parsed.multirun and step_tasks() is not None:
             raise ConfigError([Problem("command line", _NO_SWEEP)])
-        with hydra_raises(), warnings.catch_warnings():
+        composing = nullcontext() if parsed.multirun else composes_once()
+        with hydra_raises(), composing, warnings.catch_warnings():
             ignore_equal_names()
             sys.argv[1:] = [*arguments, _START_CHECK] if starts_runs(parsed) else arguments
             decorate = hydra.main(config_path=f"pkg://{CONFIG_MODULE}", config_name=config_name, version_base="1.3")

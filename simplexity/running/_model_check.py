@@ -32,7 +32,7 @@ def check_model(
     """
     is_packaged = constructor.__module__.startswith("simplexity.")
     try:
-        model = eqx.filter_eval_shape(make_model, jax.random.key(0))
+        model = eqx.filter_eval_shape(make_model, key_shape())
     except (ValueError, TypeError):
         # In this form a constructor says what is wrong with its arguments.
         raise
@@ -57,6 +57,11 @@ def check_model(
             f"{_FORM}: for tokens of shape {tokens.shape} that is float32{list(expected)}, got {_describe(result[0])}"
         )
         raise _problem(message)
+
+
+def key_shape() -> PRNGKeyArray:
+    """What stands for a random key where only shapes count: a key itself takes programs that are compiled or loaded."""
+    return jax.eval_shape(lambda: jax.random.key(0))
 
 
 def _problem(message: str) -> ConfigError:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Hashable, Mapping
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 from jaxtyping import Array, Float
 from omegaconf import DictConfig, OmegaConf
 
@@ -42,7 +41,8 @@ def traced_numbers(
     """
     values: Any = {} if section is None else OmegaConf.to_container(section, resolve=True)
     numbers = {
-        name: jnp.asarray(float(value))
+        # Unlike jnp.asarray it compiles nothing, and keeps the number's weak type all the same.
+        name: jax.device_put(float(value))
         for name, value in values.items()
         # "1" is as good a learning rate as "1.0"; other whole numbers may be counts.
         if isinstance(value, float) or (name == "learning_rate" and isinstance(value, int))

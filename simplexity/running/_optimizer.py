@@ -91,7 +91,7 @@ def build_optimizer(config: DictConfig) -> Optimizer:
         )
 
     norm = section.gradient_clip_norm
-    norm = None if norm is None else jnp.asarray(float(norm))
+    norm = None if norm is None else jax.device_put(float(norm))
     hyperparameters = Hyperparameters(numbers.values, of_schedule.values, norm)
     text = f"{numbers.remaining_text} {of_schedule.remaining_text}"
     follows = isinstance(schedule, ReduceOnValidationPlateau)
@@ -102,7 +102,8 @@ def build_optimizer(config: DictConfig) -> Optimizer:
 def _check_schedule(schedule: Any) -> None:
     """Raises ValueError unless it is a function from a step to a number."""
     try:
-        is_number = jax.eval_shape(lambda step: jnp.asarray(schedule(step)), jnp.zeros((), jnp.int32)).shape == ()
+        step = jax.ShapeDtypeStruct((), jnp.int32)
+        is_number = jax.eval_shape(lambda step: jnp.asarray(schedule(step)), step).shape == ()
     except Exception:  # whatever comes of calling something that is no schedule
         is_number = False
     if not is_number:

@@ -4,9 +4,10 @@ from typing import Any
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 
 from simplexity.generative_processes import DataGenerator, GenerativeProcess
+
+from ._model_check import key_shape
 
 # The shortest row with room for special tokens.
 _LENGTH = 4
@@ -20,7 +21,7 @@ def as_argument(generator: DataGenerator) -> DataGenerator:
     """
     if _is_foreign(generator.process) and not _may_be_traced(generator):
         return eqx.tree_at(lambda generator: generator.process, generator, _Constant(generator.process))
-    return jax.tree.map(lambda leaf: jnp.asarray(leaf) if eqx.is_array(leaf) else leaf, generator)
+    return jax.tree.map(lambda leaf: jax.device_put(leaf) if eqx.is_array(leaf) else leaf, generator)
 
 
 class _Constant:
@@ -48,7 +49,7 @@ def _may_be_traced(generator: DataGenerator) -> bool:
         return jax.vmap(generator.next_token_probabilities)(tokens)
 
     try:
-        eqx.filter_eval_shape(use, generator, jax.random.key(0))
+        eqx.filter_eval_shape(use, generator, key_shape())
     except Exception:  # whatever the user's own code makes of an array without values
         return False
     return True

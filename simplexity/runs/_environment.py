@@ -7,6 +7,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -86,26 +87,45 @@ def environment_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> 
 @cache  # a process that executes many runs looks once: it has imported what was installed then
 def _versions(package: str) -> dict[str, str]:
     """Versions of the package and of all that it needs, directly or not; without what is not installed."""
-    # Costs more than the rest of this package together, and `status` never needs it.
-    from importlib import metadata
-
+    installed = _installed()
     versions: dict[str, str] = {}
     wanted = [package]
     while wanted:
         name = wanted.pop()
-        if name in versions:
+        if name in versions or name not in installed:
             continue
-        try:
-            distribution = metadata.distribution(name)
-        except metadata.PackageNotFoundError:
-            continue
-        # Its attributes would parse the whole file, of which a project's description is most: ten times as long.
-        header = (distribution.read_text("METADATA") or distribution.read_text("PKG-INFO") or "").partition("\n\n")[0]
+        header = _metadata(installed[name]).partition("\n\n")[0]  # the rest is the project's description
         versions[name] = next(iter(re.findall(r"^Version: *(\S+)", header, re.MULTILINE)), "")
-        # One spelling per package, as PEP 503 has it.
-        names = re.findall(r"^Requires-Dist: *([\w.-]+)", header, re.MULTILINE)
-        wanted += [re.sub(r"[-_.]+", "-", name).lower() for name in names]
+        wanted += map(_canonical, re.findall(r"^Requires-Dist: *([\w.-]+)", header, re.MULTILINE))
     return dict(sorted(versions.items()))
+
+
+def _installed() -> dict[str, Path]:
+    """The metadata of each package on Python's path, by its name.
+
+    The standard library's importlib.metadata goes through all of the path for each name that is asked for: here
+    hundreds, because a package also names what it needs only for tests.
+    """
+    found: dict[str, Path] = {}
+    for folder in sys.path:
+        with suppress(OSError):  # it may be missing, or a zip file
+            for entry in os.listdir(folder or "."):
+                name, dot, kind = entry.rpartition(".")
+                if dot and kind in ("dist-info", "egg-info"):
+                    found.setdefault(_canonical(name.partition("-")[0]), Path(folder, entry))
+    return found
+
+
+def _metadata(path: Path) -> str:
+    for file in (path / "METADATA", path / "PKG-INFO", path):
+        with suppress(OSError):
+            return file.read_text(encoding="utf-8", errors="replace")
+    return ""
+
+
+def _canonical(name: str) -> str:
+    """One spelling per package, as PEP 503 has it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 @cache  # likewise

@@ -6,11 +6,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, cast
-
-from rich.console import Console
-from rich.live import Live
-from rich.text import Text
+from typing import IO, Any, cast
 
 from simplexity.host import PreemptionGuard
 from simplexity.loggers import Output
@@ -168,6 +164,10 @@ class LiveProgress:
         self._complete = self._failed = 0
         self._colour = wants_colour(sys.stdout)
         self._running: dict[int, SweepRun] = {}
+        # Here and in `_styled`: every run imports this package, and only a sweep on a terminal draws.
+        from rich.console import Console
+        from rich.live import Live
+
         self._console = Console(file=cast(IO[str], Output()), highlight=False, markup=False, emoji=False)
         self._live = Live(console=self._console, auto_refresh=False, transient=True)
         self._began = self._drawn = time.monotonic()
@@ -181,7 +181,7 @@ class LiveProgress:
         failed = outcome.state in (RunState.FAILED, RunState.UNREADABLE)
         self._failed += failed
         text = outcome_text(outcome, self._common)
-        self._console.print(Text.from_ansi(red(text) if failed and self._colour else text), soft_wrap=True)
+        self._console.print(_styled(red(text) if failed and self._colour else text), soft_wrap=True)
 
     def stopping(self) -> None:
         # The answer to Ctrl-C was written where the next picture is drawn.
@@ -191,7 +191,7 @@ class LiveProgress:
         now = time.monotonic()
         if now - self._drawn >= _REFRESH_S:
             self._drawn = now
-            self._live.update(Text.from_ansi(self._picture(), no_wrap=True), refresh=True)
+            self._live.update(_styled(self._picture(), no_wrap=True), refresh=True)
 
     def __enter__(self) -> "LiveProgress":
         self._live.__enter__()
@@ -214,3 +214,10 @@ class LiveProgress:
         left = "" if status.time_left_s is None else duration(status.time_left_s)
         step = f"{status.step:,}/{run.num_train_steps:,}"
         return str(run.index), describe(run.overrides, self._common, short=True), step, number(status.loss_nats), left
+
+
+def _styled(text: str, *, no_wrap: bool | None = None) -> Any:
+    """Rich's text with the colours of `text`."""
+    from rich.text import Text
+
+    return Text.from_ansi(text, no_wrap=no_wrap)

@@ -6,7 +6,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree, UInt32
 
 from simplexity.generative_processes import DataGenerator, is_ergodic
 from simplexity.predictive_models import PredictiveModel
@@ -22,8 +22,8 @@ class RunKeys(NamedTuple):
     validation: PRNGKeyArray
 
 
-def run_keys(seed: int) -> RunKeys:
-    """The keys of a run. Their sequences are independent: training never sees a validation sequence."""
+def run_keys(seed: int | UInt32[Array, ""]) -> RunKeys:
+    """The keys of a run. Their sequences are independent: training never sees a validation sequence. Can be compiled."""
     return RunKeys(*jax.random.split(jax.random.key(seed), 3))
 
 

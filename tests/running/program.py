@@ -1,9 +1,5 @@
 """The program of both scripts, called in this process."""
 
-from unittest import mock
-
-from hydra._internal.hydra import Hydra
-
 from simplexity.host import PreemptionGuard
 from simplexity.running._entrypoint import run
 
@@ -15,6 +11,4 @@ def call_program(config_name: str, *arguments: str) -> int:
         config_name: Primary config. Hydra names the run's log by `sys.argv[0]`, which the caller sets.
         *arguments: Of the command line.
     """
-    # Hydra composes the config once more before, to see whether it sets `hydra.mode`: a third of a start's time.
-    with mock.patch.object(Hydra, "get_mode", return_value=None):
-        return run(config_name, arguments, PreemptionGuard())
+    return run(config_name, arguments, PreemptionGuard())
