@@ -56,12 +56,12 @@ def attempt(
         try:
             if run.programs is None:
                 return record_stop(ledger, guard, int(run.state.step), saves=guard.saves)
-            # It takes up to seconds, and only lines need it: beside the first steps, not the compiler, which it would
-            # slow.
+            # Both take up to seconds: beside the first steps, not the compiler, which they would slow. Orbax first, for
+            # which a run waits that is stopped at once; an optimum is waited for by the first line.
             beside = ThreadPoolExecutor(1)
-            optima = beside.submit(optima_of, run.experiment, directory)
             if guard.saves:
                 beside.submit(load_orbax)
+            optima = beside.submit(optima_of, run.experiment, directory)
             directory.unmark_complete(lock.require_held)
             snapshots = _snapshots(directory, config, lock)
             logger = _logger(directory, config, ledger, lock, run.checkpoints)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, TypeVar
 import equinox as eqx
 import jax
 import numpy as np
-from jaxtyping import PRNGKeyArray
+from jaxtyping import Array, PRNGKeyArray, UInt32
 from omegaconf import DictConfig, OmegaConf
 
 from simplexity.analysis import AnalysisSettings
@@ -16,7 +16,6 @@ from simplexity.generative_processes import DataGenerator
 from simplexity.predictive_models import PredictiveModel
 from simplexity.training import (
     Metrics,
-    RunKeys,
     StepArguments,
     TrainingSettings,
     TrainState,
@@ -61,7 +60,7 @@ class _StateArguments(NamedTuple):
     model_numbers: Numbers
     generator: DataGenerator
     hyperparameters: Hyperparameters
-    keys: RunKeys
+    seed: UInt32[Array, ""]
 
 
 class Experiment(NamedTuple):
@@ -92,12 +91,6 @@ class Experiment(NamedTuple):
         settings = self.settings
         return settings.batch_size, settings.sequence_len, settings.carry_state, self.optimizer.text, self.model.text
 
-    def keys(self) -> RunKeys:
-        """The run's random keys, by one program: each operation on a key outside of one is a program of its own."""
-        seed = jax.device_put(np.uint32(self.seed))
-        key = ("run keys", structure_of(seed))
-        return kept_program(key, lambda: saved_program(key, lambda: Lowerable(run_keys).lower(seed).compile()))(seed)
-
     def own_metrics(self, state: TrainState, scores: ValidationMetrics) -> Metrics:
         """What the user's own functions find at a validation: the number `kl` of `probe` is `probe.kl`."""
         results, _ = self.validation_functions(state=state, scores=scores)
@@ -118,7 +111,7 @@ class Experiment(NamedTuple):
             self.model.numbers,
             as_argument(self.generator),
             self.optimizer.hyperparameters,
-            self.keys(),
+            jax.device_put(np.uint32(self.seed)),
         )
         # One program, because initialising leaf by leaf compiles dozens of small ones.
         key = ("initial state", self.constants, structure_of(arguments))
@@ -137,11 +130,11 @@ def _state_program(experiment: Experiment) -> Callable[[_StateArguments], TrainS
     make_model, make_optimizer, settings = experiment.model.make, experiment.optimizer.make, experiment.settings
 
     def initial_state(arguments: _StateArguments) -> TrainState:
-        model = arguments.model
+        keys, model = run_keys(arguments.seed), arguments.model
         if model is None:
-            model = make_model(arguments.model_numbers, arguments.keys.initialization)
+            model = make_model(arguments.model_numbers, keys.initialization)
         optimizer = make_optimizer(arguments.hyperparameters)
-        return initial_train_state(model, optimizer, arguments.generator, settings, key=arguments.keys.data)
+        return initial_train_state(model, optimizer, arguments.generator, settings, key=keys.data)
 
     return initial_state
 

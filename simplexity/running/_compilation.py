@@ -23,6 +23,7 @@ from simplexity.training import (
     make_score,
     make_step_function,
     make_train_steps,
+    run_keys,
 )
 
 from ._build import Experiment
@@ -133,7 +134,7 @@ def _validation(experiment: Experiment, state: TrainState) -> Validation | None:
     settings, length = experiment.validation, experiment.settings.sequence_len
     if settings is None:
         return None
-    key = experiment.keys().validation
+    key = jax.jit(run_keys)(np.uint32(experiment.seed)).validation
     generator = as_argument(experiment.validation_generator)
     arguments = (generator, state.model, key)
     program_key = ("validation", settings.batch_size, length, experiment.model.text, structure_of(arguments))

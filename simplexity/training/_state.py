@@ -23,7 +23,7 @@ class RunKeys(NamedTuple):
 
 
 def run_keys(seed: int | UInt32[Array, ""]) -> RunKeys:
-    """The keys of a run. Their sequences are independent: training never sees a validation sequence. Can be compiled."""
+    """The keys of a run, independent: training never sees a validation sequence. The function can be compiled."""
     return RunKeys(*jax.random.split(jax.random.key(seed), 3))
 
 
