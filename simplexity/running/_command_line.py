@@ -145,12 +145,12 @@ def composes_once() -> Iterator[None]:
     """
     usual = Hydra.get_mode
 
-    def get_mode(hydra: Hydra, config_name: str | None, overrides: list[str]) -> Any:
-        loader = hydra.config_loader
+    def get_mode(self: Hydra, config_name: str | None, overrides: list[str]) -> Any:
+        loader = self.config_loader
         try:
             config = loader.load_configuration(config_name, overrides, RunMode.RUN)
         except Exception:  # as Hydra does: it composes again, and that error is reported
-            return usual(hydra, config_name, overrides)
+            return usual(self, config_name, overrides)
         if config.hydra.mode == RunMode.MULTIRUN:
             return RunMode.MULTIRUN
 
