@@ -238,13 +238,27 @@ def test_loss_that_is_not_finite_ends_the_run_with_its_step(tmp_path):
     assert any(path.name.isdigit() for path in (tmp_path / "run" / "checkpoints").iterdir())
 
 
-def test_run_from_anywhere_needs_no_site(tmp_path):
-    command = [sys.executable, "-m", "simplexity.train_model", *TINY]
+NOT_NEEDED = {"orbax", "matplotlib", "optuna", "submitit", "mlflow", "wandb", "tensorboard", "pandas", "torch"}
+
+
+def test_run_from_anywhere_needs_no_site_and_for_its_first_step_no_more_than_two_programs(tmp_path):
+    """Each operation of JAX outside of a program would be one more program, which is compiled or loaded."""
+    command = [sys.executable, "-X", "importtime", "-m", "simplexity.train_model", *TINY, "persistence=none"]
+    environment = {"PYTHONSAFEPATH": "1", "JAX_LOG_COMPILES": "1"}
     done = subprocess.run(
-        command, cwd=tmp_path, capture_output=True, text=True, timeout=300, env=os.environ | {"PYTHONSAFEPATH": "1"}
+        command, cwd=tmp_path, capture_output=True, text=True, timeout=300, env=os.environ | environment
     )
     assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
+    lines = done.stderr.splitlines()
+    assert [line for line in lines if not line.startswith("import time:")] == []
+    imported = {line.rpartition("|")[2].strip() for line in lines}
+    assert "jax" in imported
+    assert not imported & {"rich.console", *NOT_NEEDED}
+    before, _, after = done.stdout.partition("\nstep 1/")
+    assert after, done.stdout
+    # The lambda tries which options the compiler knows.
+    compiled = re.findall(r"Finished XLA compilation of jit\((\S+)\) in", before)
+    assert set(compiled) - {"<lambda>"} == {"initial_state", "train_steps"}
 
 
 def test_checking_a_sweep_leaves_the_gpu_to_its_runs(tmp_path):

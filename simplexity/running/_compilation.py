@@ -2,15 +2,18 @@
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from jaxtyping import Array, Int
 
 from simplexity.host import CompilationCache, default_cache_folder
+from simplexity.predictive_models import PredictiveModel
 from simplexity.training import (
     ChunkLength,
     DataParallel,
@@ -19,6 +22,8 @@ from simplexity.training import (
     TrainState,
     TrainSteps,
     Validation,
+    ValidationMetrics,
+    ValidationSettings,
     compiler_options,
     make_score,
     make_step_function,
@@ -45,16 +50,18 @@ class Programs(NamedTuple):
     Attributes:
         train_steps: Takes the run's steps.
         chunk: Chooses how many of them a call has; None if the run does so itself.
-        validation: Validates its models; None if it does not.
+        validation: Validates its models; None if it does not. Its program may still be compiled.
     """
 
     train_steps: TrainSteps
     chunk: ChunkLength | None
-    validation: Validation | None
+    validation: "BackgroundValidation | None"
 
 
 class BackgroundCompilation:
     """Compiles in a thread: XLA lets other threads run, and a signal be seen, while it works.
+
+    A run takes its first steps once it can. Its validation, which comes later, is compiled beside them.
 
     Args:
         experiment: What to compile.
@@ -77,31 +84,42 @@ class BackgroundCompilation:
         self._parallel = parallel
         self._validates = validates
         self._place = place
+        self._can_train = threading.Event()
         # A daemon, because a process in which a stop was requested does not wait for it.
         self._thread = threading.Thread(target=self._compile, args=(experiment, state), daemon=True)
         self._thread.start()
 
     def wait(self, preemption: Preemption) -> Programs | None:
         """The programs, or None as soon as `preemption` knows of a request to stop."""
-        while self._thread.is_alive():
+        while not self._can_train.wait(_POLL_S):
             if preemption.requested():
                 return None
-            self._thread.join(_POLL_S)
         if self._error is not None:
             raise self._error
         return self._programs
 
     def _compile(self, experiment: Experiment, state: TrainState) -> None:
+        validation = None
+        if self._validates and experiment.validation is not None:
+            validation = BackgroundValidation(experiment.validation, partial(_validation, experiment, state))
         try:
-            # The validation first: a member of a pack is ready to take steps once it has joined.
-            validation = _validation(experiment, state) if self._validates else None
             if self._place is not None and self._parallel is None:
+                # The validation first: a member of a pack is ready to take steps once it has joined.
+                if validation is not None:
+                    validation.compile()
                 member = self._member(experiment, state, self._place)
                 self._programs = Programs(member, member, validation)
             else:
-                self._programs = Programs(self._train_steps(experiment, state), None, validation)
+                train_steps = self._train_steps(experiment, state)
+                if validation is not None:
+                    train_steps = validation.checked_before(train_steps)
+                self._programs = Programs(train_steps, None, validation)
         except BaseException as error:
             self._error = error
+        finally:
+            self._can_train.set()
+        if self._error is None and validation is not None:
+            validation.compile()
 
     def _member(self, experiment: Experiment, state: TrainState, place: Place) -> PackMember:
         arguments = experiment.step_arguments()
@@ -130,10 +148,53 @@ class BackgroundCompilation:
         return partial(program if parallel is None else parallel.on_first_device(program), of_all_steps)
 
 
-def _validation(experiment: Experiment, state: TrainState) -> Validation | None:
+class BackgroundValidation:
+    """A validation that a thread makes ready.
+
+    Args:
+        settings: Its settings.
+        make: Compiles its program.
+    """
+
+    def __init__(self, settings: ValidationSettings, make: Callable[[], Validation]):
+        self.settings = settings
+        self._make = make
+        self._made: Future[Validation] = Future()
+
+    def compile(self) -> None:
+        """Makes it ready, unless it is. An error is raised where the validation, or a step before it, is called."""
+        if self._made.done():
+            return
+        try:
+            self._made.set_result(self._make())
+        except BaseException as error:
+            self._made.set_exception(error)
+
+    def __call__(
+        self, model: PredictiveModel, interrupted: Callable[[], bool] = lambda: False
+    ) -> ValidationMetrics | None:
+        """Validates a model, as soon as the program is compiled; None if it was interrupted."""
+        while not self._made.done():
+            if interrupted():
+                return None
+            wait([self._made], _POLL_S)
+        return self._made.result()(model, interrupted)
+
+    def checked_before(self, train_steps: TrainSteps) -> TrainSteps:
+        """`train_steps` that raise if the program cannot be compiled: a run must not find that out hours later."""
+
+        def checked(state: TrainState, num_steps: Int[Array, ""]) -> TrainState:
+            if self._made.done():
+                self._made.result()
+            return train_steps(state, num_steps)
+
+        return checked
+
+
+def _validation(experiment: Experiment, state: TrainState) -> Validation:
+    """The run may have donated the arrays of `state` meanwhile: only their shapes and types are looked at."""
     settings, length = experiment.validation, experiment.settings.sequence_len
-    if settings is None:
-        return None
+    assert settings is not None
     key = jax.jit(run_keys)(np.uint32(experiment.seed)).validation
     generator = as_argument(experiment.validation_generator)
     arguments = (generator, state.model, key)

@@ -10,11 +10,10 @@ import numpy as np
 
 from ._chunk import Boundaries, ChunkLength, ChunkSizer
 from ._metrics import RunMetrics
-from ._protocols import Checkpointer, MetricLogger, Metrics, Preemption, StepObserver
+from ._protocols import Checkpointer, MetricLogger, Metrics, ModelValidation, Preemption, StepObserver
 from ._settings import TrainingSettings
 from ._state import MetricWindow, TrainState
 from ._step import TrainSteps
-from ._validation import Validation
 
 
 class TrainResult(NamedTuple):
@@ -47,7 +46,7 @@ def train(
     settings: TrainingSettings,
     *,
     metrics: RunMetrics,
-    validation: Validation | None,
+    validation: ModelValidation | None,
     logger: MetricLogger,
     checkpointer: Checkpointer,
     preemption: Preemption,

@@ -1,14 +1,27 @@
-"""The interfaces through which training logs, saves, shows the model to observers, and learns of a stop request."""
+"""The interfaces through which training validates, logs, saves, calls observers, and learns of a stop request."""
 
 from collections.abc import Callable, Mapping
 from typing import Protocol, runtime_checkable
 
 from simplexity.predictive_models import PredictiveModel
 
+from ._settings import ValidationSettings
 from ._state import TrainState
+from ._validation import ValidationMetrics
 
 # A logged line: numbers, and lists with one number per position of a sequence.
 Metrics = Mapping[str, float | list[float]]
+
+
+@runtime_checkable
+class ModelValidation(Protocol):
+    """Something that validates models."""
+
+    settings: ValidationSettings
+
+    def __call__(self, model: PredictiveModel, interrupted: Callable[[], bool]) -> ValidationMetrics | None:
+        """Validates a model; returns None as soon as `interrupted`, called before each batch, says so."""
+        ...
 
 
 @runtime_checkable

@@ -1,7 +1,10 @@
 """What the compiled programs of a run depend on, by what is left in the cache."""
 
+import threading
+import time
 from collections import OrderedDict
 from types import SimpleNamespace
+from unittest import mock
 
 import equinox as eqx
 import jax
@@ -99,6 +102,28 @@ def test_runs_that_differ_in_values_call_the_programs_of_the_first(kept, monkeyp
     assert dict(kept) == first
 
 
+def test_the_first_steps_do_not_wait_for_the_validation(kept, monkeypatch):
+    usual, may_compile = _compilation._validation, threading.Event()
+    monkeypatch.setattr(_compilation, "_validation", lambda *of: may_compile.wait(60) and usual(*of))
+    programs, state = compile_programs()
+    state = programs.train_steps(state, jnp.asarray(1, jnp.int32))
+    assert programs.validation is not None
+    assert programs.validation(state.model, lambda: True) is None
+    may_compile.set()
+    assert programs.validation(state.model) is not None
+
+
+def test_a_validation_that_cannot_be_compiled_ends_the_run_within_a_call(kept, monkeypatch):
+    monkeypatch.setattr(_compilation, "_validation", mock.Mock(side_effect=RuntimeError("validation takes 9 TB")))
+    programs, state = compile_programs()
+    while not programs.validation._made.done():
+        time.sleep(0.001)
+    with pytest.raises(RuntimeError, match="9 TB"):
+        programs.train_steps(state, jnp.asarray(1, jnp.int32))
+    with pytest.raises(RuntimeError, match="9 TB"):
+        programs.validation(state.model)
+
+
 class Traced:
     """In place of a run's programs, which take seconds to compile: the initial state's shapes."""
 
@@ -122,7 +147,7 @@ def keys_of(*overrides):
     with pytest.MonkeyPatch.context() as patch:
         for module in (_build, _compilation):
             patch.setattr(module, "kept_program", record)
-        BackgroundCompilation(experiment, experiment.initial_state()).wait(Never())
+        BackgroundCompilation(experiment, experiment.initial_state())._thread.join()
     assert len(keys) == 3
     return keys
 

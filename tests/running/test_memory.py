@@ -17,13 +17,16 @@ BATCH = ["training.sequence_len=64", "predictive_model.instance.hidden_size=8", 
 
 def compile_(overrides):
     experiment = build(compose("experiment", [*BATCH, *overrides]))
-    compilation = BackgroundCompilation(experiment, experiment.initial_state())
+    state = experiment.initial_state()
+    compilation = BackgroundCompilation(experiment, state)
 
     class Never:
         def requested(self):
             return False
 
-    return compilation.wait(Never())
+    programs = compilation.wait(Never())
+    compilation._thread.join()
+    programs.train_steps(state, jnp.asarray(1, jnp.int32))
 
 
 @pytest.mark.slow
