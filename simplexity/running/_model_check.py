@@ -59,7 +59,7 @@ def check_model(
         raise _problem(message)
 
 
-def key_shape() -> PRNGKeyArray:
+def key_shape() -> jax.ShapeDtypeStruct:
     """What stands for a random key where only shapes count: a key itself takes programs that are compiled or loaded."""
     return jax.eval_shape(lambda: jax.random.key(0))
 
