@@ -1,6 +1,7 @@
 """One attempt at a run: trains from where the run's folder is to the end, or until a stop is requested."""
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -9,7 +10,7 @@ from simplexity.host import PreemptionGuard
 from simplexity.loggers import CompositeLogger, Logger, RunFacts
 from simplexity.persistence import SnapshotSchedule, SnapshotWriter, load_orbax
 from simplexity.runs import Ledger, RunDirectory, RunLock
-from simplexity.training import NotFiniteError, RunMetrics, StepObserver, train
+from simplexity.training import NotFiniteError, Optima, RunMetrics, StepObserver, train
 
 from ._analysis import Analysis
 from ._announcements import announce_end
@@ -56,15 +57,10 @@ def attempt(
         try:
             if run.programs is None:
                 return record_stop(ledger, guard, int(run.state.step), saves=guard.saves)
-            # Both take up to seconds: beside the first steps, not the compiler, which they would slow. Orbax first, for
-            # which a run waits that is stopped at once; an optimum is waited for by the first line.
-            beside = ThreadPoolExecutor(1)
-            if guard.saves:
-                beside.submit(load_orbax)
-            optima = beside.submit(optima_of, run.experiment, directory)
+            beside = _BesideTraining(run.experiment, directory, saves=guard.saves)
             directory.unmark_complete(lock.require_held)
             snapshots = _snapshots(directory, config, lock)
-            logger = _logger(directory, config, ledger, lock, run.checkpoints)
+            logger = _logger(directory, config, FirstStepLogger(ledger, beside.start), lock, run.checkpoints)
             try:
                 logger.start(_facts(run))
                 if run.is_resumed:
@@ -80,7 +76,7 @@ def attempt(
                     metrics=RunMetrics(
                         settings,
                         run.experiment.optimizer.learning_rate,
-                        optima.result,
+                        beside.optima,
                         elapsed_s=elapsed_s(run.lines, int(run.state.step)),
                         own=run.experiment.own_metrics,
                     ),
@@ -109,10 +105,39 @@ def attempt(
     keeps_all = on_complete(config, directory) == "keep"
     if not keeps_all:
         remove_what_nobody_needs(directory, config, result.state, lock.require_held)
-    completed = record_completion(directory, ledger, lock, result, optima.result())
+    completed = record_completion(directory, ledger, lock, result, beside.optima())
     if not keeps_all:
         remove_the_rest(directory, config, lock)
     return completed
+
+
+class _BesideTraining:
+    """What takes up to seconds, in a thread, from the first step on: before, it would slow what that step waits for.
+
+    Args:
+        experiment: What the run computes with.
+        directory: The run's.
+        saves: Whether the run has checkpoints.
+    """
+
+    def __init__(self, experiment: Experiment, directory: RunDirectory, *, saves: bool):
+        self._find_optima = partial(optima_of, experiment, directory)
+        self._saves = saves
+        self._optima: Future[Optima] | None = None
+
+    def start(self) -> Future[Optima]:
+        """Starts it, unless it was started."""
+        if self._optima is None:
+            thread = ThreadPoolExecutor(1)
+            # Orbax first: a run that is stopped at once waits for it. The optima are waited for by the first line.
+            if self._saves:
+                thread.submit(load_orbax)
+            self._optima = thread.submit(self._find_optima)
+        return self._optima
+
+    def optima(self) -> Optima:
+        """The best possible losses."""
+        return self.start().result()
 
 
 def _analysis(directory: RunDirectory, experiment: Experiment, lock: RunLock, *, saves: bool) -> Analysis | None:
@@ -122,9 +147,9 @@ def _analysis(directory: RunDirectory, experiment: Experiment, lock: RunLock, *,
 
 
 def _logger(
-    directory: RunDirectory, config: DictConfig, ledger: Ledger, lock: RunLock, checkpoints: Checkpoints
+    directory: RunDirectory, config: DictConfig, first_step: FirstStepLogger, lock: RunLock, checkpoints: Checkpoints
 ) -> CompositeLogger:
-    loggers: dict[str, Logger] = {"attempt": FirstStepLogger(ledger), "score": ScoreLogger(checkpoints)}
+    loggers: dict[str, Logger] = {"attempt": first_step, "score": ScoreLogger(checkpoints)}
     if config.logging.instance is not None:
         loggers["run"] = instantiate(
             config.logging.instance, run_directory=directory.path, require_held=lock.require_held

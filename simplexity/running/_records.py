@@ -34,10 +34,11 @@ class FirstStepLogger(Logger):
 
     Args:
         ledger: The run's.
+        then: Called once it is recorded.
     """
 
-    def __init__(self, ledger: Ledger):
-        self._ledger = ledger
+    def __init__(self, ledger: Ledger, then: Callable[[], object]):
+        self._ledger, self._then = ledger, then
         self._recorded = False
         self._start_step = 0
 
@@ -53,6 +54,7 @@ class FirstStepLogger(Logger):
         if not self._recorded:
             self._ledger.append(EventKind.FIRST_STEP, step)
             self._recorded = True
+            self._then()
 
     def flush(self) -> None:
         """Does nothing: each event is on disk at once."""

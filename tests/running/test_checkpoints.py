@@ -32,7 +32,7 @@ def test_metrics_that_neither_checkpoint_nor_ledger_knows_are_not_begun_again(di
 @pytest.mark.parametrize("call", ["progress", "log"])
 def test_a_run_that_was_killed_before_its_first_checkpoint_begins_again(call, directory):
     ledger = Ledger(directory.ledger_path)
-    logger = FirstStepLogger(ledger)
+    logger = FirstStepLogger(ledger, lambda: None)
     logger.start(RunFacts(100, 0, 64))
     # A stop that is requested during the first steps shows no progress, but logs.
     logger.progress(1) if call == "progress" else logger.log(1, {"loss": 1.0})
@@ -41,9 +41,12 @@ def test_a_run_that_was_killed_before_its_first_checkpoint_begins_again(call, di
 
 def test_the_line_of_a_restored_step_is_not_the_first_step(directory):
     ledger = Ledger(directory.ledger_path)
-    logger = FirstStepLogger(ledger)
+    begun = []
+    logger = FirstStepLogger(ledger, lambda: begun.append(len(ledger.events)))
     logger.start(RunFacts(100, 20, 64))
     logger.log(20, {"loss": 1.0})
     assert not ledger.events
     logger.log(30, {"loss": 1.0})
+    logger.progress(31)
+    assert begun == [1]
     assert [(event.kind, event.step) for event in ledger.events] == [(EventKind.FIRST_STEP, 30)]
