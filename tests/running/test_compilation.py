@@ -116,6 +116,7 @@ def test_the_first_steps_do_not_wait_for_the_validation(kept, monkeypatch):
 def test_a_validation_that_cannot_be_compiled_ends_the_run_within_a_call(kept, monkeypatch):
     monkeypatch.setattr(_compilation, "_validation", mock.Mock(side_effect=RuntimeError("validation takes 9 TB")))
     programs, state = compile_programs()
+    assert programs.validation is not None
     while not programs.validation._made.done():
         time.sleep(0.001)
     with pytest.raises(RuntimeError, match="9 TB"):
