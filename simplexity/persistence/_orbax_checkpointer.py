@@ -5,11 +5,12 @@ import os
 import time
 from collections.abc import Callable
 from concurrent import futures
+from contextlib import suppress
 from pathlib import Path
 
 from jaxtyping import PyTree
 
-from simplexity.runs import BEST_FILE, reason
+from simplexity.runs import BEST_FILE, reason, retry_read
 
 from ._best_step import BestStep
 from ._leaves import HostArrays, copy_to_host, describe_leaves
@@ -148,7 +149,7 @@ class OrbaxCheckpointer:
             self.wait()
         except RuntimeError as error:
             failed = error
-        if step not in self.steps():
+        if step not in retry_read(self.steps):
             self._pending = self._writer.submit(self._write, step, copy_to_host(state), describe_leaves(state))
         self._mark_saved(step)
         if failed is not None:
@@ -244,17 +245,22 @@ class OrbaxCheckpointer:
             # The new one is on disk, its name included.
             self._delete_superseded()
         except Exception as error:
-            # What was written of it is of no use, and on a full disk it is in the way.
-            delete_leftovers(self._directory, self._holder)
-            raise RuntimeError(
-                f"the checkpoint of step {step} could not be saved in `{self._directory}`: {one_line(error)}; "
-                f"saved steps are {', '.join(map(str, self.steps())) or 'none'}"
-            ) from error
+            message = f"the checkpoint of step {step} could not be saved in `{self._directory}`: {one_line(error)}"
+            # A folder that cannot be listed is not what is to be reported.
+            with suppress(OSError):
+                # What was written of it is of no use, and on a full disk it is in the way.
+                delete_leftovers(self._directory, self._holder)
+                message += f"; saved steps are {', '.join(map(str, self.steps())) or 'none'}"
+            raise RuntimeError(message) from error
 
     def _delete_superseded(self) -> None:
-        steps = self.steps()
-        best = set() if self._best is None else self._best.kept(steps)
-        for superseded in self._retention_policy.superseded(steps):
-            if superseded not in best:
-                self._require_held()
-                delete(self._directory, superseded, self._holder)
+        """What cannot be deleted is left for the next time: the new checkpoint is saved, and the exit code says so."""
+        try:
+            steps = self.steps()
+            best = set() if self._best is None else self._best.kept(steps)
+            for superseded in self._retention_policy.superseded(steps):
+                if superseded not in best:
+                    self._require_held()
+                    delete(self._directory, superseded, self._holder)
+        except OSError as error:
+            _log.warning("older checkpoints in `%s` could not be deleted: %s", self._directory, reason(error))

@@ -1,12 +1,13 @@
 """What saves and restores the states of a run: a protocol, and the two beside Orbax's that a run may have."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Protocol, runtime_checkable
 
 from omegaconf import DictConfig, OmegaConf
 
 from simplexity.persistence import final_state_step, read_final_state, write_final_state
-from simplexity.runs import RunDirectory
+from simplexity.runs import RunDirectory, UnreadableError, retry_read
 from simplexity.training import Checkpointer, TrainState
 
 from ._on_complete import on_complete
@@ -117,15 +118,20 @@ class WithFinalState:
 
     def steps(self) -> list[int]:
         """The saved steps, in ascending order."""
-        final = final_state_step(self._path)
         steps = self._checkpoints.steps()
+        try:
+            final = final_state_step(self._path)
+        except UnreadableError:
+            raise
+        except RuntimeError as error:
+            raise RuntimeError(f"{error}; {_remedy(steps)}") from error
         return steps if final is None else sorted({*steps, final})
 
     def save(self, step: int, state: TrainState) -> None:
         """Saves a checkpoint; the final state in one file, or that of a stop, and returns once that is on disk."""
         if step != self._last_step and not self._in_one_file():
             self._checkpoints.save(step, state)
-        elif step != final_state_step(self._path):
+        elif not self._is_saved_in_one_file(step):
             # A checkpoint takes some twenty files and a hundred times as long, only to be deleted again.
             self._checkpoints.wait()
             write_final_state(self._path, step, state, self._model_config, self._require_held)
@@ -140,14 +146,12 @@ class WithFinalState:
         try:
             return final, read_final_state(self._path, like)
         except RuntimeError as error:
-            remedy = "restore it from a copy" if restored is None else f"remove it to resume from step {restored[0]}"
-            raise RuntimeError(f"{error}; {remedy}") from error
+            raise RuntimeError(f"{error}; {_remedy([] if restored is None else [restored[0]])}") from error
 
     def wait(self) -> None:
         """Waits for what is being saved."""
         self._checkpoints.wait()
-        final = final_state_step(self._path)
-        if final is not None and self._last_step is None and self._num_train_steps in self._checkpoints.steps():
+        if self._last_step is None and self._num_train_steps in retry_read(self._checkpoints.steps):
             # The one of a stop, or of the end that the run had before it was extended.
             self._require_held()
             self._path.unlink(missing_ok=True)
@@ -155,3 +159,13 @@ class WithFinalState:
     def close(self) -> None:
         """Waits for what is being saved."""
         self._checkpoints.close()
+
+    def _is_saved_in_one_file(self, step: int) -> bool:
+        """False where that is unknown: then the state is written, and nothing of it lost."""
+        with suppress(OSError, RuntimeError):
+            return final_state_step(self._path) == step
+        return False
+
+
+def _remedy(steps: list[int]) -> str:
+    return f"remove it to resume from step {steps[-1]}" if steps else "restore it from a copy"

@@ -1,5 +1,6 @@
 """Checkpoints on disks that are corrupt, slow, full or read-only, and of processes that are killed."""
 
+import errno
 import logging
 import os
 import shutil
@@ -217,3 +218,53 @@ def test_a_holder_that_was_taken_over_commits_and_deletes_nothing(checkpointer, 
         former.wait()
     assert sorted(os.listdir(tmp_path / "checkpoints")) == ["1", "2", "3.uncommitted-4"]
     assert same_bits(present.restore(make_state()), (2, make_state(2)))
+
+
+def test_a_folder_that_cannot_be_listed_at_a_save_costs_no_checkpoint(checkpointer, make_state, monkeypatch):
+    real, failures = _orbax_checkpointer.committed_steps, iter([OSError(errno.EIO, "Input/output error", "x")] * 2)
+    saver = checkpointer()
+
+    def listed(directory):
+        if error := next(failures, None):
+            raise error
+        return real(directory)
+
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    monkeypatch.setattr(_orbax_checkpointer, "committed_steps", listed)
+    saver.save(1, make_state(1))
+    saver.wait()
+    assert saver.steps() == [1]
+
+
+def test_a_saved_checkpoint_is_saved_though_an_older_one_cannot_be_deleted(
+    checkpointer, make_state, monkeypatch, caplog
+):
+    saver = checkpointer(max_to_keep=2)
+
+    def fails(*arguments):
+        raise OSError(errno.EIO, "Input/output error", "x")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_orbax_checkpointer, "delete", fails)
+        for step in (1, 2, 3):
+            saver.save(step, make_state(step))
+            saver.wait()
+    assert saver.steps() == [1, 2, 3]
+    assert "older checkpoints in" in caplog.text
+    assert "could not be deleted: Input/output error" in caplog.text
+    saver.save(4, make_state(4))
+    saver.wait()
+    assert saver.steps() == [3, 4]
+
+
+def test_a_failed_save_is_reported_though_what_it_left_cannot_be_looked_at(checkpointer, make_state, monkeypatch):
+    saver = checkpointer()
+
+    def fails(*arguments):
+        raise OSError(errno.EIO, "Input/output error", "x")
+
+    monkeypatch.setattr(_orbax_checkpointer, "commit", fails)
+    monkeypatch.setattr(_orbax_checkpointer, "delete_leftovers", fails)
+    saver.save(1, make_state(1))
+    with pytest.raises(RuntimeError, match="the checkpoint of step 1 could not be saved"):
+        saver.wait()
