@@ -21,7 +21,12 @@ _SECTIONS = ("training_data_generator", "validation_data_generator", "predictive
 _FOLDER = "data"
 
 
-def keep_data_files(config: DictConfig, directory: RunDirectory, wait: Callable[[float], bool]) -> DictConfig:
+def keep_data_files(
+    config: DictConfig,
+    directory: RunDirectory,
+    wait: Callable[[float], bool],
+    require_held: Callable[[], object] = lambda: None,
+) -> DictConfig:
     """Copies each file that the config names into the run directory, at the run's first start.
 
     A file is what a parameter annotated with `pathlib.Path` names. Only the process that holds the run's lock may
@@ -31,6 +36,7 @@ def keep_data_files(config: DictConfig, directory: RunDirectory, wait: Callable[
         config: The run's.
         directory: The run's.
         wait: Sleeps between tries at reading; see `retry_read`.
+        require_held: As in `write_durably`.
 
     Returns:
         The config with the copies in the files' place.
@@ -54,10 +60,10 @@ def keep_data_files(config: DictConfig, directory: RunDirectory, wait: Callable[
         elif content is not None and digest is not None:
             copy = f"{_FOLDER}/{digest[:16]}-{path.name}"
             (directory.path / _FOLDER).mkdir(exist_ok=True)
-            write_durably(directory.path / copy, content)
+            write_durably(directory.path / copy, content, require_held)
             kept[key] = DataFile(str(path), digest, copy)
     if kept != origin.files:
-        write_origin(directory.origin_path, replace(origin, files=kept))
+        write_origin(directory.origin_path, replace(origin, files=kept), require_held)
     return with_kept_files(config, directory)
 
 

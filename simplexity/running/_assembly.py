@@ -71,8 +71,8 @@ def assemble(
         RuntimeError: If a file cannot be read or written, all checkpoints are gone, or a process of the run has failed.
     """
     check_accelerator(config, start_jax(config, directory))
-    keep_cpu_devices(directory)
-    kept = keep_data_files(config, directory, guard.wait)
+    keep_cpu_devices(directory, lock.require_held)
+    kept = keep_data_files(config, directory, guard.wait, lock.require_held)
     # A file may have changed since `built` read it. What a run computes with are its own copies, in every attempt.
     experiment = built if built is not None and kept is config else build(kept)
     parallel = share_among_devices(kept)
@@ -90,7 +90,7 @@ def assemble(
             lines = retry_read(lambda: read_json_lines(directory.metrics_path), guard.wait)
             restored = restore(checkpoints, kept, state, directory, ledger, lines, guard.wait)
             if restored is None:
-                state = with_weights(kept, experiment, state, directory, guard.wait)
+                state = with_weights(kept, experiment, state, directory, guard.wait, lock.require_held)
             else:
                 state = restored
         with ledger.phases.measure("compiling"):

@@ -1,6 +1,7 @@
 """The devices that a run trains on."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import groupby
 
@@ -41,11 +42,11 @@ def start_jax(config: DictConfig, directory: RunDirectory) -> str:
         ) from error
 
 
-def keep_cpu_devices(directory: RunDirectory) -> None:
-    """Writes down how many devices the CPU is, if this is the run's first start on one."""
+def keep_cpu_devices(directory: RunDirectory, require_held: Callable[[], object] = lambda: None) -> None:
+    """Writes down how many devices the CPU is, if this is the run's first start on one: see `write_origin`."""
     origin = retry_read(lambda: read_origin(directory.origin_path))
     if origin.cpu_devices is None and jax.default_backend() == "cpu":
-        write_origin(directory.origin_path, replace(origin, cpu_devices=jax.device_count()))
+        write_origin(directory.origin_path, replace(origin, cpu_devices=jax.device_count()), require_held)
 
 
 def device_names() -> list[str]:

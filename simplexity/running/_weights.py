@@ -52,6 +52,7 @@ def with_weights(
     state: TrainState,
     directory: RunDirectory,
     wait: Callable[[float], bool],
+    require_held: Callable[[], object] = lambda: None,
 ) -> TrainState:
     """A fresh state with the weights that the config asks for; `state` if it asks for none.
 
@@ -63,6 +64,7 @@ def with_weights(
         state: The state before the first step.
         directory: The run's own.
         wait: Sleeps between tries at reading; see `retry_read`.
+        require_held: As in `write_durably`.
 
     Raises:
         ConfigError: If they are not there, or another model's.
@@ -82,7 +84,7 @@ def with_weights(
     with _config_errors_at_source(config):
         loaded, model = retry_read(load, wait)
     if origin.weights is None:
-        write_origin(directory.origin_path, replace(origin, weights=loaded))
+        write_origin(directory.origin_path, replace(origin, weights=loaded), require_held)
     elif origin.weights.sha256 != loaded.sha256:
         raise RuntimeError(f"the model of step {step} in {saved.path} is not the one that this run began with")
     _log.info("beginning with the weights of step %d in %s", loaded.step, saved.path)

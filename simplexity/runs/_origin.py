@@ -1,7 +1,7 @@
 """What a run began with beside its config, and keeps on every later start."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -73,6 +73,6 @@ def read_origin(path: Path) -> Origin:
         raise RuntimeError(f"{path} was not written by a run; restore it from a copy") from None
 
 
-def write_origin(path: Path, origin: Origin) -> None:
-    """Replaces the file. Only the process that holds the run's lock may call it."""
-    write_durably(path, json.dumps(asdict(origin), indent=1) + "\n")
+def write_origin(path: Path, origin: Origin, require_held: Callable[[], object] = lambda: None) -> None:
+    """Replaces the file. Only the process that holds the run's lock may call it: see `write_durably`."""
+    write_durably(path, json.dumps(asdict(origin), indent=1) + "\n", require_held)

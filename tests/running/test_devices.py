@@ -62,5 +62,16 @@ def test_the_cpu_is_as_many_devices_as_in_the_first_attempt_on_one(monkeypatch, 
     assert wanted == [(24, None), (24, None), (24, 2), (24, 2)]
 
 
+def test_a_process_that_was_taken_over_does_not_write_down_its_devices(monkeypatch, tmp_path):
+    def lost():
+        raise RuntimeError("another process took over")
+
+    monkeypatch.setattr(jax, "default_backend", lambda: "cpu")
+    directory = RunDirectory(tmp_path)
+    with pytest.raises(RuntimeError, match="took over"):
+        keep_cpu_devices(directory, lost)
+    assert not directory.origin_path.exists()
+
+
 def test_devices_are_named_with_their_platform():
     assert device_names()[0].startswith("cpu:0 ")
