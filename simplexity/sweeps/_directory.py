@@ -224,9 +224,16 @@ class SweepDirectory:
         append_json_line(self.submissions_path, submission._asdict())
 
     def read_submissions(self) -> list[Submission]:
-        """All submissions so far, oldest first."""
+        """All submissions so far, oldest first.
+
+        Raises:
+            RuntimeError: If a line is something else, or the file cannot be read.
+        """
         records = retry_read(lambda: read_json_lines(self.submissions_path))
-        return [Submission(**{**record, "indices": tuple(record["indices"])}) for record in records]
+        try:
+            return [Submission(**{**record, "indices": tuple(record["indices"])}) for record in records]
+        except (KeyError, TypeError):
+            raise RuntimeError(f"{self.submissions_path} was not written by a sweep; restore it from a copy") from None
 
     def require_own(self) -> None:
         """Checks that no other user can have changed what starting the sweep's runs executes.

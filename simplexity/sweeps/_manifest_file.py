@@ -84,6 +84,9 @@ def read(path: Path, runs_path: Path, *, with_runs: bool = True) -> Manifest:
         if records is None:
             records = iter_json_lines(runs_path) if with_runs else []
         runs = list(map(_run, records))
+        if with_runs and not runs:
+            # What reports on no run would report that all are complete.
+            raise ValueError(f"{runs_path.name} has no run any more; restore it from a copy")
         # Runs that a killed search has left out come later, and so do their lines.
         return Manifest(launch=launch_from_json(head.pop("launch")), runs=tuple(sorted(runs)), **head)
     except (KeyError, TypeError, AttributeError) as error:

@@ -167,3 +167,21 @@ def test_what_is_no_manifest(make_sweep, text):
 def test_settings_check_themselves(field):
     with pytest.raises(ValueError, match=f"`{field}` must be at least 1, or null, got 0"):
         LocalLaunch(**{"max_parallel": None, "cores_per_run": None, field: 0})
+
+
+@pytest.mark.parametrize("content", ["", "\0\0\0", "garbage\n"])
+def test_a_sweep_that_has_lost_all_its_runs_is_not_complete(content, make_sweep):
+    sweep = make_sweep({})
+    sweep.runs_path.write_text(content)
+    with pytest.raises(
+        RuntimeError, match=r"manifest\.json cannot be read: runs\.jsonl has no run any more; restore it"
+    ):
+        sweep.read_manifest()
+
+
+@pytest.mark.parametrize("line", ["{}", '{"indices": 3}', '{"indices": [0], "colour": 1}'])
+def test_submissions_of_another_kind_are_one_line(line, make_sweep):
+    sweep = make_sweep({})
+    sweep.submissions_path.write_text(f"{line}\n{line}\n")
+    with pytest.raises(RuntimeError, match=r"submissions\.jsonl was not written by a sweep"):
+        sweep.read_submissions()
