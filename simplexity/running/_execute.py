@@ -108,9 +108,11 @@ def claim(directory: RunDirectory) -> RunLock:
 
 def _stop_here() -> None:
     """Ends the process as a kill would: whatever it still wrote would be in another's run."""
-    sys.stderr.write("another process took over this run directory; this one stops here\n")
-    sys.stderr.flush()
-    os._exit(ExitCode.FAILED)
+    try:
+        sys.stderr.write("another process took over this run directory; this one stops here\n")
+        sys.stderr.flush()
+    finally:  # whoever would read it may be gone
+        os._exit(ExitCode.FAILED)
 
 
 def _comes_back(error: Exception, job: Job | None, ledger: Ledger) -> bool:

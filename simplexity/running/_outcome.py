@@ -24,11 +24,18 @@ class RunResult(NamedTuple):
 def exit_process(exit_code: int, guard: PreemptionGuard) -> NoReturn:
     """Ends the process with `exit_code`, whatever signals still come and whatever its threads are doing."""
     guard.ignore()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            # A terminal that was hung up, a full disk, a reader that is gone: Python's own flush at its end would
+            # fail on the same text, and replace the exit code.
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream.fileno())
+            os.close(nowhere)
     if exit_code != ExitCode.COMPLETE:
         # A compiler that is still at work in its thread would crash Python's own shutdown. Nothing is left to be done.
         logging.shutdown()
-        sys.stdout.flush()
-        sys.stderr.flush()
         os._exit(exit_code)
     sys.exit(exit_code)
 

@@ -4,7 +4,7 @@ import itertools
 import os
 import shlex
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, suppress
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -100,7 +100,8 @@ def drain(
             if work.is_together:
                 # A run among several ends by itself where it writes next: each of its files asks for the lock.
                 return
-            os.write(2, b"another process has taken over this run; this worker leaves it and takes the next\n")
+            with suppress(OSError):  # whoever would read it may be gone
+                os.write(2, b"another process has taken over this run; this worker leaves it and takes the next\n")
             output.put_back()
             if registration is not None:
                 registration.release(remove=True)
@@ -132,7 +133,7 @@ def drain(
         return ExitCode.FAILED
     if guard.requested():
         if place is None:
-            print(f"stopped; to continue: simplexity work {shlex.quote(display_path(sweep.path))}", flush=True)
+            output.say(f"stopped; to continue: simplexity work {shlex.quote(display_path(sweep.path))}")
         return ExitCode.REQUEUE
     if work.has_postponed:
         executor.renew()
@@ -181,9 +182,8 @@ class _Work:
         self.failed += queue.take_given_up()
         has_looked = self._has_begun or self.failed or self.has_postponed or queue.has_passed_over
         if not (has_looked or self._guard.requested()):
-            print(
-                "nothing to execute: each run is complete, has failed, or is being executed by another worker",
-                flush=True,
+            self._output.say(
+                "nothing to execute: each run is complete, has failed, or is being executed by another worker"
             )
 
     def _claims(self, queue: RunQueue) -> Iterator[Claim]:
@@ -232,11 +232,11 @@ class _Work:
 
     def _announce(self, run: SweepRun) -> None:
         log = display_path(self._sweep.log_path(run.index))
-        print(f"{self._name(run)}: started; what it prints goes to {log}", flush=True)
+        self._output.say(f"{self._name(run)}: started; what it prints goes to {log}")
 
     def _end(self, queue: RunQueue, run: SweepRun, exit_code: int) -> None:
         """The one place where the end of a run is looked at."""
-        print(f"{self._name(run)}: {_end_text(exit_code, self._sweep.log_path(run.index))}", flush=True)
+        self._output.say(f"{self._name(run)}: {_end_text(exit_code, self._sweep.log_path(run.index))}")
         if exit_code == ExitCode.REQUEUE and not self._guard.requested():
             queue.put_back(run)
         elif exit_code not in (ExitCode.COMPLETE, ExitCode.REQUEUE):

@@ -20,6 +20,20 @@ class WorkerOutput:
     def __init__(self):
         self._own = [os.dup(descriptor) for descriptor in _DESCRIPTORS]
 
+    def say(self, line: str) -> None:
+        """Prints a line to the worker's own output, and from when that fails on, nothing more.
+
+        The terminal may have been hung up, or the reader of a pipe be gone, while runs are to save, or to continue.
+        """
+        try:
+            print(line, flush=True)
+        except OSError:
+            # What is still in the stream's buffer has to go somewhere, or Python's last flush changes the exit code.
+            nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+            for descriptor in (_DESCRIPTORS[0], *self._own[:1]):
+                os.dup2(nowhere, descriptor)
+            os.close(nowhere)
+
     @contextmanager
     def redirected_to(self, path: Path) -> Iterator[None]:
         """What this process prints within the `with` block, and the libraries in it, is appended to a file."""
@@ -51,6 +65,7 @@ class WorkerOutput:
             guard.message_descriptor = 2
             for own in self._own:
                 os.close(own)
+            self._own = []
 
 
 def _flush() -> None:

@@ -1,8 +1,13 @@
-"""A run's last line."""
+"""A run's last line, and how its process ends."""
+
+import os
+import sys
 
 import pytest
 
-from simplexity.running._outcome import describe_final_loss
+from simplexity.host import PreemptionGuard
+from simplexity.running._execute import _stop_here
+from simplexity.running._outcome import describe_final_loss, exit_process
 
 
 @pytest.mark.parametrize(
@@ -23,3 +28,42 @@ def test_a_loss_is_the_optimum_and_the_rest(numbers, validated, line):
 
 def test_the_longest_line_has_80_columns():
     assert len(describe_final_loss(1234.567, 1.234567, 0.0123456, validated=False)) <= 80
+
+
+class Guard(PreemptionGuard):
+    def ignore(self):
+        """Signals are this test's."""
+
+
+@pytest.fixture
+def readers_gone(monkeypatch):
+    """This process has printed to readers that are gone; what would end it raises SystemExit."""
+    streams = []
+    for name in ("stdout", "stderr"):
+        reader, writer = os.pipe()
+        os.close(reader)
+        streams.append(open(writer, "w"))  # noqa: SIM115  closed below
+        streams[-1].write("not read")
+        monkeypatch.setattr(sys, name, streams[-1])
+    monkeypatch.setattr(os, "_exit", sys.exit)
+    monkeypatch.setattr("logging.shutdown", lambda: None)
+    yield
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in streams:
+        os.dup2(nowhere, stream.fileno())
+        stream.close()
+    os.close(nowhere)
+
+
+@pytest.mark.parametrize("exit_code", [0, 1, 85])
+def test_output_whose_reader_has_gone_changes_no_exit_code(exit_code, readers_gone):
+    with pytest.raises(SystemExit) as ended:
+        exit_process(exit_code, Guard())
+    assert ended.value.code == exit_code
+    sys.stdout.flush()  # as Python does at its end
+
+
+def test_a_process_that_has_lost_its_run_ends_though_it_cannot_say_so(readers_gone):
+    with pytest.raises(SystemExit) as ended:
+        _stop_here()
+    assert ended.value.code == 1

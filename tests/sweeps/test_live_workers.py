@@ -10,6 +10,8 @@ from simplexity.runs import EventKind, ExitCode, RunLock, read_ledger
 from simplexity.sweeps import LocalLaunch, RunState, cancel, read_status, stop_others
 from simplexity.sweeps._queue import record_failure
 from simplexity.sweeps._stop_requests import request_stop
+from tests.sweeps.conftest import WORKER
+from tests.terminal import on_terminal
 
 STOPS = LocalLaunch(max_parallel=2, cores_per_run=None, on_failure="stop")
 LONG = {"steps": 10_000, "step_s": 0.05}
@@ -130,3 +132,24 @@ def test_a_frozen_worker_of_another_machine_whose_run_is_taken_over_takes_anothe
     assert kinds == [EventKind.START, EventKind.START, EventKind.COMPLETE]
     assert "this worker leaves it" in sweep.log_path(0).read_text()
     assert "nothing to execute" in printed
+
+
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_a_worker_whose_terminal_is_hung_up_saves_and_can_be_continued(make_sweep, at_once):
+    sweep = make_sweep(*[LONG | {"at_once": at_once}] * 2)
+    with on_terminal([*WORKER, str(sweep.path)], columns=80) as terminal:
+        terminal.read_until("#0 seed=0: started")
+        wait_until(lambda: states(sweep)[0] == RunState.RUNNING)
+        terminal.hang_up()
+        assert terminal.process.wait(30) == ExitCode.REQUEUE
+    assert states(sweep)[0] == RunState.STOPPED
+
+
+def test_a_worker_whose_reader_has_gone_executes_all_runs(make_sweep, start_worker):
+    sweep = make_sweep(*[{"steps": 3, "step_s": 0.1}] * 3)
+    worker = start_worker(sweep)
+    worker.stdout.readline()
+    worker.stdout.close()
+    worker.stdout = None
+    assert worker.wait(30) == ExitCode.COMPLETE
+    assert states(sweep) == [RunState.COMPLETE] * 3
