@@ -27,7 +27,8 @@ from jaxtyping import Array, Float, Int
 
 from ._cell import Blocks, DifferentiatedCell, add
 from ._kernel_products import BlockProducts, Products, VectorProducts
-from ._time_loops import States, TimeLoops
+from ._linear import multiply
+from ._time_loops import States, TimeLoops, before
 
 # Weights that fit into the registers of a processor beside everything else; more would be spilled to memory.
 _MOST_WEIGHTS = 3 * 128 * 128
@@ -77,12 +78,14 @@ class GPUKernels(TimeLoops):
         self,
         cell: DifferentiatedCell,
         recurrent_weight: Float[Array, "hidden gates"],
+        bias: Blocks,
         nonadditive_bias: Blocks,
         inputs: Blocks,
     ) -> tuple[States, Blocks]:
-        """See `TimeLoops`."""
+        """See `TimeLoops`. Saves what the cell saves."""
         weights = _by_gate(cell, recurrent_weight)
         num_outputs = cell.num_states + cell.num_gates
+        inputs = add(inputs, bias)
         outputs = self._call(_forward_kernel, cell, weights, nonadditive_bias, inputs, num_outputs)
         return outputs[: cell.num_states], outputs[cell.num_states :]
 
@@ -90,14 +93,17 @@ class GPUKernels(TimeLoops):
         self,
         cell: DifferentiatedCell,
         recurrent_weight: Float[Array, "hidden gates"],
+        nonadditive_bias: Blocks,
         cotangent: Float[Array, "length batch hidden"],
+        states: States,
         saved: Blocks,
-        nonadditive: Blocks,
-        before: States,
     ) -> tuple[Blocks, Blocks]:
         """See `TimeLoops`."""
-        weights = tuple(weight.T for weight in _by_gate(cell, recurrent_weight))
-        sequences = (cotangent, *saved, *nonadditive, *before)
+        weights = _by_gate(cell, recurrent_weight)
+        all_before = tuple(map(before, states))
+        products = (multiply(all_before[0], weight) for weight in weights[len(weights) - len(nonadditive_bias) :])
+        sequences = (cotangent, *saved, *add(tuple(products), nonadditive_bias), *all_before)
+        weights = tuple(weight.T for weight in weights)
         num_outputs = cell.num_gates + cell.num_nonadditive_gates
         outputs = self._call(_backward_kernel, cell, weights, (), sequences, num_outputs)
         return outputs[: cell.num_gates], outputs[cell.num_gates :]

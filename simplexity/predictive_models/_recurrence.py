@@ -30,7 +30,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from ._cell import AutodiffCell, Blocks, Cell, DifferentiatedCell, State, add, differentiated, join, split
 from ._linear import multiply, rows, uniform
-from ._time_loops import TimeLoops, XLALoops
+from ._time_loops import TimeLoops, XLALoops, before
 
 if TYPE_CHECKING:
     from ._gpu_kernels import GPUKernels
@@ -101,10 +101,13 @@ def _forward(
     input_bias, recurrent_bias = split(cell, weights.input_bias), split(cell, weights.recurrent_bias)
     num_additive = len(input_bias) - cell.num_nonadditive_gates
     bias = add(input_bias[:num_additive], recurrent_bias[:num_additive]) + input_bias[num_additive:]
-    inputs = add(split(cell, multiply(x, weights.input_weight)), bias)
-    recurrent_weight = weights.recurrent_weight
-    loops = _loops_for(cell, len(recurrent_weight))
-    states, saved = loops.run_forward(cell, recurrent_weight, recurrent_bias[num_additive:], inputs)
+    if jax.default_backend() == "cpu" and len(rows(x)) > _FEW_ROWS:
+        # Each product writes its gate's array, which the loop then writes over: nothing is copied between them.
+        inputs = tuple(multiply(x, weight) for weight in split(cell, weights.input_weight))
+    else:
+        inputs = split(cell, multiply(x, weights.input_weight))
+    loops = _loops_for(cell, len(weights.recurrent_weight))
+    states, saved = loops.run_forward(cell, weights.recurrent_weight, bias, recurrent_bias[num_additive:], inputs)
     return states[0], _Residuals(x, weights, states, saved)
 
 
@@ -112,19 +115,19 @@ def _backward(
     cell: DifferentiatedCell, residuals: _Residuals, cotangent: Float[Array, "length batch hidden"]
 ) -> tuple[LayerWeights, Float[Array, "length batch in_width"]]:
     x, weights, states, saved = residuals
-    num_additive = len(saved) - cell.num_nonadditive_gates
-    before = tuple(jnp.concatenate((jnp.zeros_like(state[:1]), state[:-1])) for state in states)
-    products = tuple(multiply(before[0], weight) for weight in split(cell, weights.recurrent_weight)[num_additive:])
-    nonadditive = add(products, split(cell, weights.recurrent_bias)[num_additive:])
+    recurrent_bias = split(cell, weights.recurrent_bias)
+    num_additive = len(recurrent_bias) - cell.num_nonadditive_gates
     loops = _loops_for(cell, len(weights.recurrent_weight))
-    d_inputs, d_nonadditive = loops.run_backward(cell, weights.recurrent_weight, cotangent, saved, nonadditive, before)
+    d_inputs, d_nonadditive = loops.run_backward(
+        cell, weights.recurrent_weight, recurrent_bias[num_additive:], cotangent, states, saved
+    )
     d_inputs, d_nonadditive = tuple(map(rows, d_inputs)), tuple(map(rows, d_nonadditive))
     d_recurrent = d_inputs[:num_additive] + d_nonadditive
     input_weights = split(cell, weights.input_weight)
     if len(rows(x)) <= _FEW_ROWS:
         d_inputs, d_recurrent, input_weights = ((join(blocks),) for blocks in (d_inputs, d_recurrent, input_weights))
     # XLA multiplies faster by a left side that was transposed before the product than by one that it transposes itself.
-    x_transposed, h_transposed = jax.lax.optimization_barrier((rows(x).T, rows(before[0]).T))
+    x_transposed, h_transposed = jax.lax.optimization_barrier((rows(x).T, rows(before(states[0])).T))
     d_weights = LayerWeights(
         input_weight=join(x_transposed @ d_block for d_block in d_inputs),
         input_bias=join(d_block.sum(axis=0) for d_block in d_inputs),

@@ -22,11 +22,11 @@ class RecurrentModel(PredictiveModel):
     few tokens.
     """
 
-    # Measured with GRUs of 64 units. With 2,048 tokens of length 64 a step takes 0.86 to 0.93 times as long as without
-    # micro-batches on cores with 1.25 MiB of cache each; half the size is as fast, twice the size is not. Every token
-    # of a sequence is a product with one row per sequence: at length 1,024 a step takes 0.9 times as long with 8 rows
-    # as with 2; 16 rows are as fast, 32 are slower.
-    micro_batch: ClassVar[MicroBatch] = MicroBatch(fewest_rows=8)
+    # Measured with GRUs, LSTMs and RNNs of 64 units on cores with 2 MiB of cache each (docs/performance.md): with 1,024
+    # tokens of length 64 a step takes 0.88 to 0.95 times as long as with 2,048. Every token of a sequence is a product
+    # with one row per sequence: at length 1,024 a step takes 0.9 times as long with 8 rows as with 2; 16 rows are as
+    # fast, 32 are slower.
+    micro_batch: ClassVar[MicroBatch] = MicroBatch(most_tokens=1024, fewest_rows=8)
 
     cell: eqx.AbstractClassVar[Cell]
     layers: tuple[LayerWeights, ...]

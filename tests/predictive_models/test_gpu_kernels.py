@@ -14,9 +14,9 @@ import pytest
 
 from simplexity.host import jax_has_cuda
 from simplexity.predictive_models import GRU, LSTM, RNN, _cell, _recurrence
-from simplexity.predictive_models._cell import AutodiffCell, DifferentiatedCell
+from simplexity.predictive_models._cell import AutodiffCell, Blocks, DifferentiatedCell
 from simplexity.predictive_models._gpu_kernels import GPUKernels
-from simplexity.predictive_models._time_loops import TimeLoops, XLALoops
+from simplexity.predictive_models._time_loops import States, TimeLoops, XLALoops
 
 H100 = jax.sharding.AbstractMesh(
     (1,), ("x",), abstract_device=jax.sharding.AbstractDevice("NVIDIA H100 80GB HBM3", None, "gpu")
@@ -97,25 +97,34 @@ def test_gpu_kernels_are_the_loops_over_time(
         shape = shape if num_runs is None else (num_runs, *shape)
         return jnp.asarray(generator.normal(0, 0.5, size=shape), jnp.float32)
 
-    def sequences(number: int) -> tuple[jax.Array, ...]:
-        return tuple(draw(length, batch, hidden_size) for _ in range(number))
-
-    def function(loops: TimeLoops, name: str) -> Callable:
-        function = partial(getattr(loops, name), cell)
-        return function if num_runs is None else jax.vmap(function)
+    def biases(number: int) -> tuple[jax.Array, ...]:
+        return tuple(draw(hidden_size) for _ in range(number))
 
     weight = draw(hidden_size, cell.num_gates * hidden_size) * hidden_size**-0.5
-    biases = tuple(draw(hidden_size) for _ in range(cell.num_nonadditive_gates))
-    forward = (weight, biases, sequences(cell.num_gates))
-    nonadditive, before = sequences(cell.num_nonadditive_gates), sequences(cell.num_states)
-    backward = (weight, draw(length, batch, hidden_size), sequences(cell.num_gates), nonadditive, before)
-    for name, arguments in (("run_forward", forward), ("run_backward", backward)):
-        expected = jax.jit(function(XLALoops(), name))(*arguments)
-        actual = jax.jit(function(GPUKernels(interpret=True), name))(*arguments)
-        jax.tree.map(partial(np.testing.assert_allclose, atol=2e-6, err_msg=name), actual, expected)
+    nonadditive_bias, bias = biases(cell.num_nonadditive_gates), biases(cell.num_gates)
+    inputs, cotangent = tuple(draw(length, batch, hidden_size) for _ in bias), draw(length, batch, hidden_size)
+
+    def forward(loops: TimeLoops, weight: jax.Array, *arrays: Blocks) -> tuple[States, Blocks]:
+        states, saved = loops.run_forward(cell, weight, *arrays)
+        return states, saved[: cell.num_gates]
+
+    def backward(loops: TimeLoops, cotangent: jax.Array, weight: jax.Array, *arrays: Blocks) -> tuple[Blocks, Blocks]:
+        _, nonadditive_bias, _ = arrays
+        states, saved = loops.run_forward(cell, weight, *arrays)
+        return loops.run_backward(cell, weight, nonadditive_bias, cotangent, states, saved)
+
+    def function(direction: Callable, loops: TimeLoops) -> Callable:
+        function = partial(direction, loops)
+        return function if num_runs is None else jax.vmap(function)
+
+    layer = (weight, bias, nonadditive_bias, inputs)
+    for direction, arguments in ((forward, layer), (backward, (cotangent, *layer))):
+        expected = jax.jit(function(direction, XLALoops()))(*arguments)
+        actual = jax.jit(function(direction, GPUKernels(interpret=True)))(*arguments)
+        jax.tree.map(partial(np.testing.assert_allclose, atol=2e-6, err_msg=direction.__name__), actual, expected)
         # No GPU runs it here, but Triton must know every operation in it.
         with jax.sharding.use_abstract_mesh(H100):
-            traced = jax.jit(function(GPUKernels(), name)).trace(*arguments)
+            traced = jax.jit(function(direction, GPUKernels())).trace(*arguments)
             program = traced.lower(lowering_platforms=("cuda",))
         assert "triton" in program.as_text()
 
