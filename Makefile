@@ -2,7 +2,7 @@
 PYTHON ?= python3
 # constraints-newest.txt with PYTHON=python3.13: the other end of the versions that CI tests.
 CONSTRAINTS ?= constraints.txt
-# What `make bench-peers` compares with.
+# What `make bench-peers` compares with; TORCH=torch==VERSION for another version.
 TORCH ?= torch
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
@@ -46,8 +46,8 @@ bench: .venv/run.stamp ## the compiled loop against a naive one
 bench-gpu: ## the same on a GPU, and the record of it
 	$(or $(wildcard $(BIN)/python),$(PYTHON)) -m benchmarks --gpu
 
-bench-peers: .venv/run.stamp .venv-torch/run.stamp ## against PyTorch and Equinox; TORCH=torch==VERSION for another
-	$(BIN)/python -m benchmarks.peers --record
+bench-peers: .venv/run.stamp .venv-torch/run.stamp ## against PyTorch and Equinox; ROWS='"LSTM 4" RNN' for some rows
+	$(BIN)/python -m benchmarks.peers --record $(ROWS)
 
 bench-optima: .venv/run.stamp ## the optima of long sequences
 	$(BIN)/python -m benchmarks.optima

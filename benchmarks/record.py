@@ -26,10 +26,20 @@ def record(name: str, figures: dict) -> None:
         "python": platform.python_version(),
         "versions": {package: version(package) for package in _PACKAGES},
     }
-    path = RESULTS / f"{name.replace(' ', '-')}-{datetime.date.today().isoformat()}.json"
+    path = _path(name)
     RESULTS.mkdir(exist_ok=True)
     path.write_text(json.dumps(facts | figures, indent=1) + "\n")
     print(f"\nrecorded in {path.relative_to(Path.cwd())}")
+
+
+def recorded(name: str) -> dict:
+    """What `record` wrote under that name today; empty if it wrote nothing."""
+    path = _path(name)
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def _path(name: str) -> Path:
+    return RESULTS / f"{name.replace(' ', '-')}-{datetime.date.today().isoformat()}.json"
 
 
 def _processor() -> str:

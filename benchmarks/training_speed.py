@@ -1,6 +1,5 @@
 """Steps per second of the compiled loop against the naive one, measured in turns."""
 
-import os
 import statistics
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -9,7 +8,6 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 
 from simplexity.generative_processes import DataGenerator, mess3
@@ -26,6 +24,7 @@ from simplexity.training import (
 
 from .cases import Case
 from .naive import NaiveModel, make_step
+from .numpy_products import own_products
 from .turns import Loop, Work
 
 ROUNDS = 5
@@ -41,7 +40,7 @@ class Result:
     """
 
     name: str
-    floor: float
+    floor: float | None
     naive_steps_per_s: float
     steps_per_s: float
     ratio: float
@@ -159,31 +158,6 @@ def naive_loop(case: Case) -> Work:
         jax.block_until_ready(loss)
 
     return Work(do)
-
-
-def own_products(case: Case) -> Work:
-    """Steps per second of only the step's products, by NumPy on as many cores as a step has."""
-    rng = np.random.default_rng(0)
-
-    def draw(stack: int, rows: int, columns: int) -> np.ndarray:
-        return rng.standard_normal((stack, rows, columns)[stack == 1 :], dtype=np.float32)
-
-    calls = []
-    for count, stack, rows, inner, columns in case.products:
-        left, right = draw(stack, rows, inner), draw(stack, inner, columns)
-        out = left @ right
-        transposed = left.swapaxes(-1, -2), right.swapaxes(-1, -2)
-        for a, b in ((left, right), (out, transposed[1]), (transposed[0], out)):
-            calls.append((count, a, b, a @ b))
-
-    def do(num_steps: int) -> None:
-        for _ in range(num_steps):
-            for count, a, b, out in calls:
-                for _ in range(count):
-                    np.matmul(a, b, out=out)
-
-    # One core's rate times the number of cores: `python -m benchmarks` gives NumPy one thread.
-    return Work(do, worth=len(os.sched_getaffinity(0)))
 
 
 def _large_product(case: Case) -> Work:

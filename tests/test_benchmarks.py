@@ -9,9 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import snapshots
+from benchmarks import record, snapshots
 from benchmarks.cases import Case
-from benchmarks.peers import TORCH_PYTHON, equinox_loop, measure, our_loop, torch_loops, why_without_torch
+from benchmarks.peers import (
+    PRODUCTS,
+    TORCH_PYTHON,
+    PeerResult,
+    equinox_loop,
+    measure,
+    our_loop,
+    products_loop,
+    torch_loops,
+    why_without_torch,
+)
 from benchmarks.turns import Rates
 
 ROOT = Path(__file__).parent.parent
@@ -21,10 +31,11 @@ import sys
 for name in ("hydra", "matplotlib", "omegaconf", "optuna", "rich", "submitit", "yaml"):
     sys.modules[name] = None
 from benchmarks.cases import Case
-from benchmarks.training_speed import compiled_loop, naive_loop, own_products
+from benchmarks.training_speed import compiled_loop, naive_loop
+from benchmarks.numpy_products import own_products
 from benchmarks import turns
 turns.SECONDS_PER_ROUND = 0.02
-size = dict(num_layers=1, hidden_size=4, batch_size=4, sequence_len=4, floor=1.0, num_heads=2, head_size=2)
+size = dict(num_layers=1, hidden_size=4, batch_size=4, sequence_len=4, num_heads=2, head_size=2)
 cases = [Case(kind, **size) for kind in ("GRU", "LSTM", "RNN", "transformer")]
 from benchmarks.packs import PackCase, pack_of_runs
 assert all(pack_of_runs(PackCase(case, 3, 1.0)).rates().per_second > 0 for case in cases[::3])
@@ -51,25 +62,44 @@ class _Recorded:
 
 
 def test_rows_of_peers_are_medians_and_quartiles_of_the_ratios_of_each_round() -> None:
-    case = Case("GRU", 1, 4, 4, 4, floor=1.0, peer_floor=2.5)
-    loops = {"PyTorch": _Recorded(10, 10, 10), "torch.compile": _Recorded(5, 10, 20), "Equinox": _Recorded(1, 1, 1)}
-    others = {name: lambda case, loop=loop: nullcontext(loop) for name, loop in loops.items()}
-    result = measure(case, lambda case: nullcontext(_Recorded(20, 30, 40)), others, num_rounds=3)
+    case = Case("GRU", 1, 4, 4, 4, peer_floor=2.5, product_floor=0.75)
+    loops = {"PyTorch": (10, 10, 10), "torch.compile": (5, 10, 20), "Equinox": (1, 1, 1), PRODUCTS: (40, 40, 40)}
+    result = _measured(case, (20, 30, 40), loops)
     assert result.rows() == [
-        "GRU 1x4, batch 4, length 4: 16.67 ms of CPU per step, floor 2.5x PyTorch",
-        "  PyTorch            3.00x per CPU-second (2.50 to 3.50)    3.00x in time",
-        "  torch.compile      3.00x per CPU-second (2.50 to 3.50)    3.00x in time",
-        "  Equinox           30.00x per CPU-second (25.00 to 35.00)   30.00x in time",
+        "GRU 1x4, batch 4, length 4: 16.67 ms of CPU per step, 0.000 GFLOP, floor 2.5x PyTorch, 0.75x NumPy's products",
+        "  PyTorch              50.00 ms   3.00x per CPU-second (2.50 to 3.50)    3.00x in time",
+        "  torch.compile        50.00 ms   3.00x per CPU-second (2.50 to 3.50)    3.00x in time",
+        "  Equinox             500.00 ms  30.00x per CPU-second (25.00 to 35.00)   30.00x in time",
+        "  NumPy's products     12.50 ms   0.75x per CPU-second (0.62 to 0.88)    0.75x in time",
     ]
     assert not result.is_below_floor
-    slower = measure(
-        case,
-        lambda case: nullcontext(_Recorded(20, 20, 20)),
-        {"PyTorch": lambda case: nullcontext(_Recorded(10, 10, 10))},
-        num_rounds=3,
-    )
-    assert slower.is_below_floor
+    assert _measured(case, (20, 20, 20), {"PyTorch": (10, 10, 10)}).is_below_floor
+    assert _measured(case, (29, 29, 29), {PRODUCTS: (40, 40, 40)}).is_below_floor
+    assert not _measured(Case("GRU", 1, 4, 4, 4), (1, 1, 1), {"PyTorch": (10, 10, 10)}).is_below_floor
     json.dumps(asdict(result))
+
+
+def _measured(case: Case, ours: tuple[int, ...], others: dict[str, tuple[int, ...]]) -> PeerResult:
+    makers = {name: lambda case, rates=rates: nullcontext(_Recorded(*rates)) for name, rates in others.items()}
+    return measure(case, lambda case: nullcontext(_Recorded(*ours)), makers, num_rounds=len(ours))
+
+
+def test_the_products_of_attention_leave_out_blocks_of_later_keys() -> None:
+    short, long = (
+        Case("transformer", 1, 8, batch_size=2, sequence_len=length, num_heads=1, head_size=4) for length in (100, 1024)
+    )
+    # Per token: the maps of 8 units to 3 x 4, 4 to 8, 8 to 32 and 32 to 8, and two products of 4 by the keys.
+    maps = 8 * 12 + 4 * 8 + 2 * 8 * 32
+    assert short.flops_per_step == 3 * 2 * 2 * 100 * (maps + 2 * 4 * 100)
+    assert long.flops_per_step == 3 * 2 * 2 * 1024 * (maps + 2 * 4 * (1024 + 128) / 2)
+
+
+def test_rows_measured_on_one_day_are_one_record(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(record, "RESULTS", tmp_path)
+    assert record.recorded("peers") == {}
+    record.record("peers", {"peers": [1]})
+    assert record.recorded("peers")["peers"] == [1]
 
 
 def test_without_pytorch_the_reason_is_one_line(tmp_path: Path) -> None:
@@ -87,9 +117,9 @@ def test_the_loops_of_peers_take_turns_at_a_tiny_size(monkeypatch: pytest.Monkey
     monkeypatch.chdir(ROOT)
     eager = dict([next(iter(torch_loops(torch_python).items()))])
     for kind in ("LSTM", "transformer"):
-        case = Case(kind, 1, 4, 4, 4, floor=1.0, num_heads=2, head_size=2)
-        result = measure(case, our_loop, eager | {"Equinox": equinox_loop}, num_rounds=2)
-        assert all(ratio.median > 0 for ratio in result.cpu_ratios.values())
+        case = Case(kind, 1, 4, 4, 4, num_heads=2, head_size=2)
+        result = measure(case, our_loop, eager | {"Equinox": equinox_loop, PRODUCTS: products_loop}, num_rounds=2)
+        assert all(other.cpu_ratio.median > 0 for other in result.others.values())
 
 
 def test_what_snapshots_cost_is_the_difference_of_each_turn(monkeypatch, capsys):
