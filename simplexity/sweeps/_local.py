@@ -126,7 +126,7 @@ class _Execution:
 
     def run(self) -> list[Outcome]:
         for run in list(self._unfinished.values()):
-            if (outcome := outcome_of(self._sweep, run)) is not None:
+            if (outcome := outcome_of(self._sweep, run, self._guard.wait)) is not None:
                 self._end(outcome)
         try:
             if not self._is_to_stop():
@@ -254,7 +254,7 @@ class _Execution:
         self._progress.ended(outcome)
 
     def _outcome(self, run: SweepRun) -> Outcome | None:
-        return outcome_of(self._sweep, run, self._submission)
+        return outcome_of(self._sweep, run, self._guard.wait, self._submission)
 
     def _leftover(self, run: SweepRun) -> Outcome:
         """How a run stands that no worker has brought to its end."""

@@ -1,13 +1,14 @@
 """How a run ended that a local sweep has executed."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
-from simplexity.runs import read_ledger
+from simplexity.runs import read_ledger, retry_read
 
 from ._directory import SweepDirectory
 from ._manifest import SweepRun
 from ._queue import has_failed_in
-from ._run_files import read_run
+from ._run_files import reading_failure
 from ._run_status import RunState
 
 
@@ -30,23 +31,27 @@ class Outcome(NamedTuple):
     reason: str = ""
 
 
-def outcome_of(sweep: SweepDirectory, run: SweepRun, submission: str | None = None) -> Outcome | None:
+def outcome_of(
+    sweep: SweepDirectory, run: SweepRun, wait: Callable[[float], bool], submission: str | None = None
+) -> Outcome | None:
     """How a run has ended; None if it has not, and a worker may execute it.
 
     Args:
         sweep: The sweep.
         run: The run.
+        wait: Sleeps between tries at reading; see `retry_read`.
         submission: Name of the run's last submission, in which it may have failed; None to start a failed run again.
     """
-    files = read_run(sweep, run)
-    if files.unreadable:
-        return Outcome(run, RunState.UNREADABLE, reason=files.unreadable)
-    completion = files.completion
+    directory = sweep.run_directory(run)
+    try:
+        completion = retry_read(directory.read_completion, wait)
+        events = retry_read(lambda: read_ledger(directory.ledger_path), wait)
+    except (RuntimeError, ValueError, OSError) as error:
+        return Outcome(run, RunState.UNREADABLE, reason=reading_failure(error))
     if completion is not None and completion.step >= run.num_train_steps:
         return Outcome(run, RunState.COMPLETE, completion.loss_nats, completion.excess_nats)
     if submission is None:
         return None
-    events = read_ledger(sweep.run_directory(run).ledger_path)
     if has_failed_in(events, submission):
         return Outcome(run, RunState.FAILED, reason=events[-1].reason or "")
     return None

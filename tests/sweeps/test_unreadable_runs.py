@@ -6,7 +6,7 @@ import pytest
 
 from simplexity.host import PreemptionGuard
 from simplexity.runs import EventKind, ExitCode, Ledger, RunLock, read_ledger
-from simplexity.sweeps import RunState, _queue, cancel, read_status, results_rows, retry, status_lines
+from simplexity.sweeps import RunState, _outcome, _queue, cancel, read_status, results_rows, retry, status_lines
 
 DAMAGES = {
     "a line of the ledger is no JSON": ("run.jsonl", "not json\n{}\n", "line 1 of"),
@@ -99,3 +99,17 @@ def test_a_worker_that_has_passed_over_a_run_has_failed(make_sweep, start_worker
     assert worker.returncode == ExitCode.FAILED
     assert "#0 is passed over" in printed
     assert "#1 seed=1: complete" in printed
+
+
+def test_a_local_sweep_reads_again_before_it_gives_up_a_run(make_sweep, execute, monkeypatch):
+    sweep, failures = make_sweep({}), iter([OSError(errno.ESTALE, "Stale file handle", "run.jsonl")] * 2)
+
+    def read(path):
+        if error := next(failures, None):
+            raise error
+        return read_ledger(path)
+
+    monkeypatch.setattr(_outcome, "read_ledger", read)
+    monkeypatch.setattr(PreemptionGuard, "wait", lambda guard, seconds: False)
+    outcomes, _ = execute(sweep)
+    assert [outcome.state for outcome in outcomes] == [RunState.COMPLETE]
