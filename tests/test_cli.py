@@ -234,7 +234,11 @@ def test_the_shell_completes_commands_and_options(tmp_path):
         (["results", "{sweep}", "--sort", "x"], 2, "`--sort`: there is no column x"),
         (["results", "{sweep}", "--over", "x"], 2, "`--over`: no run overrides x; overridden are seed, name"),
         (["results", "{sweep}", "--csv", "/proc/x/y"], 1, "simplexity: `/proc/x/y`: No such file"),
-        (["show", "{sweep}"], 2, "is not a run directory"),
+        (
+            ["show", "{sweep}"],
+            2,
+            "is not a run directory: it has no config.yaml; it is a sweep: name one of its runs, such",
+        ),
         (["show", "{tmp}/typo"], 2, "/typo`: there is no such folder"),
         (["results", "{tmp}/typo"], 2, "/typo`: there is no such folder"),
         (["resume", "{tmp}/typo"], 2, "/typo`: there is no such folder"),

@@ -12,12 +12,12 @@ from omegaconf import DictConfig, OmegaConf
 from simplexity.runs import (
     RunDirectory,
     UnreadableError,
-    folder_problem,
     is_there,
     read_file,
     retry_read,
     write_durably,
 )
+from simplexity.sweeps import no_run_problem
 
 from ._config_errors import ConfigError, Problem
 from ._instantiate import without_hydra
@@ -70,8 +70,7 @@ def load_frozen(run_dir: Path) -> DictConfig:
     except UnreadableError:
         raise
     except (FileNotFoundError, NotADirectoryError):
-        problem = folder_problem(run_dir, "run") or f"is not a run directory: it has no {path.name}"
-        raise ConfigError([Problem(str(run_dir), problem)]) from None
+        raise ConfigError([Problem(str(run_dir), no_run_problem(run_dir))]) from None
     except Exception as error:  # the YAML parser's errors have no common public base
         raise ConfigError([Problem(str(path), f"cannot be read: {error}")]) from error
     if not isinstance(config, DictConfig):

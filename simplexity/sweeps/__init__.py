@@ -18,6 +18,7 @@ from ._local_progress import print_summary as print_summary
 from ._local_progress import run_locally as run_locally
 from ._local_progress import unfinished_text as unfinished_text
 from ._look_up import newest_folder as newest_folder
+from ._look_up import no_run_problem as no_run_problem
 from ._look_up import sweep_of as sweep_of
 from ._manifest import Manifest as Manifest
 from ._manifest import SweepRun as SweepRun

@@ -1,12 +1,14 @@
-"""Looking for a sweep's folder: the one that a run belongs to, and the newest one beneath a folder."""
+"""Looking for a sweep's folder: the one that a run belongs to, the newest one, and one that is taken for a run."""
 
+import shlex
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
-from simplexity.runs import RunDirectory, UnreadableError, is_there
+from simplexity.runs import RunDirectory, UnreadableError, folder_problem, is_there
 
 from ._directory import SweepDirectory
+from ._text import display_path
 
 # `hydra.run.dir` and `hydra.sweep.dir` of the packaged configs.
 _RUNS, _SWEEPS = "outputs/*/*", "multirun/*/*"
@@ -26,6 +28,25 @@ def sweep_of(run_dir: Path) -> SweepDirectory | None:
             if is_there(sweep.manifest_path, wait=lambda _: True):
                 return sweep
     return None
+
+
+def no_run_problem(folder: Path) -> str:
+    """Why a folder that a command names, in which no run can be found, is none; of a sweep, what to name instead.
+
+    Raises:
+        UnreadableError: If it cannot be found out, several times.
+    """
+    if problem := folder_problem(folder, "run"):
+        return problem
+    problem = f"is not a run directory: it has no {RunDirectory(folder).config_path.name}"
+    sweep = SweepDirectory(folder.absolute())
+    if not is_there(sweep.manifest_path):
+        return problem
+    # A sweep whose files are corrupt is one too.
+    with suppress(RuntimeError, ValueError, OSError):
+        example = display_path(sweep.run_directory(sweep.read_run(0)).path)
+        problem = f"{problem}; it is a sweep: name one of its runs, such as {shlex.quote(example)}"
+    return problem
 
 
 def newest_folder(current: Path, what: Literal["run", "sweep", "run or sweep"]) -> Path:

@@ -13,7 +13,6 @@ from simplexity.runs import (
     ExitCode,
     RunDirectory,
     RunSummary,
-    folder_problem,
     is_alive,
     is_there,
     read_ledger,
@@ -21,6 +20,7 @@ from simplexity.runs import (
 )
 
 from ._directory import SweepDirectory
+from ._look_up import no_run_problem
 from ._manifest import SweepRun
 
 _FIRST_BYTES = 2048
@@ -75,10 +75,8 @@ def read_events(directory: RunDirectory) -> list[Event]:
         ValueError: If there is no run.
         RuntimeError: If its ledger cannot be read.
     """
-    if problem := folder_problem(directory.path, "run"):
-        raise ValueError(f"`{directory.path}`: {problem}")
     if not is_there(directory.config_path):
-        raise ValueError(f"{directory.path} is not a run directory: it has no {directory.config_path.name}")
+        raise ValueError(f"`{directory.path}`: {no_run_problem(directory.path)}")
     return read_ledger(directory.ledger_path)
 
 

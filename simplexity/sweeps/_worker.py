@@ -133,7 +133,7 @@ def drain(
         return ExitCode.FAILED
     if guard.requested():
         if place is None:
-            output.say(f"stopped; to continue: simplexity work {shlex.quote(display_path(sweep.path))}")
+            output.print_line(f"stopped; to continue: simplexity work {shlex.quote(display_path(sweep.path))}")
         return ExitCode.REQUEUE
     if work.has_postponed:
         executor.renew()
@@ -182,7 +182,7 @@ class _Work:
         self.failed += queue.take_given_up()
         has_looked = self._has_begun or self.failed or self.has_postponed or queue.has_passed_over
         if not (has_looked or self._guard.requested()):
-            self._output.say(
+            self._output.print_line(
                 "nothing to execute: each run is complete, has failed, or is being executed by another worker"
             )
 
@@ -232,11 +232,11 @@ class _Work:
 
     def _announce(self, run: SweepRun) -> None:
         log = display_path(self._sweep.log_path(run.index))
-        self._output.say(f"{self._name(run)}: started; what it prints goes to {log}")
+        self._output.print_line(f"{self._name(run)}: started; what it prints goes to {log}")
 
     def _end(self, queue: RunQueue, run: SweepRun, exit_code: int) -> None:
         """The one place where the end of a run is looked at."""
-        self._output.say(f"{self._name(run)}: {_end_text(exit_code, self._sweep.log_path(run.index))}")
+        self._output.print_line(f"{self._name(run)}: {_end_text(exit_code, self._sweep.log_path(run.index))}")
         if exit_code == ExitCode.REQUEUE and not self._guard.requested():
             queue.put_back(run)
         elif exit_code not in (ExitCode.COMPLETE, ExitCode.REQUEUE):

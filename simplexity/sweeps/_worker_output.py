@@ -20,7 +20,7 @@ class WorkerOutput:
     def __init__(self):
         self._own = [os.dup(descriptor) for descriptor in _DESCRIPTORS]
 
-    def say(self, line: str) -> None:
+    def print_line(self, line: str) -> None:
         """Prints a line to the worker's own output, and from when that fails on, nothing more.
 
         The terminal may have been hung up, or the reader of a pipe be gone, while runs are to save, or to continue.
