@@ -64,6 +64,8 @@ def test_a_section_that_is_null_stays_so_with_a_study_that_sets_its_keys(monkeyp
             "write +training.optimizer.instance.eps=VALUE",
         ),
         ("seed=[1", "seed=[1", "KEY=VALUE"),
+        ("'seed=1", "'seed=1", "KEY=VALUE"),
+        ("seed=[1,ü]", "seed=[1,ü]", "KEY=VALUE; quote what has special characters"),
         ("+seed=3", "seed", "without the +"),
         ("~training.foo", "training.foo", "does not exist"),
         ("hydra.run.dirr=x", "hydra.run.dirr", "valid: dir"),
