@@ -67,7 +67,8 @@ class _Checker:
         self._names(value, set(expected), required, path)
         built = {name: self._item(value[name], expected[name], _join(path, name)) for name in expected if name in value}
         wrong = {problem.path for problem in self.problems}
-        if schema.constructor is None or any(_join(path, name) in wrong for name in settings):
+        needed = [*settings, *(source for source in schema.built_from.values() if source not in built)]
+        if schema.constructor is None or any(_join(path, name) in wrong for name in needed):
             return ABSENT
         arguments = {name: value[name] for name in settings if name in value}
         arguments |= {name: built[source] for name, source in schema.built_from.items()}

@@ -45,6 +45,8 @@ def test_good_configs_have_no_problems(site, overrides):
         ("+training.optimizer.instance.learningrate=3", "training.optimizer.instance.learningrate", "`learning_rate`"),
         ("~seed", "seed", "is missing"),
         ("~training.batch_size", "training.batch_size", "is missing"),
+        ("~training_data_generator.instance", "training_data_generator.instance", "is missing"),
+        ("~predictive_model.instance", "predictive_model.instance", "is missing"),
         ("training.batch_size='???'", "training.batch_size", "add training.batch_size=VALUE"),
         ("training.batch_size=0", "training.batch_size", "must be at least 1, got 0"),
         ("training.batch_size=1.5", "training.batch_size", "must be an integer, got 1.5"),
