@@ -33,7 +33,7 @@ from ._numbers import Numbers, resolved_text, traced_numbers
 from ._optimizer import Hyperparameters, Optimizer, build_optimizer
 from ._own_functions import OwnFunctions
 from ._process_arguments import as_argument
-from ._program import Lowerable
+from ._program import Lowerable, Program, quick_options
 from ._saved_programs import saved_program
 
 _Settings = TypeVar("_Settings")
@@ -115,9 +115,11 @@ class Experiment(NamedTuple):
         )
         # One program, because initialising leaf by leaf compiles dozens of small ones.
         key = ("initial state", self.constants, structure_of(arguments))
-        program = kept_program(
-            key, lambda: saved_program(key, lambda: Lowerable(_state_program(self)).lower(arguments).compile())
-        )
+
+        def compiled() -> Program:
+            return Lowerable(_state_program(self), compiler_options=quick_options()).lower(arguments).compile()
+
+        program = kept_program(key, lambda: saved_program(key, compiled))
         require_memory(
             program,
             "the model and its optimizer take",

@@ -1,12 +1,38 @@
 """Compiled functions of pytrees that can be saved: what was compiled takes and returns arrays one after the other."""
 
 from collections.abc import Callable, Sequence
+from functools import cache
 
 import equinox as eqx
 import jax
 from jaxtyping import Array, PyTree
 
 from ._private_jax import cache_in_use
+
+# The fused loops of a program are half of the work of XLA's CPU compiler, and optimising them is a quarter.
+_QUICK_OPTIONS: dict[str, bool | int | str] = {
+    "xla_backend_optimization_level": 0,
+    "xla_cpu_use_fusion_emitters": False,
+}
+
+
+@cache
+def quick_options() -> dict[str, bool | int | str]:
+    """XLA's options for a program that runs once, and so is compiled as quickly as can be; those that this XLA knows.
+
+    They choose instructions, not arithmetic: what is computed has the same bits, which the tests compare.
+    """
+    if jax.default_backend() != "cpu":
+        return {}
+    return {name: value for name, value in _QUICK_OPTIONS.items() if _is_known({name: value})}
+
+
+def _is_known(options: dict[str, bool | int | str]) -> bool:
+    try:
+        jax.jit(lambda: 0.0).lower().compile(dict(options))  # pyright: ignore[reportArgumentType]
+    except jax.errors.JaxRuntimeError:
+        return False
+    return True
 
 
 class ArrayPlace:
