@@ -20,7 +20,7 @@ _QUICK_OPTIONS: dict[str, bool | int | str] = {
 def quick_options() -> dict[str, bool | int | str]:
     """XLA's options for a program that runs once, and so is compiled as quickly as can be; those that this XLA knows.
 
-    They choose instructions, not arithmetic: what is computed has the same bits, which the tests compare.
+    Without fused instructions the last bits of its numbers may be others, and so a program always has these options.
     """
     if jax.default_backend() != "cpu":
         return {}
