@@ -9,7 +9,7 @@ from jaxtyping import Array, PyTree
 
 from ._private_jax import cache_in_use
 
-# The fused loops of a program are half of the work of XLA's CPU compiler, and optimising them is a quarter.
+# Of the compiler's work for a model's first weights, optimising is half, and the emitters of fused loops are a quarter.
 _QUICK_OPTIONS: dict[str, bool | int | str] = {
     "xla_backend_optimization_level": 0,
     "xla_cpu_use_fusion_emitters": False,
