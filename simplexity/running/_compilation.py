@@ -197,7 +197,7 @@ def _validation(experiment: Experiment, state: TrainState) -> Validation:
     assert settings is not None
     key = jax.jit(run_keys)(np.uint32(experiment.seed)).validation
     generator = as_argument(experiment.validation_generator)
-    arguments = (generator, state.model, key)
+    arguments = (generator, state.model, key, jax.device_put(np.int32(0)))
     program_key = ("validation", settings.batch_size, length, experiment.model.text, structure_of(arguments))
     program = Lowerable(make_score(settings.batch_size, length).__wrapped__)  # pyright: ignore
     score = kept_program(program_key, lambda: saved_program(program_key, lambda: program.lower(*arguments).compile()))

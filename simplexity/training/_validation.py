@@ -33,8 +33,11 @@ class ValidationMetrics(NamedTuple):
     kl_per_position: Float[np.ndarray, " sequence_len"]
 
 
-Score = Callable[[DataGenerator, PredictiveModel, PRNGKeyArray], Float[Array, "3 sequence_len"]]
-"""`score(generator, model, key)`: sampled loss, accuracy and KL divergence at each position of one batch."""
+Score = Callable[[DataGenerator, PredictiveModel, PRNGKeyArray, Int[Array, ""]], Float[Array, "3 sequence_len"]]
+"""`score(generator, model, key, batch)`: sampled loss, accuracy and KL divergence at each position of one batch.
+
+`batch` counts the batches of one key from 0.
+"""
 
 
 def make_score(batch_size: int, sequence_len: int) -> Score:
@@ -45,8 +48,10 @@ def make_score(batch_size: int, sequence_len: int) -> Score:
         sequence_len: Predictions per sequence.
     """
 
-    def score(generator: DataGenerator, model: PredictiveModel, key: PRNGKeyArray) -> Float[Array, "3 sequence_len"]:
-        start_key, sample_key = jax.random.split(key)
+    def score(
+        generator: DataGenerator, model: PredictiveModel, key: PRNGKeyArray, batch: Int[Array, ""]
+    ) -> Float[Array, "3 sequence_len"]:
+        start_key, sample_key = jax.random.split(jax.random.fold_in(key, batch))
         start = generator.initial_sampling_state(batch_size, key=start_key)
         _, tokens = generator.sample(start, sequence_len, key=sample_key)
         logits, _ = model.forward(tokens[:, :-1])
@@ -98,7 +103,7 @@ class Validation:
         for batch in range(self.settings.num_batches):
             if interrupted():
                 return None
-            scores = self._score(self._generator, model, jax.random.fold_in(self._key, batch))
+            scores = self._score(self._generator, model, self._key, jax.device_put(np.int32(batch)))
             total += np.asarray(scores, dtype=np.float64)
         loss, correct, kl = total / self.settings.num_batches
         return ValidationMetrics(float(loss.mean()), float(correct.mean()), float(kl.mean()), correct, kl)

@@ -76,7 +76,7 @@ def test_the_loss_has_far_less_noise_than_that_of_sampled_tokens(generator):
 
 def test_same_key_validates_on_the_same_sequences_compiled_ahead_or_not(generator, validation, model):
     key = jax.random.key(0)
-    score = make_score(SETTINGS.batch_size, LENGTH).lower(generator, model, key).compile()
+    score = make_score(SETTINGS.batch_size, LENGTH).lower(generator, model, key, jax.device_put(np.int32(0))).compile()
     ahead = Validation(generator, SETTINGS, LENGTH, key=key, score=score)
     assert validation(model).sampled_loss == validation(model).sampled_loss == ahead(model).sampled_loss
     assert validate(generator, model, seed=1).sampled_loss != validation(model).sampled_loss
