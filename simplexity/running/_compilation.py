@@ -101,12 +101,14 @@ class BackgroundCompilation:
     def _compile(self, experiment: Experiment, state: TrainState) -> None:
         validation = None
         if self._validates and experiment.validation is not None:
-            validation = BackgroundValidation(experiment.validation, partial(_validation, experiment, state))
+            validation = BackgroundValidation(experiment.validation)
+        make_validation = partial(_validation, experiment, state)
         try:
             if self._place is not None and self._parallel is None:
                 # The validation first: a member of a pack is ready to take steps once it has joined.
                 if validation is not None:
-                    validation.compile()
+                    validation.compile(make_validation)
+                    validation.require()
                 member = self._member(experiment, state, self._place)
                 self._programs = Programs(member, member, validation)
             else:
@@ -119,7 +121,7 @@ class BackgroundCompilation:
         finally:
             self._can_train.set()
         if self._error is None and validation is not None:
-            validation.compile()
+            validation.compile(make_validation)
 
     def _member(self, experiment: Experiment, state: TrainState, place: Place) -> PackMember:
         arguments = experiment.step_arguments()
@@ -153,22 +155,25 @@ class BackgroundValidation:
 
     Args:
         settings: Its settings.
-        make: Compiles its program.
     """
 
-    def __init__(self, settings: ValidationSettings, make: Callable[[], Validation]):
+    def __init__(self, settings: ValidationSettings):
         self.settings = settings
-        self._make = make
         self._made: Future[Validation] = Future()
 
-    def compile(self) -> None:
-        """Makes it ready, unless it is. An error is raised where the validation, or a step before it, is called."""
+    def compile(self, make: Callable[[], Validation]) -> None:
+        """Makes it ready by `make`, unless it is. What that raises is raised by `require`, and where it is called."""
         if self._made.done():
             return
         try:
-            self._made.set_result(self._make())
+            self._made.set_result(make())
         except BaseException as error:
             self._made.set_exception(error)
+
+    def require(self) -> None:
+        """Raises what kept it from being made ready, if anything has."""
+        if self._made.done():
+            self._made.result()
 
     def __call__(
         self, model: PredictiveModel, interrupted: Callable[[], bool] = lambda: False
@@ -184,8 +189,7 @@ class BackgroundValidation:
         """`train_steps` that raise if the program cannot be compiled: a run must not find that out hours later."""
 
         def checked(state: TrainState, num_steps: Int[Array, ""]) -> TrainState:
-            if self._made.done():
-                self._made.result()
+            self.require()
             return train_steps(state, num_steps)
 
         return checked
