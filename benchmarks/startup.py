@@ -20,7 +20,7 @@ _LIMIT_S = 300.0
 
 @dataclass(frozen=True)
 class Startup:
-    """Medians over tries of the default experiment with a warm compilation cache; `cold` is one try with an empty one."""
+    """Medians over tries of the default experiment with a warm compilation cache; `cold_`: one with an empty one."""
 
     cold_first_step_s: float
     cold_first_step_cpu_s: float
