@@ -15,6 +15,12 @@ from simplexity.host import usable_memory_bytes
 _SMALLER = "choose a smaller `training.batch_size`, `training.sequence_len` or model"
 
 
+def fits_into_memory(compiled: Any) -> bool:
+    """Whether a compiled program, as `equinox.filter_jit` makes it, fits into the memory of its device."""
+    needed, usable = _needed_and_usable(compiled)
+    return needed <= usable
+
+
 def require_memory(compiled: Any, needs: str, remedy: str = _SMALLER) -> None:
     """Checks that a compiled program fits into the memory of the device that it runs on.
 
@@ -26,22 +32,26 @@ def require_memory(compiled: Any, needs: str, remedy: str = _SMALLER) -> None:
     Raises:
         RuntimeError: If it does not fit.
     """
+    needed, usable = _needed_and_usable(compiled)
+    if needed > usable:
+        raise RuntimeError(
+            f"out of memory: {needs} {needed / 1e9:,.1f} GB, and the {jax.local_devices()[0].platform} has "
+            f"{usable / 1e9:,.1f} GB; {remedy}"
+        )
+
+
+def _needed_and_usable(compiled: Any) -> tuple[int, int]:
+    """Bytes that a program needs, and those that its device has."""
     sizes = compiled.compiled.memory_analysis()
     if sizes is None:  # JAX does not promise it for every platform
-        return
+        return 0, 0
     needed = (
         sizes.argument_size_in_bytes + sizes.output_size_in_bytes + sizes.temp_size_in_bytes - sizes.alias_size_in_bytes
     )
     device = jax.local_devices()[0]
     if device.platform == "cpu":
-        usable = usable_memory_bytes()
-    else:
-        usable = (device.memory_stats() or {}).get("bytes_limit", needed)
-    if needed > usable:
-        raise RuntimeError(
-            f"out of memory: {needs} {needed / 1e9:,.1f} GB, and the {device.platform} has {usable / 1e9:,.1f} GB; "
-            f"{remedy}"
-        )
+        return needed, usable_memory_bytes()
+    return needed, (device.memory_stats() or {}).get("bytes_limit", needed)
 
 
 @contextmanager

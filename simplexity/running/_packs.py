@@ -8,9 +8,7 @@ from typing import Any
 from simplexity.training import Pack, PackMember, StepArguments, StepFunction, TrainState
 
 from ._kept_programs import kept_program
-from ._memory import require_memory
-
-_REMEDY = "choose a smaller `hydra.launcher.pack`"
+from ._memory import fits_into_memory, require_memory
 
 
 class Packs:
@@ -84,13 +82,14 @@ class Place:
             state: A state of the run's shapes.
 
         Raises:
-            RuntimeError: If the program needs more memory than there is.
+            RuntimeError: If not even the program of one run fits into memory.
         """
 
         def kept(size: int, compiled: Callable[[], Any]) -> Any:
             program = kept_program(("pack", size, key), compiled)
-            require_memory(program, f"a training step of {size} runs takes", _REMEDY)
-            return program
+            if size == 1:
+                require_memory(program, "a training step takes")
+            return program if fits_into_memory(program) else None
 
         def new_pack(num_coming: Callable[[], int]) -> Pack:
             return Pack(make_step_function(), arguments, state, num_coming, kept)

@@ -9,18 +9,16 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from functools import partial
 from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
-import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Int, UInt32
 
 from ._chunk import ChunkSizer
+from ._pack_programs import PackPrograms, StepsOfRun
 from ._state import TrainState
-from ._step import StepArguments, StepFunction, compiler_options
-from ._word_vector import WordVector
+from ._step import StepArguments, StepFunction
 
 # A call waits for the members of the last one: so long after each of them has come, for the next. A member that
 # validates or saves takes longer, and then misses a call. Members that log a line do not.
@@ -29,8 +27,7 @@ _PATIENCE_S = 0.05
 
 class _Request(NamedTuple):
     member: "PackMember"
-    state: UInt32[Array, " words"]
-    num_steps: int
+    steps: StepsOfRun
     answer: Future[UInt32[Array, " words"]]
 
 
@@ -48,7 +45,7 @@ class Pack:
         arguments: Those of one member: all have the same structure.
         state: That of one member.
         num_coming: How many threads may still become members, which a program has places for.
-        kept: Gets a program's number of places, and what compiles it; returns the program, which may be an earlier one.
+        kept: See `PackPrograms`.
         one_by_one: Whether to compute the members one after the other; None for whether the devices are CPUs.
     """
 
@@ -62,19 +59,11 @@ class Pack:
         *,
         one_by_one: bool | None = None,
     ):
-        self._train_steps = train_steps
+        one_by_one = jax.default_backend() == "cpu" if one_by_one is None else one_by_one
+        self._programs = PackPrograms(train_steps, arguments, state, kept, one_by_one)
         self._num_coming = num_coming
-        self._kept = kept
-        self._one_by_one = jax.default_backend() == "cpu" if one_by_one is None else one_by_one
-        self._arguments, self._states = WordVector(arguments), WordVector(state)
-        # Compiled here once: the threads of the members would do so all at the same time.
-        self._write_arguments = eqx.filter_jit(self._arguments.write).lower(arguments).compile()
-        self._write_state = eqx.filter_jit(self._states.write).lower(state).compile()
-        self._read_state = eqx.filter_jit(self._states.read).lower(self._write_state(state)).compile()
         self._lock = threading.Lock()
         self._num_members = 0
-        self._programs: dict[int, Callable[..., Any]] = {}
-        self._compiling = threading.Lock()
         self._sizer = ChunkSizer()
         self._requests: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
         # A daemon: a process that has to end at once does not wait for a call.
@@ -99,10 +88,8 @@ class Pack:
         Raises:
             RuntimeError: If the program cannot be had, for lack of memory.
         """
-        with self._compiling:
-            if max(self._programs, default=0) < self._num_members:
-                self._compile(self._num_wanted())
-        return PackMember(self, self._write_arguments(arguments))
+        self._programs.require(self._num_members, self._num_wanted)
+        return PackMember(self, self._programs.write_arguments(arguments))
 
     def remove_member(self) -> bool:
         """One member fewer; returns whether any are left. A pack without members is over."""
@@ -111,15 +98,17 @@ class Pack:
             is_over = self._num_members == 0
         if is_over:
             self._requests.put(None)
-        elif 2 * self._num_wanted() <= max(self._programs, default=0):
-            threading.Thread(target=self._shrink, name="smaller pack").start()
+        elif 2 * self._num_wanted() <= max(self._programs.sizes, default=0):
+            make_smaller = partial(self._programs.add_smaller, self._num_wanted)
+            threading.Thread(target=make_smaller, name="smaller pack").start()
         return not is_over
 
     def steps(self, member: "PackMember", state: TrainState, num_steps: int) -> TrainState:
         """The state of a member after `num_steps`, computed together with what the other members want."""
         answer: Future[UInt32[Array, " words"]] = Future()
-        self._requests.put(_Request(member, self._write_state(state), num_steps, answer))
-        return self._read_state(answer.result())
+        steps = StepsOfRun(member.arguments, self._programs.write_state(state), num_steps)
+        self._requests.put(_Request(member, steps, answer))
+        return self._programs.read_state(answer.result())
 
     def _num_wanted(self) -> int:
         """Places for the members and for all that may become members."""
@@ -155,60 +144,11 @@ class Pack:
             missing.discard(request.member)
 
     def _call(self, requests: Sequence[_Request]) -> list[UInt32[Array, " words"]]:
-        size = min(size for size in list(self._programs) if size >= len(requests))
-        # An empty place repeats the first member, and takes no steps.
-        empty = size - len(requests)
-        placed = [*requests, *[requests[0]] * empty]
-        num_steps = np.array([*(request.num_steps for request in requests), *[0] * empty], np.int32)
-        longest = int(num_steps.max())
+        longest = max(request.steps.num_steps for request in requests)
         self._sizer.start(longest)
-        states = self._programs[size](
-            [request.member.arguments for request in placed], [request.state for request in placed], num_steps
-        )
-        jax.block_until_ready(states)
+        states = self._programs.run([request.steps for request in requests])
         self._sizer.stop(longest)
-        return states[: len(requests)]
-
-    def _shrink(self) -> None:
-        """Compiles the program with fewer places, unless another thread does."""
-        if not self._compiling.acquire(blocking=False):
-            return
-        try:
-            size = self._num_wanted()
-            if size not in self._programs:
-                self._compile(size)
-        finally:
-            self._compiling.release()
-
-    def _compile(self, size: int) -> None:
-        """Adds the program with `size` places; the lock of compiling is held."""
-
-        def compiled() -> Callable[..., Any]:
-            arguments, states = (
-                [jnp.zeros(vector.num_words, jnp.uint32)] * size for vector in (self._arguments, self._states)
-            )
-            # filter_jit hands arguments that it does not know to jax.jit.
-            program = eqx.filter_jit(self._steps_of_all, compiler_options=compiler_options())  # pyright: ignore
-            return program.lower(arguments, states, np.zeros(size, np.int32)).compile()
-
-        self._programs[size] = self._kept(size, compiled)
-
-    def _steps_of_all(
-        self,
-        arguments: list[UInt32[Array, " argument_words"]],
-        states: list[UInt32[Array, " words"]],
-        num_steps: Int[Array, " members"],
-    ) -> list[UInt32[Array, " words"]]:
-        def of_one(
-            member: tuple[UInt32[Array, " argument_words"], UInt32[Array, " words"], Int[Array, ""]],
-        ) -> UInt32[Array, " words"]:
-            given, state, number = member
-            after = self._train_steps(self._arguments.read(given), self._states.read(state), number)
-            return self._states.write(after)
-
-        stacked = (jnp.stack(arguments), jnp.stack(states), num_steps)
-        after = jax.lax.map(of_one, stacked) if self._one_by_one else jax.vmap(of_one)(stacked)
-        return list(after)
+        return states
 
 
 class PackMember:

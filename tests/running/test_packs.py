@@ -1,5 +1,6 @@
 """Runs find those of the same program, as soon as that is known."""
 
+import equinox as eqx
 import jax.numpy as jnp
 import pytest
 
@@ -48,13 +49,13 @@ def test_runs_of_one_program_meet_and_others_have_a_pack_of_their_own(packs):
         assert join(later, "a") is not one
 
 
-def test_a_program_that_needs_more_memory_than_there_is_names_the_setting(packs, monkeypatch):
-    def refuse(program, needs, remedy):
-        raise RuntimeError(f"{needs} too much; {remedy}")
-
-    monkeypatch.setattr(_packs, "require_memory", refuse)
+def test_a_program_that_needs_more_memory_than_there_is_is_not_taken(packs, monkeypatch):
+    monkeypatch.setattr("simplexity.running._memory.usable_memory_bytes", lambda: 0)
+    program = eqx.filter_jit(lambda x: x + 1).lower(jnp.ones(3)).compile()
     with packs.place() as place:
-        pack = join(place, "a")
-        message = "a training step of 8 runs takes too much; choose a smaller `hydra.launcher.pack`"
-        with pytest.raises(RuntimeError, match=message):
-            pack.kept(8, lambda: None)
+        kept = join(place, "a").kept
+        assert kept(8, lambda: program) is None
+        with pytest.raises(
+            RuntimeError, match=r"^out of memory: a training step takes .* smaller `training.batch_size`"
+        ):
+            kept(1, lambda: program)
