@@ -63,13 +63,12 @@ def test_only_runs_with_weights_of_their_own_are_a_pack(monkeypatch: pytest.Monk
 
     monkeypatch.setattr(_gpu_kernels, "products_of_pack", record)
     cell: DifferentiatedCell = GRU.cell
-    weight, bias, inputs = jnp.zeros((2, 8, 24)), (jnp.zeros((2, 8)),), (jnp.zeros((2, 3, 5, 8)),) * 3
-    run = partial(GPUKernels(interpret=True).run_forward, cell)
-    for in_axes, arguments in (
-        ((0, 0, 0), (weight, bias, inputs)),
-        ((None, None, 0), (weight[0], (bias[0][0],), inputs)),
-    ):
-        states, saved = jax.eval_shape(jax.vmap(run, in_axes), *arguments)
+    weight, bias, inputs = jnp.zeros((2, 8, 24)), jnp.zeros((2, 8)), jnp.zeros((2, 3, 5, 8))
+    runs = (weight, (bias,) * 3, (bias,), (inputs,) * 3)
+    run = tuple(jax.tree.map(lambda array: array[0], part) for part in runs)
+    forward = partial(GPUKernels(interpret=True).run_forward, cell)
+    for in_axes, arguments in ((0, runs), ((None, None, None, 0), (*run[:3], runs[3]))):
+        states, saved = jax.eval_shape(jax.vmap(forward, in_axes), *arguments)
         assert [array.shape for array in (*states, *saved)] == [(2, 3, 5, 8)] * 4
-    jax.eval_shape(run, weight[0], (bias[0][0],), tuple(block[0] for block in inputs))
+    jax.eval_shape(forward, *run)
     assert asked == [(3 * 8 * 8, 5)]
