@@ -205,7 +205,7 @@ def _chooses(override: str) -> bool:
 
 def _names_member(override: str) -> bool:
     value = override.partition("=")[2].strip()
-    return bool(re.fullmatch(r"[A-Za-z_\[].*", value)) and value not in ("null", "true", "false")
+    return bool(re.fullmatch(r"[A-Za-z_\[].*", value)) and value.lower() not in ("null", "true", "false", "nan", "inf")
 
 
 def _options(group: str) -> list[str]:

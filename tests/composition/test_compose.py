@@ -48,6 +48,7 @@ def test_a_section_that_is_null_stays_so_with_a_study_that_sets_its_keys(monkeyp
         ("training/optimizer=adm", "training/optimizer", "valid: adam, adamw, muon, sgd"),
         ("training/optimiser=adam", "training/optimiser", "did you mean `training/optimizer`?"),
         ("training=3", "training", "must name a member of its group, got 3"),
+        ("training=NaN", "training", "must name a member of its group, got NaN"),
         ("training.batchsize=3", "training.batchsize", "did you mean `batch_size`?"),
         ("trainin.batch_size=3", "trainin.batch_size", "did you mean `training`?"),
         ("seed.x=3", "seed.x", "`seed` is 0"),
