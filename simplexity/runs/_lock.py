@@ -78,9 +78,8 @@ class RunLock:
         on_lost: Callable[[], None] = lambda: None,
     ):
         if not 0 < 2 * heartbeat_s <= expiry_s:
-            raise ValueError(
-                f"`expiry_s` must be at least twice `heartbeat_s`, and both positive, got {expiry_s} and {heartbeat_s}"
-            )
+            numbers = f"{expiry_s} and {heartbeat_s}"
+            raise ValueError(f"`expiry_s` must be at least twice `heartbeat_s`, and both positive, got {numbers}")
         self._folder = folder
         self._heartbeat_s = heartbeat_s
         self._expiry_s = expiry_s
@@ -114,6 +113,7 @@ class RunLock:
                 if generation < self._generation:
                     self._file(generation).unlink(missing_ok=True)
         except OSError as error:
+            self.release()  # held already, it would keep others away as long as this process lives
             raise RuntimeError(f"the lock {self._folder} cannot be taken: {error.strerror}") from None
         self._stop.clear()
         self._thread = threading.Thread(target=self._beat, name="run lock heartbeat", daemon=True)

@@ -1,3 +1,4 @@
+import errno
 import logging
 import os
 import signal
@@ -8,7 +9,7 @@ import time
 
 import pytest
 
-from simplexity.runs import Liveness, RunLock, liveness, read_holder
+from simplexity.runs import Liveness, RunLock, _lock, liveness, read_holder
 from tests.runs.forged_locks import elsewhere, owner_of
 
 QUICK = {"heartbeat_s": 0.2, "expiry_s": 1.5}
@@ -241,3 +242,15 @@ def test_a_lock_that_another_has_taken_is_not_removed(tmp_path, monkeypatch):
         lock.release(remove=True)
     assert next_lock.still_held()
     next_lock.release()
+
+
+def test_a_lock_that_is_not_taken_after_all_keeps_nobody_away(tmp_path, monkeypatch):
+    def fails(folder):
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_lock, "delete_temporaries", fails)
+        with pytest.raises(RuntimeError, match="cannot be taken: Input/output error"):
+            RunLock(tmp_path / "lock").acquire()
+    with RunLock(tmp_path / "lock") as lock:
+        assert lock.still_held()
