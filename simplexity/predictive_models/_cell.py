@@ -142,6 +142,11 @@ def sigmoid(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     return 0.5 * jnp.tanh(0.5 * x) + 0.5
 
 
+def computed_once(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """The same array, which XLA computes once on a CPU: else every operation that reads it computes it again."""
+    return jax.lax.optimization_barrier(x) if jax.default_backend() == "cpu" else x
+
+
 def gates(blocks: Blocks, hidden_size: int) -> Gates:
     """The gates of blocks, one by one."""
     return tuple(gate for block in blocks for gate in _gates_of(block, hidden_size))

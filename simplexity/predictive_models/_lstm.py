@@ -4,7 +4,7 @@ from typing import ClassVar
 
 import jax.numpy as jnp
 
-from ._cell import Blocks, DifferentiatedCell, Gates, State, gates, sigmoid
+from ._cell import Blocks, DifferentiatedCell, Gates, State, computed_once, gates, sigmoid
 from ._recurrent_model import RecurrentModel
 
 
@@ -31,7 +31,7 @@ class _LSTMCell(DifferentiatedCell):
         dh, dc = cotangent
         i, f, g, o = gates(saved, c.shape[-1])
         tanh_c = jnp.tanh(f * c + i * g)
-        dc = dc + dh * o * (1 - tanh_c * tanh_c)
+        dc = computed_once(dc + dh * o * (1 - tanh_c * tanh_c))
         di = dc * g * i * (1 - i)
         df = dc * c * f * (1 - f)
         dg = dc * i * (1 - g * g)

@@ -123,7 +123,8 @@ def test_gpu_kernels_are_the_loops_over_time(
         actual = jax.jit(function(direction, GPUKernels(interpret=True)))(*arguments)
         jax.tree.map(partial(np.testing.assert_allclose, atol=2e-6, err_msg=direction.__name__), actual, expected)
         # No GPU runs it here, but Triton must know every operation in it.
-        with jax.sharding.use_abstract_mesh(H100):
+        with jax.sharding.use_abstract_mesh(H100), monkeypatch.context() as patch:
+            patch.setattr(jax, "default_backend", lambda: "gpu")
             traced = jax.jit(function(direction, GPUKernels())).trace(*arguments)
             program = traced.lower(lowering_platforms=("cuda",))
         assert "triton" in program.as_text()
