@@ -160,7 +160,7 @@ def _form(override: str, text: str) -> str:
     key, equals, value = override.partition("=")
     if not equals and re.fullmatch(r"[\w.@/]+", override):
         return f"has no value; write {override}=VALUE, or ~{override} to take the key out"
-    # The name of an exception of Hydra's parser helps nobody, nor does what was typed, once more.
+    # The name of an exception of Hydra's parser helps no user, nor does what was typed, once more.
     found = re.sub(r"^\w+Exception: *", "", text.splitlines()[-2 if "Error parsing" in text else 0])
     reason = "is not of the form KEY=VALUE" + (f": {found}" if found not in override else "")
     if value.startswith(("[", "{")):
