@@ -23,6 +23,7 @@ from benchmarks.peers import (
     why_without_torch,
 )
 from benchmarks.turns import Rates
+from simplexity.persistence import SnapshotSchedule
 
 ROOT = Path(__file__).parent.parent
 # What a machine with a GPU need not have.
@@ -123,9 +124,12 @@ def test_the_loops_of_peers_take_turns_at_a_tiny_size(monkeypatch: pytest.Monkey
 
 
 def test_what_snapshots_cost_is_the_difference_of_each_turn(monkeypatch, capsys):
-    costs = iter([snapshots.Cost(1.0, 9.0), snapshots.Cost(10.0, 20.0), snapshots.Cost(10.121, 20.242)])
+    costs = iter([snapshots.Cost(1.0, 9.0), snapshots.Cost(10.0, 20.0), snapshots.Cost(10.101, 20.202)])
     monkeypatch.setattr(snapshots, "cost_of", lambda run_dir, overrides: next(costs))
-    assert snapshots.report(1, []) == pytest.approx(1.21)
-    wall, cpu = (line.split()[-4:] for line in capsys.readouterr().out.splitlines()[1:])
-    assert wall == ["10.00", "10.12", "1.00", "1.2"]
-    assert cpu == ["20.00", "20.24", "2.00", "1.2"]
+    schedules = {"per_decade=10": SnapshotSchedule(per_decade=10), "every=100": SnapshotSchedule(100)}
+    case = snapshots.Case([], num_steps=1_000, every=10, used_steps=2_000, schedules=schedules)
+    assert snapshots.report("tiny", case, 1) == pytest.approx(100 * 33 * 1e-3 / 20)
+    _, wall, cpu, *shares = capsys.readouterr().out.splitlines()
+    assert wall.split()[-3:] == ["10.00", "10.10", "1.00"]
+    assert cpu.split()[-3:] == ["20.00", "20.20", "2.00"]
+    assert [line.split()[1] for line in shares] == ["33", "21"]

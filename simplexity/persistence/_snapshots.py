@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from jaxtyping import PyTree
 
-from simplexity.runs import reason
+from simplexity.runs import reason, sync_directory
 
 from ._leaves import copy_to_host
 from ._snapshot_schedule import SnapshotSchedule
@@ -69,6 +69,8 @@ class SnapshotWriter:
         self._require_held = require_held
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="snapshot")
         self._pending: deque[_Pending] = deque()
+        # The newest snapshot whose name may not be on disk yet.
+        self._step_to_sync: int | None = None
 
     def open(self) -> None:
         """Makes the directory, if need be, and deletes what a killed process had begun to write.
@@ -108,9 +110,11 @@ class SnapshotWriter:
         self._wait(_MOST_WAITING_BYTES - num_bytes)
 
         def write() -> None:
-            write_weights(path, arrays, step, self._model_config, require_held=self._require_held)
+            # `flush` puts the names of all on disk at once.
+            write_weights(path, arrays, step, self._model_config, require_held=self._require_held, syncs_name=False)
 
         self._pending.append(_Pending(step, num_bytes, write, self._thread.submit(write)))
+        self._step_to_sync = step
         return True
 
     def flush(self) -> None:
@@ -120,6 +124,9 @@ class SnapshotWriter:
             RuntimeError: If one could not be written, in two attempts.
         """
         self._wait(-1)
+        if self._step_to_sync is not None:
+            self._in_two_attempts(self._step_to_sync, lambda: sync_directory(self._directory))
+            self._step_to_sync = None
 
     def _wait(self, most_bytes: int) -> None:
         """Takes note of the snapshots that are written, and waits for the oldest while more bytes than these wait."""
@@ -127,20 +134,22 @@ class SnapshotWriter:
             oldest, num_bytes = self._pending[0], sum(pending.num_bytes for pending in self._pending)
             if num_bytes <= most_bytes and not oldest.written.done():
                 return
-            self._finish(oldest)
+            self._in_two_attempts(oldest.step, oldest.written.result, oldest.write)
             # Only now: one that could not be written is tried once more by the next call.
             self._pending.popleft()
 
-    def _finish(self, pending: _Pending) -> None:
+    def _in_two_attempts(
+        self, step: int, attempt: Callable[[], object], again: Callable[[], object] | None = None
+    ) -> None:
         try:
             try:
-                pending.written.result()
+                attempt()
             except OSError as error:
-                _log.warning("%s; trying again", self._not_written(pending.step, error))
+                _log.warning("%s; trying again", self._not_written(step, error))
                 time.sleep(_PAUSE_S)
-                pending.write()
+                (again or attempt)()
         except OSError as error:
-            raise RuntimeError(self._not_written(pending.step, error)) from error
+            raise RuntimeError(self._not_written(step, error)) from error
 
     def _not_written(self, step: int, error: OSError) -> str:
         return f"the snapshot of step {step} could not be written in `{self._directory}`: {reason(error)}"

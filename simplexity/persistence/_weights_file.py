@@ -37,6 +37,7 @@ def write_weights(
     *,
     metadata: Mapping[str, str] | None = None,
     require_held: Callable[[], object] = lambda: None,
+    syncs_name: bool = True,
 ) -> None:
     """Replaces `path` by a safetensors file, in one step, and returns once it is on disk.
 
@@ -47,12 +48,13 @@ def write_weights(
         model_config: What the model was built from, in values that JSON has; in the metadata under `model`.
         metadata: More of them.
         require_held: As in `write_durably`.
+        syncs_name: As in `write_durably`.
 
     Raises:
         OSError: If it cannot be written; what was there is unchanged.
     """
     described = {"step": str(step), "model": json.dumps(model_config), **(metadata or {})}
-    write_arrays(path, arrays, described, require_held)
+    write_arrays(path, arrays, described, require_held, syncs_name)
 
 
 def read_weights(path: Path, like_model: ModelT) -> ModelT:
@@ -83,10 +85,14 @@ def _check(path: Path, arrays: HostArrays, like_model: PyTree) -> None:
 
 
 def write_arrays(
-    path: Path, arrays: HostArrays, metadata: Mapping[str, str], require_held: Callable[[], object] = lambda: None
+    path: Path,
+    arrays: HostArrays,
+    metadata: Mapping[str, str],
+    require_held: Callable[[], object] = lambda: None,
+    syncs_name: bool = True,
 ) -> None:
     """Replaces `path` by a safetensors file with a checksum among its metadata; see `write_weights`."""
-    write_durably(path, _encode(arrays, metadata), require_held)
+    write_durably(path, _encode(arrays, metadata), require_held, syncs_name=syncs_name)
 
 
 def read_arrays(path: Path) -> tuple[dict[str, str], HostArrays]:

@@ -35,6 +35,7 @@ from ._files import naming as naming
 from ._files import read_file as read_file
 from ._files import reason as reason
 from ._files import retry_read as retry_read
+from ._files import sync_directory as sync_directory
 from ._files import write_durably as write_durably
 from ._goodput import Goodput as Goodput
 from ._goodput import RunSummary as RunSummary

@@ -38,7 +38,12 @@ def reason(error: OSError) -> str:
 
 
 def write_durably(
-    path: Path, content: str | bytes, require_held: Callable[[], object] = lambda: None, *, mode: int = 0o666
+    path: Path,
+    content: str | bytes,
+    require_held: Callable[[], object] = lambda: None,
+    *,
+    mode: int = 0o666,
+    syncs_name: bool = True,
 ) -> None:
     """Replaces `path` in one step, and returns once the content and the name are on disk.
 
@@ -48,6 +53,7 @@ def write_durably(
         require_held: Called just before the content takes the name, to raise if another process has taken over the
             folder (`RunLock.require_held`).
         mode: Who may read and write the file, less what the umask takes away.
+        syncs_name: False: the caller puts the names of several files on disk at once, with `sync_directory`.
 
     Raises:
         OSError: If the file cannot be written; what was there is unchanged.
@@ -75,7 +81,8 @@ def write_durably(
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    sync_directory(path.parent)
+    if syncs_name:
+        sync_directory(path.parent)
 
 
 def delete_temporaries(folder: Path) -> None:

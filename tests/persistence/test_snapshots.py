@@ -113,6 +113,23 @@ def test_a_write_that_fails_once_costs_a_warning(tmp_path, monkeypatch, caplog, 
     assert snapshot_steps(tmp_path / "snapshots") == [0]
 
 
+def test_the_names_of_all_snapshots_are_put_on_disk_at_once_and_not_before(tmp_path, monkeypatch, quick_retry):
+    synced, failures = [], [OSError(errno.EIO, "Input/output error")]
+
+    def sync(directory):
+        if failures:
+            raise failures.pop()
+        synced.append(snapshot_steps(directory))
+
+    monkeypatch.setattr(_snapshots, "sync_directory", sync)
+    snapshots = writer(tmp_path / "snapshots")
+    for step in (0, 10):
+        observe(snapshots, step, {"a": np.ones(3)})
+    for _ in range(2):
+        snapshots.flush()
+    assert synced == [[0, 10]]
+
+
 def test_a_full_disk_is_told_before_any_later_step_is_saved(small_disk, quick_retry):
     snapshots = writer(small_disk / "snapshots")
     observe(snapshots, 0, {"a": np.ones(3)})
