@@ -49,7 +49,8 @@ bench-gpu: ## the same on a GPU, and the record of it
 bench-peers: .venv/run.stamp .venv-torch/run.stamp ## against PyTorch and Equinox; ROWS='"LSTM 4" RNN' for some rows
 	$(BIN)/python -m benchmarks.peers --record $(ROWS)
 
-bench-optima: .venv/run.stamp ## the optima of long sequences
+bench-optima: .venv/run.stamp ## the optima of all processes at length 1,024 (a minute), and of their mixtures (hours)
+	$(BIN)/python -m benchmarks.optima --length 1024 --alone
 	$(BIN)/python -m benchmarks.optima
 
 bench-snapshots: .venv/run.stamp ## what snapshots cost a run of a small model
