@@ -55,9 +55,10 @@ def _table_lines() -> Iterator[str]:
     yield f"{'process':<20} {'kind':<14} {'states':>6} {'tokens':>6}  {'entropy rate':<18} {'source':<31} parameters"
     for named in packaged_processes():
         process = named.process
+        source = textwrap.shorten(named.sources[0], 31, placeholder=" ...")
         yield (
             f"{named.name:<20} {type(process).__name__:<14} {process.num_states:>6} {process.vocab_size:>6}  "
-            f"{estimate_text(named.entropy_rate):<18} {named.sources[0]:<31} {named.parameters_text}"
+            f"{estimate_text(named.entropy_rate):<18} {source:<31} {named.parameters_text}"
         ).rstrip()
 
 

@@ -17,7 +17,8 @@ References:
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -169,15 +170,17 @@ def _walk(
 ) -> Float[np.ndarray, "words num_tokens"]:
     """The entropy of the next token of each word, after one token more and another, less its control variates."""
     entropies = np.zeros((len(states), num_tokens))
-    possible = _possible(process.token_probabilities(states))
+    # Equinox makes a bound method anew each time that it is asked for one, which takes as long as a small product.
+    token_probabilities, successors = process.token_probabilities, process.successors
+    possible = _possible(token_probabilities(states))
     for position in range(num_tokens):
         tokens = _draw(possible, rng)
-        after = process.successors(states, tokens)
+        after = successors(states, tokens)
         if control is not None:
-            surprise = (_quadratics(after) - _expected_quadratics(process, states, possible)) @ control
+            surprise = (_quadratics(after) - _expected_quadratics(successors, states, possible)) @ control
             reached = entropies[:, position : position + control.shape[1]]
             reached -= surprise[:, : reached.shape[1]]
-        states, probabilities = after, process.token_probabilities(after)
+        states, probabilities = after, token_probabilities(after)
         entropies[:, position] += row_entropies(probabilities)
         possible = _possible(probabilities)
     return entropies
@@ -200,11 +203,13 @@ def _quadratics(states: Float[np.ndarray, "n num_states"]) -> Float[np.ndarray, 
 
 
 def _expected_quadratics(
-    process: GenerativeProcess, states: Float[np.ndarray, "n num_states"], probabilities: Float[np.ndarray, "n vocab"]
+    successors: Callable[..., Any],
+    states: Float[np.ndarray, "n num_states"],
+    probabilities: Float[np.ndarray, "n vocab"],
 ) -> Float[np.ndarray, "n quadratics"]:
     """The mean of the quadratics of the next state, over the next token."""
     rows, tokens = np.nonzero(probabilities)
-    terms = _quadratics(process.successors(states[rows], tokens)) * probabilities[rows, tokens][:, None]
+    terms = _quadratics(successors(states[rows], tokens)) * probabilities[rows, tokens][:, None]
     return np.add.reduceat(terms, np.flatnonzero(np.diff(rows, prepend=-1)))
 
 
@@ -226,7 +231,7 @@ def _fitted_control(
         probabilities = process.token_probabilities(known)
         features.append(_quadratics(known))
         entropies.append(row_entropies(probabilities))
-        expected.append(_expected_quadratics(process, known, _possible(probabilities)))
+        expected.append(_expected_quadratics(process.successors, known, _possible(probabilities)))
     solve = np.linalg.pinv(np.concatenate(features), rcond=_ROUNDING)
     fits = [solve @ np.concatenate(entropies)]
     one_token_later = solve @ np.concatenate(expected)

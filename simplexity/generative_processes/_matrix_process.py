@@ -75,7 +75,8 @@ def matrix_successors(
         return after / jnp.matmul(after, jnp.asarray(normalizer, jnp.float32))[..., None]
     # Label by label: a gathered matrix for each of many states would take far more memory than the states.
     chosen, after = np.asarray(labels), np.empty_like(states, dtype=np.float64)
-    for label in np.unique(chosen):
-        after[chosen == label] = states[chosen == label] @ matrices[label]
+    for label in np.flatnonzero(np.bincount(chosen.ravel())):
+        rows = chosen == label
+        after[rows] = states[rows] @ matrices[label]
     with np.errstate(invalid="ignore", divide="ignore"):
         return after / (after @ normalizer)[..., None]

@@ -20,8 +20,6 @@ BEYOND = -2
 """In place of a successor: it lies deeper than the presentation was followed."""
 # A token with less probability than this is one that rounding makes possible.
 _LEAST_PROBABILITY = 1e-14
-_CONVERGED = 1e-15
-_MOST_TOKENS = 1_000_000
 
 
 class MixedStatePresentation(NamedTuple):
@@ -110,21 +108,20 @@ class MixedStatePresentation(NamedTuple):
     def excess_entropy(self) -> float:
         """The information that the past has of the future, `sum_t (h(t) - h)`, nats, of a stationary process.
 
+        With `P` the chain of the states, `pi` its stationary distribution, `p` the certainty of the first state and `e`
+        the states' entropies, the sum is `(p - pi) (1 - P + 1 pi)^-1 e`: the fundamental matrix of the chain.
+
         Raises:
             ValueError: If the presentation is not closed.
+
+        References:
+            Kemeny and Snell, "Finite Markov chains" (1960), section 4.3.
         """
         self._require_closed()
-        entropies = row_entropies(self.probabilities)
-        rate = float(self.stationary_occupation() @ entropies)
-        occupied, total = np.zeros(len(self.states)), 0.0
-        occupied[0] = 1.0
-        for _ in range(_MOST_TOKENS):
-            above = float(occupied @ entropies) - rate
-            total += above
-            if above < _CONVERGED:
-                break
-            occupied = self._step(occupied, self.probabilities)
-        return total
+        stationary = self.stationary_occupation()
+        fundamental = np.eye(len(self.states)) - self._chain() + stationary
+        until_then = np.linalg.solve(fundamental, row_entropies(self.probabilities))
+        return float(until_then[0] - stationary @ until_then)
 
     def stationary_occupation(self) -> Float[np.ndarray, " mixed"]:
         """How often each state is visited in the long run, of an ergodic process.
@@ -133,10 +130,7 @@ class MixedStatePresentation(NamedTuple):
             ValueError: If the presentation is not closed.
         """
         recurrent = np.flatnonzero(self.is_recurrent)
-        chain = np.zeros((len(self.states),) * 2)
-        sources, tokens = np.nonzero(self.successors >= 0)
-        np.add.at(chain, (sources, self.successors[sources, tokens]), self.probabilities[sources, tokens])
-        inner = chain[np.ix_(recurrent, recurrent)]
+        inner = self._chain()[np.ix_(recurrent, recurrent)]
         # x (P - 1) = 0 and sum x = 1, in the least-squares sense: the one solution of an irreducible chain.
         system = np.vstack([inner.T - np.eye(len(inner)), np.ones(len(inner))])
         solution = np.linalg.lstsq(system, np.append(np.zeros(len(inner)), 1.0))[0]
@@ -157,6 +151,13 @@ class MixedStatePresentation(NamedTuple):
         sources, tokens = np.nonzero(self.successors >= 0)
         targets = self.successors[sources, tokens]
         return coo_array((np.ones(len(sources)), (sources, targets)), shape=(len(self.states),) * 2)
+
+    def _chain(self) -> Float[np.ndarray, "mixed mixed"]:
+        """The probability of each state to be followed by each other."""
+        chain = np.zeros((len(self.states),) * 2)
+        sources, tokens = np.nonzero(self.successors >= 0)
+        np.add.at(chain, (sources, self.successors[sources, tokens]), self.probabilities[sources, tokens])
+        return chain
 
     def _step(self, amounts: np.ndarray, shares: np.ndarray) -> np.ndarray:
         """What each state receives when each sends its amount on by every token, times that token's share."""
