@@ -86,20 +86,20 @@ CASES = (
     Case("GRU", 4, 64, batch_size=128, sequence_len=64, floor=1.8, peer_floor=2.0, product_floor=0.75),
     Case("GRU", 1, 32, batch_size=32, sequence_len=32, floor=7.0),
     Case("GRU", 4, 64, batch_size=4, sequence_len=8, floor=5.0),
-    Case("LSTM", 4, 64, batch_size=128, sequence_len=64, floor=1.0, peer_floor=2.0, product_floor=0.75),
-    Case("RNN", 4, 64, batch_size=128, sequence_len=64, floor=1.0),
+    Case("LSTM", 4, 64, batch_size=128, sequence_len=64, floor=4.0, peer_floor=2.0, product_floor=0.75),
+    Case("RNN", 4, 64, batch_size=128, sequence_len=64, floor=4.0),
     Case(
         "transformer", 2, 64, num_heads=4, head_size=16, batch_size=128, sequence_len=64,
-        floor=1.0, peer_floor=1.5, product_floor=0.5,
+        floor=2.5, peer_floor=1.5, product_floor=0.5,
     ),
     # The model of arXiv:2405.15943.
     Case(
         "transformer", 4, 64, num_heads=1, head_size=8, batch_size=64, sequence_len=10,
-        floor=1.0, peer_floor=1.5, product_floor=0.5,
+        floor=2.5, peer_floor=1.5, product_floor=0.5,
     ),
     Case(
         "transformer", 4, 120, num_heads=3, head_size=40, batch_size=256, sequence_len=9,
-        floor=1.0, peer_floor=1.5, product_floor=0.5,
+        floor=4.0, peer_floor=1.5, product_floor=0.5,
     ),
 )  # fmt: skip
 
