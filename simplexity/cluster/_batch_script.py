@@ -178,7 +178,9 @@ def _names(name: str, array: ArraySlice, *, has_workers: bool) -> list[str]:
         f'readonly WORKER={worker} LOG="$SWEEP/{LOG_FOLDER}/"{worker}',
         f'readonly TASK=(--place {place} "$SWEEP")',
         # The worker reads it when it comes back: what killed it, in words for the run that it had.
-        'died() { echo "{\\"died\\":\\"its process was killed by $1\\"}" >>"$SWEEP/sweep/workers/$WORKER.jsonl"; }',
+        'readonly RECORD="$SWEEP/sweep/workers/$WORKER.jsonl"',
+        'died() { echo "{\\"died\\":\\"its process $1\\"}" >>"$RECORD"; }',
+        _text("worker_crashed.sh"),
     ]
 
 

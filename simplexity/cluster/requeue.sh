@@ -6,17 +6,21 @@
 # COMMAND's exit code 85 means "requeue me": it was stopped and has saved, or could not read a file and tries once
 # more. So does a death by any signal but Ctrl-C's: a stop that a container or a Python that is still starting cannot
 # handle yet, `kill -9`, memory that was used up, a crash. The run counts its starts, and fails after a few in vain. Any
-# other code is returned: 0 is the end, and the rest makes SLURM show the job as FAILED. The script that uses it defines
-# `resubmit`, which submits this array task or job anew through `submit_from_job`, for clusters that refuse to requeue.
-# It also exports what a run knows of its job: see simplexity/runs/_job.py.
+# other code is returned: 0 is the end, and the rest makes SLURM show the job as FAILED. A worker that exits in the middle
+# of a run has died too, whatever the code. The script that uses it defines `resubmit`, which submits this array task or
+# job anew through `submit_from_job`, for clusters that refuse to requeue. It also exports what a run knows of its job:
+# see simplexity/runs/_job.py.
 
 readonly REQUEUE_ME=85 KILLED=128 KILLED_BY_INT=130
 export SLURM_TIME_FORMAT=standard # for the dates of scontrol that are compared below
 SIMPLEXITY_JOB_START=$(date +%s)
 export SIMPLEXITY_JOB_START
 
-# What else the script wants to note down when a signal has ended the run.
+# What else the script wants to note down when the process of a run has died: "was killed by SIGKILL", for instance.
 died() { :; }
+
+# Whether a process that has exited with a code of its own has died all the same, as a worker in the middle of a run.
+crashed() { false; }
 
 # What else the script does when the run has failed, and nothing starts it again.
 failed() { :; }
@@ -126,7 +130,11 @@ run_and_requeue() {
   trap : TERM
   if ((code > KILLED && code != KILLED_BY_INT)); then
     report "the run was ended by signal $((code - KILLED))"
-    died "SIG$(kill -l $((code - KILLED)))"
+    died "was killed by SIG$(kill -l $((code - KILLED)))"
+  elif ((code != REQUEUE_ME && code < KILLED)) && crashed; then
+    report "the worker exited with code $code in the middle of a run"
+    died "exited with code $code"
+    code=$REQUEUE_ME
   fi
   if ((code == REQUEUE_ME || (code > KILLED && code != KILLED_BY_INT))) && [[ -z $came_back ]]; then
     come_back

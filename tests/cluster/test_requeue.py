@@ -40,7 +40,8 @@ def run_script(tmp_path):
         )  # fmt: skip
         job = {"SLURM_JOB_ID": "7", "SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "0", "PATH": str(programs)}
         done = subprocess.run(["/bin/bash", "-c", script], env=job, cwd=tmp_path, timeout=60)
-        return done.returncode, (tmp_path / "sweep/logs/0.log").read_text()
+        name = "array_3_0" if settings.get("has_workers") else "0"
+        return done.returncode, (tmp_path / f"sweep/logs/{name}.log").read_text()
 
     return run
 
@@ -69,6 +70,37 @@ def test_what_is_stopped_or_killed_comes_back(run_script, tmp_path, work, comes_
     assert ("requeued 7_0" in log) is comes_back
     left = tmp_path / "sweep/logs/0.exit"
     assert (left.read_text() if left.exists() else None) == (None if comes_back else f"{code}\n")
+
+
+BEGUN, COMPLETE, STARTED = '{"run":3}', '{"run":3,"exit_code":0}', '{"pid":12}'
+
+
+@pytest.mark.parametrize(
+    ("record", "code", "comes_back"),
+    [
+        ([STARTED, BEGUN], 7, True),
+        ([STARTED, BEGUN], 1, True),
+        ([STARTED, BEGUN], 0, True),
+        ([STARTED, BEGUN, '{"run":4}', COMPLETE], 1, True),
+        ([STARTED, BEGUN, COMPLETE], 1, False),
+        ([STARTED, BEGUN, COMPLETE], 0, False),
+        # It could not even start: what stands there is of an earlier process.
+        ([STARTED, BEGUN, '{"died":"x"}'], 2, False),
+        ([STARTED, BEGUN, STARTED], 2, False),
+        ([], 2, False),
+    ],
+)
+def test_a_worker_that_ends_in_the_middle_of_a_run_comes_back(run_script, tmp_path, record, code, comes_back):
+    path = tmp_path / "sweep/sweep/workers/array_3_0.jsonl"
+    path.parent.mkdir(parents=True)
+    if record:
+        path.write_text("".join(f"{line}\n" for line in record))
+    ended, _ = run_script(f"exit {code}", has_workers=True)
+    assert ("requeue 7_0" in asked(tmp_path)) is comes_back
+    assert ended == (85 if comes_back else code)
+    lines = path.read_text().splitlines() if record else []
+    death = [f'{{"died":"its process exited with code {code}"}}'] if comes_back else []
+    assert lines == [*record, *death]
 
 
 @pytest.mark.parametrize(
