@@ -2,11 +2,9 @@
 
 import logging
 import os
-import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -39,11 +37,9 @@ from simplexity.sweeps import (
 
 from ._batch import idle_runs, watch_command
 from ._preparation import PreparedRun, new_manifest
+from ._programs import cost_text, programs_text
 
 _log = logging.getLogger(__name__)
-# In a frozen config, what is an argument of the compiled program: the seed, the number of steps, and numbers with a
-# decimal point or an exponent (of the process, the optimizer, the schedule, the initial scale).
-_VALUE = re.compile(r"(?<=seed): \d+$|(?<=num_train_steps): \d+$|: -?\d*(\.\d*(e[-+]?\d+)?|e[-+]?\d+)$", re.MULTILINE)
 
 
 def cluster_profile(cluster: Mapping[str, Any], timeout_min: int | None) -> ClusterProfile:
@@ -90,17 +86,20 @@ def print_dry_run(
     """Prints the batch scripts and the manifest of a batch that is not submitted."""
     runs = [one.run for one in prepared]
     manifest = new_manifest(config, launch, runs)
+    cost = cost_text(sweep, launch, prepared)
     if launch.workers is not None:
         # A dry run needs no SLURM.
         limits = submission_limits(launch.profile) if slurm_is_installed() else SubmissionLimits()
         workers = num_workers(launch, runs, limits)
         sys.stdout.write(f"# {sweep.script_path(0)}\n{workers_script(sweep, manifest, 0, workers)}\n")
         _print_manifest(sweep, manifest)
-        sys.stdout.write(f"# {workers_text(len(runs), workers)}, {_programs_text(prepared)}\n")
-        return
-    for job in plan_arrays(sweep, manifest, [run.index for run in runs]):
-        sys.stdout.write(f"# {job.script_path}\n{job.script}\n")
-    _print_manifest(sweep, manifest)
+        sys.stdout.write(f"# {workers_text(len(runs), workers)}, {programs_text(prepared)}\n")
+    else:
+        for job in plan_arrays(sweep, manifest, [run.index for run in runs]):
+            sys.stdout.write(f"# {job.script_path}\n{job.script}\n")
+        _print_manifest(sweep, manifest)
+    if cost:
+        sys.stdout.write(f"# {cost}\n")
 
 
 def _print_manifest(sweep: SweepDirectory, manifest: Manifest) -> None:
@@ -113,13 +112,16 @@ def submit_batch(sweep: SweepDirectory, manifest: Manifest, prepared: Sequence[P
     if not indices:
         return
     path = display_path(sweep.path)
+    cost = cost_text(sweep, manifest.launch, prepared) if isinstance(manifest.launch, SlurmLaunch) else ""
     job_ids = submit_runs(sweep, manifest, indices)
     how = "as job" if len(job_ids) == 1 else "as jobs"
     _log.info("submitted %d runs %s %s, in %s", len(indices), how, ", ".join(job_ids), path)
     if isinstance(manifest.launch, SlurmLaunch) and manifest.launch.workers is not None:
         # SLURM may have refused more.
         workers = sweep.read_submissions()[-1].num_workers or 1
-        _log.info("%s, %s", workers_text(len(indices), workers), _programs_text(prepared))
+        _log.info("%s, %s", workers_text(len(indices), workers), programs_text(prepared))
+    if cost:
+        _log.info("%s", cost)
     _log.info("to watch them: %s", watch_command(sweep))
 
 
@@ -139,17 +141,6 @@ def _own_container() -> Container | None:
         return None
     runtime = "apptainer" if "APPTAINER_CONTAINER" in os.environ else "singularity"
     return Container(image=os.environ["SIMPLEXITY_IMAGE"], runtime=runtime, binds=[], env={})
-
-
-def _programs_text(prepared: Sequence[PreparedRun]) -> str:
-    """About how many programs the runs have, in words: those whose configs differ in numbers alone share one.
-
-    Which numbers a program takes as arguments is known exactly only once it is built, by JAX.
-    """
-    # The configs of many runs consist of a few pieces.
-    without_values = lru_cache(maxsize=4096)(lambda piece: _VALUE.sub(": _", piece))
-    programs = len({tuple(map(without_values, one.config)) for one in prepared})
-    return f"about {programs} program{'s' * (programs != 1)}"
 
 
 def _of_image(message: str) -> Problem:

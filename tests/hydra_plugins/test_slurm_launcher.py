@@ -90,6 +90,43 @@ def test_a_dry_run_says_what_workers_will_do(start, capfd):
     assert "`hydra.launcher.workers`: must be at least 1, or null, got 0" in capfd.readouterr().err
 
 
+def test_a_dry_run_says_what_it_costs_by_the_time_that_such_runs_took(start, tmp_path, capfd, monkeypatch):
+    from hydra_plugins.simplexity_launcher import _slurm_batch
+
+    monkeypatch.setattr(sweeps, "require_slurm", lambda: None)
+    monkeypatch.setattr(
+        _slurm_batch,
+        "submit_runs",
+        lambda sweep, manifest, indices: [sweep.record_submission(indices, "1", None, 2) or "1"],
+    )
+    sizes = ("training.batch_size=4,8", "hydra.launcher.workers=2")
+    assert start("cluster=dev", *sizes, "hydra.launcher.wait=false", "hydra.sweep.dir=all/first") == 0
+    first = SweepDirectory.open(tmp_path / "all/first")
+
+    def cost(*arguments) -> list[str]:
+        capfd.readouterr()
+        assert start("cluster=dev", DRY, *sizes, "seed=range(10)", "hydra.sweep.dir=all/second", *arguments) == 0
+        return [line for line in capfd.readouterr().out.splitlines() if "node-hours" in line]
+
+    def complete(index: int, seconds: float) -> None:
+        directory = first.run_directory(first.read_run(index))
+        event = {"host": "n1", "pid": 1, "seconds": dict.fromkeys(("computing", "compiling", "saving", "restoring"), 0)}
+        start = event | {"sequence": 0, "kind": "start", "step": 0, "time": 100.0, "elapsed_s": 0.0}
+        end = event | {"sequence": 1, "kind": "complete", "step": 9, "time": 100.0 + seconds, "elapsed_s": seconds}
+        directory.ledger_path.write_text("".join(json.dumps(line) + "\n" for line in (start, end)))
+        directory.mark_complete(9, 0.5)
+
+    complete(0, 30.0)
+    assert cost() == []
+    complete(1, 150.0)
+    assert cost() == ["# about 0.5 node-hours: such a run took 30 s to 2 min in all/first"]
+    assert cost("hydra.launcher.workers=null") == []
+    assert cost("cluster.partition=other") == []
+    assert cost("training.num_train_steps=7") == []
+    assert cost("predictive_model.instance.num_layers=3") == []
+    assert cost("hydra.sweep.dir=elsewhere/second") == []
+
+
 def test_batches_that_nobody_waits_for_are_numbered_on(start, tmp_path, monkeypatch):
     from hydra_plugins.simplexity_launcher import _slurm_batch
 

@@ -27,15 +27,29 @@ SWEPT = (
 )
 
 
+def launch(folder: Path, cache: Path, *arguments: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, str(ROOT / "simplexity/train_model.py"), "--multirun", f"hydra.sweep.dir={folder}"]
+    done = subprocess.run(
+        [*command, *arguments], cwd=folder.parent, env=environment(cache), capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def test_a_sweep_that_is_extended_has_the_bits_of_one_that_was_that_long(tmp_path, cache):
+    seeds = ("seed=0,1", *TINY[1:])
+    launch(tmp_path / "extended", cache, *seeds, "training.num_train_steps=20")
+    extended = launch(tmp_path / "extended", cache, *seeds, "training.num_train_steps=40")
+    assert "extending 2 runs to 40 steps" in extended.stdout
+    launch(tmp_path / "whole", cache, *seeds, "training.num_train_steps=40")
+    for index in ("0", "1"):
+        assert_same_run(tmp_path / "extended" / index, tmp_path / "whole" / index)
+
+
 def test_a_run_is_the_same_whoever_was_executed_before_it(tmp_path, cache):
     """Two workers, which begin at different runs, one worker, and a process for one run alone."""
-    script = [sys.executable, str(ROOT / "simplexity/train_model.py"), "--multirun", *TINY, *SWEPT]
     for name, settings in (("two", "max_parallel=2"), ("one", "max_parallel=1")):
-        arguments = (f"hydra.sweep.dir={tmp_path / name}", f"hydra.launcher.{settings}")
-        done = subprocess.run(
-            [*script, *arguments], cwd=tmp_path, env=environment(cache), capture_output=True, text=True, timeout=300
-        )
-        assert done.returncode == 0, done.stderr
+        launch(tmp_path / name, cache, *TINY, *SWEPT, f"hydra.launcher.{settings}")
     sweep = SweepDirectory.open(tmp_path / "one")
     runs = sweep.read_manifest().runs
     assert len(runs) == 8

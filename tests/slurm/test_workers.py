@@ -56,13 +56,13 @@ def test_a_site_that_allows_few_jobs_completes_many_runs(dev_cluster, tmp_path, 
     """Two limits at once: eight tasks in an array, and ten submitted jobs, of which four are in use."""
     cluster = dev_cluster("--accounting", "--max-submit-jobs=10", "--max-array-size=8")
     cluster.slurm("sbatch", "--array=0-3", "--hold", "--output=/dev/null", "--wrap=true")
-    arguments = ("training.num_train_steps=20", "seed=range(0,60)", "hydra.launcher.workers=60")
+    arguments = ("training.num_train_steps=20", "seed=range(0,200)", "hydra.launcher.workers=200")
     sweep, said = submit(tmp_path / "sweep", cache, *arguments)
-    assert "submitted 60 runs as job" in said
-    assert "60 runs, 6 workers, about 10 runs each, about 1 program\n" in said
+    assert "submitted 200 runs as job" in said
+    assert "200 runs, 6 workers, about 33 runs each, about 1 program\n" in said
     cluster.wait_until(lambda: is_complete(sweep), 900)
     folders = [sweep.run_directory(run).path for run in sweep.read_manifest().runs]
-    assert num_events(folders, "start") == num_events(folders, "complete") == 60
+    assert num_events(folders, "start") == num_events(folders, "complete") == 200
 
 
 def test_whatever_is_taken_from_workers_each_run_completes_once_as_if_alone(dev_cluster, tmp_path, cache):
@@ -87,14 +87,23 @@ def test_whatever_is_taken_from_workers_each_run_completes_once_as_if_alone(dev_
     assert (ends["complete"], ends["failed"]) == (24, 0)
     assert ends["preempted"] >= 4
     assert ends["start"] == 24 + ends["preempted"] + 1
-    for folder in (folders[index] for index in (0, 7, 23)):
-        alone = tmp_path / "alone" / folder.name
-        alone.mkdir(parents=True)
-        (alone / "config.yaml").write_bytes((folder / "config.yaml").read_bytes())
-        subprocess.run(
-            [sys.executable, "-c", REFERENCE, alone], env=environment(cache), check=True, stdout=subprocess.DEVNULL
-        )
-        assert_same_run(folder, alone)
+    interrupted = [folder for folder in folders if num_events([folder], "start") > 1]
+    for folder in {folders[0], *interrupted}:
+        assert_as_if_alone(folder, tmp_path, cache)
+
+
+def test_a_sweep_that_is_extended_ends_as_if_it_had_been_longer(dev_cluster, tmp_path, cache):
+    """The command of a complete sweep once more, with a larger number of steps."""
+    cluster = dev_cluster("--cpus=1", "--grace=60")
+    for steps in (2000, 4000):
+        arguments = (f"training.num_train_steps={steps}", "seed=0,1", "hydra.launcher.workers=1")
+        sweep, said = submit(tmp_path / "sweep", cache, *arguments)
+        cluster.wait_until(lambda sweep=sweep: is_complete(sweep))
+    assert "extending 2 runs to 4000 steps" in said
+    for run in sweep.read_manifest().runs:
+        folder = sweep.run_directory(run).path
+        assert [event["step"] for event in ledger(folder) if event["kind"] == "complete"] == [2000, 4000]
+        assert_as_if_alone(folder, tmp_path, cache)
 
 
 @pytest.mark.parametrize("workers", ["null", "2"])
@@ -111,6 +120,17 @@ def test_the_first_run_that_fails_cancels_the_others_which_save(dev_cluster, tmp
     assert set(states[1:]) == {RunState.CANCELLED}
     saved = [event for event in ledger(sweep.path / "1") if event["kind"] in ("checkpoint", "preempted")]
     assert [event["kind"] for event in saved] in ([], ["checkpoint", "preempted"])
+
+
+def assert_as_if_alone(folder: Path, tmp_path: Path, cache: Path) -> None:
+    """The run's bits are those that a process for this run alone computes, without an interruption."""
+    alone = tmp_path / "alone" / folder.name
+    alone.mkdir(parents=True)
+    (alone / "config.yaml").write_bytes((folder / "config.yaml").read_bytes())
+    subprocess.run(
+        [sys.executable, "-c", REFERENCE, alone], env=environment(cache), check=True, stdout=subprocess.DEVNULL
+    )
+    assert_same_run(folder, alone)
 
 
 def preempt(cluster, folders: list[Path]) -> None:
