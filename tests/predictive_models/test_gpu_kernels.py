@@ -83,6 +83,41 @@ def _case_id(value: object) -> str:
     return "x".join(map(str, value)) if isinstance(value, tuple) else type(value).__name__
 
 
+# A gradient of each kind of kernel, compiled for an H100 by the compiler of CUDA's plugin, which needs no GPU for that.
+COMPILER_PROGRAM = """
+import equinox as eqx, jax, jax.numpy as jnp
+from jax.experimental.topologies import get_topology_desc
+from simplexity.predictive_models import GRU, LSTM
+from simplexity.predictive_models._gpu_kernels import GPUKernels
+H100 = '''
+gpu_device_info {
+  threads_per_block_limit: 1024 threads_per_warp: 32 threads_per_core_limit: 2048 core_count: 132 fpus_per_core: 128
+  block_dim_limit_x: 2147483647 block_dim_limit_y: 65535 block_dim_limit_z: 65535
+  shared_memory_per_block: 49152 shared_memory_per_core: 233472 shared_memory_per_block_optin: 232448
+  registers_per_core_limit: 65536 registers_per_block_limit: 65536 cuda_compute_capability { major: 9 minor: 0 }
+  memory_bandwidth: 3352320000000 l2_cache_size: 52428800 clock_rate_ghz: 1.98 device_memory_size: 84978434048
+}
+platform_name: "CUDA" dnn_version_info { major: 9 minor: 8 patch: 0 } device_description_str: "NVIDIA H100 80GB HBM3"
+'''
+topology = get_topology_desc("", "cuda", topology="1x1x1", target_config=H100)
+sharding = jax.sharding.SingleDeviceSharding(topology.devices[0])
+jax.default_backend, GPUKernels.knows_device = lambda: "gpu", staticmethod(lambda: True)
+
+def gradient(model, tokens):
+    return eqx.filter_grad(lambda model: model.forward(tokens)[0].sum())(model)
+
+# The last one is too large for blocks of sequences.
+for kind, size, batch in ((GRU, 64, 128), (LSTM, 64, 16), (GRU, 128, 16)):
+    keys = jax.random.split(jax.random.key(0), 4)
+    models = jax.eval_shape(jax.vmap(lambda key: kind(size, 1, vocab_size=3, key=key)), keys)
+    tokens = jax.ShapeDtypeStruct((4, batch, 9), jnp.int32)
+    place = lambda shape: jax.ShapeDtypeStruct(shape.shape, shape.dtype, sharding=sharding)
+    arguments = jax.tree.map(place, (models, tokens))
+    text = jax.jit(jax.vmap(gradient)).lower(*arguments).compile().as_text()
+    assert "forward_kernel" in text and "backward_kernel" in text, (kind, size)
+"""
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("cell", "shape"), CASES, ids=_case_id)
 def test_gpu_kernels_are_the_loops_over_time(
@@ -137,6 +172,21 @@ def test_a_cell_that_jax_differentiates_takes_xlas_loops_on_a_gpu(monkeypatch: p
     assert isinstance(_recurrence._loops_for(GRU.cell, 8), GPUKernels)
     assert isinstance(_recurrence._loops_for(AutodiffCell(GRU.cell), 8), XLALoops)
     _recurrence._gpu_kernels.cache_clear()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not jax_has_cuda(), reason="needs jax with CUDA")
+def test_a_packs_kernels_compile_for_an_h100_without_a_gpu() -> None:
+    # Without a GPU, XLA cannot measure alternatives.
+    variables = {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": "--xla_gpu_autotune_level=0"}
+    done = subprocess.run(
+        [sys.executable, "-c", COMPILER_PROGRAM],
+        env=os.environ | variables,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.gpu
