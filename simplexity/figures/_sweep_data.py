@@ -7,12 +7,14 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
+from numpy.typing import ArrayLike
 
 from simplexity.runs import RunDirectory, read_json_lines
 from simplexity.sweeps import RunState, SweepDirectory, read_status, results_rows
 
 _SEED = "seed"
 _TWO_DECADES = 100.0
+_MOST_UNEVEN = 1.35
 _Values = tuple[str | float | None, ...]
 
 
@@ -116,8 +118,17 @@ def _is_logarithmic(numbers: Sequence[float], asked: bool) -> bool:
         return False
     if asked or distinct[-1] / distinct[0] >= _TWO_DECADES:
         return True
-    steps = np.diff(np.log(distinct))
-    return len(distinct) > 2 and bool(np.allclose(steps, steps[0], rtol=0.05))
+    if len(distinct) == 2:
+        return False
+    # 1, 3, 10, 30 and 1, 2, 5, 10 are meant to be equally spaced in logarithms.
+    unevenness = _unevenness(np.log(distinct))
+    return unevenness < min(_MOST_UNEVEN, _unevenness(distinct))
+
+
+def _unevenness(numbers: ArrayLike) -> float:
+    """The greatest distance between neighbours over the least."""
+    steps = np.diff(numbers)
+    return float(steps.max() / steps.min())
 
 
 def _sweep_text(sweep: SweepDirectory) -> str:

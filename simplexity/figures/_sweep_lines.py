@@ -132,17 +132,23 @@ def _draw_band(axes: Axes, curves: Sequence[tuple[np.ndarray, np.ndarray]], colo
     aligned = np.full((len(begun), len(every)), np.nan)
     for row, (steps, values) in zip(aligned, begun, strict=True):
         row[np.searchsorted(every, steps)] = values
-    axes.plot(every, np.nanmedian(aligned, axis=0), color=colour, label=label)
+    axes.plot(every, np.nanmedian(aligned, axis=0), color=colour, marker=_marker(every), label=label)
     if len(begun) > 1:
         least, greatest = np.nanmin(aligned, axis=0), np.nanmax(aligned, axis=0)
         axes.fill_between(every, least, greatest, color=colour, alpha=0.2, linewidth=0)
+
+
+def _marker(steps: np.ndarray) -> str:
+    """A line through one point cannot be seen."""
+    return "." if len(steps) == 1 else ""
 
 
 def _draw_every_curve(figure: Figure, axes: Axes, data: SweepData) -> None:
     norm, colours = colouring(data.final_kl)
     # The best last, on top; those that are not complete first.
     for run in np.argsort(np.where(np.isfinite(data.final_kl), -data.final_kl, -np.inf), kind="stable"):
-        axes.plot(*data.curves[run], color=colours[run], linewidth=0.7)
+        steps, values = data.curves[run]
+        axes.plot(steps, values, color=colours[run], marker=_marker(steps), linewidth=0.7)
     if np.isfinite(data.final_kl).any():
         mappable = ScalarMappable(norm, SEQUENTIAL)
         figure.colorbar(mappable, ax=axes, label="final loss − optimum (nats)")

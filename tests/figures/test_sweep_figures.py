@@ -67,7 +67,10 @@ def test_what_is_not_complete_or_not_finite_has_no_final_kl(tmp_path, drawn):
     [
         (("16", "32", "64"), "", True),  # equal ratios
         (("0.001", "0.2"), "", True),  # two decades
+        (("0.001", "0.003", "0.01", "0.03"), "", True),
+        (("1", "2", "5", "10"), "", True),
         (("10", "20", "30"), "", False),
+        (("30", "40", "50"), "", False),
         (("10", "13", "19"), f"  {RATE}: tag(log, interval(10, 20))\n", True),
         (("10", "13", "19"), f"  - '{RATE}=tag(log,interval(10,20))'\n", True),
         (("0", "0.1", "10"), "", False),
@@ -125,6 +128,13 @@ def test_a_run_that_is_behind_hides_no_other(tmp_path, drawn):
     assert len(lines["lr 2"].get_xdata()) == 4
 
 
+def test_runs_with_one_logged_line_are_dots(tmp_path, drawn):
+    for runs in (grid(rates=(0.1, 0.2), widths=(16,)), grid(widths=(8, 16, 40))):
+        sweep = write_sweep(tmp_path / str(len(runs)), runs, num_lines=1)
+        figure = drawn(lambda path, sweep=sweep: draw_curves(read_sweep(sweep), path))
+        assert {line.get_marker() for line in figure.figure.axes[0].get_lines()} == {"."}
+
+
 def test_a_search_is_a_line_per_run_through_all_keys(tmp_path, drawn):
     runs = [
         ((f"{RATE}={10.0**-number}", f"predictive_model={name}"), 10.0**-number)
@@ -140,6 +150,6 @@ def test_a_search_is_a_line_per_run_through_all_keys(tmp_path, drawn):
     assert draw_parallel_coordinates(data._replace(keys=data.keys[:1]), tmp_path / "none.png") is None
 
 
-@pytest.mark.parametrize("runs", [[], [(("lr=1",), None), (("lr=2",), None)]], ids=["no runs", "none has logged"])
-def test_a_sweep_without_results_has_no_pictures(tmp_path, runs):
+def test_a_sweep_in_which_no_run_has_logged_has_no_pictures(tmp_path):
+    runs = [(("lr=1",), None), (("lr=2",), None)]
     assert draw_sweep(write_sweep(tmp_path / "sweep", runs, num_lines=0)) == []
