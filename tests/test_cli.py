@@ -194,6 +194,7 @@ def test_without_a_folder_the_newest_is_meant(sweep, capfd, tmp_path, monkeypatc
         assert capfd.readouterr().err.endswith(f": {folder}/2026-01-01/12-00-00\n")
 
 
+@pytest.mark.slow
 def test_a_log_is_followed_until_the_run_ends(sweep, capfdbinary):
     directory = RunDirectory(sweep.path / "1")
     with RunLock(directory.lock_path) as lock:

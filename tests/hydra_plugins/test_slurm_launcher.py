@@ -90,6 +90,7 @@ def test_a_dry_run_says_what_workers_will_do(start, capfd):
     assert "`hydra.launcher.workers`: must be at least 1, or null, got 0" in capfd.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_dry_run_says_what_it_costs_by_the_time_that_such_runs_took(start, tmp_path, capfd, monkeypatch):
     from hydra_plugins.simplexity_launcher import _slurm_batch
 

@@ -108,6 +108,7 @@ def test_a_local_sweep_hears_of_cancel_on_another_machine(make_sweep, execute):
     assert notes.stopped
 
 
+@pytest.mark.slow
 def test_a_frozen_worker_of_another_machine_whose_run_is_taken_over_takes_another(make_sweep, start_worker):
     namespace = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
     if subprocess.run([*namespace, "true"], capture_output=True).returncode != 0:

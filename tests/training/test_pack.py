@@ -114,9 +114,8 @@ def bits(state):
     return [jax.device_get(leaf).tobytes() for leaf in raw]
 
 
-@pytest.mark.parametrize(
-    "model", [name if name == "gru" else pytest.param(name, marks=pytest.mark.slow) for name in MODELS]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("model", MODELS)
 def test_a_member_has_the_bits_that_it_would_have_alone(model):
     """Other rates, seeds and numbers of the process, and steps that are cut into calls in another way."""
     states, pack = train_together(programs(model), [(5, 5), (10,), (1, 2, 7)])
