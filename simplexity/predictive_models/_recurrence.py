@@ -13,7 +13,7 @@ h_{t-1}ᵀ dv_t to the gradient of R. The reverse loop below only collects the c
 are matrix products over all times and sequences at once. Most gates use only the sum u_t + v_t: there dv_t = du_t, and
 both biases are added before the loop.
 
-Arrays are time-major. On a GPU each loop is one kernel (`_gpu_kernels.py`), where the layer has one.
+Arrays are time-major. On a GPU each loop is one kernel (`gpu_kernels.py`), where the layer has one.
 
 References:
     Appleyard, Kočiský and Blunsom, "Optimizing Performance of Recurrent Neural Networks on GPUs" (2016),
@@ -33,7 +33,7 @@ from ._linear import multiply, rows, uniform
 from ._time_loops import TimeLoops, XLALoops, before
 
 if TYPE_CHECKING:
-    from ._gpu_kernels import GPUKernels
+    from .gpu_kernels import GPUKernels
 
 _log = logging.getLogger("simplexity")
 
@@ -156,7 +156,7 @@ def _gpu_kernels() -> "GPUKernels | None":
     """The kernels, where JAX still has the compiler that they are written for, and it knows this GPU."""
     reason = "their kernels need NVIDIA's Ampere or later"
     try:
-        from ._gpu_kernels import GPUKernels  # imports Pallas, which takes a while
+        from .gpu_kernels import GPUKernels  # imports Pallas, which takes a while
     except ImportError as error:
         reason = f"jax {jax.__version__} does not compile their kernels ({error})"
     else:

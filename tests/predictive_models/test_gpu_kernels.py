@@ -15,8 +15,8 @@ import pytest
 from simplexity.host import jax_has_cuda
 from simplexity.predictive_models import GRU, LSTM, RNN, _cell, _recurrence
 from simplexity.predictive_models._cell import AutodiffCell, Blocks, DifferentiatedCell
-from simplexity.predictive_models._gpu_kernels import GPUKernels
 from simplexity.predictive_models._time_loops import States, TimeLoops, XLALoops
+from simplexity.predictive_models.gpu_kernels import GPUKernels
 
 H100 = jax.sharding.AbstractMesh(
     (1,), ("x",), abstract_device=jax.sharding.AbstractDevice("NVIDIA H100 80GB HBM3", None, "gpu")
@@ -25,7 +25,7 @@ H100 = jax.sharding.AbstractMesh(
 PROGRAM = """
 import equinox as eqx, jax, numpy as np, optax
 from simplexity.predictive_models import GRU, LSTM, RNN
-from simplexity.predictive_models._gpu_kernels import GPUKernels
+from simplexity.predictive_models.gpu_kernels import GPUKernels
 jax.config.update("jax_default_matmul_precision", "highest")
 tokens = jax.random.randint(jax.random.key(0), (9, 21), 0, 3)
 can_run, answers = GPUKernels.can_run, []
@@ -51,7 +51,7 @@ PACK_PROGRAM = """
 import os
 import equinox as eqx, jax, numpy as np, optax
 from simplexity.predictive_models import GRU, LSTM, RNN
-from simplexity.predictive_models._gpu_kernels import GPUKernels
+from simplexity.predictive_models.gpu_kernels import GPUKernels
 jax.config.update("jax_default_matmul_precision", "highest")
 can_run = GPUKernels.can_run
 
@@ -88,7 +88,7 @@ COMPILER_PROGRAM = """
 import equinox as eqx, jax, jax.numpy as jnp
 from jax.experimental.topologies import get_topology_desc
 from simplexity.predictive_models import GRU, LSTM
-from simplexity.predictive_models._gpu_kernels import GPUKernels
+from simplexity.predictive_models.gpu_kernels import GPUKernels
 H100 = '''
 gpu_device_info {
   threads_per_block_limit: 1024 threads_per_warp: 32 threads_per_core_limit: 2048 core_count: 132 fpus_per_core: 128

@@ -7,10 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from simplexity.predictive_models import GRU, _gpu_kernels
+from simplexity.predictive_models import GRU, gpu_kernels
 from simplexity.predictive_models._cell import DifferentiatedCell
-from simplexity.predictive_models._gpu_kernels import GPUKernels, products_of_pack
 from simplexity.predictive_models._kernel_products import BlockProducts, Products, VectorProducts
+from simplexity.predictive_models.gpu_kernels import GPUKernels, products_of_pack
 
 
 def error(rows: np.ndarray, weights: list[np.ndarray], products: BlockProducts) -> float:
@@ -61,7 +61,7 @@ def test_only_runs_with_weights_of_their_own_are_a_pack(monkeypatch: pytest.Monk
         asked.append((num_weights, num_sequences))
         return BlockProducts(16)
 
-    monkeypatch.setattr(_gpu_kernels, "products_of_pack", record)
+    monkeypatch.setattr(gpu_kernels, "products_of_pack", record)
     cell: DifferentiatedCell = GRU.cell
     weight, bias, inputs = jnp.zeros((2, 8, 24)), jnp.zeros((2, 8)), jnp.zeros((2, 3, 5, 8))
     runs = (weight, (bias,) * 3, (bias,), (inputs,) * 3)

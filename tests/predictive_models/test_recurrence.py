@@ -184,7 +184,7 @@ def test_gradient_is_that_of_plain_autodiff(cell: Cell, shape: tuple[int, int, i
 
 
 @pytest.mark.parametrize(("has_compiler", "reason"), [
-    (False, "does not compile their kernels (import of simplexity.predictive_models._gpu_kernels halted"),
+    (False, "does not compile their kernels (import of simplexity.predictive_models.gpu_kernels halted"),
     (True, "their kernels need NVIDIA's Ampere or later"),
 ])  # fmt: skip
 def test_without_the_gpu_kernels_compiler_or_a_gpu_for_it_a_layer_takes_xlas_loops(
@@ -192,7 +192,7 @@ def test_without_the_gpu_kernels_compiler_or_a_gpu_for_it_a_layer_takes_xlas_loo
 ) -> None:
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")  # and the device stays a CPU
     if not has_compiler:
-        monkeypatch.setitem(sys.modules, "simplexity.predictive_models._gpu_kernels", None)
+        monkeypatch.setitem(sys.modules, "simplexity.predictive_models.gpu_kernels", None)
     _recurrence._gpu_kernels.cache_clear()
     for _ in range(2):
         assert isinstance(_recurrence._loops_for(GRU.cell, 8), XLALoops)
