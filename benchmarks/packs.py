@@ -1,6 +1,5 @@
 """Training steps per second of a pack, of all its runs together, against those of one run alone."""
 
-import os
 import statistics
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -100,7 +99,9 @@ def _pack_by_sequences(pack: PackCase) -> Work:
 
 def _pack_with_blocks_from(fewest_sequences: int, pack: PackCase) -> Work:
     """The pack with the kernels of blocks for batches of so many sequences or more; in a process of its own."""
-    os.environ["SIMPLEXITY_PACK_BLOCKS_FROM"] = str(fewest_sequences)
+    from simplexity.predictive_models import gpu_kernels  # not every JAX has its compiler
+
+    gpu_kernels.FEWEST_SEQUENCES_OF_BLOCKS = fewest_sequences
     return pack_of_runs(pack)
 
 

@@ -14,7 +14,6 @@ References:
     Diamos et al., "Persistent RNNs: Stashing Recurrent Weights On-Chip" (2016).
 """
 
-import os
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
@@ -34,23 +33,28 @@ from ._time_loops import States, TimeLoops, before
 _MOST_WEIGHTS = 3 * 128 * 128
 # A program of a block has each weight twice in its processor's shared memory (227 KB on an H100).
 _MOST_WEIGHTS_OF_BLOCKS = 4 * 64 * 64
-# Not measured yet. Compiled for an H100, a time step of a block of 16 sequences has as many instructions as that of 5
-# to 7 sequences by themselves, however many of its rows are used.
-_FEWEST_SEQUENCES_OF_BLOCKS = 8
+# A batch of so many sequences or more is taken in blocks. Not measured yet: compiled for an H100, a time step of a
+# block of 16 sequences has as many instructions as that of 5 to 7 sequences by themselves, however many of its rows are used.
+# Only a benchmark sets it, to measure both kernels: they differ in the last bits of their numbers.
+FEWEST_SEQUENCES_OF_BLOCKS = 8
 
 
-def products_of_pack(num_weights: int, num_sequences: int) -> Products:
+def products_of_pack(num_gates: int, hidden_size: int, num_sequences: int) -> Products:
     """How the kernels multiply for many runs side by side, each with a recurrent weight of its own.
 
     Args:
-        num_weights: The numbers in the recurrent weight of one run.
+        num_gates: The gates of the cell.
+        hidden_size: The units of the layer, without those that it is padded with.
         num_sequences: The sequences in a batch of one run.
     """
-    # A benchmark sets it, to measure both.
-    fewest = int(os.environ.get("SIMPLEXITY_PACK_BLOCKS_FROM", _FEWEST_SEQUENCES_OF_BLOCKS))
-    if num_weights <= _MOST_WEIGHTS_OF_BLOCKS and num_sequences >= fewest:
+    if _num_weights(num_gates, hidden_size) <= _MOST_WEIGHTS_OF_BLOCKS and num_sequences >= FEWEST_SEQUENCES_OF_BLOCKS:
         return BlockProducts(16)
     return VectorProducts()
+
+
+def _num_weights(num_gates: int, hidden_size: int) -> int:
+    """The numbers in the recurrent weight as a kernel has it: padded."""
+    return num_gates * pl.next_power_of_2(hidden_size) ** 2
 
 
 class GPUKernels(TimeLoops):
@@ -72,7 +76,7 @@ class GPUKernels(TimeLoops):
     @staticmethod
     def can_run(cell: DifferentiatedCell, hidden_size: int) -> bool:
         """Whether the weights of such a layer fit into the GPU's registers."""
-        return cell.num_gates * pl.next_power_of_2(hidden_size) ** 2 <= _MOST_WEIGHTS
+        return _num_weights(cell.num_gates, hidden_size) <= _MOST_WEIGHTS
 
     def run_forward(
         self,
@@ -129,8 +133,8 @@ class GPUKernels(TimeLoops):
         ) -> tuple[Blocks, tuple[bool, ...]]:
             # Where all share one weight, the mapped axis is one of more sequences, and there are no runs side by side.
             has_own_weights = all(are_mapped[0])
-            num_weights, batch = sum(weight[0].size for weight in weights), sequences[0].shape[-2]
-            products = products_of_pack(num_weights, batch) if has_own_weights else VectorProducts()
+            batch, hidden_size = sequences[0].shape[-2:]
+            products = products_of_pack(cell.num_gates, hidden_size, batch) if has_own_weights else VectorProducts()
             axes = jax.tree.map(lambda is_mapped: 0 if is_mapped else None, tuple(are_mapped))
             outputs = jax.vmap(partial(call, products), in_axes=axes)(weights, biases, sequences)
             return outputs, (True,) * len(outputs)

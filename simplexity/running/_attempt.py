@@ -10,14 +10,15 @@ from simplexity.host import PreemptionGuard
 from simplexity.loggers import CompositeLogger, Logger, RunFacts
 from simplexity.persistence import SnapshotSchedule, SnapshotWriter, load_orbax
 from simplexity.runs import Ledger, RunDirectory, RunLock
-from simplexity.training import NotFiniteError, Optima, RunMetrics, StepObserver, train
+from simplexity.training import NotFiniteError, Optima, RunMetrics, StepObserver, TrainSteps, train
 
 from ._analysis import Analysis
 from ._announcements import announce_end
 from ._assembly import Assembly, assemble
 from ._build import Experiment
 from ._checkpointers import Checkpoints
-from ._compilation import compilation_cache
+from ._compilation import Programs, compilation_cache
+from ._coordinator import Coordinator
 from ._figures import draw_figures, wants_figures
 from ._memory import out_of_memory_in_one_line
 from ._on_complete import on_complete, remove_the_rest, remove_what_nobody_needs
@@ -71,7 +72,7 @@ def attempt(
                 observers: list[StepObserver] = [each for each in (snapshots, analysis) if each is not None]
                 result = train(
                     run.state,
-                    run.coordinator.in_all_processes(run.programs.train_steps),
+                    _train_steps(run.programs, run.coordinator),
                     settings,
                     metrics=RunMetrics(
                         settings,
@@ -111,8 +112,16 @@ def attempt(
     return completed
 
 
+def _train_steps(programs: Programs, coordinator: Coordinator) -> TrainSteps:
+    train_steps = coordinator.in_all_processes(programs.train_steps)
+    # The check comes before the other processes are told to take the steps: they would wait for this one in them.
+    return train_steps if programs.validation is None else programs.validation.checked_before(train_steps)
+
+
 class _BesideTraining:
-    """What takes up to seconds, in a thread, from the first step on: before, it would slow what that step waits for.
+    """The search for the optima and Orbax's imports, up to seconds of work, in a thread from the first step on.
+
+    Before, they would slow what that step waits for.
 
     Args:
         experiment: What the run computes with.
@@ -126,10 +135,11 @@ class _BesideTraining:
         self._optima: Future[Optima] | None = None
 
     def start(self) -> Future[Optima]:
-        """Starts it, unless it was started."""
+        """Starts the imports and then the search, unless they were started."""
         if self._optima is None:
             thread = ThreadPoolExecutor(1)
-            # Orbax first: a run that is stopped at once waits for it. The optima are waited for by the first line.
+            # One after the other, Orbax first: a run that is stopped at once waits for it to save. The first logged line
+            # waits for both. Imports that fail are reported by the first save, which repeats them.
             if self._saves:
                 thread.submit(load_orbax)
             self._optima = thread.submit(self._find_optima)

@@ -112,10 +112,7 @@ class BackgroundCompilation:
                 member = self._member(experiment, state, self._place)
                 self._programs = Programs(member, member, validation)
             else:
-                train_steps = self._train_steps(experiment, state)
-                if validation is not None:
-                    train_steps = validation.checked_before(train_steps)
-                self._programs = Programs(train_steps, None, validation)
+                self._programs = Programs(self._train_steps(experiment, state), None, validation)
         except BaseException as error:
             self._error = error
         finally:

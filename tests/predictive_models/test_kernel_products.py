@@ -42,23 +42,26 @@ def test_a_number_is_the_sum_of_its_parts_up_to_the_promised_bits() -> None:
 
 
 @pytest.mark.parametrize(
-    ("num_weights", "num_sequences", "kind"),
+    ("num_gates", "hidden_size", "num_sequences", "kind"),
     [
-        (3 * 64 * 64, 128, BlockProducts),
-        (3 * 64 * 64, 4, VectorProducts),  # most rows of a block would be empty
-        (3 * 32 * 32, 32, BlockProducts),
-        (3 * 128 * 128, 128, VectorProducts),  # their parts do not fit into shared memory
+        (3, 64, 128, BlockProducts),
+        (3, 64, 4, VectorProducts),  # most rows of a block would be empty
+        (3, 32, 32, BlockProducts),
+        (4, 64, 16, BlockProducts),
+        (1, 72, 16, BlockProducts),
+        (3, 128, 128, VectorProducts),  # their parts do not fit into shared memory
+        (3, 72, 128, VectorProducts),  # nor do those of 72 units, which are padded to 128
     ],
 )
-def test_blocks_are_taken_where_they_pay(num_weights: int, num_sequences: int, kind: type) -> None:
-    assert isinstance(products_of_pack(num_weights, num_sequences), kind)
+def test_blocks_are_taken_where_they_pay(num_gates: int, hidden_size: int, num_sequences: int, kind: type) -> None:
+    assert isinstance(products_of_pack(num_gates, hidden_size, num_sequences), kind)
 
 
 def test_only_runs_with_weights_of_their_own_are_a_pack(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
-    def record(num_weights: int, num_sequences: int) -> Products:
-        asked.append((num_weights, num_sequences))
+    def record(*of: int) -> Products:
+        asked.append(of)
         return BlockProducts(16)
 
     monkeypatch.setattr(gpu_kernels, "products_of_pack", record)
@@ -71,4 +74,4 @@ def test_only_runs_with_weights_of_their_own_are_a_pack(monkeypatch: pytest.Monk
         states, saved = jax.eval_shape(jax.vmap(forward, in_axes), *arguments)
         assert [array.shape for array in (*states, *saved)] == [(2, 3, 5, 8)] * 4
     jax.eval_shape(forward, *run)
-    assert asked == [(3 * 8 * 8, 5)]
+    assert asked == [(3, 8, 5)]

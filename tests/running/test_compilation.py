@@ -12,9 +12,12 @@ import jax.numpy as jnp
 import pytest
 
 from simplexity.composition import compose
+from simplexity.host import PreemptionGuard
 from simplexity.running import _build, _compilation, _kept_programs
+from simplexity.running._attempt import _train_steps
 from simplexity.running._build import build
 from simplexity.running._compilation import BackgroundCompilation, compilation_cache
+from simplexity.running._coordinator import Coordinator
 from simplexity.running._kept_programs import kept_program
 from simplexity.running._optimizer import build_optimizer
 
@@ -119,8 +122,12 @@ def test_a_validation_that_cannot_be_compiled_ends_the_run_within_a_call(kept, m
     assert programs.validation is not None
     while not programs.validation._made.done():
         time.sleep(0.001)
+    coordinator = Coordinator(PreemptionGuard())
+    coordinator._workers = mock.Mock()
     with pytest.raises(RuntimeError, match="9 TB"):
-        programs.train_steps(state, jnp.asarray(1, jnp.int32))
+        _train_steps(programs, coordinator)(state, jnp.asarray(1, jnp.int32))
+    # The workers would wait in a computation that this process never joins.
+    coordinator._workers.command.assert_not_called()
     with pytest.raises(RuntimeError, match="9 TB"):
         programs.validation(state.model)
 
