@@ -34,7 +34,7 @@ _MOST_WEIGHTS = 3 * 128 * 128
 # A program of a block has each weight twice in its processor's shared memory (227 KB on an H100).
 _MOST_WEIGHTS_OF_BLOCKS = 4 * 64 * 64
 # A batch of so many sequences or more is taken in blocks. Not measured yet: compiled for an H100, a time step of a
-# block of 16 sequences has as many instructions as that of 5 to 7 sequences by themselves, however many of its rows are used.
+# block of 16 has as many instructions as that of 5 to 7 sequences by themselves, however many of its rows are used.
 # Only a benchmark sets it, to measure both kernels: they differ in the last bits of their numbers.
 FEWEST_SEQUENCES_OF_BLOCKS = 8
 

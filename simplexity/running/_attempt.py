@@ -138,8 +138,8 @@ class _BesideTraining:
         """Starts the imports and then the search, unless they were started."""
         if self._optima is None:
             thread = ThreadPoolExecutor(1)
-            # One after the other, Orbax first: a run that is stopped at once waits for it to save. The first logged line
-            # waits for both. Imports that fail are reported by the first save, which repeats them.
+            # One after the other, Orbax first: a run that is stopped at once waits for it to save. The first logged
+            # line waits for both. Imports that fail are reported by the first save, which repeats them.
             if self._saves:
                 thread.submit(load_orbax)
             self._optima = thread.submit(self._find_optima)
