@@ -4,12 +4,12 @@
 #   run_and_requeue COMMAND...    COMMAND should be `srun ...`: only a job step gets the signal of --signal.
 #
 # COMMAND's exit code 85 means "requeue me": it was stopped and has saved, or could not read a file and tries once
-# more. So does a death by any signal but Ctrl-C's: a stop that a container or a Python that is still starting cannot
-# handle yet, `kill -9`, memory that was used up, a crash. The run counts its starts, and fails after a few in vain. Any
-# other code is returned: 0 is the end, and the rest makes SLURM show the job as FAILED. A worker that exits in the middle
-# of a run has died too, whatever the code. The script that uses it defines `resubmit`, which submits this array task or
-# job anew through `submit_from_job`, for clusters that refuse to requeue. It also exports what a run knows of its job:
-# see simplexity/runs/_job.py.
+# more. So does a death by any signal but Ctrl-C's (128 and the number of a signal that there is): a stop that a
+# container or a Python that is still starting cannot handle yet, `kill -9`, memory that was used up, a crash. The run
+# counts its starts, and fails after a few in vain. Any other code is returned: 0 is the end, and the rest makes SLURM
+# show the job as FAILED. A worker that exits in the middle of a run has died too, whatever the code. The script that
+# uses it defines `resubmit`, which submits this array task or job anew through `submit_from_job`, for clusters that
+# refuse to requeue. It also exports what a run knows of its job: see simplexity/runs/_job.py.
 
 readonly REQUEUE_ME=85 KILLED=128 KILLED_BY_INT=130
 export SLURM_TIME_FORMAT=standard # for the dates of scontrol that are compared below
@@ -115,7 +115,7 @@ on_term() {
 }
 
 run_and_requeue() {
-  local code payload
+  local code payload signal=''
   came_back=
   trap on_term TERM
   trap : CONT INT
@@ -128,17 +128,19 @@ run_and_requeue() {
   wait "$payload"
   code=$?
   trap : TERM
-  if ((code > KILLED && code != KILLED_BY_INT)); then
+  # exit(-1) is code 255, and no signal.
+  if ((code > KILLED && code != KILLED_BY_INT)); then signal=$(kill -l $((code - KILLED)) 2>/dev/null); fi
+  if [[ -n $signal ]]; then
     report "the run was ended by signal $((code - KILLED))"
-    died "was killed by SIG$(kill -l $((code - KILLED)))"
-  elif ((code != REQUEUE_ME && code < KILLED)) && crashed; then
+    died "was killed by SIG$signal"
+  elif ((code != REQUEUE_ME && code != KILLED_BY_INT)) && crashed; then
     report "the worker exited with code $code in the middle of a run"
     died "exited with code $code"
     code=$REQUEUE_ME
   fi
-  if ((code == REQUEUE_ME || (code > KILLED && code != KILLED_BY_INT))) && [[ -z $came_back ]]; then
-    come_back
-  elif ((code != 0 && code != REQUEUE_ME && code < KILLED)); then
+  if [[ $code == "$REQUEUE_ME" || -n $signal ]]; then
+    if [[ -z $came_back ]]; then come_back; fi
+  elif ((code != 0 && code != KILLED_BY_INT)); then
     failed
   fi
   return "$code"

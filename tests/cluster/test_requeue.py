@@ -59,6 +59,7 @@ def asked(tmp_path) -> str:
         ("exit 137", True),
         ("kill -USR2 $$", True),
         ("exit 130", False),
+        ("exit 255", False),
         ("exit 1", False),
         ("exit 2", False),
         ("exit 0", False),
@@ -68,6 +69,7 @@ def test_what_is_stopped_or_killed_comes_back(run_script, tmp_path, work, comes_
     code, log = run_script(work)
     assert ("requeue 7_0" in asked(tmp_path)) is comes_back
     assert ("requeued 7_0" in log) is comes_back
+    assert ("ended by signal" in log) is (comes_back and code != 85)
     left = tmp_path / "sweep/logs/0.exit"
     assert (left.read_text() if left.exists() else None) == (None if comes_back else f"{code}\n")
 
@@ -76,31 +78,32 @@ BEGUN, COMPLETE, STARTED = '{"run":3}', '{"run":3,"exit_code":0}', '{"pid":12}'
 
 
 @pytest.mark.parametrize(
-    ("record", "code", "comes_back"),
+    ("earlier", "record", "code", "comes_back"),
     [
-        ([STARTED, BEGUN], 7, True),
-        ([STARTED, BEGUN], 1, True),
-        ([STARTED, BEGUN], 0, True),
-        ([STARTED, BEGUN, '{"run":4}', COMPLETE], 1, True),
-        ([STARTED, BEGUN, COMPLETE], 1, False),
-        ([STARTED, BEGUN, COMPLETE], 0, False),
-        # It could not even start: what stands there is of an earlier process.
-        ([STARTED, BEGUN, '{"died":"x"}'], 2, False),
-        ([STARTED, BEGUN, STARTED], 2, False),
-        ([], 2, False),
+        ([], [STARTED, BEGUN], 7, True),
+        ([], [STARTED, BEGUN], 1, True),
+        ([], [STARTED, BEGUN], 0, True),
+        ([], [STARTED, BEGUN], 255, True),
+        ([STARTED, BEGUN], [STARTED, BEGUN, '{"run":4}', COMPLETE], 1, True),
+        ([], [STARTED, BEGUN, COMPLETE], 1, False),
+        ([], [STARTED, BEGUN, COMPLETE], 0, False),
+        ([], [STARTED, BEGUN, STARTED], 2, False),
+        # It could not even begin its record: what stands there is of an earlier process.
+        ([STARTED, BEGUN], [], 2, False),
+        ([STARTED, BEGUN, '{"died":"x"}'], [], 2, False),
+        ([], [], 2, False),
     ],
 )
-def test_a_worker_that_ends_in_the_middle_of_a_run_comes_back(run_script, tmp_path, record, code, comes_back):
+def test_a_worker_that_ends_in_the_middle_of_a_run_comes_back(run_script, tmp_path, earlier, record, code, comes_back):
     path = tmp_path / "sweep/sweep/workers/array_3_0.jsonl"
     path.parent.mkdir(parents=True)
-    if record:
-        path.write_text("".join(f"{line}\n" for line in record))
-    ended, _ = run_script(f"exit {code}", has_workers=True)
+    path.write_text("".join(f"{line}\n" for line in earlier))
+    ended, log = run_script("".join(f"echo '{line}' >>{path}\n" for line in record) + f"exit {code}", has_workers=True)
     assert ("requeue 7_0" in asked(tmp_path)) is comes_back
     assert ended == (85 if comes_back else code)
-    lines = path.read_text().splitlines() if record else []
     death = [f'{{"died":"its process exited with code {code}"}}'] if comes_back else []
-    assert lines == [*record, *death]
+    assert path.read_text().splitlines() == [*earlier, *record, *death]
+    assert "ended by signal" not in log
 
 
 @pytest.mark.parametrize(
