@@ -5,6 +5,7 @@ the text of the frozen configs: those that differ in numbers alone share one.
 """
 
 import os
+import random
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
@@ -127,7 +128,8 @@ def _timed(sweep: SweepDirectory, launch: SlurmLaunch, wanted: set[RunKind]) -> 
             return {}
         steps = {kind.num_train_steps for kind in wanted}
         runs = [run for run in sweep.read_manifest().runs if run.num_train_steps in steps]
-        for run in runs[:: len(runs) // _MOST_RUNS + 1]:
+        # By chance, and the same each time: every second run of a grid could be of one model.
+        for run in random.Random(0).sample(runs, min(len(runs), _MOST_RUNS)):
             directory = sweep.run_directory(run)
             if directory.read_completion() is None:
                 continue
