@@ -123,7 +123,8 @@ class _Checker:
         if value is ABSENT:
             return
         item = item_annotation(annotation)
-        if item is not None:
+        # A section with a `_target_` may build the list.
+        if item is not None and not (isinstance(value, Mapping) and "_target_" in value):
             if isinstance(value, list):
                 for index, entry in enumerate(value):
                     self._argument(entry, item, schema, f"{path}.{index}")

@@ -68,6 +68,21 @@ def test_a_part_with_an_initial_state(tmp_path):
     assert begun == {"_target_": f"{PROCESSES}.with_initial_state", "process": MESS3, "initial_state": [1, 0, 0]}
 
 
+def test_a_section_may_build_the_whole_list(site, tmp_path, monkeypatch):
+    function = "def make_components(n: int):\n    return [coin(0.5)] * n\n"
+    (tmp_path / "lab_of_lists.py").write_text(f"from {PROCESSES} import coin\n{function}")
+    monkeypatch.syspath_prepend(tmp_path)
+    path = Path(site.parent, "site", "generative_process", "of_a_lab.yaml")
+    for components, mistakes in (("n: 2", []), ("n: 2, m: 4", [f"{INSTANCE}.components.m"])):
+        section = f"{{_target_: lab_of_lists.make_components, {components}}}"
+        instance = (
+            f"{{_target_: {PROCESSES}.nonergodic, components: {section}, weights: [0.5, 0.5], vocab_maps: disjoint}}"
+        )
+        path.write_text(f"instance: {instance}\nbos_token: null\neos_token: null\n")
+        problems = check(compose("experiment", ["training_data_generator=of_a_lab"]))
+        assert [problem.path for problem in problems] == mistakes
+
+
 @pytest.mark.parametrize(
     ("component", "path", "words"),
     [
