@@ -121,12 +121,12 @@ class OrbaxCheckpointer:
         """Takes the validation loss of the state after `step`, before `due` is called for that step.
 
         Raises:
-            RuntimeError: If the record of the best step cannot be written.
+            RuntimeError: If the saved steps cannot be listed, or the record of the best step cannot be written.
         """
         if self._best is None:
             return
         try:
-            self._best.score(step, validation_loss, self.steps())
+            self._best.score(step, validation_loss, retry_read(self.steps))
         except OSError as error:
             message = f"the best step could not be recorded in `{self._directory}`: {reason(error)}"
             raise RuntimeError(message) from error

@@ -1,7 +1,10 @@
+import errno
 import math
+import time
 
 import pytest
 
+from simplexity.persistence import _orbax_checkpointer
 from simplexity.runs import RunDirectory, ScoredStep, best_saved_step
 
 
@@ -82,3 +85,19 @@ def test_a_record_that_is_none_is_named(train, checkpointer):
     directory.best_path.write_text("[1]")
     with pytest.raises(RuntimeError, match=r"best\.json was not written by a run; remove it"):
         checkpointer(keep_best=True)
+
+
+def test_a_folder_that_cannot_be_listed_once_is_listed_again(checkpointer, monkeypatch):
+    saver = checkpointer(keep_best=True)
+    committed, failures = _orbax_checkpointer.committed_steps, iter([OSError(errno.ESTALE, "Stale file handle", "c")])
+
+    def steps(directory):
+        if error := next(failures, None):
+            raise error
+        return committed(directory)
+
+    monkeypatch.setattr(_orbax_checkpointer, "committed_steps", steps)
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    saver.score(1, 0.9)
+    assert next(failures, None) is None
+    assert saver.due(1)
