@@ -137,6 +137,11 @@ def marks(version: str, path: str | Path) -> str | None:
     return f"{_FORMAT}:{version} {status.st_mtime_ns}:{status.st_size}:{status.st_ino}"
 
 
+def marks_of_absence(version: str) -> str:
+    """What tells that a run had no such file: for `marks` that are None."""
+    return f"{_FORMAT}:{version} -"
+
+
 def answer_of(completion: Completion, summary: RunSummary) -> Any:
     """How a run ended and what its ledger adds up to, in values that JSON has."""
     event = summary.last_event

@@ -9,7 +9,7 @@ from typing import Any
 from simplexity.runs import RunDirectory
 
 from ._directory import SweepDirectory
-from ._kept_answers import KeptAnswers, marks
+from ._kept_answers import KeptAnswers, marks, marks_of_absence
 from ._rows import Cell, Row
 from ._run_files import last_records, reading_failure
 from ._run_status import RunState, RunStatus
@@ -19,7 +19,6 @@ from ._sweep_status import SweepStatus, in_threads, paused_collector
 _NO_RESULTS = ("step", "timestamp")
 # Made once: `int | float` is a new object each time.
 _NUMBER = (int, float)
-_NO_FILE = "-"
 _ANALYSIS = RunDirectory(Path()).analysis_path.name
 
 
@@ -78,12 +77,14 @@ def _numbers(
     sweep: SweepDirectory, kept: KeptAnswers, status: RunStatus
 ) -> tuple[dict[str, Any], dict[str, Cell], str]:
     """What a run has logged last, what it has analysed last, and why it is not running."""
-    seen = None
+    seen, has_analysis = None, True
     if status.state == RunState.COMPLETE:
         # An analysis may be made again, of a complete run too. As text: making paths would take as long as all else.
         version = f"{status.run.config_hash} {status.complete_since}"
         analysis_path = f"{sweep.path}/{status.run.directory}/{_ANALYSIS}"
-        seen = marks(version, analysis_path) or f"{version} {_NO_FILE}"
+        seen = marks(version, analysis_path)
+        if seen is None:
+            seen, has_analysis = marks_of_absence(version), False
     answer = None if seen is None else kept.get(status.run.index, seen)
     if type(answer) is list and len(answer) == 2 and type(answer[0]) is type(answer[1]) is dict:
         # The same object for all runs with the same words.
@@ -93,7 +94,7 @@ def _numbers(
     analysis = sweep.run_directory(status.run).analysis_path
     analysed = {} if status.state == RunState.UNREADABLE else _last_analysis(analysis)
     # An analysis without numbers may be one that could not be read just now.
-    if seen is not None and not reason and (analysed or seen.endswith(_NO_FILE)):
+    if seen is not None and not reason and (analysed or not has_analysis):
         kept.add(status.run.index, seen, [logged, analysed])
     return logged, analysed, reason
 
