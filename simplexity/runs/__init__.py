@@ -26,6 +26,7 @@ from ._environment import read_environments as read_environments
 from ._environment import record_environment as record_environment
 from ._events import Event as Event
 from ._events import EventKind as EventKind
+from ._files import RetryBudget as RetryBudget
 from ._files import UnreadableError as UnreadableError
 from ._files import files_below as files_below
 from ._files import folder_problem as folder_problem

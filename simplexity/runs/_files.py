@@ -192,6 +192,34 @@ def retry_read(read: Callable[[], ReadT], wait: Callable[[float], bool] = sleep)
     raise AssertionError("the last try returns or raises")
 
 
+class RetryBudget:
+    """`retry_read` for the files of many runs, which are all on one file server that may be gone.
+
+    Where the tries at one run's files were in vain, those of the next runs are read once each, until some can be read.
+
+    Args:
+        wait: As in `retry_read`.
+    """
+
+    def __init__(self, wait: Callable[[float], bool] = sleep):
+        self._wait = wait
+        self._is_used_up = False
+
+    def read(self, read: Callable[[], ReadT]) -> ReadT:
+        """What `read` returns or raises, which reads all that is to be known of one run; see `retry_read`."""
+        wait = (lambda pause_s: True) if self._is_used_up else self._wait
+        try:
+            answer = retry_read(read, wait)
+        except UnreadableError:
+            self._is_used_up = True
+            raise
+        except Exception:  # an answer too: the file was read
+            self._is_used_up = False
+            raise
+        self._is_used_up = False
+        return answer
+
+
 def is_there(path: Path, wait: Callable[[float], bool] = sleep) -> bool:
     """Whether there is a file or a folder of this name.
 

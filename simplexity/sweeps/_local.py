@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from simplexity.host import PreemptionGuard
-from simplexity.runs import ExitCode, is_alive
+from simplexity.runs import ExitCode, RetryBudget, is_alive
 
 from ._directory import SweepDirectory
 from ._manifest import SweepRun, submission_name
@@ -125,9 +125,7 @@ class _Execution:
             self._workers.append(_Worker(place, slot, WorkerRecord(sweep.worker_path(place.name))))
 
     def run(self) -> list[Outcome]:
-        for run in list(self._unfinished.values()):
-            if (outcome := outcome_of(self._sweep, run, self._guard.wait)) is not None:
-                self._end(outcome)
+        self._end_what_is_over(None)
         try:
             if not self._is_to_stop():
                 for one in self._workers[: len(self._unfinished)]:
@@ -146,8 +144,9 @@ class _Execution:
             for one in self._workers:
                 if one.process is not None:
                     one.process.wait()
+        budget = self._new_budget()
         for run in list(self._unfinished.values()):
-            self._end(self._leftover(run))
+            self._end(self._leftover(run, budget))
         return [self._outcomes[index] for index in sorted(self._outcomes)]
 
     def _watch(self) -> None:
@@ -172,17 +171,13 @@ class _Execution:
             self._guard.wait(_OTHERS_POLL_S)
             self._hear_requests()
             self._progress.tick()
-        for run in list(self._unfinished.values()):
-            if (outcome := self._outcome(run)) is not None:
-                self._end(outcome)
+        self._end_what_is_over(self._submission)
         return 0 if self._is_to_stop() else len(self._unfinished)
 
     def _hear_requests(self) -> None:
         """Stops at `simplexity cancel` on another machine, and where a run has failed that another worker executed."""
         if reason := self._stop_requests.new_reason():
-            for run in list(self._unfinished.values()):
-                if (outcome := self._outcome(run)) is not None:
-                    self._end(outcome)
+            self._end_what_is_over(self._submission)
             if not self._has_failed:
                 self._guard.request(reason)
 
@@ -254,11 +249,22 @@ class _Execution:
         self._progress.ended(outcome)
 
     def _outcome(self, run: SweepRun) -> Outcome | None:
-        return outcome_of(self._sweep, run, self._guard.wait, self._submission)
+        return outcome_of(self._sweep, run, self._new_budget(), self._submission)
 
-    def _leftover(self, run: SweepRun) -> Outcome:
+    def _end_what_is_over(self, submission: str | None) -> None:
+        """Ends the runs that are over, failed ones if that was in this submission."""
+        budget = self._new_budget()
+        for run in list(self._unfinished.values()):
+            if (outcome := outcome_of(self._sweep, run, budget, submission)) is not None:
+                self._end(outcome)
+
+    def _new_budget(self) -> RetryBudget:
+        """Of one look at the runs, however many of them cannot be read."""
+        return RetryBudget(self._guard.wait)
+
+    def _leftover(self, run: SweepRun, budget: RetryBudget) -> Outcome:
         """How a run stands that no worker has brought to its end."""
-        if (outcome := self._outcome(run)) is not None:
+        if (outcome := outcome_of(self._sweep, run, budget, self._submission)) is not None:
             return outcome
         if self._is_to_stop():
             return Outcome(run, RunState.STOPPED)

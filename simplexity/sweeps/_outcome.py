@@ -1,9 +1,8 @@
 """How a run ended that a local sweep has executed."""
 
-from collections.abc import Callable
 from typing import NamedTuple
 
-from simplexity.runs import read_ledger, retry_read
+from simplexity.runs import RetryBudget, read_ledger
 
 from ._directory import SweepDirectory
 from ._manifest import SweepRun
@@ -32,20 +31,19 @@ class Outcome(NamedTuple):
 
 
 def outcome_of(
-    sweep: SweepDirectory, run: SweepRun, wait: Callable[[float], bool], submission: str | None = None
+    sweep: SweepDirectory, run: SweepRun, budget: RetryBudget, submission: str | None = None
 ) -> Outcome | None:
     """How a run has ended; None if it has not, and a worker may execute it.
 
     Args:
         sweep: The sweep.
         run: The run.
-        wait: Sleeps between tries at reading; see `retry_read`.
+        budget: Tries at reading the files of one run after the other.
         submission: Name of the run's last submission, in which it may have failed; None to start a failed run again.
     """
     directory = sweep.run_directory(run)
     try:
-        completion = retry_read(directory.read_completion, wait)
-        events = retry_read(lambda: read_ledger(directory.ledger_path), wait)
+        completion, events = budget.read(lambda: (directory.read_completion(), read_ledger(directory.ledger_path)))
     except (RuntimeError, ValueError, OSError) as error:
         return Outcome(run, RunState.UNREADABLE, reason=reading_failure(error))
     if completion is not None and completion.step >= run.num_train_steps:

@@ -11,13 +11,13 @@ from simplexity.runs import (
     InUseError,
     Ledger,
     Liveness,
+    RetryBudget,
     RunDirectory,
     RunLock,
     liveness,
     next_start,
     read_holder,
     read_ledger,
-    retry_read,
     summarize,
 )
 
@@ -49,7 +49,7 @@ class RunQueue:
         runs: Those that the worker may execute, in the order in which it tries them.
         submissions: The name of each run's last submission. A run that has failed in it is not executed again.
         make_lock: Makes the lock of a run's folder.
-        wait: Sleeps between tries at reading; see `retry_read`.
+        wait: Sleeps between tries at reading a run's files; see `RetryBudget`.
         interrupted: The runs that an earlier process of this worker has begun and not ended: they come first.
         death: Why that process ended; empty if unknown.
 
@@ -74,7 +74,7 @@ class RunQueue:
         self._make_lock = make_lock
         self._interrupted = interrupted
         self._death = death
-        self._wait = wait
+        self._budget = RetryBudget(wait)
         self._given_up: list[SweepRun] = []
         self._suspects: set[int] = set()
         self.has_passed_over = False
@@ -101,7 +101,7 @@ class RunQueue:
                 if self._is_known_complete(run, kept):
                     continue
                 try:
-                    claim = retry_read(lambda run=run, is_free=is_free: self._claim(run, is_free), self._wait)
+                    claim = self._claim(run, is_free)
                 except (RuntimeError, OSError) as error:
                     # One run whose files are corrupt, or cannot be read, does not keep the worker from the others.
                     _log.warning("#%d is passed over: %s", run.index, error)
@@ -112,7 +112,11 @@ class RunQueue:
 
     def _claim(self, run: SweepRun, is_free: bool) -> Claim | None:
         """Claims the run; None if there is nothing to do, or another process has it, which is then asked once more."""
-        if is_free and self._is_held(run):
+        # Only reading is tried again: what could not be written may have been, but for its last byte on the disk.
+        is_over, is_held = self._budget.read(lambda: self._look_at(run))
+        if is_over:
+            return None
+        if is_free and is_held:
             self._held.append(run)
             return None
         lock = self._lock(run)
@@ -129,15 +133,13 @@ class RunQueue:
 
     def _lock(self, run: SweepRun) -> RunLock | None:
         """The lock of a run that this process is to execute; None if there is nothing to do, or another has it."""
-        if self._is_over(run):
-            return None
         try:
             lock = self._make_lock(self._sweep.run_directory(run)).acquire()
         except InUseError:
             return None
         try:
             # Between the look at the run and the lock, another worker may have executed it.
-            if self._is_over(run) or self._is_given_up(run, lock):
+            if self._budget.read(lambda: self._is_over(run)) or self._is_given_up(run, lock):
                 lock.release()
                 return None
         except BaseException:
@@ -145,12 +147,15 @@ class RunQueue:
             raise
         return lock
 
-    def _is_held(self, run: SweepRun) -> bool:
+    def _look_at(self, run: SweepRun) -> tuple[bool, bool]:
+        """Whether the run is over, and whether another process seems to have it."""
+        if self._is_over(run):
+            return True, False
         if run.index in self._interrupted:
-            return False
+            return False, False
         holder = read_holder(self._sweep.run_directory(run).lock_path)
         is_dead = holder is None or (holder.owner is not None and liveness(holder.owner) == Liveness.DEAD)
-        return not is_dead and not self._is_over(run)
+        return False, not is_dead
 
     def _is_over(self, run: SweepRun) -> bool:
         """Whether the run is complete, or has failed since it was last submitted."""
@@ -163,7 +168,7 @@ class RunQueue:
     def _is_given_up(self, run: SweepRun, lock: RunLock) -> bool:
         """Records that the run has failed, if it has ended its worker too often."""
         directory, submission = self._sweep.run_directory(run), self._submissions.get(run.index)
-        events = read_ledger(directory.ledger_path)
+        events = self._budget.read(lambda: read_ledger(directory.ledger_path))
         decision = next_start(events, submission, _MOST_DEATHS - 1)
         if decision.starts_without_progress >= _MOST_DEATHS - 1:
             self._suspects.add(run.index)
@@ -172,8 +177,9 @@ class RunQueue:
         reason = decision.reason
         if run.index in self._interrupted and self._death:
             reason = f"it has ended its worker {decision.starts_without_progress} times; at last, {self._death}"
-        record_failure(directory, lock, submission, reason)
+        # It has failed even if that cannot be recorded.
         self._given_up.append(run)
+        record_failure(directory, lock, submission, reason)
         return True
 
 

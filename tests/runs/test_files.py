@@ -3,10 +3,12 @@ import os
 import re
 import subprocess
 import sys
+from contextlib import suppress
 
 import pytest
 
 from simplexity.runs import (
+    RetryBudget,
     RunDirectory,
     UnreadableError,
     files_below,
@@ -100,6 +102,24 @@ def test_what_no_second_try_changes_is_raised_at_once(error):
     with pytest.raises(type(error)):
         retry_read(read, lambda seconds: False)
     assert len(calls) == 1
+
+
+def test_after_tries_in_vain_the_next_runs_are_read_once_until_one_can_be():
+    pauses: list[float] = []
+    budget = RetryBudget(lambda seconds: bool(pauses.append(seconds)))
+
+    def pauses_of(read) -> int:
+        pauses.clear()
+        with suppress(RuntimeError, OSError):
+            budget.read(read)
+        return len(pauses)
+
+    gone, _ = failing(1000, OSError(errno.EIO, "Input/output error", "run.jsonl"))
+    corrupt, _ = failing(1000, RuntimeError("it is no ledger"))
+    absent, _ = failing(1000, FileNotFoundError("no such file"))
+    assert [pauses_of(gone), pauses_of(gone)] == [3, 0]
+    for answer in (corrupt, absent, lambda: 1):
+        assert [pauses_of(answer), pauses_of(gone), pauses_of(gone)] == [0, 3, 0]
 
 
 def test_a_stop_request_ends_the_trying():

@@ -113,3 +113,43 @@ def test_a_local_sweep_reads_again_before_it_gives_up_a_run(make_sweep, execute,
     monkeypatch.setattr(PreemptionGuard, "wait", lambda guard, seconds: False)
     outcomes, _ = execute(sweep)
     assert [outcome.state for outcome in outcomes] == [RunState.COMPLETE]
+
+
+def test_runs_of_a_file_server_that_is_gone_share_one_run_s_tries(make_sweep, execute, monkeypatch):
+    sweep, pauses = make_sweep(*[{}] * 5), []
+
+    def read(path):
+        raise OSError(errno.EIO, "Input/output error", "run.jsonl")
+
+    def wait(seconds):
+        pauses.append(seconds)
+        return False
+
+    monkeypatch.setattr(_queue, "read_ledger", read)
+    queue = _queue.RunQueue(sweep, sweep.read_manifest().runs, {}, lambda run: RunLock(run.lock_path), wait)
+    assert list(queue.claims()) == []
+    assert (queue.has_passed_over, len(pauses)) == (True, 3)
+    pauses.clear()
+    monkeypatch.setattr(_outcome, "read_ledger", read)
+    monkeypatch.setattr(PreemptionGuard, "wait", lambda guard, seconds: wait(seconds))
+    outcomes, _ = execute(sweep)
+    assert [outcome.state for outcome in outcomes] == [RunState.UNREADABLE] * 5
+    assert len(pauses) == 3
+
+
+def test_a_failure_that_cannot_be_recorded_is_tried_once_and_is_a_failure(make_sweep, monkeypatch):
+    sweep, tries = make_sweep({}), []
+    (run,) = sweep.read_manifest().runs
+    ledger = Ledger(sweep.run_directory(run).ledger_path)
+    for _ in range(3):
+        ledger.append(EventKind.START, 0, submission="a")
+
+    def refuse(directory, lock, submission, reason):
+        tries.append(reason)
+        raise OSError(errno.ENOSPC, "No space left on device", "run.jsonl")
+
+    monkeypatch.setattr(_queue, "record_failure", refuse)
+    queue = _queue.RunQueue(sweep, [run], {0: "a"}, lambda run: RunLock(run.lock_path), lambda seconds: False)
+    assert list(queue.claims()) == []
+    assert len(tries) == 1
+    assert queue.take_given_up() == [run]
