@@ -55,6 +55,7 @@ from ._json_lines import renew_json_lines as renew_json_lines
 from ._ledger import Ledger as Ledger
 from ._ledger import read_ledger as read_ledger
 from ._lock import InUseError as InUseError
+from ._lock import LostLockError as LostLockError
 from ._lock import RunLock as RunLock
 from ._lock_files import is_alive as is_alive
 from ._lock_files import read_holder as read_holder

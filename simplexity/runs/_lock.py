@@ -39,7 +39,7 @@ from types import TracebackType
 
 from ._files import delete_temporaries, write_durably
 from ._job import slurm_ids
-from ._lock_files import Sighting, create, generations, look, owner_text
+from ._lock_files import Sighting, create, generations, look, name_of_owner, owner_text
 from ._owner import Liveness, Owner, liveness, this_process
 
 _log = logging.getLogger(__name__)
@@ -51,6 +51,10 @@ _TRIES = 3
 
 class InUseError(RuntimeError):
     """Another process, which is alive, holds the lock."""
+
+
+class LostLockError(RuntimeError):
+    """Another process has taken over the run, because this one was frozen: it may write nothing more."""
 
 
 class RunLock:
@@ -172,7 +176,7 @@ class RunLock:
             The number of this acquisition, higher than that of any before it.
 
         Raises:
-            RuntimeError: If another process has taken over.
+            LostLockError: If another process has taken over.
             OSError: If the lock cannot be read.
         """
         error: OSError | None = None
@@ -187,7 +191,7 @@ class RunLock:
             time.sleep(_RECHECK_S)
         if error is not None:
             raise error
-        raise RuntimeError(
+        raise LostLockError(
             f"another process took over {self._folder.parent} while this one was frozen: it writes nothing more"
         )
 
@@ -224,7 +228,7 @@ class RunLock:
         self._owner, self._generation = owner, current + 1
         self._previous_alive = None if previous is None else previous.heartbeat_ns / 1e9
         if previous is not None:
-            _log.warning("took over the lock %s from %s: %s", self._folder, _name(previous.owner), why)
+            _log.warning("took over the lock %s from %s: %s", self._folder, name_of_owner(previous.owner), why)
             self._let_it_notice(previous.owner)
         return True
 
@@ -277,9 +281,8 @@ class RunLock:
 
     def _held(self, owner: Owner | None) -> InUseError:
         stop = "" if owner is None else f", or stop it there with `kill {owner.pid}`"
-        return InUseError(
-            f"the run directory {self._folder.parent} is in use by {_name(owner)}; wait until that run ends{stop}"
-        )
+        is_used = f"the run directory {self._folder.parent} is in use by {name_of_owner(owner)}"
+        return InUseError(f"{is_used}; wait until that run ends{stop}")
 
     def _beat(self) -> None:
         while not self._stop.wait(self._heartbeat_s):
@@ -291,10 +294,3 @@ class RunLock:
                     return
                 now_ns = time.time_ns()
                 os.utime(self._file(self._generation), ns=(now_ns, now_ns))
-
-
-def _name(owner: Owner | None) -> str:
-    if owner is None:
-        return "a process that left no name"
-    since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(owner.since))
-    return f"process {owner.pid} on {owner.host} since {since}"

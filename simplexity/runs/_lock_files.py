@@ -103,3 +103,11 @@ def create(file: Path, owner: Owner) -> bool:
 def owner_text(owner: Owner) -> str:
     """What the file of an owner holds."""
     return json.dumps(owner.to_json()) + "\n"
+
+
+def name_of_owner(owner: Owner | None) -> str:
+    """A holder in words: process, machine, and since when."""
+    if owner is None:
+        return "a process that left no name"
+    since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(owner.since))
+    return f"process {owner.pid} on {owner.host} since {since}"

@@ -5,9 +5,10 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from typing import NamedTuple
 
-from simplexity.runs import ExitCode, RunLock
+from simplexity.runs import ExitCode, LostLockError, RunLock, UnreadableError
 
 from ._manifest import SweepRun
 
@@ -54,10 +55,12 @@ class RunThreads:
         code: int = ExitCode.FAILED
         try:
             code = self._execute(run, lock)
-        except (OSError, RuntimeError) as error:
+        except (OSError, UnreadableError, LostLockError) as error:
             # The file system has failed, or another process has taken over the run: the other runs continue.
-            sys.stderr.write(f"#{run.index}: {error}\n")
+            with suppress(OSError):  # it may be the disk that this is printed to
+                sys.stderr.write(f"#{run.index}: {error}\n")
         except BaseException:
-            traceback.print_exc()
+            with suppress(OSError):
+                traceback.print_exc()
         finally:
             self._ended.put(EndedRun(run, code))

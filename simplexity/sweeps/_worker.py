@@ -144,15 +144,9 @@ class _Work:
     """The runs that one call of `drain` executes, whose arguments it has."""
 
     def __init__(
-        self,
-        sweep: SweepDirectory,
-        manifest: Manifest,
-        guard: PreemptionGuard,
-        executor: Executor,
-        output: WorkerOutput,
-        record: WorkerRecord | None,
-        names: dict[int, str],
-    ):
+        self, sweep: SweepDirectory, manifest: Manifest, guard: PreemptionGuard, executor: Executor,
+        output: WorkerOutput, record: WorkerRecord | None, names: dict[int, str],
+    ):  # fmt: skip
         self._sweep = sweep
         self._guard = guard
         self._executor = executor
@@ -272,6 +266,13 @@ class _Work:
                     words = last_printed(log)
                     reason = f"it ended with exit code {ended}" + (f": {words}" if words else "")
                     record_failure(directory, lock, submission, reason)
+        except BaseException as error:
+            # Its log could not be opened, for instance, and no start of the run counts that: if it looked interrupted,
+            # this worker would be started again without end. It is, by `exit` in a library, which ends a whole process.
+            if self._record is not None and (self.is_together or isinstance(error, Exception)):
+                with suppress(OSError):
+                    self._record.end(run.index, ExitCode.FAILED)
+            raise
         finally:
             lock.release()
         if self._record is not None:
