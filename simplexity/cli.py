@@ -7,12 +7,13 @@ import os
 import sys
 from collections.abc import Sequence
 
-from simplexity.host import PreemptionGuard, collect_garbage_less_often
+from simplexity.host import PreemptionGuard, collect_garbage_less_often, open_missing_streams
 from simplexity.runs import ExitCode, error_text, reason
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command, by default the process's arguments; returns its exit code."""
+    open_missing_streams()
     for stream in (sys.stdout, sys.stderr):
         # A path may hold what the terminal's encoding, or any, cannot say.
         stream.reconfigure(errors="backslashreplace")  # pyright: ignore[reportAttributeAccessIssue]

@@ -9,3 +9,4 @@ from ._processors import check_num_cpu_devices as check_num_cpu_devices
 from ._processors import configure_accelerator as configure_accelerator
 from ._processors import jax_has_cuda as jax_has_cuda
 from ._processors import num_usable_cores as num_usable_cores
+from ._streams import open_missing_streams as open_missing_streams

@@ -27,6 +27,8 @@ def exit_process(exit_code: int, guard: PreemptionGuard) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
+        except ValueError:
+            pass  # it was closed: nothing is left to be written
         except OSError:
             # A terminal that was hung up, a full disk, a reader that is gone: Python's own flush at its end would
             # fail on the same text, and replace the exit code.

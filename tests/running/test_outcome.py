@@ -63,6 +63,16 @@ def test_output_whose_reader_has_gone_changes_no_exit_code(exit_code, readers_go
     sys.stdout.flush()  # as Python does at its end
 
 
+def test_closed_streams_change_no_exit_code(monkeypatch, tmp_path):
+    for name in ("stdout", "stderr"):
+        closed = (tmp_path / name).open("w")
+        closed.close()
+        monkeypatch.setattr(sys, name, closed)
+    with pytest.raises(SystemExit) as ended:
+        exit_process(0, Guard())
+    assert ended.value.code == 0
+
+
 def test_a_process_that_has_lost_its_run_ends_though_it_cannot_say_so(readers_gone):
     with pytest.raises(SystemExit) as ended:
         _stop_here()
