@@ -68,10 +68,13 @@ class RecordingCache:
 
 
 _in_use: RecordingCache | None = None
+_usual: Any = None  # what JAX uses outside of all blocks
+_num_blocks = 0
+_blocks_lock = threading.Lock()
 
 
 def cache_in_use() -> RecordingCache | None:
-    """The cache of the innermost `jax_uses` block; None outside of one."""
+    """The cache of the `jax_uses` blocks that this process is in; None outside of all."""
     return _in_use
 
 
@@ -106,30 +109,33 @@ def jax_uses(cache: CompilationCache) -> Iterator[bool]:
     """Lets JAX keep compiled programs in `cache` within the `with` block.
 
     JAX's public options name a folder for a cache of its own, which writes its files in place: two processes of a sweep
-    would read each other's half-written ones. Where the block is within another one, the outer cache stays in use, also
-    in other threads: it is one of the process.
+    would read each other's half-written ones. JAX has one cache for all threads: while any thread is in such a block,
+    the cache of the first one stays in use, and further blocks, within it or in other threads, use that.
 
     Yields:
         Whether this version of JAX takes it.
     """
-    global _in_use
+    global _in_use, _usual, _num_blocks
     import jax  # takes longer than all that a start which is refused needs
 
     try:
         from jax._src import compilation_cache as of_jax
 
-        usual = of_jax._cache
+        of_jax._cache  # noqa: B018
     except (ImportError, AttributeError):
         yield False
         return
-    if isinstance(usual, CompilationCache):
-        yield True
-        return
-    # By default JAX keeps only what took a second to compile, and a small model's programs rarely do.
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-    before, _in_use = _in_use, RecordingCache(cache)
-    of_jax._cache = _in_use  # pyright: ignore[reportAttributeAccessIssue]
+    with _blocks_lock:
+        if _num_blocks == 0:
+            # By default JAX keeps only what took a second to compile, and a small model's programs rarely do.
+            jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+            _usual, _in_use = of_jax._cache, RecordingCache(cache)
+            of_jax._cache = _in_use  # pyright: ignore[reportAttributeAccessIssue]
+        _num_blocks += 1
     try:
         yield True
     finally:
-        of_jax._cache, _in_use = usual, before
+        with _blocks_lock:
+            _num_blocks -= 1
+            if _num_blocks == 0:
+                of_jax._cache, _in_use, _usual = _usual, None, None

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections import OrderedDict
+from contextlib import ExitStack
 from types import SimpleNamespace
 from unittest import mock
 
@@ -10,6 +11,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import pytest
+from jax._src import compilation_cache as of_jax
 
 from simplexity.composition import compose
 from simplexity.host import PreemptionGuard
@@ -20,6 +22,7 @@ from simplexity.running._compilation import BackgroundCompilation, compilation_c
 from simplexity.running._coordinator import Coordinator
 from simplexity.running._kept_programs import kept_program
 from simplexity.running._optimizer import build_optimizer
+from simplexity.running._private_jax import cache_in_use
 
 SMALL = (
     "training.batch_size=2",
@@ -258,3 +261,19 @@ def test_a_jax_that_takes_no_cache_of_ours_is_warned_of(programs, monkeypatch, c
     (record,) = caplog.records
     assert "takes no cache of ours" in record.getMessage()
     assert programs() == []
+
+
+def test_blocks_that_overlap_as_those_of_threads_do_use_the_cache_of_the_first(programs):
+    usual = of_jax._cache
+    first, second = ExitStack(), ExitStack()
+    first.enter_context(compilation_cache())
+    cache = cache_in_use()
+    assert cache is not None
+    assert of_jax._cache is cache
+    second.enter_context(compilation_cache())
+    assert of_jax._cache is cache_in_use() is cache
+    first.close()
+    assert of_jax._cache is cache_in_use() is cache
+    second.close()
+    assert of_jax._cache is usual
+    assert cache_in_use() is None
