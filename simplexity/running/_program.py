@@ -7,6 +7,8 @@ import equinox as eqx
 import jax
 from jaxtyping import Array, PyTree
 
+from simplexity.training import unknown_option
+
 from ._private_jax import cache_in_use
 
 # Of the compiler's work for a model's first weights, optimising is half, and the emitters of fused loops are a quarter.
@@ -24,15 +26,7 @@ def quick_options() -> dict[str, bool | int | str]:
     """
     if jax.default_backend() != "cpu":
         return {}
-    return {name: value for name, value in _QUICK_OPTIONS.items() if _is_known({name: value})}
-
-
-def _is_known(options: dict[str, bool | int | str]) -> bool:
-    try:
-        jax.jit(lambda: 0.0).lower().compile(dict(options))  # pyright: ignore[reportArgumentType]
-    except jax.errors.JaxRuntimeError:
-        return False
-    return True
+    return {name: value for name, value in _QUICK_OPTIONS.items() if unknown_option({name: value}) is None}
 
 
 class ArrayPlace:

@@ -1,6 +1,8 @@
 """Training: one state, one compiled program that trains it, the host's loop around the program, and validation."""
 
 from ._chunk import ChunkLength as ChunkLength
+from ._compiler_options import compiler_options as compiler_options
+from ._compiler_options import unknown_option as unknown_option
 from ._data_parallel import DataParallel as DataParallel
 from ._data_parallel import configure_cpu_devices as configure_cpu_devices
 from ._data_parallel import num_cpu_devices as num_cpu_devices
@@ -26,7 +28,6 @@ from ._state import run_keys as run_keys
 from ._step import StepArguments as StepArguments
 from ._step import StepFunction as StepFunction
 from ._step import TrainSteps as TrainSteps
-from ._step import compiler_options as compiler_options
 from ._step import make_optimizer as make_optimizer
 from ._step import make_step_function as make_step_function
 from ._step import make_train_steps as make_train_steps

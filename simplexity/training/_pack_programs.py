@@ -12,8 +12,9 @@ import numpy as np
 from jax.errors import JaxRuntimeError
 from jaxtyping import Array, Int, UInt32
 
+from ._compiler_options import compiler_options
 from ._state import TrainState
-from ._step import StepArguments, StepFunction, compiler_options
+from ._step import StepArguments, StepFunction
 from ._word_vector import WordVector
 
 _log = logging.getLogger("simplexity")

@@ -1,8 +1,6 @@
 """The compiled program: any number of training steps in one call; and the optimizer whose update a step applies."""
 
-import logging
 from collections.abc import Callable
-from functools import cache
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -13,13 +11,12 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from simplexity.generative_processes import DataGenerator
 
+from ._compiler_options import compiler_options
 from ._data_parallel import DataParallel
 from ._gradient import make_loss_and_gradient
 from ._settings import TrainingSettings
 from ._state import MetricWindow, TrainState
 from ._validation_plateau import ReduceOnValidationPlateau
-
-_log = logging.getLogger("simplexity")
 
 TrainSteps = Callable[[TrainState, Int[Array, ""]], TrainState]
 """`train_steps(state, num_steps)`, which donates the buffers of `state` and returns the state after the steps."""
@@ -167,32 +164,6 @@ def make_step_function(
         return eqx.combine(arrays, static)
 
     return train_steps
-
-
-# XLA's CPU compiler does not do these by default: sums by its kernel library, wider vectors, and an analysis that
-# avoids copies of the loop's state. With them a step takes 0.8 times as long. Processors with narrower vectors ignore
-# the width.
-_CPU_OPTIONS: dict[str, bool | int | str] = {
-    "xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT,LIBRARY_FUSION_TYPE_REDUCE",
-    "xla_cpu_prefer_vector_width": 512,
-    "xla_cpu_copy_insertion_use_region_analysis": True,
-}
-
-
-@cache
-def compiler_options() -> dict[str, bool | int | str]:
-    """The options for programs that take training steps, those that this JAX's compiler knows.
-
-    Experimental ones are renamed and removed from version to version.
-    """
-    if jax.default_backend() != "cpu":
-        return {}
-    try:
-        jax.jit(lambda: 0.0).lower().compile(dict(_CPU_OPTIONS))  # pyright: ignore[reportArgumentType]
-    except jax.errors.JaxRuntimeError as error:
-        _log.warning("jax %s: %s; training uses XLA's default options, which are slower", jax.__version__, error)
-        return {}
-    return _CPU_OPTIONS
 
 
 def _norm(tree: PyTree[Float[Array, "..."]]) -> Float[Array, ""]:

@@ -26,7 +26,7 @@ from simplexity.training import (
     make_train_steps,
     run_keys,
 )
-from simplexity.training._step import _CPU_OPTIONS
+from simplexity.training._compiler_options import _CPU_OPTIONS
 from tests.compilation import optimized
 
 

@@ -25,7 +25,7 @@ from simplexity.training import (
     make_train_steps,
     run_keys,
 )
-from simplexity.training._step import compiler_options
+from simplexity.training._compiler_options import compiler_options
 from tests.compilation import optimized
 
 SETTINGS = TrainingSettings(40, 4, 6, 10, False, None)

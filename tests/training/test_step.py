@@ -7,7 +7,7 @@ import numpy as np
 import optax
 import pytest
 
-from simplexity.training import _step, make_optimizer, run_keys
+from simplexity.training import make_optimizer, run_keys
 
 from .conftest import make_run
 
@@ -23,14 +23,6 @@ def test_steps_cut_into_calls_in_any_way_give_the_same_bits(run, same_bits, cuts
         state = run.train_steps(state, steps(num_steps))
     assert int(state.step) == 40
     assert same_bits(state, run.train_steps(run.fresh(), steps(40)))
-
-
-def test_a_jax_without_the_compiler_options_trains_with_its_defaults_and_says_so(monkeypatch, caplog):
-    monkeypatch.setattr(_step, "_CPU_OPTIONS", {"xla_cpu_of_another_version": True})
-    assert _step.compiler_options.__wrapped__() == {}
-    (record,) = caplog.records
-    assert "xla_cpu_of_another_version" in record.getMessage()
-    assert "\n" not in record.getMessage()
 
 
 def test_one_step_is_the_textbook_s(run):
