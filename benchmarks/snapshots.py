@@ -1,6 +1,6 @@
 """What snapshots cost a run of the default model and of the smallest one: the real script with and without, in turns.
 
-python -m benchmarks.snapshots [--turns N] [--case NAME]
+python -m benchmarks.snapshots [--turns N] [--case NAME ...]
 """
 
 import argparse
@@ -19,7 +19,9 @@ from simplexity.runs import EventKind, RunDirectory, read_ledger
 
 SCRIPT = Path(__file__).parent.parent / "simplexity" / "run_experiment.py"
 TRAINING_ALONE = ("validation=null", "analysis=null", "figures=false", "training.log_every=500")
+# Of the training time, for the schedule of a run as its users have it. The others take what their users ask for.
 WANTED_PERCENT = 1.0
+WANTED_OF = "per_decade=10"
 
 
 class Case(NamedTuple):
@@ -66,17 +68,17 @@ class Cost(NamedTuple):
 
 
 def main() -> int:
-    """Returns 1 if the snapshots of a schedule cost more than is wanted."""
+    """Returns 1 if the snapshots of the schedule `WANTED_OF` cost more than is wanted."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.snapshots", description=__doc__)
     parser.add_argument("--turns", type=int, default=5)
-    parser.add_argument("--case", choices=tuple(CASES), nargs="*", default=tuple(CASES))
+    parser.add_argument("--case", choices=tuple(CASES), nargs="+", default=tuple(CASES))
     arguments = parser.parse_args()
     percents = [report(name, CASES[name], arguments.turns) for name in arguments.case]
     return int(max(percents) > WANTED_PERCENT)
 
 
 def report(name: str, case: Case, num_turns: int) -> float:
-    """Prints what a snapshot costs, and what share of the training time each schedule takes; returns the greatest."""
+    """Prints what a snapshot costs, and what share of the training time each schedule takes; returns `WANTED_OF`'s."""
     overrides = [*case.overrides, *TRAINING_ALONE, f"training.num_train_steps={case.num_steps}"]
     num_snapshots = case.num_steps // case.every + 1
     without, with_them = [], []
@@ -97,12 +99,14 @@ def report(name: str, case: Case, num_turns: int) -> float:
         each_ms[field] = 1e3 * more / num_snapshots
         print(f"  {label:<43}{before:>9.2f}{after:>9.2f}{each_ms[field]:>9.2f}")
     training_ms = 1e3 * statistics.median(cost.wall_s for cost in without) * case.used_steps / case.num_steps
-    percents = []
+    percents = {}
     for text, schedule in case.schedules.items():
         count = len(due_steps(schedule, case.used_steps))
-        percents.append(100 * count * each_ms["wall_s"] / training_ms)
-        print(f"  {text}: {count} in {case.used_steps:,} steps take {percents[-1]:.1f} % of the training time")
-    return max(percents)
+        percents[text] = 100 * count * each_ms["wall_s"] / training_ms
+        wanted = f" (wanted: {WANTED_PERCENT:.0f} %)" if text == WANTED_OF else ""
+        share = f"{percents[text]:.1f} % of the training time{wanted}"
+        print(f"  {text}: {count} in {case.used_steps:,} steps take {share}")
+    return percents[WANTED_OF]
 
 
 def due_steps(schedule: SnapshotSchedule, last_step: int) -> list[int]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import record, snapshots
+from benchmarks import optima, record, snapshots
 from benchmarks.cases import Case
 from benchmarks.peers import (
     PRODUCTS,
@@ -23,6 +23,7 @@ from benchmarks.peers import (
     why_without_torch,
 )
 from benchmarks.turns import Rates
+from simplexity.generative_processes import coin
 from simplexity.persistence import SnapshotSchedule
 
 ROOT = Path(__file__).parent.parent
@@ -126,10 +127,21 @@ def test_the_loops_of_peers_take_turns_at_a_tiny_size(monkeypatch: pytest.Monkey
 def test_what_snapshots_cost_is_the_difference_of_each_turn(monkeypatch, capsys):
     costs = iter([snapshots.Cost(1.0, 9.0), snapshots.Cost(10.0, 20.0), snapshots.Cost(10.101, 20.202)])
     monkeypatch.setattr(snapshots, "cost_of", lambda run_dir, overrides: next(costs))
-    schedules = {"per_decade=10": SnapshotSchedule(per_decade=10), "every=100": SnapshotSchedule(100)}
+    schedules = {"per_decade=10": SnapshotSchedule(per_decade=10), "every=10": SnapshotSchedule(10)}
     case = snapshots.Case([], num_steps=1_000, every=10, used_steps=2_000, schedules=schedules)
+    # Of the schedule that is held to a limit, not of the dearest.
     assert snapshots.report("tiny", case, 1) == pytest.approx(100 * 33 * 1e-3 / 20)
     _, wall, cpu, *shares = capsys.readouterr().out.splitlines()
     assert wall.split()[-3:] == ["10.00", "10.10", "1.00"]
     assert cpu.split()[-3:] == ["20.00", "20.20", "2.00"]
-    assert [line.split()[1] for line in shares] == ["33", "21"]
+    assert [line.split()[1] for line in shares] == ["33", "201"]
+
+
+@pytest.mark.parametrize("named", [[], ["a + b"]], ids=["none", "mixtures alone"])
+def test_a_part_of_the_optima_without_a_packaged_process_is_recorded(named, monkeypatch):
+    recorded = []
+    monkeypatch.setattr(optima, "cases", lambda alone: ((name, coin(0.3)) for name in ["a", *named]))
+    monkeypatch.setattr(optima, "add_to_record", lambda length, figures: recorded.extend(figures))
+    monkeypatch.setattr(sys, "argv", ["optima", "--length", "2", "--part", "2/2", "--record"])
+    assert optima.main() == 0
+    assert recorded == named
