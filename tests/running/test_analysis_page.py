@@ -1,4 +1,4 @@
-"""The example of docs/analysis.md runs, from its YAML, and the page's keys are those of analysis.jsonl."""
+"""The examples of docs/analysis.md run, and the page's keys are those of analysis.jsonl."""
 
 import re
 from pathlib import Path
@@ -44,6 +44,16 @@ def test_the_example_of_a_function_of_one_s_own(line):
     assert len(found["kl_by_length"]) == 5
     # An untrained model's predictions are nearly uniform over the three tokens and BOS.
     assert found["kl"] == pytest.approx(np.log(4) - 0.8, abs=0.3)
+
+
+@pytest.mark.slow
+def test_the_interventions_run_as_they_stand():
+    section = PAGE.partition("## Interventions")[2].partition("| Model")[0]
+    names = {}
+    exec("\n".join(re.findall(r"^    (.*)", section, re.MULTILINE)), names)
+    assert names["steered"].shape == names["logits"].shape == (256, 10, 3)
+    for edited in ("ablated", "patched", "steered"):
+        assert not np.array_equal(names[edited], names["logits"])
 
 
 def test_the_table_has_the_keys_of_a_line(line):
