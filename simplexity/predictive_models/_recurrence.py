@@ -5,13 +5,14 @@ A recurrent layer has the form
     u_t = x_t W + b,    v_t = h_{t-1} R + c,    s_t = cell(u_t, v_t, s_{t-1}),    h_t the first part of s_t,
 
 where `cell` acts on each unit by itself (`_cell.py`). Only v_t needs the loop over time: all u_t are one product before
-the loop. If JAX differentiated the layer as it stands, each step of the reverse loop would add its outer product
-h_{t-1}ᵀ dv_t to the gradient of R. The reverse loop below only collects the cotangents dv_t; then
+the loop, or one for each gate on a CPU with many rows. If JAX differentiated the layer as it stands, each step of the
+reverse loop would add its outer product h_{t-1}ᵀ dv_t to the gradient of R. The reverse loop below only collects the
+cotangents dv_t; then
 
     dR = Σ_t h_{t-1}ᵀ dv_t,    dW = Σ_t x_tᵀ du_t,    dx_t = du_t Wᵀ
 
 are matrix products over all times and sequences at once. Most gates use only the sum u_t + v_t: there dv_t = du_t, and
-both biases are added before the loop.
+the sum of both biases is added to x_t W: by XLA's loop at each time, for a GPU's kernel at all times before it starts.
 
 Arrays are time-major. On a GPU each loop is one kernel (`gpu_kernels.py`), where the layer has one.
 

@@ -38,7 +38,8 @@ class Pack:
     call, which is quicker there, and gives each member the bits that it would have alone.
 
     A program has places for a number of members that is a power of two. The thread that needs more places compiles it;
-    once half of the members have ended, a smaller one is compiled beside the calls. So no call waits for a compiler.
+    once half of the members have ended, a smaller one is compiled beside the calls. So a call waits for a compiler only
+    where memory is short: then a program with half as many places is compiled, and one call of the members is several.
 
     Args:
         train_steps: The step function that all members have.
@@ -80,13 +81,15 @@ class Pack:
             self._num_members += 1
 
     def member(self, arguments: StepArguments) -> "PackMember":
-        """What a member takes its steps by; returns once there is a program with a place for it.
+        """What a member takes its steps by; returns once there is a program.
+
+        It has a place for every member, or for as many as memory allows.
 
         Args:
             arguments: The run's.
 
         Raises:
-            RuntimeError: If the program cannot be had, for lack of memory.
+            RuntimeError: If memory does not suffice for a single member.
         """
         self._programs.require(self._num_members, self._num_wanted)
         return PackMember(self, self._programs.write_arguments(arguments))
