@@ -3,6 +3,7 @@
 import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 from simplexity.runs import (
@@ -50,7 +51,8 @@ class RunQueue:
         submissions: The name of each run's last submission. A run that has failed in it is not executed again.
         make_lock: Makes the lock of a run's folder.
         wait: Sleeps between tries at reading a run's files; see `RetryBudget`.
-        interrupted: The runs that an earlier process of this worker has begun and not ended: they come first.
+        interrupted: The runs that earlier processes of this worker have begun and not ended: they come first. With how
+            many of these processes have died in each.
         death: Why that process ended; empty if unknown.
 
     Attributes:
@@ -64,7 +66,7 @@ class RunQueue:
         submissions: Mapping[int, str],
         make_lock: Callable[[RunDirectory], RunLock],
         wait: Callable[[float], bool],
-        interrupted: Sequence[int] = (),
+        interrupted: Mapping[int, int] = MappingProxyType({}),
         death: str = "",
     ):
         self._sweep = sweep
@@ -170,13 +172,18 @@ class RunQueue:
         directory, submission = self._sweep.run_directory(run), self._submissions.get(run.index)
         events = self._budget.read(lambda: read_ledger(directory.ledger_path))
         decision = next_start(events, submission, _MOST_DEATHS - 1)
-        if decision.starts_without_progress >= _MOST_DEATHS - 1:
+        # Of a process that died before the run could record its start, in what the config names, the worker's record
+        # alone knows.
+        num_starts = sum(event.kind == EventKind.START and event.submission == submission for event in events)
+        unrecorded = self._interrupted.get(run.index, 0) - num_starts
+        deaths = max(decision.starts_without_progress, unrecorded)
+        if deaths >= _MOST_DEATHS - 1:
             self._suspects.add(run.index)
-        if decision.allowed:
+        if decision.allowed and unrecorded < _MOST_DEATHS:
             return False
-        reason = decision.reason
+        reason = decision.reason or f"it has ended its worker {deaths} times before it could begin"
         if run.index in self._interrupted and self._death:
-            reason = f"it has ended its worker {decision.starts_without_progress} times; at last, {self._death}"
+            reason = f"it has ended its worker {deaths} times; at last, {self._death}"
         # It has failed even if that cannot be recorded.
         self._given_up.append(run)
         record_failure(directory, lock, submission, reason)

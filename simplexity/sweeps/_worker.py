@@ -114,7 +114,7 @@ def drain(
 
         number, num_workers = (0, 1) if place is None else (place.number, place.num_workers)
         record = None if place is None else WorkerRecord(sweep.worker_path(place.name))
-        interrupted, death = ([], "") if record is None else (_interrupted_runs(record), record.death)
+        interrupted, death = ({}, "") if record is None else (_interrupted_runs(record), record.death)
         if record is not None:
             record.start()
         queue = RunQueue(
@@ -285,12 +285,14 @@ def _end_text(exit_code: int, log: Path) -> str:
     return ends[ExitCode(exit_code)] if exit_code in ends else f"failed: {last_printed(log)}"
 
 
-def _interrupted_runs(record: WorkerRecord) -> list[int]:
-    """The runs that the last process of this worker has begun and not brought to their ends."""
-    interrupted: dict[int, None] = {}
+def _interrupted_runs(record: WorkerRecord) -> dict[int, int]:
+    """The runs that earlier processes of this worker have begun and not ended, and how many have died in each."""
+    interrupted: dict[int, int] = {}
     for index, exit_code in record.read_new():
-        if exit_code in (None, ExitCode.REQUEUE):
-            interrupted[index] = None
+        if exit_code is None:
+            interrupted[index] = interrupted.get(index, 0) + 1
+        elif exit_code == ExitCode.REQUEUE:
+            interrupted[index] = interrupted.get(index, 1) - 1
         else:
             interrupted.pop(index, None)
-    return list(interrupted)
+    return interrupted

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from simplexity.host import PreemptionGuard
-from simplexity.runs import ExitCode, LostLockError, RunLock
+from simplexity.runs import EventKind, ExitCode, LostLockError, RunLock, read_ledger
 from simplexity.sweeps import SweepRun, WorkerPlace, drain
 from simplexity.sweeps._manifest import submission_name
 from simplexity.sweeps._run_threads import RunThreads
@@ -38,8 +38,9 @@ class Executor:
 
 
 def drained(sweep, executor: Executor) -> tuple[WorkerRecord, BaseException | None]:
-    """Executes the sweep by one worker -> its record, and the error that has ended it."""
-    sweep.record_submission([run.index for run in sweep.read_manifest().runs])
+    """Executes the sweep's first submission by one worker -> its record, and the error that has ended it."""
+    if not sweep.read_submissions():
+        sweep.record_submission([run.index for run in sweep.read_manifest().runs])
     place = WorkerPlace(submission_name(0, sweep.read_submissions()[0]), 0, 1)
     ended_by = None
     with PreemptionGuard() as guard:
@@ -67,6 +68,19 @@ def test_a_process_that_exits_in_a_run_was_interrupted_and_a_thread_was_not(at_o
     list(record.read_new())
     assert record.running == running
     assert isinstance(error, SystemExit) is (at_once == 1)
+
+
+def test_a_run_that_ends_its_worker_before_it_can_begin_fails_after_three_such_ends(make_sweep):
+    sweep = make_sweep({}, {})
+    ended_by = [drained(sweep, Executor(1, SystemExit))[1] for _ in range(3)]
+    assert all(isinstance(error, SystemExit) for error in ended_by)
+    assert not sweep.run_directory(sweep.read_run(0)).ledger_path.exists()
+    record, error = drained(sweep, Executor(1))
+    last = read_ledger(sweep.run_directory(sweep.read_run(0)).ledger_path)[-1]
+    assert (last.kind, last.reason) == (EventKind.FAILED, "it has ended its worker 3 times before it could begin")
+    # The other run is executed.
+    assert error is None
+    assert list(record.read_new())[-1] == (1, ExitCode.COMPLETE)
 
 
 def test_a_line_that_a_full_disk_refuses_is_dropped_alone(tmp_path):
