@@ -57,6 +57,8 @@ class SweepData(NamedTuple):
     """Those that differ, but for the seed, unless it is the only one."""
     final_kl: Float[np.ndarray, " runs"]
     """Final loss minus optimum, in nats per token; NaN of a run that is not complete, or whose loss is not finite."""
+    belief_r2: Float[np.ndarray, " runs"]
+    """R² of the belief states from the best activations; NaN of a run without it, or that is not complete."""
     curves: tuple[tuple[Float[np.ndarray, " lines"], Float[np.ndarray, " lines"]], ...]
     """Steps, and the distance to the optimum there: of the validation if the runs have one, else of training."""
     is_validated: bool
@@ -88,7 +90,8 @@ def read_sweep(sweep: SweepDirectory) -> SweepData:
         keys=tuple(
             _key(name, label, [row[name] for row in rows], text) for name, label in zip(names, labels, strict=True)
         ),
-        final_kl=np.array([_final_kl(row) for row in rows], dtype=np.float64),
+        final_kl=np.array([_at_end(row, "excess") for row in rows], dtype=np.float64),
+        belief_r2=np.array([_at_end(row, "belief_r2") for row in rows], dtype=np.float64),
         curves=tuple(_curve(lines, curve) for lines in logged),
         is_validated=is_validated,
     )
@@ -152,10 +155,10 @@ def _curve(lines: Sequence[dict], name: str) -> tuple[np.ndarray, np.ndarray]:
     return np.array(steps, dtype=np.float64), np.array(values, dtype=np.float64)
 
 
-def _final_kl(row: Mapping[str, object]) -> float:
-    excess = row["excess"]
-    is_known = row["state"] == RunState.COMPLETE and isinstance(excess, int | float) and math.isfinite(excess)
-    return float(excess) if is_known else math.nan  # pyright: ignore[reportArgumentType]
+def _at_end(row: Mapping[str, object], name: str) -> float:
+    value = row.get(name)
+    is_known = row["state"] == RunState.COMPLETE and isinstance(value, int | float) and math.isfinite(value)
+    return float(value) if is_known else math.nan  # pyright: ignore[reportArgumentType]
 
 
 def _number(value: object) -> float | None:

@@ -6,7 +6,7 @@ from simplexity.sweeps import SweepDirectory
 
 from ._parallel_coordinates import draw_parallel_coordinates
 from ._sweep_data import read_sweep
-from ._sweep_lines import draw_curves, draw_final_kl
+from ._sweep_lines import draw_belief_r2, draw_curves, draw_final_kl
 
 
 def draw_sweep(sweep: SweepDirectory) -> list[Path]:
@@ -25,6 +25,7 @@ def draw_sweep(sweep: SweepDirectory) -> list[Path]:
     data, folder = read_sweep(sweep), sweep.figures_path
     drawn = [
         draw_final_kl(data, folder / "final_kl.png"),
+        draw_belief_r2(data, folder / "belief_r2.png"),
         draw_curves(data, folder / "curves.png"),
         draw_parallel_coordinates(data, folder / "parallel_coordinates.png"),
     ]

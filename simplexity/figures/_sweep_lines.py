@@ -1,4 +1,4 @@
-"""Pictures of a sweep as lines: the final KL against each swept key, and the curves of its runs over each other."""
+"""Pictures of a sweep as lines: results against each swept key, and the curves of its runs over each other."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +21,8 @@ def draw_final_kl(data: SweepData, path: Path) -> Path | None:
     """Draws final loss minus optimum against each swept key.
 
     Where the other keys have few combinations, each is a line: the median over seeds, in a band from the least to the
-    greatest. Else each run is a dot.
+    greatest. Else each run is a dot. Where both axes are logarithmic, a dotted line is the power law that fits the
+    medians best (least squares of the logarithms), and its slope stands in the legend.
 
     Args:
         data: The sweep's.
@@ -30,19 +31,37 @@ def draw_final_kl(data: SweepData, path: Path) -> Path | None:
     Returns:
         `path`; None if no key was swept, or no run is complete.
     """
+    return _draw_against_keys(data, data.final_kl, "final loss − optimum (nats per token)", "are complete", path)
+
+
+def draw_belief_r2(data: SweepData, path: Path) -> Path | None:
+    """Draws R² of the belief states at the end against each swept key, as `draw_final_kl` does.
+
+    Args:
+        data: The sweep's.
+        path: The PNG to write; an SVG is written beside it.
+
+    Returns:
+        `path`; None if no key was swept, or no complete run has analysed its model.
+    """
+    return _draw_against_keys(data, data.belief_r2, "R² of belief states", "are complete and analysed", path)
+
+
+def _draw_against_keys(data: SweepData, results: np.ndarray, name: str, condition: str, path: Path) -> Path | None:
     keys = data.keys[:_MOST_KEYS]
-    known = np.isfinite(data.final_kl)
+    known = np.isfinite(results)
     if not keys or not known.any():
         return None
+    is_logarithmic = results is data.final_kl and bool((results[known] > 0).all())
     with new_figure(height_in=0.4 + 1.55 * len(keys)) as figure:
         panels = figure.subplots(len(keys), 1, squeeze=False, sharey=True)[:, 0]
         for axes, key in zip(panels, keys, strict=True):
-            _draw_key(axes, data, key)
-        if (data.final_kl[known] > 0).all():
+            _draw_key(axes, data, results, key, has_fit=is_logarithmic and key.is_logarithmic and key.is_ordered)
+        if is_logarithmic:
             panels[0].set_yscale("log")
-        figure.supylabel("final loss − optimum (nats per token)", fontsize=7)
+        figure.supylabel(name, fontsize=7)
         if not known.all():
-            figure.suptitle(f"{known.sum()} of {len(known)} runs are complete", fontsize=7)
+            figure.suptitle(f"{known.sum()} of {len(known)} runs {condition}", fontsize=7)
         return save(figure, path)
 
 
@@ -80,20 +99,20 @@ def draw_curves(data: SweepData, path: Path) -> Path | None:
         return save(figure, path)
 
 
-def _draw_key(axes: Axes, data: SweepData, key: SweptKey) -> None:
+def _draw_key(axes: Axes, data: SweepData, results: np.ndarray, key: SweptKey, *, has_fit: bool) -> None:
     places, others = key.places(), [other for other in data.keys if other is not key]
-    usable = np.isfinite(places) & np.isfinite(data.final_kl)
+    usable = np.isfinite(places) & np.isfinite(results)
     series = {values: [run for run in runs if usable[run]] for values, runs in data.groups(others).items()}
     if len(series) <= len(SERIES):
         for (values, runs), colour in zip(series.items(), SERIES, strict=False):
             label = ", ".join(map(_text, values))
-            _draw_series(axes, places[runs], data.final_kl[runs], colour, label, is_ordered=key.is_ordered)
-        if others:
+            _draw_series(axes, places[runs], results[runs], colour, label, is_ordered=key.is_ordered, has_fit=has_fit)
+        if axes.get_legend_handles_labels()[1]:
             # Beside the panel, where it hides no point.
             title = ", ".join(other.label for other in others)
             axes.legend(title=title, loc="upper left", bbox_to_anchor=(1.0, 1.05), borderaxespad=0.2)
     else:
-        axes.scatter(places[usable], data.final_kl[usable], s=8, color=BLUE, alpha=0.6, linewidths=0)
+        axes.scatter(places[usable], results[usable], s=8, color=BLUE, alpha=0.6, linewidths=0)
     axes.set_xlabel(key.label)
     if (categories := key.categories) is not None:
         axes.set_xticks(range(len(categories)), categories, rotation=20 if len("".join(categories)) > 24 else 0)
@@ -105,13 +124,18 @@ def _draw_key(axes: Axes, data: SweepData, key: SweptKey) -> None:
 
 
 def _draw_series(
-    axes: Axes, places: np.ndarray, values: np.ndarray, colour: str, label: str, *, is_ordered: bool
+    axes: Axes, places: np.ndarray, values: np.ndarray, colour: str, label: str, *, is_ordered: bool, has_fit: bool
 ) -> None:
     if len(places) == 0:
         return
     distinct = np.unique(places)
     runs = [values[places == place] for place in distinct]
     medians = [np.median(found) for found in runs]
+    if has_fit and len(distinct) > 2:
+        slope, height = np.polyfit(np.log(distinct), np.log(medians), 1)
+        axes.plot(distinct, np.exp(height) * distinct**slope, color=colour, linestyle=":", linewidth=1.2, label="_fit")
+        slope_text = f"slope {slope:.2f}".replace("-", "−")
+        label = f"{label}: {slope_text}" if label else slope_text
     axes.plot(distinct, medians, color=colour, marker="o", linestyle="-" if is_ordered else "none", label=label)
     if any(len(found) > 1 for found in runs):
         if is_ordered:

@@ -1,12 +1,14 @@
 """The pictures of a sweep: swept keys and their scales, seeds as bands, and what is not complete or not finite."""
 
+import json
+
 import numpy as np
 import pytest
 
 from simplexity.figures import draw_sweep
 from simplexity.figures._parallel_coordinates import draw_parallel_coordinates
 from simplexity.figures._sweep_data import read_sweep
-from simplexity.figures._sweep_lines import draw_curves, draw_final_kl
+from simplexity.figures._sweep_lines import draw_belief_r2, draw_curves, draw_final_kl
 from tests.figures.sweeps import write_sweep
 
 RATE = "training.optimizer.instance.learning_rate"
@@ -32,8 +34,10 @@ def test_final_kl_against_each_key_is_the_median_over_seeds_in_their_range(tmp_p
     rate, width = figure.figure.axes
     assert (rate.get_xscale(), width.get_xscale(), rate.get_yscale()) == ("log", "linear", "log")
     lines = lines_of(rate)
-    assert lines["40"].get_xdata().tolist() == [0.001, 0.01, 0.1]
-    assert lines["40"].get_ydata() == pytest.approx([0.08, 0.8, 8.0])
+    assert list(lines) == ["_fit", "16: slope 1.00", "40: slope 1.00"]
+    assert lines["40: slope 1.00"].get_xdata().tolist() == [0.001, 0.01, 0.1]
+    assert lines["40: slope 1.00"].get_ydata() == pytest.approx([0.08, 0.8, 8.0])
+    assert lines["_fit"].get_ydata() == pytest.approx([0.08, 0.8, 8.0])
     assert lines_of(width)["0.01"].get_ydata() == pytest.approx([0.32, 0.8])
     # Of the band: the seeds' least and greatest.
     band = next(found for found in rate.collections if "FillBetween" in type(found).__name__)
@@ -41,6 +45,24 @@ def test_final_kl_against_each_key_is_the_median_over_seeds_in_their_range(tmp_p
     assert band.get_paths()[0].vertices[:, 1].max() == pytest.approx(4.8)
     assert figure.texts() >= {"learning_rate", "hidden_size", "final loss − optimum (nats per token)", "0.001", "40"}
     assert figure.overlaps() == []
+
+
+def test_one_swept_key_has_its_slope_in_the_legend_and_r2_has_none(tmp_path, drawn):
+    widths = (2, 4, 8, 16)
+    sweep = write_sweep(tmp_path / "sweep", [((f"{WIDTH}={width}",), 0.3 / width**2) for width in widths])
+    for run, width in zip(sweep.read_manifest().runs[:3], widths, strict=False):
+        line = {"step": 80, "best": {"r2": 1 - 1 / width}}
+        sweep.run_directory(run).analysis_path.write_text(json.dumps(line) + "\n")
+    data = read_sweep(sweep)
+    figure = drawn(lambda path: draw_final_kl(data, path))
+    assert figure.texts() >= {"slope −2.00", "hidden_size"}
+    assert figure.overlaps() == []
+    figure = drawn(lambda path: draw_belief_r2(data, path))
+    (line,) = figure.figure.axes[0].get_lines()
+    assert line.get_ydata() == pytest.approx([0.5, 0.75, 0.875])
+    assert (figure.figure.axes[0].get_xscale(), figure.figure.axes[0].get_yscale()) == ("log", "linear")
+    assert figure.texts() >= {"R² of belief states", "3 of 4 runs are complete and analysed"}
+    assert "belief_r2.png" in [path.name for path in draw_sweep(sweep)]
 
 
 def test_what_is_not_complete_or_not_finite_has_no_final_kl(tmp_path, drawn):
@@ -58,6 +80,7 @@ def test_what_is_not_complete_or_not_finite_has_no_final_kl(tmp_path, drawn):
     # A logarithm would leave out the run that is below the optimum by chance.
     assert figure.figure.axes[0].get_yscale() == "linear"
     assert lines_of(figure.figure.axes[0])["16"].get_ydata()[0] == pytest.approx(0.016)
+    assert "_fit" not in lines_of(figure.figure.axes[0])
     assert [path.name for path in draw_sweep(sweep)] == ["final_kl.png", "curves.png", "parallel_coordinates.png"]
     assert len(list((sweep.path / "figures").iterdir())) == 6
 
