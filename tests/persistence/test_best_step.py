@@ -41,6 +41,8 @@ def test_a_checkpoint_is_due_after_the_best_validation_only(checkpointer, make_s
         if due[-1]:
             saver.save(step, make_state(step))
     assert due == [True, True, False, False, True]
+    # Another one in the same folder deletes what is not committed.
+    saver.close()
     without = checkpointer()
     without.score(6, 0.1)
     assert not without.due(6)
