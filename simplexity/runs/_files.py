@@ -50,14 +50,16 @@ def write_durably(
     Args:
         path: File to write; what was there stays in place until the new content is on disk.
         content: Text is written as UTF-8.
-        require_held: Called just before the content takes the name, to raise if another process has taken over the
-            folder (`RunLock.require_held`).
+        require_held: Called first, and just before the content takes the name, to raise if another process has taken
+            over the folder (`RunLock.require_held`).
         mode: Who may read and write the file, less what the umask takes away.
         syncs_name: False: the caller puts the names of several files on disk at once, with `sync_directory`.
 
     Raises:
         OSError: If the file cannot be written; what was there is unchanged.
     """
+    # First, because a former holder that wakes up may be ended by another of its threads before this one tidies up.
+    require_held()
     # A name of its own for every write, since processes on several machines may write the same file. The rename is
     # atomic only within one file system: hence the same folder.
     # A process that takes over a run deletes these files (`delete_temporaries`) before it reads anything, so that a

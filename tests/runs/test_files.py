@@ -36,6 +36,17 @@ def test_content_replaces_what_was_there(tmp_path, content):
     assert os.listdir(tmp_path) == ["COMPLETE"]
 
 
+def test_who_has_lost_the_folder_creates_nothing_in_it(tmp_path):
+    """Its process may end at once, and tidy nothing up."""
+
+    def lost():
+        assert os.listdir(tmp_path) == []
+        raise RuntimeError("taken over")
+
+    with pytest.raises(RuntimeError, match="taken over"):
+        write_durably(tmp_path / "COMPLETE", "", lost)
+
+
 def test_a_write_that_fails_leaves_what_was_there(tmp_path):
     path = tmp_path / "COMPLETE"
     path.write_text("before")

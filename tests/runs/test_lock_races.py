@@ -98,7 +98,7 @@ folder = pathlib.Path(sys.argv[1])
 lock = RunLock(folder, heartbeat_s=0.1, expiry_s=0.5).acquire()
 def held_and_then_frozen():
     lock.require_held()
-    if (folder / "1").exists():
+    if list(folder.parent.glob(".metrics.jsonl.*.tmp")):
         os.kill(os.getpid(), signal.SIGSTOP)
 try:
     renew_json_lines(folder.parent / "metrics.jsonl", require_held=held_and_then_frozen)
