@@ -30,6 +30,8 @@ PHASES = {
     "completion": ("simplexity.runs", "RunDirectory.mark_complete", "before"),
     "lock_asked": ("simplexity.runs", "RunLock.require_held", "after"),
 }
+# From when on a phase is counted: how often a start asks for the lock depends on what it finds.
+SINCE = {"lock_asked": ("simplexity.loggers", "FileLogger.start", "after")}
 
 
 MAIN_THREAD = threading.get_ident()
@@ -87,13 +89,28 @@ class PatchAfterImport(MetaPathFinder, Loader):
         setattr(owner, name, wrapped)
 
 
+def call_at(place: tuple[str, str, str], function: Callable[[], None]) -> None:
+    """Calls the function before or after each call of what `place` names, now or once its module is imported."""
+    module, name, when = place
+    patch = PatchAfterImport(module, name, when, function)
+    imported = sys.modules.get(module)
+    if imported is None:
+        sys.meta_path.insert(0, patch)
+    else:
+        patch.apply(imported)
+
+
 def main() -> None:
     phase, signal_name, count, script = sys.argv[1:5]
-    calls = 0
+    calls, since = 0, phase not in SINCE
+
+    def begin() -> None:
+        nonlocal since
+        since = True
 
     def send() -> None:
         nonlocal calls
-        calls += 1
+        calls += since
         if calls == int(count):
             number = signal.Signals[signal_name]
             # To the main thread, as the kernel delivers it; a killed process does not come back from here.
@@ -102,12 +119,9 @@ def main() -> None:
     if phase == "import":
         sys.meta_path.insert(0, SignalAtImport("jax", send))
     else:
-        patch = PatchAfterImport(*PHASES[phase], send)
-        imported = sys.modules.get(PHASES[phase][0])
-        if imported is None:
-            sys.meta_path.insert(0, patch)
-        else:
-            patch.apply(imported)
+        call_at(PHASES[phase], send)
+        if phase in SINCE:
+            call_at(SINCE[phase], begin)
     sys.path[0] = str(Path(script).parent)
     sys.argv[:] = [script, *sys.argv[5:]]
     runpy.run_path(script, run_name="__main__")
