@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ._directory import RunDirectory
-from ._files import is_there, read_file, write_durably
+from ._reading import is_there, read_file
+from ._writing import write_durably
 
 
 class ScoredStep(NamedTuple):

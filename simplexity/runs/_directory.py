@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from ._files import read_file, reason, retry_read, sync_directory, write_durably
+from ._reading import read_file, retry_read
+from ._writing import reason, sync_directory, write_durably
 
 BEST_FILE = "best.json"
 """In the folder of checkpoints: which of them has the lowest validation loss."""

@@ -12,8 +12,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ._files import read_file, write_durably
 from ._job import slurm_ids
+from ._reading import read_file
+from ._writing import write_durably
 
 _PACKAGE = "simplexity"
 _CHECKOUT = Path(__file__).resolve().parents[2]

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ._files import naming, read_file, retry_read, sleep, sync_directory, write_all, write_durably
+from ._reading import naming, read_file, retry_read, sleep
+from ._writing import sync_directory, write_all, write_durably
 
 
 def append_json_line(path: Path, record: Mapping[str, Any], require_held: Callable[[], object] = lambda: None) -> None:

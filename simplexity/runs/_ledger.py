@@ -7,10 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ._events import Event, EventKind
-from ._files import retry_read, sleep
 from ._job import slurm_ids
 from ._json_lines import append_json_line, read_json_lines, renew_json_lines
 from ._phases import PhaseClock, PhaseSeconds
+from ._reading import retry_read, sleep
 
 
 class Ledger:

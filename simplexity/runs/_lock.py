@@ -37,10 +37,10 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
-from ._files import delete_temporaries, write_durably
 from ._job import slurm_ids
 from ._lock_files import Sighting, create, generations, look, name_of_owner, owner_text
 from ._owner import Liveness, Owner, liveness, this_process
+from ._writing import delete_temporaries, write_durably
 
 _log = logging.getLogger(__name__)
 _GONE = (errno.ENOENT, errno.ESTALE)

@@ -9,8 +9,9 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from ._files import naming, sync_directory, write_all
 from ._owner import Liveness, Owner, liveness
+from ._reading import naming
+from ._writing import sync_directory, write_all
 
 # Six heartbeats of a lock, and some seconds by which two clocks may differ.
 _HEARTBEAT_LIMIT_S = 45.0

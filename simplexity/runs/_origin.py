@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from ._files import read_file, write_durably
+from ._reading import read_file
+from ._writing import write_durably
 
 
 @dataclass(frozen=True)
