@@ -18,7 +18,6 @@ DOTTED = re.compile(r"\b(?:simplexity|hydra_plugins)(?:\.\w+)+")
 # Exported for the users' own code and configs: nothing here needs them.
 FOR_USERS = frozenset(
     {
-        # The config of a command, for programs of one's own.
         # Looking inside models.
         "simplexity.analysis.Regression",
         "simplexity.analysis.word_activations",

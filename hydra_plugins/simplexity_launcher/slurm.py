@@ -97,8 +97,7 @@ class SlurmLauncher(SweepLauncher):
         sweep = self._sweep()
         # Ctrl-C between the first and the last sbatch would leave jobs that no file records.
         with PreemptionGuard() as guard:
-            processes = self._launch.profile.nodes * self._launch.profile.tasks_per_node
-            prepared = self._prepare(job_overrides, initial_job_idx, guard, processes)
+            prepared = self._prepare(job_overrides, initial_job_idx, guard, self._launch.profile.num_processes)
             if self._dry_run:
                 print_dry_run(sweep, self._config, self._launch, prepared)
                 raise SystemExit(0)

@@ -1,9 +1,10 @@
 """SLURM and containers: profiles, batch scripts, requeueing, typed calls of SLURM. Standard library only."""
 
+from ._arrays import DEFAULT_MAX_ARRAY_SIZE as DEFAULT_MAX_ARRAY_SIZE
+from ._arrays import ArraySlice as ArraySlice
+from ._arrays import split_into_arrays as split_into_arrays
 from ._batch_script import LOG_FOLDER as LOG_FOLDER
-from ._batch_script import ArraySlice as ArraySlice
 from ._batch_script import batch_script as batch_script
-from ._batch_script import split_into_arrays as split_into_arrays
 from ._batch_script import was_cancelled as was_cancelled
 from ._container import container_command as container_command
 from ._container import inspect_container as inspect_container

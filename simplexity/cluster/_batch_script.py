@@ -1,14 +1,14 @@
-"""The batch scripts of a sweep: which runs each array job has, and the text that sbatch is given."""
+"""The batch scripts of a sweep: the text that sbatch is given."""
 
 import os
 import re
 import shlex
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
-from typing import NamedTuple
 
+from ._arrays import ArraySlice, array_expression
 from ._container import container_exports, profile_folders
 from ._profile import ClusterProfile
 
@@ -22,58 +22,6 @@ failed before its ledger was open; if it is missing, SLURM has ended the job by 
 
 # Seconds that the other processes of a run have to end after the first: all save at the same step, but one writes.
 _LAST_PROCESS_S = 300
-
-
-class ArraySlice(NamedTuple):
-    """Runs that one array job executes.
-
-    Attributes:
-        first_index: Index in the sweep of the run whose array task id is 0.
-        task_ids: Array task ids, ascending: the run of index first_index + i is the task of id i.
-    """
-
-    first_index: int
-    task_ids: tuple[int, ...]
-
-
-def split_into_arrays(indices: Iterable[int], max_array_size: int) -> list[ArraySlice]:
-    """The array jobs for the runs of a sweep with these indices.
-
-    MaxArraySize caps the task *id* and not the number of tasks, so that later runs need an offset.
-
-    Args:
-        indices: Indices of the runs, each at least 0; duplicates count once.
-        max_array_size: The cluster's MaxArraySize, one more than the largest task id.
-
-    Raises:
-        ValueError: If the cluster has no job arrays, or an index is negative.
-    """
-    if max_array_size < 1:
-        raise ValueError(f"`max_array_size` must be at least 1, but the cluster's MaxArraySize is {max_array_size}")
-    slices: dict[int, list[int]] = {}
-    for index in sorted(set(indices)):
-        if index < 0:
-            raise ValueError(f"`indices` must be at least 0, got {index}")
-        offset, task_id = divmod(index, max_array_size)
-        slices.setdefault(offset * max_array_size, []).append(task_id)
-    return [ArraySlice(first_index, tuple(task_ids)) for first_index, task_ids in slices.items()]
-
-
-def array_expression(task_ids: Sequence[int], parallelism: int | None = None) -> str:
-    """What --array is given, such as "0-3,7%2".
-
-    Args:
-        task_ids: Array task ids, ascending.
-        parallelism: How many tasks may run at the same time; None for as many as the cluster gives.
-    """
-    ranges: list[list[int]] = []
-    for task_id in task_ids:
-        if ranges and task_id == ranges[-1][1] + 1:
-            ranges[-1][1] = task_id
-        else:
-            ranges.append([task_id, task_id])
-    expression = ",".join(f"{first}" if first == last else f"{first}-{last}" for first, last in ranges)
-    return expression if parallelism is None else f"{expression}%{parallelism}"
 
 
 def batch_script(
@@ -254,7 +202,7 @@ def _srun(profile: ClusterProfile) -> list[str]:
     # srun does not inherit --cpus-per-task from sbatch since SLURM 22.05. JAX needs no MPI. A job that was submitted
     # with `export: NONE` would hand none of the variables that are set here to its steps.
     srun = ["srun", "--mpi=none", "--export=ALL", f"--cpus-per-task={profile.cpus_per_task}"]
-    if profile.nodes * profile.tasks_per_node > 1:
+    if profile.num_processes > 1:
         # A site's KillOnBadExit=1 would kill the process that saves as soon as another exited with 85.
         srun += ["--kill-on-bad-exit=0", f"--wait={_LAST_PROCESS_S}"]
     return srun

@@ -62,26 +62,17 @@ def container_command(profile: ClusterProfile, inside: Sequence[str], folders: S
             raise ValueError(f"must be without colons and commas, which no container runtime can bind, got {folder}")
     outer = [folder for folder in folders if folder == folders[0] or not folder.is_relative_to(folders[0])]
     binds = [*(f"{folder}:{folder}" for folder in [*outer, *profile_folders(profile)]), *container.binds]
-    wants_gpu = profile.gpus_per_node is not None or (profile.gres or "").startswith("gpu")
     if container.is_file:
         options = [part for bind in binds for part in ("--bind", bind)]
-        gpu = ["--nv"] if wants_gpu else []
+        gpu = ["--nv"] if profile.wants_gpu else []
         # Not --cleanenv nor --containall, which drop SLURM_*. The variables of `container_exports` come with it.
         return [
-            container.runtime,
-            "--quiet",
-            "exec",
-            "--pwd",
-            str(folders[0]),
-            *gpu,
-            *options,
-            container.image,
-            *inside,
-        ]
+            container.runtime, "--quiet", "exec", "--pwd", str(folders[0]), *gpu, *options, container.image, *inside,
+        ]  # fmt: skip
     options = [part for bind in binds for part in ("--volume", bind)]
     options += [f"--env={name}" for name in (*_PASSED, *_set_by(profile))]
     options += [f"--env={name}={value}" for name, value in container.env.items()]
-    if profile.nodes * profile.tasks_per_node > 1:
+    if profile.num_processes > 1:
         # They find each other by the host's addresses, which are Apptainer's too.
         options.append("--network=host")
     if container.runtime == "podman":
@@ -92,7 +83,7 @@ def container_command(profile: ClusterProfile, inside: Sequence[str], folders: S
     # --init: a program with process id 1 ignores the signals that it has no handler for.
     return [
         container.runtime, "run", "--rm", "--init", f"--user={os.getuid()}:{os.getgid()}", "--entrypoint=",
-        "--workdir", str(folders[0]), *(gpu if wants_gpu else []), *options, container.image, *inside,
+        "--workdir", str(folders[0]), *(gpu if profile.wants_gpu else []), *options, container.image, *inside,
     ]  # fmt: skip
 
 

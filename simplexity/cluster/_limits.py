@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
+from ._arrays import DEFAULT_MAX_ARRAY_SIZE
 from ._profile import ClusterProfile
 from ._slurm import SlurmError, ask, cluster_configuration
 
-_DEFAULT_MAX_ARRAY_SIZE = 1001
 # What sbatch says where a limit on the number of submitted jobs is exceeded, whosever limit it is.
 _TOO_MANY = ("job submit limit", "submit limit", "submitjob", "job array specification")
 _ASSOCIATION = ("Account", "Partition", "DefaultQOS", "MaxSubmit", "GrpSubmit")
@@ -23,7 +23,7 @@ class SubmissionLimits(NamedTuple):
         max_jobs: Tasks that the user may still submit; None if there is no limit, or it could not be read.
     """
 
-    max_array_size: int = _DEFAULT_MAX_ARRAY_SIZE
+    max_array_size: int = DEFAULT_MAX_ARRAY_SIZE
     max_jobs: int | None = None
 
     @property
@@ -39,7 +39,7 @@ def submission_limits(profile: ClusterProfile) -> SubmissionLimits:
     Args:
         profile: Its account, partition and QOS say which limits hold.
     """
-    size = _DEFAULT_MAX_ARRAY_SIZE
+    size = DEFAULT_MAX_ARRAY_SIZE
     with suppress(SlurmError):
         size = int(cluster_configuration().get("MaxArraySize", size))
     with suppress(SlurmError):

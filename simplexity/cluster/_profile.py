@@ -132,6 +132,16 @@ class ClusterProfile:
             if "\0" in line:
                 raise ValueError(f"`setup` must hold lines of shell, got {line!r}")
 
+    @property
+    def num_processes(self) -> int:
+        """Processes of each run."""
+        return self.nodes * self.tasks_per_node
+
+    @property
+    def wants_gpu(self) -> bool:
+        """Whether a job asks for GPUs."""
+        return self.gpus_per_node is not None or (self.gres or "").startswith("gpu")
+
     def _check_options(self) -> None:
         for option, value in self.sbatch_options.items():
             if not _OPTION.fullmatch(option):

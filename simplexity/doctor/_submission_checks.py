@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from simplexity.cluster import (
+    DEFAULT_MAX_ARRAY_SIZE,
     ClusterProfile,
     SlurmAnswers,
     SlurmError,
@@ -133,7 +134,7 @@ def _partition(answers: SlurmAnswers, profile: ClusterProfile, name: str) -> Che
             f"A job of {profile.time_limit_minutes} min never starts here.",
             f"set `time_limit_minutes` to {limit_s // 60} or less; a run that needs longer is requeued",
         )  # fmt: skip
-    if wants_gpu(profile) and not any("gpu" in node.gres for node in nodes):
+    if profile.wants_gpu and not any("gpu" in node.gres for node in nodes):
         return problem(
             "partition", f"{found}, no GPUs", "The profile asks for GPUs, and no node here has one.",
             "choose another `partition`, or set `gpus_per_node` and `gres` to null",
@@ -142,14 +143,9 @@ def _partition(answers: SlurmAnswers, profile: ClusterProfile, name: str) -> Che
     return ok("partition", ", ".join([found, *gpus]), "Jobs of the profile may run here.")
 
 
-def wants_gpu(profile: ClusterProfile) -> bool:
-    """Whether a job of the profile asks for GPUs."""
-    return profile.gpus_per_node is not None or (profile.gres or "").startswith("gpu")
-
-
 def check_arrays(answers: SlurmAnswers) -> CheckResult:
     """How many runs fit into an array job."""
-    size = answers.number("MaxArraySize", 1001)
+    size = answers.number("MaxArraySize", DEFAULT_MAX_ARRAY_SIZE)
     found = f"MaxArraySize={size}, MaxJobCount={answers.number('MaxJobCount', 10000)}"
     if size < 2:
         return problem(

@@ -21,8 +21,8 @@ from simplexity.sweeps import Manifest, SlurmLaunch, SweepDirectory, SweepRun, c
 
 from ._check_result import CheckResult, advice, ok, problem
 from ._stop_times import Stop
-from ._submission_checks import refused_submission, wants_gpu
-from ._test_job_watch import TestJobError, TestJobWatch, node_of
+from ._submission_checks import refused_submission
+from ._test_job_watch import TestJobError, TestJobWatch
 
 _TIME_LIMIT_MINUTES = 10
 _SIGNAL_LEAD_S = 30
@@ -138,7 +138,7 @@ def _check_start(job: TestJob, watch: TestJobWatch) -> Iterator[CheckResult]:
     first_step = watch.wait_for(EventKind.FIRST_STEP)
     yield ok(
         "test job",
-        f"{watch.task_id} on {node_of(start)}: began after {started_s - submitted_s:.0f} s, "
+        f"{watch.task_id} on {start.node}: began after {started_s - submitted_s:.0f} s, "
         f"first training step {first_step.elapsed_s:.0f} s later",
         "A node sees the folder, the software and the config, and trains.",
     )  # fmt: skip
@@ -149,7 +149,7 @@ def _check_environment(profile: ClusterProfile, directory: RunDirectory) -> Iter
     """Whether the run uses the GPU that its job has, and the version that is here."""
     record = json.loads(directory.environment_path.read_text())[-1]
     devices = ", ".join(record["devices"]) or "none"
-    if not wants_gpu(profile):
+    if not profile.wants_gpu:
         yield ok("devices", devices, "The profile asks for no GPU.")
     elif all(device.startswith("cpu") for device in record["devices"]):
         yield problem(

@@ -157,17 +157,12 @@ class TestJobWatch:
         """How the job stands: in the words of its run, or before it has any in SLURM's."""
         events = read_ledger(self._directory.ledger_path)
         if events:
-            return f"on {node_of(events[-1])}, {_DOING[events[-1].kind]}"
+            return f"on {events[-1].node}, {_DOING[events[-1].kind]}"
         with suppress(SlurmError):  # a controller that restarts comes back; the deadline ends the patience
             task = queued_tasks([self.task_id.partition("_")[0]]).get(self.task_id)
             if task is not None:
                 return task.state.lower() + ("" if task.reason in ("", "None") else f" ({task.reason})")
         return "SLURM does not tell"
-
-
-def node_of(event: Event) -> str:
-    """The node that an event happened on, by SLURM's name for it."""
-    return (event.slurm.node if event.slurm is not None else None) or event.host
 
 
 def _cause(status: RunStatus, log: Path) -> str:

@@ -31,6 +31,7 @@ from ._goodput import RunSummary as RunSummary
 from ._goodput import summarize as summarize
 from ._job import ExitCode as ExitCode
 from ._job import Job as Job
+from ._job import SlurmIds as SlurmIds
 from ._job import this_job as this_job
 from ._job import thread_job as thread_job
 from ._json_lines import append_json_line as append_json_line

@@ -66,6 +66,11 @@ class Event(NamedTuple):
     time_limit_s: int | None = None
     comes_back: bool | None = None
 
+    @property
+    def node(self) -> str:
+        """The machine that it happened on, by SLURM's name for it if there is one."""
+        return (self.slurm.node if self.slurm is not None else None) or self.host
+
     def to_json(self) -> dict[str, Any]:
         """The ledger's line: what is None is left out."""
         record = self._asdict() | {"seconds": self.seconds._asdict()}

@@ -80,7 +80,7 @@ class SlurmLaunch:
             return
         if self.workers != "auto":
             _check_count("workers", self.workers)
-        if self.profile.nodes * self.profile.tasks_per_node > 1:
+        if self.profile.num_processes > 1:
             raise ValueError("`workers` must be null where a run has several processes, each with a task of its own")
 
 

@@ -111,7 +111,7 @@ def run_status(sweep: SweepDirectory, run: SweepRun, files: RunFiles, scheduler:
         optimum_error_nats=error,
         excess_nats=excess,
         restarts=max(0, files.summary.attempts - 1),
-        node=scheduler.node or _node(event),
+        node=scheduler.node or ("" if event is None else event.node),
         time_left_s=left_s,
         reason=files.unreadable or _reason(sweep, run, state, files, scheduler),
         saved_step=files.summary.saved_step,
@@ -194,9 +194,3 @@ def _losses(files: RunFiles) -> tuple[float | None, float | None, float | None, 
         return end.loss_nats, end.optimum_nats, end.optimum_error_nats, end.excess_nats
     last = files.metrics[-1] if files.metrics else {}
     return last.get("loss"), last.get("optimum"), last.get("optimum_error"), last.get("excess")
-
-
-def _node(event: Event | None) -> str:
-    if event is None:
-        return ""
-    return (event.slurm.node if event.slurm is not None else None) or event.host

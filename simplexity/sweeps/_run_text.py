@@ -8,6 +8,7 @@ from simplexity.runs import (
     Attempt,
     EventKind,
     RunDirectory,
+    SlurmIds,
     best_saved_step,
     is_alive,
     known_reached_step,
@@ -85,7 +86,7 @@ def _row(index: int, attempts: Sequence[Attempt], alive: bool, logged_step: int)
     if not later and attempt.has_computed:
         # The ledger records checkpoints only; the attempt that a kill ended, or that is running, has logged since.
         reached = max(reached, logged_step)
-    where = first.host if first.slurm is None else f"{first.slurm.node or first.host} (job {_job(attempt)})"
+    where = first.node if first.slurm is None else f"{first.node} (job {_job(first.slurm)})"
     return (
         str(index + 1),
         time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(first.time)),
@@ -98,10 +99,7 @@ def _row(index: int, attempts: Sequence[Attempt], alive: bool, logged_step: int)
     )
 
 
-def _job(attempt: Attempt) -> str:
-    ids = attempt.events[0].slurm
-    if ids is None:
-        return ""
+def _job(ids: SlurmIds) -> str:
     name = ids.job_id if ids.array_job_id is None else f"{ids.array_job_id}_{ids.array_task_id}"
     return name + (f", restart {ids.restart_count}" if ids.restart_count else "")
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from simplexity.cluster import (
+    DEFAULT_MAX_ARRAY_SIZE,
     ArraySlice,
     SlurmError,
     batch_script,
@@ -29,8 +30,6 @@ from ._launch_settings import SlurmLaunch, stops_on_failure
 from ._manifest import Manifest
 from ._text import display_path
 from ._worker_submission import launch_of, submit_workers, task_command
-
-_DEFAULT_MAX_ARRAY_SIZE = 1001
 
 
 class ArrayJob(NamedTuple):
@@ -71,7 +70,7 @@ def plan_arrays(
     manifest: Manifest,
     indices: Sequence[int],
     *,
-    max_array_size: int = _DEFAULT_MAX_ARRAY_SIZE,
+    max_array_size: int = DEFAULT_MAX_ARRAY_SIZE,
     first_number: int = 0,
 ) -> list[ArrayJob]:
     """The array jobs for runs of a sweep.
@@ -121,7 +120,7 @@ def submit_runs(sweep: SweepDirectory, manifest: Manifest, indices: Sequence[int
     _check_image(launch_of(sweep, manifest))
     if launch_of(sweep, manifest).workers is not None:
         return [submit_workers(sweep, manifest, indices)]
-    size = int(cluster_configuration().get("MaxArraySize", _DEFAULT_MAX_ARRAY_SIZE))
+    size = int(cluster_configuration().get("MaxArraySize", DEFAULT_MAX_ARRAY_SIZE))
     number = len(sweep.read_submissions())
     job_ids: list[str] = []
     num_submitted = 0

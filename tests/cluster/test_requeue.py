@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from simplexity.cluster import ArraySlice, batch_script
-from tests.slurm.conftest import dev_profile
+from tests.profiles import dev_profile
 
 ROOT = Path(__file__).parents[2]
 RECORD = "JobId=7 Restarts=0 JobState=RUNNING Reason=None PreemptTime=None Partition=low EndTime=Unknown"
@@ -135,7 +135,7 @@ def test_a_step_gets_the_jobs_variables_whatever_sbatch_was_told(run_script, tmp
     run_script('env >"$PWD/step"')
     assert " --export=ALL " in (tmp_path / "srun").read_text()
     step = (tmp_path / "step").read_text().splitlines()
-    for line in ("SIMPLEXITY_SUBMISSION=array_3", "SIMPLEXITY_TIME_LIMIT_S=600", "SIMPLEXITY_SIGNAL_LEAD_S=60"):
+    for line in ("SIMPLEXITY_SUBMISSION=array_3", "SIMPLEXITY_TIME_LIMIT_S=3600", "SIMPLEXITY_SIGNAL_LEAD_S=60"):
         assert line in step
 
 

@@ -3,7 +3,7 @@
 from hydra_plugins.simplexity_launcher._programs import RunKind, _timed
 from simplexity.runs import EventKind, Ledger
 from simplexity.sweeps import SlurmLaunch
-from tests.slurm.conftest import dev_profile
+from tests.profiles import dev_profile
 from tests.sweeps.conftest import sweep_in
 
 

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import pytest
 
 from simplexity.cluster import ClusterProfile, batch_script, queued_tasks, split_into_arrays, submit
+from tests.profiles import dev_profile
 from tests.slurm.guard import guarded
 from tests.slurm.witness import wait_for_death
 
@@ -45,7 +46,7 @@ class DevCluster:
 
     def sweep(self, folder: Path, runs: int, working_folder: Path | None = None, **changes) -> "Sweep":
         """Submits runs of the payload: `work` is what each does, and other keywords change the profile."""
-        return Sweep(folder, runs, working_folder or folder.parent, dev_profile(**changes))
+        return Sweep(folder, runs, working_folder or folder.parent, payload_profile(**changes))
 
     @contextlib.contextmanager
     def environment(self) -> Iterator[None]:
@@ -124,15 +125,9 @@ class Sweep:
         wait_until(lambda: not any(task.state in busy for task in queued_tasks([self.job_id]).values()))
 
 
-def dev_profile(work: dict | None = None, environment: dict[str, str] | None = None, **changes) -> ClusterProfile:
-    values = {
-        "partition": "low", "account": None, "qos": None, "constraint": None, "gres": None, "gpus_per_node": None,
-        "cpus_per_task": 1, "memory": "100M", "time_limit_minutes": 10, "signal_lead_s": 60, "nodes": 1,
-        "tasks_per_node": 1, "sbatch_options": {}, "setup": [],
-        "environment": {"PAYLOAD": json.dumps(work or {}), **(environment or {})},
-        "scratch_folder": None, "cache_folder": None, "container": None,
-    }  # fmt: skip
-    return ClusterProfile(**values | changes)
+def payload_profile(work: dict | None = None, environment: dict[str, str] | None = None, **changes) -> ClusterProfile:
+    variables = {"PAYLOAD": json.dumps(work or {}), **(environment or {})}
+    return dev_profile(**{"memory": "100M", "time_limit_minutes": 10, "environment": variables, **changes})
 
 
 def lines_of(file: Path) -> list[str]:

@@ -10,7 +10,7 @@ import pytest
 from simplexity.cluster import ArraySlice, Container, batch_script, container_command, inspect_container, submit
 from simplexity.runs import EventKind, read_ledger
 from simplexity.sweeps import RunState, SweepDirectory, read_status
-from tests.slurm.conftest import PAYLOAD, dev_profile, lines_of
+from tests.slurm.conftest import PAYLOAD, lines_of, payload_profile
 from tests.small_runs import assert_same_run, environment
 
 pytestmark = [pytest.mark.slurm, pytest.mark.container, pytest.mark.timeout(1500)]
@@ -123,7 +123,7 @@ def test_a_signal_reaches_python_through_srun_and_the_container_and_85_comes_bac
     folder = tmp_path / "a 'sweep'"
     folder.mkdir()
     container = Container(image=str(sif), runtime="apptainer", binds=[str(PAYLOAD.parent)], env={"A": "b, $c"})
-    profile = dev_profile(work={"steps": 60}, memory="500M", container=container)
+    profile = payload_profile(work={"steps": 60}, memory="500M", container=container)
     text = batch_script(
         job_name="payload",
         task_command=container_command(profile, ["python", str(PAYLOAD)], [folder]),

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from simplexity.cluster import ClusterProfile
 from simplexity.host import PreemptionGuard
 from simplexity.runs import RunDirectory
 from simplexity.sweeps import LocalLaunch, Manifest, Outcome, SlurmLaunch, SweepDirectory, SweepRun
 from simplexity.sweeps._local import execute_locally
 from simplexity.sweeps._slots import Slot
+from tests.profiles import dev_profile
 
 WORKER = (sys.executable, str(Path(__file__).parent / "worker.py"))
 LOCAL = LocalLaunch(max_parallel=2, cores_per_run=None)
@@ -27,13 +27,8 @@ def slurm_launch():
 
 
 def _slurm_launch(**changes) -> SlurmLaunch:
-    values = {
-        "partition": None, "account": None, "qos": None, "constraint": None, "gres": None, "gpus_per_node": None,
-        "cpus_per_task": 1, "memory": None, "time_limit_minutes": 10, "signal_lead_s": 60, "nodes": 1,
-        "tasks_per_node": 1, "sbatch_options": {}, "setup": [], "environment": {}, "scratch_folder": None,
-        "cache_folder": None, "container": None,
-    }  # fmt: skip
-    return SlurmLaunch(job_name="sweep", profile=ClusterProfile(**values | changes), array_parallelism=None)
+    profile = dev_profile(**{"partition": None, "environment": {}, **changes})
+    return SlurmLaunch(job_name="sweep", profile=profile, array_parallelism=None)
 
 
 @pytest.fixture
