@@ -1,4 +1,6 @@
-"""Writes docs/processes.md, the reference of the packaged processes, from their docstrings and their configs.
+"""Writes what is known of the packaged processes, from their docstrings, their configs and their entropy rates.
+
+That is docs/processes.md, their reference, and simplexity/processes.json, the rows of `simplexity processes`.
 
 python docs/generate_processes.py
 """
@@ -6,9 +8,12 @@ python docs/generate_processes.py
 import re
 from pathlib import Path
 
-from simplexity.process_table import ARXIV, NamedProcess, estimate_text, packaged_processes, value_text
+from simplexity import process_rows
+from simplexity.process_rows import ProcessRow, estimate_text, rows_json, value_text
+from simplexity.process_table import ARXIV, NamedProcess, packaged_processes
 
 PAGE = Path(__file__).parent / "processes.md"
+ROWS = Path(process_rows.__file__).parent / process_rows.FILE
 _INTRODUCTION = """\
 # Processes
 
@@ -66,22 +71,25 @@ _HEADER = """\
 """
 
 
-def page() -> str:
-    """The text of docs/processes.md."""
-    rows, chapters = [], []
-    for named in packaged_processes():
-        cells = (
-            f"[{named.name}](#{named.name})",
-            type(named.process).__name__,
-            str(named.process.num_states),
-            str(named.process.vocab_size),
-            ", ".join(f"`{name}={value_text(value)}`" for name, value in named.parameters.items()),
-            estimate_text(named.entropy_rate),
-            _linked(", ".join(named.sources)),
-        )
-        rows.append(f"| {' | '.join(cells)} |\n")
-        chapters.append(_chapter(named))
-    return "\n".join([_INTRODUCTION, _HEADER + "".join(rows), *chapters])
+def texts() -> dict[Path, str]:
+    """The text of each file."""
+    processes = list(packaged_processes())
+    rows = [named.row() for named in processes]
+    table = _HEADER + "".join(map(_line, rows))
+    return {PAGE: "\n".join([_INTRODUCTION, table, *map(_chapter, processes)]), ROWS: rows_json(rows)}
+
+
+def _line(row: ProcessRow) -> str:
+    cells = (
+        f"[{row.process}](#{row.process})",
+        row.kind,
+        str(row.num_states),
+        str(row.vocab_size),
+        ", ".join(f"`{name}={value_text(value)}`" for name, value in row.parameters.items()),
+        estimate_text(row.entropy_rate_nats, row.entropy_rate_error_nats),
+        _linked(", ".join(row.sources)),
+    )
+    return f"| {' | '.join(cells)} |\n"
 
 
 def _chapter(named: NamedProcess) -> str:
@@ -107,4 +115,5 @@ def _linked(text: str) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page(), encoding="utf-8")
+    for path, text in texts().items():
+        path.write_text(text, encoding="utf-8")

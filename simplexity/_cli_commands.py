@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from simplexity.cluster import step_tasks
 from simplexity.host import PreemptionGuard
+from simplexity.process_rows import read_rows, row_lines, rows_json
 from simplexity.runs import ExitCode, RunDirectory, is_there, wants_colour
 from simplexity.sweeps import (
     RunState,
@@ -209,10 +210,22 @@ def _restore_belief_states(directory: RunDirectory, guard: PreemptionGuard) -> b
         return True
 
 
+def processes_command(arguments: argparse.Namespace, guard: PreemptionGuard) -> int:
+    rows = read_rows()
+    if arguments.json:
+        sys.stdout.write(rows_json(rows))
+        return ExitCode.COMPLETE
+    _print_lines(row_lines(rows, _terminal_width()))
+    if sys.stdout.isatty():
+        print("simplexity process NAME shows one exactly, with its source and its parameters")
+    return ExitCode.COMPLETE
+
+
 def process_command(arguments: argparse.Namespace, guard: PreemptionGuard) -> int:
+    # JAX, Hydra and OmegaConf.
     from simplexity._cli_processes import print_process
 
-    return print_process(arguments.name, arguments.parameters, arguments.length, arguments.figure)
+    return print_process(arguments.words, arguments.length, arguments.figure)
 
 
 def doctor_command(arguments: argparse.Namespace, guard: PreemptionGuard) -> int:
@@ -222,7 +235,7 @@ def doctor_command(arguments: argparse.Namespace, guard: PreemptionGuard) -> int
     from simplexity._cli_doctor import doctor
 
     return doctor(
-        arguments.overrides,
+        arguments.words,
         guard,
         stopped_runs=arguments.runs,
         with_job=arguments.job,

@@ -30,7 +30,12 @@ def run_command(arguments: Sequence[str] | None, guard: PreemptionGuard) -> int:
         import argcomplete  # pyright: ignore[reportMissingImports]
 
         argcomplete.autocomplete(parser)
-    parsed = parser.parse_args(arguments)
+    parsed, rest = parser.parse_known_args(arguments)
+    # Words that follow an option are left over where others came before it.
+    if rest and ("words" not in parsed or any(word.startswith("-") for word in rest)):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest:
+        parsed.words.extend(rest)
     command: Command = parsed.command
     return command(parsed, guard)
 
@@ -114,17 +119,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     help_text = "the folder of a run or of a sweep (default: the newest in outputs/ and multirun/)"
     plot.add_argument("folder", metavar="FOLDER", type=Path, nargs="?", help=help_text)
-    processes = add(
-        "processes",
-        commands.process_command,
-        "The packaged processes: states, tokens, entropy rate, source, parameters.",
-    )
-    processes.set_defaults(name=None, parameters=[], length=1, figure=None)
+    text = "The packaged processes: states, tokens, entropy rate, source, parameters."
+    processes = add("processes", commands.processes_command, text)
+    processes.add_argument("--json", action="store_true", help="print JSON, an object for every process")
     process = add(
         "process", commands.process_command, "A process exactly: matrices, stationary state, entropies, mixed states."
     )
-    process.add_argument("name", metavar="NAME", help="a packaged process, or one of the site's configs")
-    process.add_argument("parameters", metavar="PARAMETER=VALUE", nargs="*", help="instead of the config's values")
+    text = "a packaged process, or one of the site's configs; PARAMETER=VALUE instead of its config's values"
+    process.add_argument("words", metavar="NAME PARAMETER=VALUE", nargs="*", help=text)
     process.add_argument("--length", metavar="L", type=int, default=10, help="entropies h(1) to h(L) (default: 10)")
     process.add_argument("--figure", metavar="PNG", type=Path, help="draw its graph and mixed states, also as SVG")
     resume = add("resume", commands.resume_command, _RESUME)
@@ -146,7 +148,7 @@ def _parser() -> argparse.ArgumentParser:
     doctor = add(
         "doctor", commands.doctor_command, "What a run that is submitted from here will meet, and what to change."
     )
-    doctor.add_argument("overrides", metavar="OVERRIDE", nargs="*", help="cluster=NAME, and overrides of the test run")
+    doctor.add_argument("words", metavar="OVERRIDE", nargs="*", help="cluster=NAME, and overrides of the test run")
     doctor.add_argument(
         "--runs", metavar="DIR", type=Path, action="append", default=[], help="take stop times from these runs"
     )

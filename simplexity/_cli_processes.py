@@ -1,4 +1,4 @@
-"""`simplexity processes` and `simplexity process NAME`: all processes in a table, and one of them exactly."""
+"""`simplexity process NAME`: one process exactly."""
 
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -20,7 +20,8 @@ from simplexity.generative_processes import (
     myopic_entropies,
     with_initial_state,
 )
-from simplexity.process_table import docstring_sections, estimate_text, packaged_processes, value_text
+from simplexity.process_rows import estimate_text, value_text
+from simplexity.process_table import docstring_sections
 from simplexity.runs import ExitCode
 
 # A presentation is followed to so many tokens, or until it has more successors of states than this.
@@ -31,12 +32,12 @@ _GENERATOR = "training_data_generator"
 _INSTANCE = f"{_GENERATOR}.instance"
 
 
-def print_process(name: str | None, parameters: Sequence[str], length: int, figure: Path | None) -> ExitCode:
-    """Prints a table of the packaged processes, or all that is known of one process.
+def print_process(words: Sequence[str], length: int, figure: Path | None) -> ExitCode:
+    """Prints all that is known of a process.
 
     Args:
-        name: A packaged process, or one of the site's configs; None for the table.
-        parameters: `key=value`, instead of the values of its config.
+        words: A packaged process, or one of the site's configs, and `key=value` instead of the values of its config;
+            in any order.
         length: The last of the myopic entropies.
         figure: The PNG to draw its graph and mixed states into; None for none.
 
@@ -45,21 +46,14 @@ def print_process(name: str | None, parameters: Sequence[str], length: int, figu
     """
     if length < 1:
         raise ValueError(f"`--length` must be at least 1, got {length}")
-    for line in _table_lines() if name is None else _process_lines(name, parameters, length, figure):
+    names = [word for word in words if "=" not in word]
+    if not names:
+        raise ValueError("name a process, as in `simplexity process mess3`; `simplexity processes` lists them")
+    if len(names) > 1:
+        raise ValueError(f"`{names[1]}` must be PARAMETER=VALUE, as in p=0.3: the process is {names[0]}")
+    for line in _process_lines(names[0], [word for word in words if "=" in word], length, figure):
         print(line, flush=True)
     return ExitCode.COMPLETE
-
-
-def _table_lines() -> Iterator[str]:
-    # One by one: an entropy rate without a closed form takes a second.
-    yield f"{'process':<20} {'kind':<14} {'states':>6} {'tokens':>6}  {'entropy rate':<18} {'source':<31} parameters"
-    for named in packaged_processes():
-        process = named.process
-        source = textwrap.shorten(named.sources[0], 31, placeholder=" ...")
-        yield (
-            f"{named.name:<20} {type(process).__name__:<14} {process.num_states:>6} {process.vocab_size:>6}  "
-            f"{estimate_text(named.entropy_rate):<18} {source:<31} {named.parameters_text}"
-        ).rstrip()
 
 
 def _process_lines(name: str, parameters: Sequence[str], length: int, figure: Path | None) -> Iterator[str]:
@@ -73,7 +67,7 @@ def _process_lines(name: str, parameters: Sequence[str], length: int, figure: Pa
         yield _wrapped(sections[""].partition("\n\n")[0])
         yield _wrapped(f"Source: {sections['References']}")
     yield from _tables(process)
-    yield f"\nentropy rate: {estimate_text(entropy_rate(process))} nats per token"
+    yield f"\nentropy rate: {estimate_text(*entropy_rate(process))} nats per token"
     yield f"{'t':>5} {'h(t) = H(X_t | X_1 ... X_t-1)':>30} {'error':>8}"
     for position, (value, error) in enumerate(myopic_entropies(process, length), start=1):
         yield f"{position:>5} {value:>30.6f} {error:>8.0e}" if error else f"{position:>5} {value:>30.6f} {'exact':>8}"
@@ -92,8 +86,6 @@ def _process_lines(name: str, parameters: Sequence[str], length: int, figure: Pa
 def _compose(name: str, parameters: Sequence[str]) -> tuple[dict[str, Any], GenerativeProcess]:
     overrides = [f"training_data_generator={name}"]
     for parameter in parameters:
-        if "=" not in parameter:
-            raise ValueError(f"`{parameter}` must be PARAMETER=VALUE, as in p=0.3")
         # A site's file may lack the key.
         section = f"++{_GENERATOR}" if parameter.startswith("initial_state=") else _INSTANCE
         overrides.append(f"{section}.{parameter}")

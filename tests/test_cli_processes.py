@@ -1,21 +1,48 @@
 """`simplexity processes` and `simplexity process NAME`, in this process."""
 
+import json
+
 import numpy as np
 import pytest
 
 from simplexity.cli import main
-from simplexity.generative_processes import Estimate, myopic_entropies, zero_one_random
-from simplexity.process_table import estimate_text, packaged_processes, value_text
+from simplexity.generative_processes import myopic_entropies, zero_one_random
+from simplexity.process_rows import estimate_text, read_rows, rounded, row_lines, value_text
+from simplexity.process_table import packaged_processes
 
 
-def test_every_packaged_process_is_listed(monkeypatch, capfd):
-    monkeypatch.setattr("simplexity.process_table.entropy_rate", lambda process: Estimate(0.5, 0.0))
+def test_the_table_fits_a_terminal_and_a_pipe_gets_all_of_it(capfd):
     assert main(["processes"]) == 0
     header, *lines = capfd.readouterr().out.splitlines()
-    assert header.split()[:4] == ["process", "kind", "states", "tokens"]
-    assert [line.split()[0] for line in lines] == [named.name for named in packaged_processes()]
+    assert header.split() == ["process", "states", "tokens", "entropy", "rate", "source", "kind", "parameters"]
     (line,) = [line for line in lines if line.startswith("mess3 ")]
-    assert line.split() == ["mess3", "HMM", "3", "3", "0.50000", "arXiv:2405.15943", "x=0.05,", "a=0.85"]
+    assert line.split() == ["mess3", "3", "3", "0.79346", "arXiv:2405.15943", "HMM", "x=0.05,", "a=0.85"]
+    header, *lines = row_lines(read_rows(), 80)
+    assert header.split() == ["process", "states", "tokens", "entropy", "rate", "parameters"]
+    assert max(map(len, lines)) <= 80
+    assert [line for line in lines if line.startswith("mess3 ")][0].endswith("  x=0.05, a=0.85")
+
+
+def test_the_rows_are_those_of_the_packaged_processes(capfd):
+    """Without the entropy rates, which take seconds: tests/docs computes them too."""
+    assert main(["processes", "--json"]) == 0
+    for record, named in zip(json.loads(capfd.readouterr().out), packaged_processes(), strict=True):
+        known = (named.name, type(named.process).__name__, named.process.num_states, named.process.vocab_size)
+        assert (*(record[key] for key in ("process", "kind", "num_states", "vocab_size")),) == known
+        assert (record["parameters"], tuple(record["sources"])) == (named.parameters, named.sources)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["mess3", "--length", "1", "x=.1"],
+        ["--length", "1", "x=.1", "mess3", "a=.6"],
+        ["a=.6", "mess3", "--length", "1", "x=.1"],
+    ],
+)
+def test_words_come_in_any_order(capfd, words):
+    assert main(["process", *words]) == 0
+    assert "x=0.1" in capfd.readouterr().out.splitlines()[0]
 
 
 def test_a_process_is_shown_exactly(capfd):
@@ -59,6 +86,8 @@ def test_a_process_of_the_site_is_shown_though_its_file_has_no_initial_state(tmp
         (["mess3", "y=1"], "`y`"),
         (["mes3"], "simplexity: process: there is no 'mes3'"),
         (["mess3", "--length", "0"], "`--length` must be at least 1, got 0"),
+        (["--length", "3"], "name a process, as in `simplexity process mess3`"),
+        (["x=.1"], "name a process, as in `simplexity process mess3`"),
     ],
 )
 def test_mistakes_get_one_line(capfd, arguments, message):
@@ -92,8 +121,8 @@ def test_no_line_is_wider_than_a_terminal(capfd):
 
 
 def test_texts():
-    assert estimate_text(Estimate(1.3678, 0.0021)) == "1.368 ± 0.002"
-    assert estimate_text(Estimate(1.3678, 1e-7)) == "1.36780"
+    assert estimate_text(1.3678, 0.0021) == estimate_text(*rounded(1.3678, 0.0021)) == "1.368 ± 0.002"
+    assert estimate_text(1.3678, 1e-7) == estimate_text(*rounded(1.3678, 1e-7)) == "1.36780"
     mixture = {
         "_target_": "package.nonergodic",
         "weights": [0.5, 0.5],

@@ -24,6 +24,7 @@ FOR_USERS = frozenset(
         "simplexity.analysis.words_of",
         # Processes of one's own, and what is known of one.
         "simplexity.generative_processes.EpsilonMachine",
+        "simplexity.generative_processes.Estimate",
         "simplexity.generative_processes.GHMM",
         "simplexity.generative_processes.HMM",
         "simplexity.generative_processes.Product",
