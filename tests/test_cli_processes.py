@@ -20,7 +20,7 @@ def test_the_table_fits_a_terminal_and_a_pipe_gets_all_of_it(capfd):
     header, *lines = row_lines(read_rows(), 80)
     assert header.split() == ["process", "states", "tokens", "entropy", "rate", "parameters"]
     assert max(map(len, lines)) <= 80
-    assert [line for line in lines if line.startswith("mess3 ")][0].endswith("  x=0.05, a=0.85")
+    assert next(line for line in lines if line.startswith("mess3 ")).endswith("  x=0.05, a=0.85")
 
 
 def test_the_rows_are_those_of_the_packaged_processes(capfd):
