@@ -1,5 +1,8 @@
 """A sweep's manifest on disk: how the sweep was launched, and a file with a line for every run, which batches join.
 
+The manifest's own file says how many lines there are. It is written last, so that there may be more of them (a process
+was killed in between), and never fewer, unless some were lost.
+
 Up to format 1 the runs stood in the manifest's own file. Such a file is read as before, and gets the new form when a
 batch joins the sweep.
 """
@@ -29,6 +32,7 @@ def head_text(manifest: Manifest) -> str:
         "version": manifest.version,
         "working_folder": manifest.working_folder,
         "launch": launch_to_json(without_private_values(manifest.launch)),
+        "num_runs": len(manifest.runs),
     }
     return json.dumps(head, indent=1) + "\n"
 
@@ -45,7 +49,7 @@ def write(path: Path, runs_path: Path, manifest: Manifest) -> None:
 
 
 def append(path: Path, runs_path: Path, manifest: Manifest, runs: Iterable[SweepRun]) -> None:
-    """Adds a batch of runs; nothing that stands is written again.
+    """Adds a batch of runs; the lines that are there are not written again.
 
     Args:
         path: The manifest's file.
@@ -62,6 +66,7 @@ def append(path: Path, runs_path: Path, manifest: Manifest, runs: Iterable[Sweep
     if is_torn:
         renew_json_lines(runs_path)
     append_json_lines(runs_path, [run._asdict() for run in runs])
+    write_durably(path, head_text(manifest))
 
 
 def read(path: Path, runs_path: Path, *, with_runs: bool = True) -> Manifest:
@@ -73,7 +78,7 @@ def read(path: Path, runs_path: Path, *, with_runs: bool = True) -> Manifest:
         with_runs: Whether the runs are wanted. A hundred thousand take half a second and 50 MB.
 
     Raises:
-        ValueError: If it is something else, or of a later version of simplexity.
+        ValueError: If it is something else, or of a later version of simplexity, or runs are missing.
     """
     try:
         head = _load(path)
@@ -81,12 +86,16 @@ def read(path: Path, runs_path: Path, *, with_runs: bool = True) -> Manifest:
             raise ValueError("another version of simplexity wrote it")
         # Only a manifest of format 1 has them.
         records = head.pop("runs", None)
+        # Earlier versions did not write it.
+        num_runs = head.pop("num_runs", 1)
         if records is None:
             records = iter_json_lines(runs_path) if with_runs else []
         runs = list(map(_run, records))
-        if with_runs and not runs:
-            # What reports on no run would report that all are complete.
-            raise ValueError(f"{runs_path.name} has no run any more; restore it from a copy")
+        if with_runs and len(runs) < num_runs:
+            # What reports on the others would report that all are complete.
+            remedy = f"; or, to continue without the others, set `num_runs` to {len(runs)} there" if runs else ""
+            found = f"{len(runs)} of {num_runs} runs" if runs else "no run any more"
+            raise ValueError(f"{runs_path.name} has {found}; restore it from a copy{remedy}")
         # Runs that a killed search has left out come later, and so do their lines.
         return Manifest(launch=launch_from_json(head.pop("launch")), runs=tuple(sorted(runs)), **head)
     except (KeyError, TypeError, AttributeError) as error:

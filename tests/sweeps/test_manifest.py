@@ -106,15 +106,13 @@ def test_an_index_that_is_not_there(make_sweep):
             look(7)
 
 
-def test_a_batch_joins_without_a_rewrite_of_what_stands(make_sweep):
+def test_a_batch_joins_without_a_rewrite_of_the_runs_that_are_there(make_sweep):
     sweep = make_sweep({}, {})
-    before = [(path.stat().st_ino, path.read_bytes()) for path in (sweep.manifest_path, sweep.runs_path)]
+    inode, before = sweep.runs_path.stat().st_ino, sweep.runs_path.read_bytes()
     manifest = sweep.read_manifest().extended([run(3, overrides=[HOSTILE]), run(2)])
     sweep.add_runs(manifest, [run(3, overrides=[HOSTILE]), run(2)])
-    after = [(path.stat().st_ino, path.read_bytes()) for path in (sweep.manifest_path, sweep.runs_path)]
-    assert after[0] == before[0]
-    assert after[1][0] == before[1][0]
-    assert after[1][1].startswith(before[1][1])
+    assert sweep.runs_path.stat().st_ino == inode
+    assert sweep.runs_path.read_bytes().startswith(before)
     assert sweep.read_manifest() == manifest
     assert [sweep.read_run(index).overrides for index in (2, 3)] == [(), (HOSTILE,)]
 
@@ -177,6 +175,22 @@ def test_a_sweep_that_has_lost_all_its_runs_is_not_complete(content, make_sweep)
         RuntimeError, match=r"manifest\.json cannot be read: runs\.jsonl has no run any more; restore it"
     ):
         sweep.read_manifest()
+
+
+def test_a_sweep_that_has_lost_its_last_runs_says_so(make_sweep):
+    sweep = make_sweep({})
+    sweep.add_runs(sweep.read_manifest().extended([run(1), run(2)]), [run(1), run(2)])
+    lines = sweep.runs_path.read_text().splitlines(keepends=True)
+    sweep.runs_path.write_text("".join(lines[:-1]))
+    assert sweep.read_run(1) == run(1)
+    for look in (sweep.read_manifest, lambda: sweep.read_run(2)):
+        with pytest.raises(RuntimeError, match=r"runs\.jsonl has 2 of 3 runs; restore .* set `num_runs` to 2 there"):
+            look()
+    head = json.loads(sweep.manifest_path.read_text())
+    # As it says, and as earlier versions wrote it.
+    for changed in (head | {"num_runs": 2}, {key: value for key, value in head.items() if key != "num_runs"}):
+        sweep.manifest_path.write_text(json.dumps(changed))
+        assert [one.index for one in sweep.read_manifest().runs] == [0, 1]
 
 
 @pytest.mark.parametrize("line", ["{}", '{"indices": 3}', '{"indices": [0], "colour": 1}'])
