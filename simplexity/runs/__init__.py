@@ -26,6 +26,7 @@ from ._environment import read_environments as read_environments
 from ._environment import record_environment as record_environment
 from ._events import Event as Event
 from ._events import EventKind as EventKind
+from ._former_holder import InUseError as InUseError
 from ._goodput import Goodput as Goodput
 from ._goodput import RunSummary as RunSummary
 from ._goodput import summarize as summarize
@@ -43,7 +44,6 @@ from ._json_lines import read_json_lines as read_json_lines
 from ._json_lines import renew_json_lines as renew_json_lines
 from ._ledger import Ledger as Ledger
 from ._ledger import read_ledger as read_ledger
-from ._lock import InUseError as InUseError
 from ._lock import LostLockError as LostLockError
 from ._lock import RunLock as RunLock
 from ._lock_files import is_alive as is_alive

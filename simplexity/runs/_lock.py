@@ -27,7 +27,6 @@ the same in every process, because a run computes the same wherever it runs: fig
 file; MLflow and its like get each line with its step, and a value sent twice is the same; the log gets lines appended.
 """
 
-import errno
 import logging
 import os
 import threading
@@ -37,20 +36,14 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
-from ._job import slurm_ids
-from ._lock_files import Sighting, create, generations, look, name_of_owner, owner_text
-from ._owner import Liveness, Owner, liveness, this_process
+from ._former_holder import POLL_S, Vacancy, let_it_notice, wait_until_vacated
+from ._lock_files import create, generations, is_gone, look, name_of_owner, owner_text
+from ._owner import Owner, this_process
 from ._writing import delete_temporaries, write_durably
 
 _log = logging.getLogger(__name__)
-_GONE = (errno.ENOENT, errno.ESTALE)
-_POLL_S = 0.1
 _RECHECK_S = 0.3
 _TRIES = 3
-
-
-class InUseError(RuntimeError):
-    """Another process, which is alive, holds the lock."""
 
 
 class LostLockError(RuntimeError):
@@ -159,7 +152,7 @@ class RunLock:
             if look(self._file(self._generation)).owner != self._owner:
                 return False
         except OSError as error:
-            if error.errno in _GONE:
+            if is_gone(error):
                 return False
             raise
         try:
@@ -211,78 +204,26 @@ class RunLock:
         self._folder.mkdir(exist_ok=True)
         current = max(generations(self._folder), default=0)
         if current:
-            vacated = self._wait_until_vacated(self._file(current))
-            if vacated is None:
+            vacancy = wait_until_vacated(self._file(current), self._heartbeat_s, self._expiry_s)
+            if vacancy is None:
                 return False
-            previous, why = vacated
         else:
-            previous, why = None, ""
+            vacancy = Vacancy()
         owner = this_process(since=round(time.time(), 3))
         if not create(self._file(current + 1), owner):
             # A network file system may show the old folder for a while; of a complete run, it may just be removed.
-            time.sleep(_POLL_S)
+            time.sleep(POLL_S)
             return False
         # A process that looked long ago may have created a number that had been used and removed since.
         if max(generations(self._folder)) != current + 1:
             return False
         self._owner, self._generation = owner, current + 1
-        self._previous_alive = None if previous is None else previous.heartbeat_ns / 1e9
-        if previous is not None:
-            _log.warning("took over the lock %s from %s: %s", self._folder, name_of_owner(previous.owner), why)
-            self._let_it_notice(previous.owner)
+        former = vacancy.former
+        self._previous_alive = None if former is None else former.heartbeat_ns / 1e9
+        if former is not None:
+            _log.warning("took over the lock %s from %s: %s", self._folder, name_of_owner(former.owner), vacancy.why)
+            let_it_notice(former.owner, self._heartbeat_s)
         return True
-
-    def _let_it_notice(self, former: Owner | None) -> None:
-        """Waits until an earlier incarnation of this job is dead, or has had the time to see that it lost the lock."""
-        mine = slurm_ids()
-        if former is None or mine is None or not mine.is_requeue_of(former.slurm):
-            return
-        patience = time.monotonic() + 2 * self._heartbeat_s
-        while liveness(former) is not Liveness.DEAD and time.monotonic() < patience:
-            time.sleep(min(_POLL_S, self._heartbeat_s))
-
-    def _wait_until_vacated(self, file: Path) -> tuple[Sighting | None, str] | None:
-        """Waits until it is certain that no process holds `file`.
-
-        Returns:
-            The holder that never released it (None if it did) and how it is known to be dead; None if the file is gone.
-
-        Raises:
-            InUseError: If its holder is alive.
-        """
-        first: Sighting | None = None
-        patience = time.monotonic() + self._expiry_s
-        while True:
-            # Time is read before the file: if this process is stopped in between, the holder had longer, not shorter.
-            now = time.monotonic()
-            try:
-                seen = look(file)
-            except OSError as error:
-                if error.errno in _GONE:
-                    return None
-                raise
-            if seen.owner is not None:
-                if seen.owner.released:
-                    return None, ""
-                mine, theirs = slurm_ids(), seen.owner.slurm
-                if mine is not None and theirs is not None and mine.is_requeue_of(theirs):
-                    return seen, f"it was restart {theirs.restart_count} of this SLURM job"
-                match liveness(seen.owner):
-                    case Liveness.DEAD:
-                        return seen, "that process has ended"
-                    case Liveness.ALIVE:
-                        raise self._held(seen.owner)
-            first = first or seen
-            if seen != first:
-                raise self._held(seen.owner)
-            if now >= patience:
-                return seen, f"no heartbeat for {self._expiry_s:g} s"
-            time.sleep(min(_POLL_S, self._heartbeat_s))
-
-    def _held(self, owner: Owner | None) -> InUseError:
-        stop = "" if owner is None else f", or stop it there with `kill {owner.pid}`"
-        is_used = f"the run directory {self._folder.parent} is in use by {name_of_owner(owner)}"
-        return InUseError(f"{is_used}; wait until that run ends{stop}")
 
     def _beat(self) -> None:
         while not self._stop.wait(self._heartbeat_s):
