@@ -1,7 +1,5 @@
 """Executing a sweep's runs by workers on this machine: the loop that starts, watches and stops them."""
 
-import os
-import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -13,6 +11,7 @@ from simplexity.host import PreemptionGuard
 from simplexity.runs import ExitCode, RetryBudget, is_alive
 
 from ._directory import SweepDirectory
+from ._local_worker import LocalWorker
 from ._manifest import SweepRun, submission_name
 from ._outcome import Outcome, outcome_of
 from ._run_files import last_printed
@@ -20,7 +19,6 @@ from ._run_status import RunState
 from ._slots import Slot
 from ._stop_requests import StopRequests
 from ._worker_place import WorkerPlace
-from ._worker_record import WorkerRecord
 
 _POLL_S, _OTHERS_POLL_S = 0.1, 1.0
 _SIMPLEXITY = (sys.executable, "-P", "-m", "simplexity.cli")
@@ -49,28 +47,7 @@ class Progress(Protocol):
         """Called about ten times a second."""
 
 
-class _Worker:
-    """A worker's process, which is started again when it dies in the middle of a run."""
-
-    def __init__(self, place: WorkerPlace, slot: Slot, record: WorkerRecord):
-        self.place = place
-        self.slot = slot
-        self.record = record
-        self.early_deaths = 0
-        self.process: subprocess.Popen | None = None
-
-
-def execute_locally(
-    sweep: SweepDirectory,
-    runs: Sequence[SweepRun],
-    slots: Sequence[Slot],
-    guard: PreemptionGuard,
-    progress: Progress,
-    *,
-    working_folder: Path,
-    worker: Sequence[str] = WORK,
-    stop_on_failure: bool = False,
-) -> list[Outcome]:
+class LocalExecution:
     """Executes the runs of the sweep's last submission, by a worker per slot, until all end or a stop is requested.
 
     A worker executes one run after the other in one process. If that dies, it is started again and begins with the run
@@ -86,15 +63,7 @@ def execute_locally(
         working_folder: Folder in which the workers run.
         worker: Command to which `--place PLACE DIR` is added.
         stop_on_failure: Whether the first run that fails stops the others, which save.
-
-    Returns:
-        How each run ended, in their order.
     """
-    return _Execution(sweep, runs, slots, guard, progress, [*worker], working_folder, stop_on_failure).run()
-
-
-class _Execution:
-    """One call of `execute_locally`, whose arguments it has."""
 
     def __init__(
         self,
@@ -103,15 +72,14 @@ class _Execution:
         slots: Sequence[Slot],
         guard: PreemptionGuard,
         progress: Progress,
-        command: list[str],
+        *,
         working_folder: Path,
-        stop_on_failure: bool,
+        worker: Sequence[str] = WORK,
+        stop_on_failure: bool = False,
     ):
         self._sweep = sweep
         self._guard = guard
         self._progress = progress
-        self._command = command
-        self._working_folder = working_folder
         self._unfinished = {run.index: run for run in runs}
         self._outcomes: dict[int, Outcome] = {}
         self._stop_on_failure = stop_on_failure
@@ -119,24 +87,25 @@ class _Execution:
         self._stop_requests = StopRequests(sweep)
         submissions = sweep.read_submissions()
         self._submission = name = submission_name(len(submissions) - 1, submissions[-1])
-        self._workers: list[_Worker] = []
-        for number, slot in enumerate(slots):
-            place = WorkerPlace(name, number, len(slots))
-            self._workers.append(_Worker(place, slot, WorkerRecord(sweep.worker_path(place.name))))
+        self._workers = [
+            LocalWorker(sweep, WorkerPlace(name, number, len(slots)), slot, worker, working_folder)
+            for number, slot in enumerate(slots)
+        ]
 
     def run(self) -> list[Outcome]:
+        """Executes them; returns how each run ended, in their order."""
         self._end_what_is_over(None)
         try:
             if not self._is_to_stop():
                 for one in self._workers[: len(self._unfinished)]:
-                    self._start(one)
+                    one.start()
             self._watch()
             left = -1
             # What other processes had is theirs to end; what they leave unfinished is executed here. A run that cannot
             # be executed stays, which ends it.
             while (unfinished := self._wait_for_others()) not in (0, left):
                 left = unfinished
-                self._start(self._workers[0])
+                self._workers[0].start()
                 self._watch()
         finally:
             # Nothing runs, unless this process fails: nothing would then watch the workers.
@@ -188,7 +157,7 @@ class _Execution:
     def _has_holder(self, run: SweepRun) -> bool:
         return is_alive(self._sweep.run_directory(run).lock_path)
 
-    def _look_at(self, one: _Worker) -> None:
+    def _look_at(self, one: LocalWorker) -> None:
         """Reports which runs the worker has begun and ended; starts it again if it has died."""
         assert one.process is not None
         # Before its record is read: what it writes last is then seen.
@@ -208,38 +177,14 @@ class _Execution:
         is_over = not one.record.running and code in (ExitCode.COMPLETE, ExitCode.FAILED)
         if is_over or self._is_to_stop():
             return
-        if one.record.running and code != ExitCode.REQUEUE:
-            # Of several runs, none is known to have caused it.
-            words = last_printed(self._sweep.log_path(one.record.running[0])) if len(one.record.running) == 1 else ""
-            one.record.die(": ".join(part for part in (_describe(code), words) if part))
+        one.record_death(code)
         one.early_deaths += 1
         if one.early_deaths <= _MOST_EARLY_DEATHS:
-            self._start(one)
-
-    def _start(self, one: _Worker) -> None:
-        log_path = self._sweep.worker_log_path(one.place.name)
-        log_path.parent.mkdir(exist_ok=True)
-        with open(log_path, "ab") as log:
-            one.process = subprocess.Popen(
-                [*self._command, "--place", str(one.place), str(self._sweep.path)],
-                cwd=self._working_folder,
-                env={**os.environ, "PYTHONUNBUFFERED": "1", **one.slot.environment},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                # Ctrl-C in the terminal is for this process, which passes it on once.
-                start_new_session=True,
-            )
-        if one.slot.cores:
-            # From here, because code between fork and exec is unsafe beside threads; Python is still starting there. A
-            # process that is gone already has an exit code that says why.
-            with suppress(ProcessLookupError):
-                os.sched_setaffinity(one.process.pid, one.slot.cores)
+            one.start()
 
     def _request_stop(self) -> None:
         for one in self._workers:
-            if one.process is not None:
-                one.process.send_signal(signal.SIGTERM)
+            one.request_stop()
 
     def _end(self, outcome: Outcome) -> None:
         """The one place where the end of a run is looked at, when it becomes known."""
@@ -268,12 +213,5 @@ class _Execution:
             return outcome
         if self._is_to_stop():
             return Outcome(run, RunState.STOPPED)
-        words = [last_printed(self._sweep.worker_log_path(one.place.name)) for one in self._workers]
+        words = [last_printed(one.log_path) for one in self._workers]
         return Outcome(run, RunState.FAILED, reason=next(filter(None, words), "no worker could execute it"))
-
-
-def _describe(code: int) -> str:
-    if code >= 0:
-        return f"its process exited with code {code}"
-    name = signal.Signals(-code).name
-    return f"its process was killed by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")

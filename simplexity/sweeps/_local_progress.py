@@ -14,7 +14,7 @@ from simplexity.runs import ExitCode, error_text, red, wants_colour
 
 from ._directory import SweepDirectory
 from ._launch_settings import LocalLaunch
-from ._local import execute_locally
+from ._local import LocalExecution
 from ._manifest import Manifest, SweepRun, common_overrides
 from ._outcome import Outcome
 from ._run_files import read_run
@@ -48,15 +48,9 @@ def run_locally(
     common = common_overrides(manifest.runs)
     shown = LiveProgress(sweep, runs, common) if sys.stdout.isatty() else PlainProgress(runs, common)
     with shown as progress:
-        return execute_locally(
-            sweep,
-            runs,
-            slots,
-            guard,
-            progress,
-            working_folder=Path(manifest.working_folder),
-            stop_on_failure=launch.on_failure == "stop",
-        )
+        stop = launch.on_failure == "stop"
+        folder = Path(manifest.working_folder)
+        return LocalExecution(sweep, runs, slots, guard, progress, working_folder=folder, stop_on_failure=stop).run()
 
 
 def print_summary(sweep: SweepDirectory, outcomes: list[Outcome], *, stop_requested: bool) -> ExitCode:

@@ -12,7 +12,7 @@ import pytest
 from simplexity.host import PreemptionGuard
 from simplexity.runs import RunDirectory
 from simplexity.sweeps import LocalLaunch, Manifest, Outcome, SlurmLaunch, SweepDirectory, SweepRun
-from simplexity.sweeps._local import execute_locally
+from simplexity.sweeps._local import LocalExecution
 from simplexity.sweeps._slots import Slot
 from tests.profiles import dev_profile
 
@@ -108,8 +108,8 @@ def execute_all(
     manifest = sweep.read_manifest()
     sweep.record_submission([run.index for run in manifest.runs])
     with PreemptionGuard() as guard:
-        outcomes = execute_locally(
+        outcomes = LocalExecution(
             sweep, manifest.runs, [Slot(own, {}) for own in cores[:slots]], guard, notes,
             working_folder=Path(manifest.working_folder), worker=WORKER, **settings,
-        )  # fmt: skip
+        ).run()  # fmt: skip
     return outcomes, notes

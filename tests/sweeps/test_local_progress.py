@@ -13,7 +13,7 @@ SWEEP_PROGRAM = """
 import pathlib, sys
 from simplexity.host import PreemptionGuard
 from simplexity.sweeps import SweepDirectory
-from simplexity.sweeps._local import execute_locally
+from simplexity.sweeps._local import LocalExecution
 from simplexity.sweeps._local_progress import LiveProgress, print_summary
 from simplexity.sweeps._manifest import common_overrides
 from simplexity.sweeps._slots import Slot
@@ -21,9 +21,9 @@ sweep = SweepDirectory.open(pathlib.Path(sys.argv[1]))
 runs = sweep.read_manifest().runs
 sweep.record_submission([run.index for run in runs])
 with PreemptionGuard() as guard, LiveProgress(sweep, runs, common_overrides(runs)) as progress:
-    outcomes = execute_locally(
+    outcomes = LocalExecution(
         sweep, runs, [Slot((), {})] * 2, guard, progress, working_folder=sweep.path, worker=sys.argv[2:]
-    )
+    ).run()
 sys.exit(print_summary(sweep, outcomes, stop_requested=guard.requested()))
 """
 
