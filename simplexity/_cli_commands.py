@@ -26,6 +26,7 @@ from simplexity.sweeps import (
     newest_folder,
     paused_collector,
     read_status,
+    require_own,
     results_json,
     results_lines,
     results_rows,
@@ -146,7 +147,7 @@ def resume_command(arguments: argparse.Namespace, guard: PreemptionGuard) -> int
 def work_command(arguments: argparse.Namespace, guard: PreemptionGuard) -> int:
     """Executes runs of a sweep, in this process. It is also what a local sweep and array tasks with workers start."""
     sweep = SweepDirectory.open(arguments.sweep_dir)
-    sweep.require_own()
+    require_own(sweep)
     place = None if arguments.place is None else WorkerPlace.parse(arguments.place)
     if step_tasks() is not None:
         raise ValueError("`simplexity work` executes runs of one process each: give srun `-n1`")

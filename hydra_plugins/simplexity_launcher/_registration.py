@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from simplexity.composition import ConfigError, Problem
 from simplexity.runs import RunDirectory, is_there, write_durably
-from simplexity.sweeps import Launch, Manifest, SweepDirectory, SweepRun, in_threads
+from simplexity.sweeps import Launch, Manifest, SweepDirectory, SweepRun, in_threads, require_own
 
 from ._extension import extend_runs, longer_runs
 from ._preparation import PreparedRun, new_manifest
@@ -45,7 +45,7 @@ def _write_sweep(
     runs = [one.run for one in prepared]
     found = None
     if is_there(sweep.manifest_path):
-        sweep.require_own()
+        require_own(sweep)
         found = sweep.read_manifest()
     manifest = new_manifest(config, launch, runs) if found is None else _extended(found, runs)
     if found is None:

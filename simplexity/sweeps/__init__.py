@@ -25,6 +25,7 @@ from ._manifest import SweepRun as SweepRun
 from ._manifest_file import head_text as head_text
 from ._manifest_file import runs_text as runs_text
 from ._outcome import Outcome as Outcome
+from ._ownership import require_own as require_own
 from ._results import results_rows as results_rows
 from ._results_text import results_lines as results_lines
 from ._results_text import write_csv as write_csv

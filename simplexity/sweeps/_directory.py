@@ -3,7 +3,6 @@
 import json
 import os
 import shlex
-import stat
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -131,9 +130,14 @@ class SweepDirectory:
         """What a run's processes print, one after the other."""
         return self.path / LOG_FOLDER / f"{index}.log"
 
+    @property
+    def workers_path(self) -> Path:
+        """Folder of the workers' records, and of the locks of those that SLURM does not know."""
+        return self.folder / "workers"
+
     def worker_path(self, name: str) -> Path:
         """The record of a worker: see `WorkerRecord`."""
-        return self.folder / "workers" / f"{name}.jsonl"
+        return self.workers_path / f"{name}.jsonl"
 
     def worker_log_path(self, name: str) -> Path:
         """What a worker's processes print while they execute no run."""
@@ -234,36 +238,6 @@ class SweepDirectory:
             return [Submission(**{**record, "indices": tuple(record["indices"])}) for record in records]
         except (KeyError, TypeError):
             raise RuntimeError(f"{self.submissions_path} was not written by a sweep; restore it from a copy") from None
-
-    def require_own(self) -> None:
-        """Checks that no other user can have changed what starting the sweep's runs executes.
-
-        Raises:
-            RuntimeError: If a file is another user's, or all users may write it, or the values of variables are gone.
-        """
-        for path in (self.path, self.folder, self.manifest_path, self.runs_path, self.environment_path):
-            try:
-                status = path.stat()
-            except FileNotFoundError:
-                continue
-            if status.st_uid != os.geteuid():
-                raise RuntimeError(
-                    f"{path} belongs to another user (uid {status.st_uid}), and starting a sweep's runs executes what "
-                    "its files say: its owner may do that"
-                )
-            if status.st_mode & stat.S_IWOTH:
-                raise RuntimeError(
-                    f"all users may write {path}, and starting a sweep's runs executes what its files say: look "
-                    f"through them, then chmod o-w {shlex.quote(str(path))}"
-                )
-        if (
-            private_values(self.read_manifest(with_runs=False).launch)
-            and read_private_values(self.environment_path) is None
-        ):
-            raise RuntimeError(
-                f"{self.environment_path}, which has the values of its runs' variables, is gone or corrupt: restore it "
-                "from a copy, or start the sweep in another folder"
-            )
 
     @contextmanager
     def lock(self) -> Iterator[None]:

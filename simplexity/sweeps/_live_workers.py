@@ -40,5 +40,4 @@ def live_submissions(sweep: SweepDirectory) -> set[str]:
 
 def live_worker_locks(sweep: SweepDirectory) -> list[Path]:
     """The locks of the workers that are alive, as far as can be seen at once."""
-    folder = sweep.worker_path("").parent
-    return [path for path in sorted(folder.glob(f"*{_SUFFIX}")) if is_alive(path)]
+    return [path for path in sorted(sweep.workers_path.glob(f"*{_SUFFIX}")) if is_alive(path)]

@@ -12,6 +12,7 @@ from ._directory import SweepDirectory
 from ._launch_settings import LocalLaunch, SlurmLaunch, SubmititLaunch
 from ._local_progress import print_summary, run_locally
 from ._manifest import Manifest, common_overrides
+from ._ownership import require_own
 from ._run_status import RunState
 from ._slurm_submission import require_slurm, submit_runs
 from ._status_text import REPEATED_FAILURE, repeats_its_failure
@@ -41,7 +42,7 @@ def retry(
     Raises:
         RuntimeError: If another process has the sweep, or SLURM refuses or does not answer.
     """
-    sweep.require_own()
+    require_own(sweep)
     launch = sweep.read_manifest(with_runs=False).launch
     if isinstance(launch, SubmititLaunch):
         raise ValueError(

@@ -6,7 +6,7 @@ import pytest
 
 from simplexity.host import PreemptionGuard
 from simplexity.runs import RunDirectory
-from simplexity.sweeps import SweepDirectory, retry
+from simplexity.sweeps import SweepDirectory, require_own, retry
 
 
 def test_a_folder_that_is_no_sweep(tmp_path):
@@ -48,14 +48,14 @@ def test_a_sweep_that_all_may_write_is_not_started_again(make_sweep, name):
     with PreemptionGuard() as guard, pytest.raises(RuntimeError, match=r"all users may write .* chmod o-w "):
         retry(sweep, guard, failed=True, missing=True, changed_image=False)
     (sweep.path / name).chmod(0o770)
-    sweep.require_own()
+    require_own(sweep)
 
 
 def test_a_sweep_of_another_user_is_not_started_again(make_sweep, monkeypatch):
     sweep = make_sweep({})
     monkeypatch.setattr(os, "geteuid", lambda: sweep.path.stat().st_uid + 1)
     with pytest.raises(RuntimeError, match=r"belongs to another user .*: its owner may do that"):
-        sweep.require_own()
+        require_own(sweep)
 
 
 def test_a_torn_submission_takes_no_later_one_with_it(make_sweep):

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from simplexity.cluster import Container
-from simplexity.sweeps import LocalLaunch, SweepRun, _launch_settings
+from simplexity.sweeps import LocalLaunch, SweepRun, _launch_settings, require_own
 
 HOSTILE = "key=\"a b'c $HOME `id` \\n\nü \ud800 ::%"
 
@@ -42,7 +42,7 @@ def test_values_of_variables_are_for_the_sweeps_owner_alone(make_sweep, slurm_la
         sweep.environment_path.unlink() if content is None else sweep.environment_path.write_text(content)
         assert sweep.read_manifest().run(0).index == 0
         with pytest.raises(RuntimeError, match=r"environment\.json, .* is gone or corrupt"):
-            sweep.require_own()
+            require_own(sweep)
 
 
 def test_a_read_error_is_not_taken_for_variables_that_are_gone(make_sweep, slurm_launch, monkeypatch):
