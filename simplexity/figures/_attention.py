@@ -4,9 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from matplotlib.ticker import MaxNLocator
-
-from ._style import SERIES, new_figure, save
+from ._style import SERIES, mark_counts, new_figure, save
 
 
 def draw_attention(analysis: Mapping[str, Any], path: Path) -> Path | None:
@@ -33,7 +31,7 @@ def draw_attention(analysis: Mapping[str, Any], path: Path) -> Path | None:
                 axes.plot(attention, style, color=SERIES[head % len(SERIES)], marker=".", label=f"head {head}")
             axes.set_yscale("log")
             axes.set_title(name.removesuffix(".attention"), loc="left")
-            axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+            mark_counts(axes.xaxis, 8)
         figure.supxlabel("distance of the token that is attended to", fontsize=7)
         figure.supylabel("mean attention", fontsize=7)
         if num_heads > 1:

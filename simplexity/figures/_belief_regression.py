@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
+from matplotlib.figure import Figure
 
-from ._style import BLUE, GREY, ORANGE, SERIES, SKY, new_figure, save
+from ._style import BLUE, GREY, ORANGE, SERIES, SKY, mark_counts, new_figure, save
 
 # By kind of regression: its name in the legend, its colour and its marker.
 _KINDS = {
@@ -39,18 +39,36 @@ def draw_belief_regression(analysis: Mapping[str, Any], path: Path) -> Path | No
         # The trained model last, on top.
         for kind in reversed(_KINDS):
             _draw_kind(axes, kind, [row for row in rows if row["kind"] == kind], names)
-        axes.set_yticks(range(len(names)), names)
-        axes.set_ylim(len(names) - 0.4, -0.6)
-        axes.set_xlim(-0.04, 1.04)
-        _print_values(axes, rows, names)
+        values = {row["features"]: row["r2"] for row in rows if row["kind"] in ("trained", "control")}
+        label_r2_rows(figure, axes, names, [values.get(name) for name in names])
         figure.supxlabel(f"R² of belief states on held-out words, step {analysis['step']:,}", fontsize=7)
-        axes.grid(linewidth=0.3, color="#dddddd")
-        axes.set_axisbelow(True)
-        handles, labels = axes.get_legend_handles_labels()
-        figure.legend(
-            handles[::-1], labels[::-1], loc="outside upper center", ncols=2, handletextpad=0.3, columnspacing=1.2
-        )
         return save(figure, path)
+
+
+def label_r2_rows(figure: Figure, axes: Axes, names: Sequence[str], values: Sequence[float | None]) -> None:
+    """Labels axes that have an R² per row: names on the left, values on the right, and the kinds above.
+
+    Args:
+        figure: What the axes are in.
+        axes: Whose rows are numbered from zero, from the top; the kind that was drawn last comes first in the legend.
+        names: Of the rows.
+        values: Which are printed, because the eye cannot tell 0.99 from 0.999.
+    """
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    axes.set_xlim(-0.04, 1.04)
+    axes.set_xticks([0, 0.25, 0.5, 0.75, 1])
+    axes.grid(linewidth=0.3, color="#dddddd")
+    axes.set_axisbelow(True)
+    right = axes.secondary_yaxis("right")
+    texts = ["" if value is None else f"{value:.3f}".replace("-", "−") for value in values]
+    right.set_yticks(range(len(names)), texts)
+    right.tick_params(length=0)
+    right.spines["right"].set_visible(False)
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(
+        handles[::-1], labels[::-1], loc="outside upper center", ncols=2, handletextpad=0.3, columnspacing=1.2
+    )
 
 
 def draw_explained_variance(analysis: Mapping[str, Any], path: Path) -> Path:
@@ -85,7 +103,7 @@ def draw_explained_variance(analysis: Mapping[str, Any], path: Path) -> Path:
             xlim=(0.5, most + 0.5), ylim=(None, 1.01), xlabel="principal components of the activations",
             ylabel="explained variance",
         )  # fmt: skip
-        axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+        mark_counts(axes.xaxis, 8)
         axes.legend(title="components to 90, 95, 99 %", loc="lower right")
         return save(figure, path)
 
@@ -101,12 +119,3 @@ def _draw_kind(axes: Axes, kind: str, rows: Sequence[Mapping[str, Any]], names: 
         xerr=[row["r2_standard_error"] or 0.0 for row in rows],
         color=colour, marker=marker, linestyle="none", elinewidth=0.8, label=label,
     )  # fmt: skip
-
-
-def _print_values(axes: Axes, rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> None:
-    """On the right, where the eye cannot tell 0.99 from 0.999."""
-    values = {row["features"]: f"{row['r2']:.3f}" for row in rows if row["kind"] in ("trained", "control")}
-    right = axes.secondary_yaxis("right")
-    right.set_yticks(range(len(names)), [values.get(name, "") for name in names])
-    right.tick_params(length=0)
-    right.spines["right"].set_visible(False)

@@ -12,9 +12,9 @@ from matplotlib.colors import to_rgb
 from matplotlib.patches import Circle
 
 from ._plane import Plane, plane_of
-from ._style import BLUE, COLUMN_IN, GREEN, GREY, ORANGE, new_figure, save
+from ._style import BLUE, COLUMN_IN, CORNERS, GREY, new_figure, save
 
-_CORNER_COLOURS = np.array([to_rgb(colour) for colour in (BLUE, ORANGE, GREEN)])
+_CORNER_COLOURS = np.array([to_rgb(colour) for colour in CORNERS])
 _MOST_LAYERS = 5
 _LAYER = "layer: "
 
@@ -77,16 +77,16 @@ def draw_belief_states(states: BeliefStates, r2: Mapping[str, float | None], pat
     )
     if plane.directions.shape[1] == 1:
         return _draw_line(states, plane, titles, path)
-    panels = [states.truth, *states.regressed.values()]
+    panels = [plane.points(vectors) for vectors in (states.truth, *states.regressed.values())]
     colours = state_colours(states.truth, plane)
     num_rows = math.ceil(len(panels) / 2)
     panel_in = 1.55 if plane.labels else 1.6
     with new_figure(height_in=panel_in * num_rows + (0.35 if plane.labels else 0.15)) as figure:
         all_axes = figure.subplots(num_rows, 2, sharex=True, sharey=True, squeeze=False).ravel()
-        for axes, title, vectors in zip(all_axes, ["truth", *titles], panels, strict=False):
-            draw_points(axes, plane.points(vectors), colours, states.weights)
+        for axes, title, points in zip(all_axes, ["truth", *titles], panels, strict=False):
+            draw_points(axes, points, colours, states.weights)
             axes.set_title(title)
-            frame(axes, plane)
+            frame(axes, plane, np.concatenate(panels))
         _remove_empty(list(all_axes), len(panels))
         if plane.labels:
             if len(plane.corners):
@@ -142,26 +142,35 @@ def draw_points(axes: Axes, points: np.ndarray, colours: np.ndarray, weights: np
     axes.scatter(points[:, 0], points[:, 1], s=size, c=colours, linewidths=0, rasterized=many)
 
 
-def frame(axes: Axes, plane: Plane) -> None:
-    """Marks the certainty of each hidden state, or a qubit's pure states; a simplex is drawn without coordinates."""
+def frame(axes: Axes, plane: Plane, points: Float[np.ndarray, "n axes"]) -> None:
+    """Marks the certainty of each hidden state, or a qubit's pure states; a simplex is drawn without coordinates.
+
+    Args:
+        axes: Where the plane is drawn.
+        plane: The plane.
+        points: What has to fit into the axes: a regression also predicts what is no state.
+    """
     axes.set_aspect("equal")
     if plane.is_disk:
         axes.add_patch(Circle((0, 0), 1, fill=False, edgecolor="black", linewidth=0.6))
-        axes.set(xlim=(-1.08, 1.08), ylim=(-1.08, 1.08))
+        half = 1.08 * max(1.0, float(np.abs(points).max()))
+        axes.set(xlim=(-half, half), ylim=(-half, half))
     elif plane.labels:
         axes.scatter(
             plane.corners[:, 0], plane.corners[:, 1], s=14, marker="s", facecolors="none", edgecolors=GREY,
             linewidths=0.6, label="certainty of a hidden state",
         )  # fmt: skip
     else:
-        _frame_simplex(axes, plane)
+        _frame_simplex(axes, plane, points)
 
 
-def _frame_simplex(axes: Axes, plane: Plane) -> None:
+def _frame_simplex(axes: Axes, plane: Plane, points: Float[np.ndarray, "n axes"]) -> None:
     corners = np.vstack([plane.corners, plane.corners[:1]])
     axes.plot(corners[:, 0], corners[:, 1], color="black", linewidth=0.6)
     offsets = ((4, -8), (-4, -8), (0, 3))
     for state, (corner, offset) in enumerate(zip(plane.corners, offsets, strict=True)):
         axes.annotate(f"state {state}", corner, xytext=offset, textcoords="offset points", ha="center")
-    axes.set(xlim=(-0.08, 1.08), ylim=(-0.14, 1.0))
+    low, high = points.min(axis=0) - 0.02, points.max(axis=0) + 0.02
+    # The names of the states are below and above the corners.
+    axes.set(xlim=(min(-0.08, low[0]), max(1.08, high[0])), ylim=(min(-0.14, low[1]), max(1.0, high[1])))
     axes.set_axis_off()

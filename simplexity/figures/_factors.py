@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
 
+from ._belief_regression import label_r2_rows
 from ._style import BLUE, GREY, ORANGE, SEQUENTIAL, SKY, new_figure, save
 
 # Of the entries of `best`: its name in the legend, its colour and its marker.
@@ -42,11 +43,9 @@ def draw_targets(analysis: Mapping[str, Any], path: Path) -> Path | None:
             # What predicts worse than the mean lies at the left edge.
             r2, rows = [max(value, 0.0) for value, _ in points], [row for _, row in points]
             axes.plot(r2, rows, linestyle="none", marker=marker, color=colour, label=label)
-        axes.set_yticks(range(len(best)), [f"{name} ({values['features']})" for name, values in best.items()])
-        axes.set(xlim=(-0.04, 1.04), ylim=(len(best) - 0.4, -0.6), xlabel="R² on held-out words")
-        axes.grid(linewidth=0.3, color="#dddddd")
-        axes.set_axisbelow(True)
-        figure.legend(loc="outside upper center", ncols=2)
+        names = [f"{name} ({values['features']})" for name, values in best.items()]
+        label_r2_rows(figure, axes, names, [values["r2"] for values in best.values()])
+        figure.supxlabel(f"R² of the target on held-out words, step {analysis['step']:,}", fontsize=7)
         return save(figure, path)
 
 

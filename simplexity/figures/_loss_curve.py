@@ -8,11 +8,10 @@ import matplotlib
 import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
 
 from simplexity.runs import optimum_text
 
-from ._style import BLUE, ORANGE, SEQUENTIAL, SKY, new_figure, save
+from ._style import BLUE, ORANGE, SEQUENTIAL, SKY, mark_counts, new_figure, save
 
 Lines = Sequence[dict[str, Any]]
 _MOST_VALIDATIONS = 5
@@ -42,7 +41,7 @@ def draw_loss_curve(lines: Lines, path: Path) -> Path:
         excess.plot(*_series(lines, "validation_kl"), color=BLUE, marker=".", label="validation KL divergence")
         _logarithmic(excess)
         excess.set(xlabel="training step", ylabel="excess (nats per token)")
-        excess.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        mark_counts(excess.xaxis, 6)
         _legend(excess)
         return save(figure, path)
 
@@ -77,7 +76,7 @@ def draw_kl_by_position(lines: Lines, analyses: Lines, path: Path) -> Path | Non
             axes.plot(np.arange(1, len(values) + 1), values, color=colour, marker=".", label=f"{step:,}")
         _logarithmic(axes)
         axes.set(xlabel="position in the sequence (tokens)", ylabel="KL divergence (nats)")
-        axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+        mark_counts(axes.xaxis, 8)
         figure.legend(title="after step", loc="outside right upper", handlelength=1.2)
         return save(figure, path)
 

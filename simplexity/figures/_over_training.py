@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
 
-from ._style import GREY, ORANGE, SERIES, new_figure, save
+from ._style import GREY, ORANGE, SERIES, mark_counts, new_figure, save
 
 Analyses = Sequence[Mapping[str, Any]]
 
@@ -99,4 +98,4 @@ def _drawable(values: Sequence[float | None]) -> list[float]:
 
 def _mark_steps(axes: Axes) -> None:
     axes.set_xlabel("training step")
-    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    mark_counts(axes.xaxis, 6)

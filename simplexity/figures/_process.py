@@ -59,7 +59,7 @@ def _draw_mixed_states(
         axes.set(xlabel=plane.labels[0], ylabel="tokens before it is met")
     else:
         draw_points(axes, points[order], state_colours(presentation.states, plane)[order], weights[order])
-        frame(axes, plane)
+        frame(axes, plane, points)
         if plane.labels:
             axes.set(xlabel=plane.labels[0], ylabel=plane.labels[1])
     axes.set_title("mixed states" if presentation.is_closed else f"mixed states, {presentation.depths.max()} tokens")

@@ -6,14 +6,20 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 # Okabe and Ito, "Color universal design" (2008).
 BLUE, ORANGE, GREEN, SKY, PURPLE, AMBER = "#0072B2", "#D55E00", "#009E73", "#56B4E9", "#CC79A7", "#E69F00"
 GREY = "#888888"
 SERIES = (BLUE, ORANGE, GREEN, PURPLE, AMBER, SKY)
 """For lines that stand for categories, in this order."""
+# Blue, amber and a dark red differ in lightness as well as in hue. With a green or a second orange in place of the dark
+# red, a reader who sees no red or no green takes a mixture of two of them for the third.
+CORNERS = (BLUE, AMBER, "#5A1020")
+"""For the three corners of a plane, between which colours are mixed."""
 SEQUENTIAL = "cividis"
 """For what is more or less of one thing: equally bright steps, also for readers who see no red or no green."""
 COLUMN_IN = 3.4
@@ -47,6 +53,17 @@ def new_figure(height_in: float) -> Iterator[Figure]:
         figure = Figure(figsize=(COLUMN_IN, height_in), layout="constrained")
         FigureCanvasAgg(figure)
         yield figure
+
+
+def mark_counts(axis: Axis, most: int) -> None:
+    """Puts ticks at multiples of 1, 2 or 5 times a power of ten, and writes thousands as 1,000.
+
+    Args:
+        axis: Of steps, positions, components: of what is counted.
+        most: About how many ticks there is room for.
+    """
+    axis.set_major_locator(MaxNLocator(most, integer=True, steps=[1, 2, 5, 10]))
+    axis.set_major_formatter("{x:,.0f}")
 
 
 def save(figure: Figure, path: Path) -> Path:

@@ -9,9 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm, Normalize, to_rgba
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
-from ._style import BLUE, GREY, SEQUENTIAL, SERIES, new_figure, save
+from ._style import BLUE, GREY, SEQUENTIAL, SERIES, mark_counts, new_figure, save
 from ._sweep_data import SweepData, SweptKey
 
 _MOST_KEYS = 6
@@ -95,7 +94,7 @@ def draw_curves(data: SweepData, path: Path) -> Path | None:
             _draw_every_curve(figure, axes, data)
         name = "validation KL divergence" if data.is_validated else "training loss − optimum"
         axes.set(xlabel="training step", ylabel=f"{name}\n(nats per token)")
-        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        mark_counts(axes.xaxis, 5)
         return save(figure, path)
 
 
@@ -196,7 +195,7 @@ def _mark_values(axes: Axes, key: SweptKey, places: np.ndarray) -> None:
         axes.set_xticks(distinct, [_text(float(value)) for value in distinct])
         axes.set_xticks([], minor=True)
     elif (distinct == distinct.round()).all() and not key.is_logarithmic:
-        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        mark_counts(axes.xaxis, 6)
 
 
 def _label(keys: Sequence[SweptKey], values: Sequence[str | float | None]) -> str:

@@ -7,7 +7,7 @@ import pytest
 from simplexity import generative_processes as gp
 from simplexity.analysis import belief_states_npz, regress_beliefs
 from simplexity.figures._belief_regression import draw_belief_regression, draw_explained_variance
-from simplexity.figures._belief_states import draw_belief_states, read_belief_states
+from simplexity.figures._belief_states import draw_belief_states, read_belief_states, state_colours
 from simplexity.figures._plane import plane_of
 from simplexity.predictive_models import GRU
 
@@ -63,6 +63,39 @@ def test_the_belief_states_of_a_qubit_lie_in_the_unit_circle(tmp_path, drawn):
     # Of a process that no qubit generates the vectors are longer.
     _, others = states_of(gp.moon(1.0, 0.5), tmp_path)
     assert not plane_of(others.truth, others.weights).is_disk
+
+
+@pytest.mark.parametrize("process", [gp.tom_quantum(1.0, 1.5), gp.mess3(0.05, 0.85)], ids=["disk", "simplex"])
+def test_a_regression_that_leaves_the_disk_or_the_simplex_is_not_cut_off(process, tmp_path, drawn):
+    _, states = states_of(process, tmp_path, length=2)
+    far = states._replace(regressed={"layer_0": states.truth * np.array([1.0, 3.0, -2.0])})
+    figure = drawn(lambda path: draw_belief_states(far, {}, path))
+    axes = figure.figure.axes[1]
+    regressed = axes.collections[0].get_offsets()
+    for points, (low, high) in zip(regressed.T, (axes.get_xlim(), axes.get_ylim()), strict=True):
+        assert low < points.min()
+        assert points.max() < high
+
+
+# Machado, Oliveira and Fernandes (2009), severity 1: linear RGB as it is seen without the cones for red, or for green.
+NO_RED = [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]]
+NO_GREEN = [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]]
+RGB_TO_XYZ = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+
+
+@pytest.mark.parametrize("seen", [np.eye(3), NO_RED, NO_GREEN], ids=["all colours", "no red", "no green"])
+def test_mixtures_of_states_are_told_apart_by_colour(seen):
+    corners = np.eye(3)
+    # The corners, the middles of the sides, and the centre.
+    beliefs = np.vstack([corners, (corners + np.roll(corners, 1, axis=0)) / 2, np.full((1, 3), 1 / 3)])
+    colours = state_colours(beliefs, plane_of(corners, np.ones(3)))
+    linear = np.where(colours <= 0.04045, colours / 12.92, ((colours + 0.055) / 1.055) ** 2.4)
+    xyz = np.clip(linear @ np.transpose(seen), 0, 1) @ RGB_TO_XYZ.T / RGB_TO_XYZ.sum(axis=1)
+    roots = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
+    lab = np.stack([116 * roots[:, 1], 500 * (roots[:, 0] - roots[:, 1]), 200 * (roots[:, 1] - roots[:, 2])], axis=1)
+    distances = np.linalg.norm(lab[:, None] - lab[None], axis=2)
+    # A difference of 2.3 in CIELAB is just noticed; dots need more.
+    assert distances[np.triu_indices(len(lab), 1)].min() > 10
 
 
 def test_words_of_one_belief_state_are_one_point_at_the_centre_of_mass(tmp_path):

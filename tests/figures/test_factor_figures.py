@@ -14,6 +14,7 @@ def best(r2, features="layer_1"):
 
 
 FACTORED = {
+    "step": 1200,
     "targets": {"factor_0": best(0.98), "factor_1": best(0.9, "all layers"), "joint": best(0.7)},
     "factor_overlaps": {"layer_0": [[1.0, 0.9], [0.9, 1.0]], "layer_1": [[1.0, 0.12], [0.12, 1.0]]},
 }
@@ -26,7 +27,9 @@ def test_each_target_is_a_row(drawn):
     assert lines["trained model"].get_ydata() == pytest.approx([0, 1, 2])
     assert lines["shuffled beliefs"].get_xdata() == pytest.approx([0, 0, 0])
     assert len(lines["next-token probabilities"].get_xdata()) == 0
-    assert {"factor_1 (all layers)", "joint (layer_1)"} <= figure.texts()
+    assert {"factor_1 (all layers)", "joint (layer_1)", "0.980", "0.700"} <= figure.texts()
+    (legend,) = figure.figure.legends
+    assert legend.get_texts()[0].get_text() == "trained model"
     assert figure.overlaps() == []
 
 

@@ -46,6 +46,12 @@ def test_every_run_that_has_logged_gets_a_loss_curve(lines, drawn):
     assert draw_kl_by_position(lines, [], figure.path) is None
 
 
+def test_steps_are_marked_at_round_numbers(drawn):
+    lines = [line | {"step": 40 * line["step"]} for line in TRAINED]
+    figure = drawn(lambda path: draw_loss_curve(lines, path))
+    assert {"1,000", "2,000", "3,000"} <= figure.texts()
+
+
 def test_kl_by_position_of_the_last_validation_and_some_before(drawn):
     figure = drawn(lambda path: draw_kl_by_position(BY_POSITION, [], path))
     lines = series(figure, 0)
