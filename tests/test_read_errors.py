@@ -134,16 +134,21 @@ def test_a_run_whose_checkpoints_are_gone_begins_again_on_purpose_only(what, run
 
 
 @pytest.mark.parametrize("lost", ["all", "the end"])
-def test_lost_metrics_are_said_and_written_down(lost, run_dir, cache):
+def test_lost_metrics_and_snapshots_are_said_and_written_down(lost, run_dir, cache):
     directory = RunDirectory(run_dir)
     lines = directory.metrics_path.read_bytes().splitlines(keepends=True)
     directory.metrics_path.write_bytes(b"".join(lines[:1]))
     if lost == "all":
         directory.metrics_path.unlink()
+    (directory.snapshots_path / "3.safetensors").unlink()
     last, step = 0 if lost == "all" else 5, newest_step(run_dir)
     done = run(run_dir, "gru", cache=cache)
     assert done.returncode == 0, done.stderr
-    assert f"metrics.jsonl had no lines after step {last}, though the checkpoint is of step {step}" in done.stdout
+    reasons = [
+        f"{what}, though the checkpoint is of step {step}"
+        for what in (f"metrics.jsonl had no lines after step {last}", "snapshots had nothing of step 3")
+    ]
+    assert all(reason in done.stdout for reason in reasons)
     (resume,) = [event for event in read_ledger(directory.ledger_path) if event.kind == EventKind.RESUME]
-    assert resume.reason == f"metrics.jsonl had no lines after step {last}, though the checkpoint is of step {step}"
+    assert resume.reason == "; ".join(reasons)
     assert read_json_lines(directory.metrics_path)[-1]["step"] == 30

@@ -20,6 +20,7 @@ from ._checkpointers import Checkpoints
 from ._compilation import Programs, compilation_cache
 from ._coordinator import Coordinator
 from ._figures import draw_figures, wants_figures
+from ._lost_outputs import write_lost_outputs
 from ._memory import out_of_memory_in_one_line
 from ._on_complete import on_complete, remove_the_rest, remove_what_nobody_needs
 from ._optima import optima_of
@@ -64,10 +65,13 @@ def attempt(
             logger = _logger(directory, config, FirstStepLogger(ledger, beside.start), lock, run.checkpoints)
             try:
                 logger.start(_facts(run))
-                if run.is_resumed:
-                    record_resume(directory, ledger, run.state, run.lines)
                 settings = run.experiment.settings
                 analysis = _analysis(directory, run.experiment, lock, saves=guard.saves)
+                if run.is_resumed:
+                    step, shapes = int(run.state.step), run.experiment.model_shapes()
+                    requested = run.coordinator.requested
+                    lost = write_lost_outputs(directory, step, shapes, snapshots, analysis, requested)
+                    record_resume(directory, ledger, run.state, run.lines, lost)
                 # The snapshot first, because an analysis may be interrupted.
                 observers: list[StepObserver] = [each for each in (snapshots, analysis) if each is not None]
                 result = train(

@@ -122,25 +122,28 @@ def record_this_environment(
     record_environment(directory.environment_path, record, lock.require_held)
 
 
-def record_resume(directory: RunDirectory, ledger: Ledger, state: TrainState, lines: Sequence[dict[str, Any]]) -> None:
-    """Writes into the ledger where the run is resumed, and what its metrics lack.
+def record_resume(
+    directory: RunDirectory, ledger: Ledger, state: TrainState, lines: Sequence[dict[str, Any]], lost: Sequence[str]
+) -> None:
+    """Writes into the ledger where the run is resumed, and what its files lack.
 
     Args:
         directory: The run's.
         ledger: The run's.
         state: The restored one.
         lines: Those of metrics.jsonl before this attempt.
+        lost: What other files lack: see `write_lost_outputs`.
     """
-    step, missing = int(state.step), None
+    step, missing = int(state.step), [*lost]
     # The lines of the steps before the state's window were on disk before it was saved.
     num_logged = step - int(state.window.num_steps)
     last = max((line["step"] for line in lines if line["step"] <= step), default=0)
     # Not every run logs into the file.
     if last < num_logged and is_there(directory.metrics_path):
-        missing = f"metrics.jsonl had no lines after step {last}, though the checkpoint is of step {step}"
-        _log.warning("%s: the lines in between are lost", missing)
+        missing.insert(0, f"metrics.jsonl had no lines after step {last}, though the checkpoint is of step {step}")
+        _log.warning("%s: the lines in between are lost", missing[0])
     reached = max((line["step"] for line in lines), default=None)
-    ledger.append(EventKind.RESUME, step, reason=missing, reached_step=reached)
+    ledger.append(EventKind.RESUME, step, reason="; ".join(missing) or None, reached_step=reached)
 
 
 def elapsed_s(lines: Sequence[dict[str, Any]], step: int) -> float:

@@ -1,0 +1,87 @@
+"""What a resumed run makes of snapshots and lines of analysis.jsonl that are gone."""
+
+import pytest
+
+from simplexity.composition import compose
+from simplexity.persistence import SnapshotSchedule, SnapshotWriter
+from simplexity.running._analysis import Analysis
+from simplexity.running._build import build
+from simplexity.running._lost_outputs import write_lost_outputs
+from simplexity.runs import RunDirectory
+
+TINY = (
+    "analysis.length=3", "analysis.every=2", "predictive_model.instance.hidden_size=4", "training.num_train_steps=10"
+)  # fmt: skip
+
+
+def never():
+    return False
+
+
+def everything(directory):
+    files = [*directory.snapshots_path.glob("*"), directory.analysis_path]
+    return {path.name: path.read_bytes() for path in files if path.exists()}
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A run's folder with snapshots of the steps 0, 2, 4 and analyses of 2 and 4, and what resumes it at step 5."""
+    experiment = build(compose("experiment", TINY))
+    directory = RunDirectory.create(tmp_path / "run")
+    snapshots = SnapshotWriter(directory.snapshots_path, SnapshotSchedule(every=2), 10, {})
+    snapshots.open()
+    analysis = Analysis(directory, experiment, experiment.analysis)
+    model = experiment.initial_state().model
+    for step in (0, 2, 4):
+        snapshots.observe(step, model, never)
+        if step:
+            analysis.observe(step, model, never)
+    snapshots.flush()
+
+    def resume(interrupted=never, step=5):
+        return write_lost_outputs(directory, step, experiment.model_shapes(), snapshots, analysis, interrupted)
+
+    return directory, resume
+
+
+def test_lost_analyses_are_written_again_from_saved_models(run, caplog):
+    directory, resume = run
+    before = everything(directory)
+    assert resume() == []
+    assert not caplog.messages
+    directory.analysis_path.unlink()
+    # What is not written because a stop was requested is for the next start.
+    assert resume(lambda: True) == ["analysis.jsonl had nothing of steps 2, 4, though the checkpoint is of step 5"]
+    caplog.clear()
+    assert resume() == []
+    assert caplog.messages == ["analysis.jsonl lacked steps 2, 4: written again from the saved models"]
+    assert everything(directory) == before
+
+
+def test_an_analysis_that_fails_is_tried_at_one_step(run, monkeypatch):
+    directory, resume = run
+    directory.analysis_path.unlink()
+    failures = []
+
+    def fail(*arguments, **keywords):
+        failures.append(arguments)
+        raise ValueError("the user's own process")
+
+    monkeypatch.setattr(Analysis, "_line", fail)
+    assert resume() == ["analysis.jsonl had nothing of steps 2, 4, though the checkpoint is of step 5"]
+    assert len(failures) == 1
+
+
+def test_what_no_saved_model_gives_is_said(run, caplog):
+    directory, resume = run
+    lines = directory.analysis_path.read_text().splitlines(keepends=True)
+    directory.analysis_path.write_text(lines[1])
+    for step in (0, 2):
+        (directory.snapshots_path / f"{step}.safetensors").unlink()
+    assert resume() == [
+        "snapshots had nothing of steps 0, 2, though the checkpoint is of step 5",
+        "analysis.jsonl had nothing of step 2, though the checkpoint is of step 5",
+    ]
+    assert [message.endswith(": that is lost") for message in caplog.messages] == [True, True]
+    # Training itself comes by the step that it is resumed at.
+    assert resume(step=0) == []
