@@ -76,7 +76,8 @@ def cost_text(sweep: SweepDirectory, launch: SlurmLaunch, prepared: Sequence[Pre
             break
     if unknown or not seconds:
         return ""
-    hours = sum(seconds[kind] * number for kind, number in counts.items()) * launch.profile.nodes / 3600
+    node_s = sum(seconds[kind] * number for kind, number in counts.items()) * launch.profile.nodes
+    hours = node_s / launch.profile.workers_per_task / 3600
     shortest, longest = duration(min(seconds.values())), duration(max(seconds.values()))
     took = shortest if shortest == longest else f"{shortest} to {longest}"
     amount = f"{hours:,.0f}" if hours >= 10 else f"{hours:.2g}"
@@ -151,4 +152,4 @@ def _takes_as_long(before: SlurmLaunch, now: SlurmLaunch) -> bool:
 
 def _resources(profile: ClusterProfile) -> tuple[str | int | None, ...]:
     where = (profile.partition, profile.constraint, profile.gres, profile.gpus_per_node)
-    return (*where, profile.cpus_per_task, profile.nodes, profile.tasks_per_node)
+    return (*where, profile.cpus_per_task, profile.nodes, profile.tasks_per_node, profile.tasks_per_gpu)

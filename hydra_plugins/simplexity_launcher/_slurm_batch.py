@@ -93,7 +93,7 @@ def print_dry_run(
         workers = num_workers(launch, runs, limits)
         sys.stdout.write(f"# {sweep.script_path(0)}\n{workers_script(sweep, manifest, 0, workers)}\n")
         _print_manifest(sweep, manifest)
-        sys.stdout.write(f"# {workers_text(len(runs), workers)}, {programs_text(prepared)}\n")
+        sys.stdout.write(f"# {workers_text(len(runs), workers, launch.profile)}, {programs_text(prepared)}\n")
     else:
         for job in plan_arrays(sweep, manifest, [run.index for run in runs]):
             sys.stdout.write(f"# {job.script_path}\n{job.script}\n")
@@ -119,7 +119,7 @@ def submit_batch(sweep: SweepDirectory, manifest: Manifest, prepared: Sequence[P
     if isinstance(manifest.launch, SlurmLaunch) and manifest.launch.workers is not None:
         # SLURM may have refused more.
         workers = sweep.read_submissions()[-1].num_workers or 1
-        _log.info("%s, %s", workers_text(len(indices), workers), programs_text(prepared))
+        _log.info("%s, %s", workers_text(len(indices), workers, manifest.launch.profile), programs_text(prepared))
     if cost:
         _log.info("%s", cost)
     _log.info("to watch them: %s", watch_command(sweep))

@@ -17,8 +17,8 @@ class SlurmLauncher(SweepLauncher):
         name: What squeue shows.
         timeout_min: Time limit in minutes; None for the profile's. A run that needs longer is saved and requeued.
         array_parallelism: Array tasks at the same time; None for as many as the cluster gives.
-        workers: Array tasks that execute the runs, each one run after the other; "auto" for as many as are allowed and
-            worth it; None for one task per run.
+        workers: Array tasks that execute the runs, each one run after the other, or several at a time where the profile
+            has `tasks_per_gpu`; "auto" for as many as are allowed and worth it; None for one task per run.
         on_failure: Whether the others continue when a run fails, or stop: they are cancelled and save, and `simplexity
             retry` resumes them.
         pack: Runs of one program that a worker trains together; "auto" for one on a CPU and many on a GPU.

@@ -14,6 +14,7 @@ _TAKEN_OPTIONS = {
     "partition": "partition", "account": "account", "qos": "qos", "constraint": "constraint", "gres": "gres",
     "gpus-per-node": "gpus_per_node", "cpus-per-task": "cpus_per_task", "mem": "memory", "time": "time_limit_minutes",
     "signal": "signal_lead_s", "nodes": "nodes", "ntasks-per-node": "tasks_per_node", "ntasks": "tasks_per_node",
+    "ntasks-per-gpu": "tasks_per_gpu",
     "array": None, "chdir": None, "job-name": None, "open-mode": None, "output": None, "error": None,
     "requeue": None, "no-requeue": None, "parsable": None, "wrap": None,
 }  # fmt: skip
@@ -72,6 +73,8 @@ class ClusterProfile:
         signal_lead_s: How long before the time limit a run gets the signal to save. SLURM may be up to 60 s early.
         nodes: Nodes per run.
         tasks_per_node: Processes per node of a run.
+        tasks_per_gpu: Workers of an array task on each of its GPUs, which share the GPU's memory evenly; None for one
+            worker that has all GPUs of its array task.
         sbatch_options: Further options by their long names, such as {"exclude": "node7"}; an empty value is a flag.
         setup: Lines of shell that run on the node before the run, such as "module load cuda".
         environment: Environment variables of the run.
@@ -101,6 +104,7 @@ class ClusterProfile:
     scratch_folder: str | None
     cache_folder: str | None
     container: Container | None
+    tasks_per_gpu: int | None = None
 
     def __post_init__(self):
         for name in ("cpus_per_task", "time_limit_minutes", "nodes", "tasks_per_node"):
@@ -118,6 +122,7 @@ class ClusterProfile:
             raise ValueError(f"`gpus_per_node` must be at least 1, or null for none, got {self.gpus_per_node}")
         if self.gres is not None and self.gpus_per_node is not None:
             raise ValueError(f"`gres` ({self.gres}) and `gpus_per_node` ({self.gpus_per_node}) exclude each other")
+        self._check_tasks_per_gpu()
         if self.memory is not None and not _MEMORY.fullmatch(self.memory):
             raise ValueError(f"`memory` must be a number with K, M, G or T, such as 16G, got {self.memory!r}")
         for name in ("partition", "account", "qos", "constraint", "gres"):
@@ -140,7 +145,35 @@ class ClusterProfile:
     @property
     def wants_gpu(self) -> bool:
         """Whether a job asks for GPUs."""
-        return self.gpus_per_node is not None or (self.gres or "").startswith("gpu")
+        return self.num_gpus > 0
+
+    @property
+    def num_gpus(self) -> int:
+        """The GPUs of a job on each of its nodes; 0 for none."""
+        if self.gpus_per_node is not None:
+            return self.gpus_per_node
+        # SLURM knows gpu, gpu:2, gpu:a100 and gpu:a100:2, several of them with commas.
+        found = [resource.split(":") for resource in (self.gres or "").split(",")]
+        return sum(int(words[-1]) if words[-1].isdecimal() else 1 for words in found if words[0] == "gpu")
+
+    @property
+    def workers_per_task(self) -> int:
+        """How many workers an array task has, where its tasks are workers."""
+        return 1 if self.tasks_per_gpu is None else self.tasks_per_gpu * self.num_gpus
+
+    def _check_tasks_per_gpu(self) -> None:
+        if self.tasks_per_gpu is None:
+            return
+        if self.tasks_per_gpu < 1:
+            raise ValueError(f"`tasks_per_gpu` must be at least 1, or null, got {self.tasks_per_gpu}")
+        if self.num_gpus == 0:
+            raise ValueError(
+                "`tasks_per_gpu` is for jobs with a GPU: set `gpus_per_node` or `gres` too, or leave it null"
+            )
+        if self.num_processes > 1:
+            raise ValueError(
+                "`tasks_per_gpu` must be null where a run has several processes (`nodes`, `tasks_per_node`)"
+            )
 
     def _check_options(self) -> None:
         for option, value in self.sbatch_options.items():

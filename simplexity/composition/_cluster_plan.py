@@ -1,7 +1,7 @@
 """What a sweep would request from a cluster, read from the same config as the sweep itself."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -74,7 +74,7 @@ def read_profile(section: Mapping[str, Any], timeout_min: int | None = None) -> 
         }
     config = OmegaConf.create(values)
     problems = check_plugin(config, "cluster")
-    missing = sorted({field.name for field in fields(ClusterProfile)} - set(section))
+    missing = sorted({field.name for field in fields(ClusterProfile) if field.default is MISSING} - set(section))
     if missing:
         remedy = "begin the profile with `defaults: [gpu, _self_]`, and write only what differs"
         lacking = {f"cluster.{name}" for name in missing}

@@ -66,7 +66,9 @@ class TestJob:
             created=round(time.time(), 3),
             version=simplexity.__version__,
             working_folder=str(Path.cwd()),
-            launch=SlurmLaunch(job_name="simplexity-doctor", profile=profile, array_parallelism=None),
+            launch=SlurmLaunch(
+                job_name="simplexity-doctor", profile=replace(profile, tasks_per_gpu=None), array_parallelism=None
+            ),
             runs=(self.run,),
         )
 

@@ -51,14 +51,15 @@ class SlurmLaunch:
         profile: The cluster's resources and set-up.
         array_parallelism: Array tasks at the same time in each array job; None for as many as the cluster gives.
         image_digest: Names the image of the profile's container; None without one, or where it could not be read.
-        workers: Array tasks that execute the runs, each one run after the other; "auto" for as many as the site's
-            limits and `array_parallelism` allow, and fewer where runs are short; None for one task per run.
+        workers: Array tasks that execute the runs, each one run after the other, or several at a time where the profile
+            has `tasks_per_gpu`; "auto" for as many as the site's limits and `array_parallelism` allow, and fewer where
+            runs are short; None for one task per run.
         on_failure: As in `LocalLaunch`; the others are cancelled, which save.
         pack: As in `LocalLaunch`; where a run has a task of its own, it is alone.
 
     Raises:
         ValueError: If a number is less than 1, `on_failure` is neither, runs of several processes are to have workers,
-            or runs without workers are to be trained together.
+            runs without workers are to be trained together or to share a GPU, or those that share one are to stop.
     """
 
     job_name: str
@@ -74,6 +75,7 @@ class SlurmLaunch:
         _check_on_failure(self.on_failure)
         _check_pack(self.pack)
         _check_count("array_parallelism", self.array_parallelism)
+        self._check_tasks_per_gpu()
         if self.workers is None:
             if self.pack not in ("auto", 1):
                 raise ValueError(f"`pack` needs workers, which train runs together: set `workers` too, got {self.pack}")
@@ -82,6 +84,22 @@ class SlurmLaunch:
             _check_count("workers", self.workers)
         if self.profile.num_processes > 1:
             raise ValueError("`workers` must be null where a run has several processes, each with a task of its own")
+
+    def _check_tasks_per_gpu(self) -> None:
+        number = self.profile.tasks_per_gpu
+        if number is None:
+            return
+        if self.workers is None:
+            raise ValueError(
+                f"`workers` must be a number or auto with `cluster.tasks_per_gpu`={number}, which is of workers; "
+                "cluster.tasks_per_gpu=null gives each run a GPU of its own"
+            )
+        if self.on_failure == "stop" and self.profile.workers_per_task > 1:
+            # SLURM knows only that the whole array task has failed, which is when its last worker has ended.
+            raise ValueError(
+                f"`on_failure` must be continue with `cluster.tasks_per_gpu`={number}: "
+                "workers of one array task do not stop each other"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

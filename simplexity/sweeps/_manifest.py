@@ -97,7 +97,7 @@ class Submission(NamedTuple):
         indices: The runs.
         job_id: The array job's id; None without SLURM.
         first_index: Index of the run that is array task 0; None for a job that is no array.
-        num_workers: Array tasks that are workers, from 0, each for any of the runs; None if each run has its own task.
+        num_workers: Array tasks that have workers, from 0, for any of the runs; None if each run has its own task.
     """
 
     time: float

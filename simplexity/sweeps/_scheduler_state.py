@@ -103,7 +103,7 @@ def slurm_tasks(
 def _worker_groups(
     sweep: SweepDirectory, submissions: Sequence[Submission], indices: Collection[int]
 ) -> dict[str, list[str]]:
-    """The array tasks that are workers, by the name of their submission: "JOB_TASK", the latest last.
+    """The array tasks that have workers, by the name of their submission: "JOB_TASK", the latest last.
 
     Args:
         sweep: The sweep.

@@ -5,12 +5,11 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from simplexity.cluster import gpu_memory_share
 from simplexity.host import jax_has_cuda, num_usable_cores
 
 from ._launch_settings import LocalLaunch
 
-# As XLA does for one process that has a GPU to itself, it leaves a tenth of the memory to others.
-_GPU_MEMORY = 0.9
 _DEVICE = re.compile(r"nvidia\d+")
 
 
@@ -42,7 +41,7 @@ def divide_machine(launch: LocalLaunch, num_runs: int) -> list[Slot]:
     return [
         Slot(
             tuple(sorted({cores[(slot * each + i) % num_cores] for i in range(each)})) if cores else (),
-            _gpu_variables(gpus[slot % len(gpus)], per_gpu) if gpus else {},
+            {"CUDA_VISIBLE_DEVICES": gpus[slot % len(gpus)], **gpu_memory_share(per_gpu)} if gpus else {},
         )
         for slot in range(num_slots)
     ]
@@ -60,11 +59,3 @@ def visible_gpus(environment: Mapping[str, str]) -> list[str]:
     devices = sorted(int(name[6:]) for name in os.listdir("/dev") if _DEVICE.fullmatch(name))
     # CUDA counts the devices that it sees from 0, whatever their names here.
     return [str(number) for number in range(len(devices))]
-
-
-def _gpu_variables(gpu: str, runs: int) -> dict[str, str]:
-    variables = {"CUDA_VISIBLE_DEVICES": gpu}
-    if runs > 1:
-        # Otherwise the first takes nearly all of the GPU's memory.
-        variables["XLA_PYTHON_CLIENT_MEM_FRACTION"] = f"{_GPU_MEMORY / runs:.3f}"
-    return variables

@@ -1,4 +1,4 @@
-"""Handing a sweep to SLURM as an array job of workers: how many there are, and the submission that meets the limits."""
+"""Handing a sweep to SLURM as an array job with workers: how many tasks it has, and how it meets the limits."""
 
 import logging
 import math
@@ -43,28 +43,29 @@ def launch_of(sweep: SweepDirectory, manifest: Manifest) -> SlurmLaunch:
 
 
 def num_workers(launch: SlurmLaunch, runs: Sequence[SweepRun], limits: SubmissionLimits) -> int:
-    """How many workers execute the runs: never more than runs, or than the limits allow.
+    """How many array tasks execute the runs: none has more workers than there are runs, and limits are kept.
 
     Args:
         launch: Its `workers` is a number or "auto".
         runs: The runs.
         limits: Of the cluster and the user.
     """
-    most = min(len(runs), limits.max_tasks)
+    each = launch.profile.workers_per_task
+    most = min(math.ceil(len(runs) / each), limits.max_tasks)
     if launch.workers != "auto":
         return min(most, launch.workers or 1)
-    worth = math.ceil(sum(run.num_train_steps for run in runs) / _STEPS_PER_S / _WORTH_A_WORKER_S)
+    worth = math.ceil(sum(run.num_train_steps for run in runs) / _STEPS_PER_S / _WORTH_A_WORKER_S / each)
     return max(1, min(most, worth, launch.array_parallelism or most))
 
 
 def workers_script(sweep: SweepDirectory, manifest: Manifest, number: int, workers: int) -> str:
-    """The batch script of an array job of workers.
+    """The batch script of an array job with workers.
 
     Args:
         sweep: The sweep.
         manifest: Its manifest, launched with SLURM.
         number: That of the submission.
-        workers: How many there are.
+        workers: How many array tasks there are.
     """
     launch, working_folder = launch_of(sweep, manifest), Path(manifest.working_folder)
     return batch_script(
@@ -111,11 +112,19 @@ def submit_workers(sweep: SweepDirectory, manifest: Manifest, indices: Sequence[
     return job_id
 
 
-def workers_text(num_runs: int, workers: int) -> str:
-    """What workers will do, in words: `96 runs, 12 workers, about 8 runs each`."""
+def workers_text(num_runs: int, tasks: int, profile: ClusterProfile) -> str:
+    """What workers will do, in words: `96 runs, 12 workers, about 8 runs each`.
+
+    Args:
+        num_runs: The runs.
+        tasks: Array tasks.
+        profile: Says how many workers each of them has.
+    """
+    workers = tasks * profile.workers_per_task
+    where = f" in {tasks} array task{'s' * (tasks != 1)}" if workers != tasks else ""
     each = round(num_runs / workers)
     return (
-        f"{num_runs} run{'s' * (num_runs != 1)}, {workers} worker{'s' * (workers != 1)}, "
+        f"{num_runs} run{'s' * (num_runs != 1)}, {workers} worker{'s' * (workers != 1)}{where}, "
         f"about {each} run{'s' * (each != 1)} each"
     )
 

@@ -77,7 +77,7 @@ def test_a_worker_is_told_its_place_and_notes_down_what_killed_it(tmp_path):
         sweep_folder=folder, script_path=folder / "array_1.sh", array=ArraySlice(0, (0, 1, 2)), has_workers=True
     )
     assert text.endswith('python -m simplexity.execute_run "${TASK[@]}"\n')
-    asks = 'died "was killed by SIGKILL"; printf "%s\n" "$LOG" "${TASK[@]}"; cat "$SWEEP/sweep/workers/$WORKER.jsonl"'
+    asks = 'echo "{\\"run\\":4}" >"${RECORDS[0]}"; died "was killed by SIGKILL"; printf "%s\n" "$LOG" "${TASK[@]}"'
     head = text.partition("\nmkdir ")[0]
     done = subprocess.run(
         ["bash"],
@@ -87,5 +87,6 @@ def test_a_worker_is_told_its_place_and_notes_down_what_killed_it(tmp_path):
         env={"SLURM_ARRAY_TASK_ID": "2", "PATH": PATH},
     )
     assert done.stderr == ""
-    death = '{"died":"its process was killed by SIGKILL"}'
-    assert done.stdout.splitlines() == [f"{folder}/logs/array_1_2", "--place", "array_1/2/3", str(folder), death]
+    assert done.stdout.splitlines() == [f"{folder}/logs/array_1_2", "--place", "array_1/2/3", str(folder)]
+    record = (folder / "sweep/workers/array_1_2.jsonl").read_text()
+    assert record == '{"run":4}\n{"died":"its process was killed by SIGKILL"}\n'

@@ -25,7 +25,9 @@ def run_script(tmp_path):
         (programs / name).write_text(f"#!/bin/bash\n{text}\n")
         (programs / name).chmod(0o755)
 
-    def run(work: str, *, without: str = "", setup: tuple[str, ...] = (), **settings) -> tuple[int, str]:
+    def run(
+        work: str, *, without: str = "", setup: tuple[str, ...] = (), gpus: dict | None = None, **settings
+    ) -> tuple[int, str]:
         put("srun", f'echo "$*" >>{tmp_path}/srun\n{work}')
         put("scontrol", f'echo "$*" >>{tmp_path}/scontrol\n[[ $1 == requeue ]] || echo "{RECORD}"')
         put("squeue", f'echo "$*" >>{tmp_path}/squeue\nprintf "%s\\n" 5_2 7_0 7_1 8_4')
@@ -35,7 +37,7 @@ def run_script(tmp_path):
         script = batch_script(
             job_name="x", task_command=["run"], sweep_folder=tmp_path / "sweep", script_path=tmp_path / "array_3.sh",
             working_folder=tmp_path, array=ArraySlice(0, (0,)), parallelism=None,
-            profile=dev_profile(setup=list(setup), sbatch_options={"export": "NONE"}),
+            profile=dev_profile(setup=list(setup), sbatch_options={"export": "NONE"}, **(gpus or {})),
             **settings,
         )  # fmt: skip
         job = {"SLURM_JOB_ID": "7", "SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "0", "PATH": str(programs)}
@@ -104,6 +106,63 @@ def test_a_worker_that_ends_in_the_middle_of_a_run_comes_back(run_script, tmp_pa
     death = [f'{{"died":"its process exited with code {code}"}}'] if comes_back else []
     assert path.read_text().splitlines() == [*earlier, *record, *death]
     assert "ended by signal" not in log
+
+
+# As srun starts four tasks on a node with two GPUs, and returns the highest of their codes.
+FOUR_TASKS = """
+until [[ $1 == bash ]]; do shift; done
+export SLURM_STEP_NUM_TASKS=4 CUDA_VISIBLE_DEVICES=3,5 highest=0
+for SLURM_PROCID in 0 1 2 3; do
+  export SLURM_PROCID SLURM_LOCALID=$SLURM_PROCID
+  PATH=$PWD:$PATH "$@"
+  code=$?
+  ((code < highest)) || highest=$code
+done
+exit "$highest"
+"""
+SHARED_GPUS = {"gpus_per_node": 2, "tasks_per_gpu": 2}
+
+
+def put_worker(tmp_path: Path, text: str) -> Path:
+    """The command `run` of each worker; returns the folder of their records."""
+    (tmp_path / "run").write_text(f"#!/bin/bash\n{text}\n")
+    (tmp_path / "run").chmod(0o755)
+    records = tmp_path / "sweep/sweep/workers"
+    records.mkdir(parents=True)
+    return records
+
+
+def test_each_worker_of_a_task_has_a_place_and_its_share_of_a_gpu(run_script, tmp_path):
+    put_worker(tmp_path, 'echo "$* $SLURM_STEP_NUM_TASKS $CUDA_VISIBLE_DEVICES $XLA_PYTHON_CLIENT_MEM_FRACTION"')
+    code, log = run_script(FOUR_TASKS, has_workers=True, gpus=SHARED_GPUS)
+    places = [f"--place array_3/{number}/4 {tmp_path}/sweep 1 {gpu} 0.450" for number, gpu in enumerate("3355")]
+    assert (code, log.splitlines()) == (0, places)
+    assert " --kill-on-bad-exit=0 --wait=0 bash -c " in (tmp_path / "srun").read_text()
+
+
+@pytest.mark.parametrize(
+    ("codes", "crashed", "comes_back"),
+    [
+        ((0, 0, 0, 0), [], False),
+        ((0, 1, 0, 0), [], False),
+        ((0, 1, 85, 0), [], True),
+        ((0, 1, 137, 85), [2], True),
+        ((0, 3, 1, 0), [1], True),
+        ((0, 0, 0, 0), [0, 3], True),
+    ],
+)
+def test_a_task_comes_back_if_one_of_its_workers_is_to(run_script, tmp_path, codes, crashed, comes_back):
+    work = f"""
+    codes=({" ".join(map(str, codes))}) record=$3/sweep/workers/array_3_$SLURM_PROCID.jsonl
+    echo '{STARTED}' >>"$record"
+    [[ ' {" ".join(map(str, crashed))} ' != *" $SLURM_PROCID "* ]] || echo '{BEGUN}' >>"$record"
+    exit "${{codes[SLURM_PROCID]}}"
+    """
+    records = put_worker(tmp_path, work)
+    run_script(FOUR_TASKS, has_workers=True, gpus=SHARED_GPUS)
+    assert ("requeue 7_0" in asked(tmp_path)) is comes_back
+    died = [number for number in range(4) if "died" in (records / f"array_3_{number}.jsonl").read_text()]
+    assert died == crashed
 
 
 @pytest.mark.parametrize(

@@ -86,6 +86,13 @@ def test_a_dry_run_says_what_workers_will_do(start, capfd):
     assert shown.endswith("# 32 runs, 5 workers, about 6 runs each, about 2 programs\n")
     assert start("cluster=dev", DRY, "cluster.tasks_per_node=2", "hydra.launcher.workers=auto") == 2
     assert "`hydra.launcher.workers`: must be null where a run has several processes" in capfd.readouterr().err
+    shared = ("cluster.gpus_per_node=1", "cluster.tasks_per_gpu=4")
+    assert start("cluster=dev", DRY, *rates, "hydra.launcher.workers=2", *shared) == 0
+    shown = capfd.readouterr().out
+    assert "#SBATCH --ntasks-per-node=4\n" in shown
+    assert shown.endswith("# 32 runs, 8 workers in 2 array tasks, about 4 runs each, about 2 programs\n")
+    assert start("cluster=dev", DRY, *shared) == 2
+    assert "`hydra.launcher.workers`: must be a number or auto with `cluster.tasks_per_gpu`=4" in capfd.readouterr().err
     assert start("cluster=dev", DRY, "hydra.launcher.workers=0") == 2
     assert "`hydra.launcher.workers`: must be at least 1, or null, got 0" in capfd.readouterr().err
 

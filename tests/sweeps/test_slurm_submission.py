@@ -117,6 +117,29 @@ def test_as_many_workers_as_are_allowed_and_worth_it(
     assert num_workers(launch, runs, SubmissionLimits(**limits)) == number
 
 
+@pytest.mark.parametrize(
+    ("workers", "limits", "number"), [(3, {}, 2), (1, {}, 1), ("auto", {}, 2), ("auto", {"max_jobs": 1}, 1)]
+)
+def test_workers_that_share_a_gpu_need_fewer_tasks(make_sweep, slurm_launch, workers, limits, number):
+    profile = replace(slurm_launch(gres="gpu:a100:1").profile, tasks_per_gpu=4)
+    launch = replace(slurm_launch(), workers=workers, profile=profile)
+    runs = make_sweep(*[{"steps": 1_000_000}] * 6, launch=launch).read_manifest().runs
+    assert num_workers(launch, runs, SubmissionLimits(**limits)) == number
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"workers": None}, "`workers` must be a number or auto with `cluster.tasks_per_gpu`=2"),
+        ({"workers": 2, "on_failure": "stop"}, "`on_failure` must be continue with `cluster.tasks_per_gpu`=2"),
+    ],
+)
+def test_what_cannot_share_a_gpu_is_refused(slurm_launch, changes, message):
+    profile = replace(slurm_launch(gpus_per_node=1).profile, tasks_per_gpu=2)
+    with pytest.raises(ValueError, match=message):
+        replace(slurm_launch(), profile=profile, **changes)
+
+
 def test_a_submission_that_slurm_refuses_is_halved(make_sweep, slurm_launch, sbatch_of_workers, limits, caplog):
     sweep = make_sweep(*[{}] * 6, launch=replace(slurm_launch(), workers=5))
     sbatch_of_workers += [TOO_MANY, TOO_MANY, "7"]
