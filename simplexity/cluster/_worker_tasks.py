@@ -1,4 +1,4 @@
-"""The parts of a batch script that are there for workers: of its array tasks, each has one, or several on each GPU."""
+"""What a batch script has for workers, of which each of its array tasks has one, or several on each GPU."""
 
 import shlex
 from collections.abc import Sequence

@@ -100,7 +100,7 @@ class PackPrograms:
             try:
                 states += _run_together(programs[size], rest[:size], size)
             except JaxRuntimeError as error:
-                if size == 1 or not str(error).startswith("RESOURCE_EXHAUSTED"):
+                if size == 1 or not _is_out_of_memory(error):
                     raise
                 with self._compiling:
                     self._halve(size)
@@ -129,7 +129,13 @@ class PackPrograms:
             program = eqx.filter_jit(self._steps_of_all, compiler_options=compiler_options())  # pyright: ignore
             return program.lower(arguments, states, np.zeros(size, np.int32)).compile()
 
-        program = self._programs.get(size) or self._kept(size, compiled)
+        try:
+            program = self._programs.get(size) or self._kept(size, compiled)
+        except JaxRuntimeError as error:
+            # XLA itself needs memory on a GPU: it tries out which of its kernels is the quickest.
+            if size == 1 or not _is_out_of_memory(error):
+                raise
+            program = None
         if program is None:
             self._halve(size)
             self._compile(size)
@@ -153,6 +159,10 @@ class PackPrograms:
         stacked = (jnp.stack(arguments), jnp.stack(states), num_steps)
         after = jax.lax.map(of_one, stacked) if self._one_by_one else jax.vmap(of_one)(stacked)
         return list(after)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    return str(error).startswith("RESOURCE_EXHAUSTED")
 
 
 def _run_together(

@@ -47,21 +47,23 @@ def steps_after(programs: PackPrograms, wanted: list[int]) -> list[int]:
     return [int(programs.read_state(state).step) for state in states]
 
 
-# The program with 8 places is refused when it is compiled; those with 4 and 2 fail when they are called.
-@pytest.mark.parametrize("most", [8, 2, 1])
+# XLA fails to compile the program with 16 places, the one with 8 is refused, those with 4 and 2 fail when called.
+@pytest.mark.parametrize("most", [16, 8, 4, 2, 1])
 def test_runs_that_need_too_much_memory_together_take_their_steps_in_halves(
     most: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     def kept(size, compiled):
+        if size == 16 > most:
+            exhausted()
         return compiled() if size <= most else None if size == 8 else exhausted
 
     with caplog.at_level(logging.WARNING, "simplexity"):
         made = programs(kept)
-        made.require(5, lambda: 8)
+        made.require(5, lambda: 16)
         for _ in range(2):  # the second time without any attempt that fails
             assert steps_after(made, [3, 0, 5, 1, 2]) == [103, 200, 315, 404, 510]
     assert made.sizes == [most]
-    halved = [size for size in (8, 4, 2) if size > most]
+    halved = [size for size in (16, 8, 4, 2) if size > most]
     assert [message.partition(" need more memory")[0] for message in caplog.messages] == [
         f"{size} runs together" for size in halved
     ]
@@ -72,6 +74,12 @@ def test_a_run_that_needs_too_much_memory_by_itself_fails() -> None:
     made.require(2, lambda: 2)
     with pytest.raises(JaxRuntimeError, match=r"^RESOURCE_EXHAUSTED"):
         steps_after(made, [1, 1])
+
+
+def test_a_run_whose_program_cannot_be_compiled_fails() -> None:
+    made = programs(lambda size, compiled: exhausted())
+    with pytest.raises(JaxRuntimeError, match=r"^RESOURCE_EXHAUSTED"):
+        made.require(2, lambda: 2)
 
 
 def test_another_fault_of_a_program_is_not_met_by_halving() -> None:
