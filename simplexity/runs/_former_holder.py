@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ._job import slurm_ids
-from ._lock_files import Sighting, is_gone, look, name_of_owner
+from ._lock_files import Sighting, look, name_of_owner
 from ._owner import Liveness, Owner, liveness
+from ._reading import retry_read
 
 POLL_S = 0.1
 
@@ -37,7 +38,7 @@ def wait_until_vacated(file: Path, heartbeat_s: float, expiry_s: float) -> Vacan
 
     Raises:
         InUseError: If its holder is alive.
-        OSError: If it cannot be read.
+        UnreadableError: If it cannot be read.
     """
     first: Sighting | None = None
     patience = time.monotonic() + expiry_s
@@ -45,11 +46,10 @@ def wait_until_vacated(file: Path, heartbeat_s: float, expiry_s: float) -> Vacan
         # Time is read before the file: if this process is stopped in between, the holder had longer, not shorter.
         now = time.monotonic()
         try:
-            seen = look(file)
-        except OSError as error:
-            if is_gone(error):
-                return None
-            raise
+            # A stale handle is tried again too: opened by its name once more, a file that is gone is not found.
+            seen = retry_read(lambda: look(file))
+        except FileNotFoundError:
+            return None
         if seen.owner is not None:
             if seen.owner.released:
                 return Vacancy()

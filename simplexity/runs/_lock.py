@@ -39,6 +39,7 @@ from types import TracebackType
 from ._former_holder import POLL_S, Vacancy, let_it_notice, wait_until_vacated
 from ._lock_files import create, generations, is_gone, look, name_of_owner, owner_text
 from ._owner import Owner, this_process
+from ._reading import UnreadableError, retry_read
 from ._writing import delete_temporaries, write_durably
 
 _log = logging.getLogger(__name__)
@@ -106,12 +107,13 @@ class RunLock:
                 pass
             # From now on the checks of former holders fail; what they checked before must not be renamed any more.
             delete_temporaries(self._folder.parent)
-            for generation in generations(self._folder):
+            for generation in self._generations():
                 if generation < self._generation:
                     self._file(generation).unlink(missing_ok=True)
-        except OSError as error:
+        except (OSError, UnreadableError) as error:
             self.release()  # held already, it would keep others away as long as this process lives
-            raise RuntimeError(f"the lock {self._folder} cannot be taken: {error.strerror}") from None
+            why = error.strerror if isinstance(error, OSError) else error
+            raise RuntimeError(f"the lock {self._folder} cannot be taken: {why}") from None
         self._stop.clear()
         self._thread = threading.Thread(target=self._beat, name="run lock heartbeat", daemon=True)
         self._thread.start()
@@ -202,7 +204,7 @@ class RunLock:
     def _try_to_acquire(self) -> bool:
         """One round; False if another process was quicker, or what it looked at is gone."""
         self._folder.mkdir(exist_ok=True)
-        current = max(generations(self._folder), default=0)
+        current = max(self._generations(), default=0)
         if current:
             vacancy = wait_until_vacated(self._file(current), self._heartbeat_s, self._expiry_s)
             if vacancy is None:
@@ -214,16 +216,22 @@ class RunLock:
             # A network file system may show the old folder for a while; of a complete run, it may just be removed.
             time.sleep(POLL_S)
             return False
-        # A process that looked long ago may have created a number that had been used and removed since.
-        if max(generations(self._folder)) != current + 1:
-            return False
+        # From here on an error releases it.
         self._owner, self._generation = owner, current + 1
+        # A process that looked long ago may have created a number that had been used and removed since.
+        if max(self._generations()) != current + 1:
+            self._owner = None
+            return False
         former = vacancy.former
         self._previous_alive = None if former is None else former.heartbeat_ns / 1e9
         if former is not None:
             _log.warning("took over the lock %s from %s: %s", self._folder, name_of_owner(former.owner), vacancy.why)
             let_it_notice(former.owner, self._heartbeat_s)
         return True
+
+    def _generations(self) -> list[int]:
+        """The numbers that there are; a folder that cannot be listed is tried again."""
+        return retry_read(lambda: generations(self._folder))
 
     def _beat(self) -> None:
         while not self._stop.wait(self._heartbeat_s):

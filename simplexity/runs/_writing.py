@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from ._reading import naming, refuse
+from ._reading import naming, refuse, retry_read
 
 # The temporary files of `write_durably`, but for those of hidden files.
 _TEMPORARY = re.compile(r"\.[^.].*\.[0-9a-f]{8}\.tmp")
@@ -84,9 +84,10 @@ def delete_temporaries(folder: Path) -> None:
     Files whose own name begins with a dot stay: a process that does not hold the run's lock tries whether it can write.
 
     Raises:
-        OSError: If the folder cannot be listed, or a file cannot be deleted.
+        UnreadableError: If the folder cannot be listed.
+        OSError: If a file cannot be deleted.
     """
-    for name in os.listdir(folder):
+    for name in retry_read(lambda: os.listdir(folder)):
         if _TEMPORARY.fullmatch(name):
             (folder / name).unlink(missing_ok=True)
 

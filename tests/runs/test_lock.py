@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from simplexity.runs import Liveness, RunLock, _lock, liveness, read_holder
+from simplexity.runs import Liveness, RunLock, _former_holder, _lock, liveness, read_holder
 from tests.runs.forged_locks import elsewhere, owner_of
 
 QUICK = {"heartbeat_s": 0.2, "expiry_s": 1.5}
@@ -253,4 +253,32 @@ def test_a_lock_that_is_not_taken_after_all_keeps_nobody_away(tmp_path, monkeypa
         with pytest.raises(RuntimeError, match="cannot be taken: Input/output error"):
             RunLock(tmp_path / "lock").acquire()
     with RunLock(tmp_path / "lock") as lock:
+        assert lock.still_held()
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE])
+@pytest.mark.parametrize("what", ["look", "generations"])
+def test_a_read_error_while_the_lock_is_taken_is_tried_again(folder, monkeypatch, what, number):
+    RunLock(folder).acquire().release()
+    module = {"look": _former_holder, "generations": _lock}[what]
+    real, failures, pauses_s = getattr(module, what), [], []
+
+    def read(path):
+        # The first reads of the former holder's file, or of the folder's names after this process's own is among them.
+        if len(failures) < most and (what == "look" or (folder / str(created)).exists()):
+            failures.append(path)
+            raise OSError(number, os.strerror(number), str(path))
+        return real(path)
+
+    monkeypatch.setattr(module, what, read)
+    monkeypatch.setattr("time.sleep", pauses_s.append)
+    most, created = 2, 2
+    with RunLock(folder) as lock:
+        assert (len(failures), len(pauses_s), lock.still_held()) == (2, 2, True)
+    # An error that stays ends the start, and leaves nothing that keeps others away.
+    failures.clear()
+    most, created = 4, 3
+    with pytest.raises(RuntimeError, match=rf"cannot be taken: .* cannot be read: {os.strerror(number)}; start again"):
+        RunLock(folder).acquire()
+    with RunLock(folder) as lock:
         assert lock.still_held()
