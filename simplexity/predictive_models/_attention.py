@@ -1,9 +1,11 @@
 """Causal attention with several heads, and rotary positions."""
 
+from collections.abc import Callable
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from ._linear import Deviation, Linear, normal
 from ._predictive_model import ActivationRecorder
@@ -46,10 +48,11 @@ class Attention(eqx.Module):
         self, x: Float[Array, "batch length model"], recorder: ActivationRecorder, name: str
     ) -> Float[Array, "batch length model"]:
         """What the heads add to the residual stream at each position, from the vectors `x` up to it."""
-        heads = self.queries_keys_values(x).reshape(*x.shape[:2], 3, self.num_heads, -1)
+        # The derivative of a split is one concatenation; that of three slices adds three arrays of the whole.
+        parts = jnp.split(self.queries_keys_values(x), 3, axis=-1)
         queries, keys, values = (
-            recorder.record(f"{name}/{part}", heads[:, :, index])
-            for index, part in enumerate(("queries", "keys", "values"))
+            recorder.record(f"{name}/{part}", heads.reshape(*x.shape[:2], self.num_heads, -1))
+            for part, heads in zip(("queries", "keys", "values"), parts, strict=True)
         )
         if self.rotary:
             queries, keys = rotate(queries), rotate(keys)
@@ -83,60 +86,99 @@ def causal_attention(
     if jax.default_backend() != "cpu":
         return jax.nn.dot_product_attention(queries, keys, values, is_causal=True)
     queries = queries * queries.shape[-1] ** -0.5
-    queries, keys, values = (jnp.swapaxes(x, 1, 2) for x in (queries, keys, values))
-    length = queries.shape[2]
-    block = max(_FEWEST_QUERIES, -(-length // _MOST_BLOCKS))
-    bounds = [(start, min(start + block, length)) for start in range(0, length, block)]
-    blocks = [_attend(queries[:, :, start:stop], keys[:, :, :stop], values[:, :, :stop]) for start, stop in bounds]
-    return jnp.swapaxes(jnp.concatenate(blocks, axis=2), 1, 2)
+    return jnp.swapaxes(_attend(*(jnp.swapaxes(x, 1, 2) for x in (queries, keys, values))), 1, 2)
 
 
 @jax.custom_vjp
 def _attend(
-    queries: Float[Array, "batch heads block head_size"],
-    keys: Float[Array, "batch heads keys head_size"],
-    values: Float[Array, "batch heads keys head_size"],
-) -> Float[Array, "batch heads block head_size"]:
-    """Causal attention of the last positions, whose queries are already divided by the square root of their size.
+    queries: Float[Array, "batch heads length head_size"],
+    keys: Float[Array, "batch heads length head_size"],
+    values: Float[Array, "batch heads length head_size"],
+) -> Float[Array, "batch heads length head_size"]:
+    """Causal attention with queries that are already divided by the square root of their size.
 
-    With e = exp(q kᵀ - max), l = Σ e and o = e v / l, and d for a cotangent of the loss,
+    With the pattern p = exp(q kᵀ - m) for m = log Σ exp(q kᵀ), the result o = p v and its cotangent do,
 
-        dv = eᵀ (do / l),    ds = e ∘ ((do / l) vᵀ - Σ (do / l) ∘ o),    dq = ds k,    dk = dsᵀ q.
+        dv = pᵀ do,    ds = p ∘ (do vᵀ - Σ do ∘ o),    dq = ds k,    dk = dsᵀ q.
 
-    So no array of all pairs of positions is divided by l, and the sum is over the heads' few units. XLA's derivative
-    has a sum over all pairs instead, and products that contract the rows of both sides, which are slow on a CPU: here
-    the small side of a product is the one that is transposed.
+    The pattern has a number for every pair of positions: it is computed again from m, because writing and reading it
+    takes longer. XLA's own derivative keeps it, sums over all pairs, and contracts the rows of both sides of a product,
+    which is slow on a CPU: here the small side of a product is the one that is transposed.
 
     References:
-        Dao et al., "FlashAttention" (2022), arXiv:2205.14135, appendix B.2.
+        Dao et al., "FlashAttention" (2022), arXiv:2205.14135, appendix B.
     """
     return _attend_forward(queries, keys, values)[0]
 
 
 def _attend_forward(queries: Array, keys: Array, values: Array) -> tuple[Array, tuple[Array, ...]]:
-    num_queries, num_keys = queries.shape[2], keys.shape[2]
-    is_before = jnp.tri(num_queries, num_keys, num_keys - num_queries, dtype=bool)
-    scores = jnp.where(is_before, queries @ _transposed(keys), -jnp.inf)
-    exponentials = jnp.exp(scores - scores.max(axis=-1, keepdims=True))
-    total = exponentials.sum(axis=-1, keepdims=True)
-    mixed = exponentials @ values / total
-    return mixed, (queries, keys, values, exponentials, total, mixed)
+    def of_heads(queries: Array, keys: Array, values: Array) -> tuple[Array, Array]:
+        mixed, log_totals = [], []
+        for start, stop in _blocks(queries.shape[-2]):
+            scores = _scores(queries, keys, start, stop)
+            largest = scores.max(axis=-1, keepdims=True)
+            exponentials = jnp.exp(scores - largest)
+            total = exponentials.sum(axis=-1, keepdims=True)
+            mixed.append(exponentials @ values[..., :stop, :] / total)
+            log_totals.append(largest + jnp.log(total))
+        return jnp.concatenate(mixed, axis=-2), jnp.concatenate(log_totals, axis=-2)
+
+    mixed, log_total = _over_heads(of_heads, queries, keys, values)
+    return mixed, (queries, keys, values, log_total, mixed)
 
 
 def _attend_backward(residuals: tuple[Array, ...], cotangent: Array) -> tuple[Array, Array, Array]:
-    queries, keys, values, exponentials, total, mixed = residuals
-    cotangent = cotangent / total
-    d_values = jnp.swapaxes(_transposed(cotangent) @ exponentials, -1, -2)
-    from_total = (cotangent * mixed).sum(axis=-1, keepdims=True)
-    d_scores = exponentials * (cotangent @ _transposed(values) - from_total)
-    d_keys = jnp.swapaxes(_transposed(queries) @ d_scores, -1, -2)
-    return d_scores @ keys, d_keys, d_values
+    def of_heads(
+        queries: Array, keys: Array, values: Array, log_total: Array, mixed: Array, cotangent: Array
+    ) -> tuple[Array, Array, Array]:
+        from_total = (cotangent * mixed).sum(axis=-1, keepdims=True)
+        d_queries = []
+        d_keys = d_values = jnp.zeros_like(jnp.swapaxes(keys, -1, -2))
+        for start, stop in _blocks(queries.shape[-2]):
+            of_block = (..., slice(start, stop), slice(None))
+            # The barrier keeps XLA from computing the pattern for each of its two readers.
+            scores = _scores(queries, keys, start, stop)
+            pattern = jax.lax.optimization_barrier(jnp.exp(scores - log_total[of_block]))
+            d_pattern = cotangent[of_block] @ _transposed(values[..., :stop, :])
+            d_scores = pattern * (d_pattern - from_total[of_block])
+            d_queries.append(d_scores @ keys[..., :stop, :])
+            d_keys = d_keys.at[..., :stop].add(_transposed(queries[of_block]) @ d_scores)
+            d_values = d_values.at[..., :stop].add(_transposed(cotangent[of_block]) @ pattern)
+        return jnp.concatenate(d_queries, axis=-2), jnp.swapaxes(d_keys, -1, -2), jnp.swapaxes(d_values, -1, -2)
+
+    return _over_heads(of_heads, *residuals, cotangent)
 
 
 _attend.defvjp(_attend_forward, _attend_backward)
 
 
-def _transposed(x: Float[Array, "batch heads rows columns"]) -> Float[Array, "batch heads columns rows"]:
+def _scores(queries: Array, keys: Array, start: int, stop: int) -> Array:
+    """The scores of a block's queries with all keys up to its last position; minus infinity after each query's own."""
+    is_before = jnp.tri(stop - start, stop, start, dtype=bool)
+    return jnp.where(is_before, queries[..., start:stop, :] @ _transposed(keys[..., :stop, :]), -jnp.inf)
+
+
+def _blocks(length: int) -> list[tuple[int, int]]:
+    """The first query of each block, and the one after its last."""
+    block = max(_FEWEST_QUERIES, -(-length // _MOST_BLOCKS))
+    return [(start, min(start + block, length)) for start in range(0, length, block)]
+
+
+def _over_heads(function: Callable[..., PyTree], *arguments: Float[Array, "batch heads length _"]) -> PyTree:
+    """Calls `function` for all heads of all sequences at once, or for one after the other if they have several blocks.
+
+    The scores of a block for all heads together would not stay in the core's cache from one operation to the next.
+    """
+    batch, heads, length, _ = arguments[0].shape
+    if len(_blocks(length)) == 1:
+        return function(*arguments)
+    results = jax.lax.map(
+        lambda of_head: function(*of_head), tuple(x.reshape(batch * heads, length, -1) for x in arguments)
+    )
+    return jax.tree.map(lambda x: x.reshape(batch, heads, *x.shape[1:]), results)
+
+
+def _transposed(x: Float[Array, "*heads rows columns"]) -> Float[Array, "*heads columns rows"]:
     # Without the barrier XLA leaves the transposition to the product, which is slower.
     return jax.lax.optimization_barrier(jnp.swapaxes(x, -1, -2))
 

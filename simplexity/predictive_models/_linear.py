@@ -10,6 +10,10 @@ from jaxtyping import Array, Float, PRNGKeyArray
 Deviation = float | Float[Array, ""]
 """A standard deviation: a number, or an array where it is an argument of a compiled program."""
 
+# The numbers in a vector of AVX-512, and from how many columns on it pays to fill the last vector.
+_VECTOR = 16
+_FEWEST_COLUMNS = 64
+
 Initializer = Callable[[PRNGKeyArray, tuple[int, ...]], Float[Array, "..."]]
 
 
@@ -37,11 +41,11 @@ def _product(x: Float[Array, "rows in_width"], weight: Float[Array, "in_width ou
     XLA's product of that form is nearly twice as fast on a CPU as its transpose. With 2,048 rows: 64 by 256 at 111
     GFLOP/s, 256 by 64 at 60, and at 104 as the transpose of 64 by 256.
     """
-    return x @ weight
+    return _in_whole_vectors(x, weight)
 
 
 def _product_forward(x: Array, weight: Array) -> tuple[Array, tuple[Array, Array]]:
-    return x @ weight, (x, weight)
+    return _in_whole_vectors(x, weight), (x, weight)
 
 
 def _product_backward(residuals: tuple[Array, Array], cotangent: Array) -> tuple[Array, Array]:
@@ -51,10 +55,22 @@ def _product_backward(residuals: tuple[Array, Array], cotangent: Array) -> tuple
         d_weight = jax.lax.optimization_barrier(cotangent.T @ x).T
     else:
         d_weight = x.T @ cotangent
-    return cotangent @ weight.T, d_weight
+    return _in_whole_vectors(cotangent, weight.T), d_weight
 
 
 _product.defvjp(_product_forward, _product_backward)
+
+
+def _in_whole_vectors(x: Float[Array, "rows in_width"], weight: Float[Array, "in_width out_width"]) -> Array:
+    """The product x W, with columns of zeros added to W so that they fill the processor's vectors.
+
+    With 288 rows and 480 inputs, XLA needs 280 µs for 120 columns and 222 µs for 128.
+    """
+    num_columns = weight.shape[1]
+    missing = -num_columns % _VECTOR
+    if num_columns < _FEWEST_COLUMNS or not missing:
+        return x @ weight
+    return (x @ jnp.pad(weight, ((0, 0), (0, missing))))[:, :num_columns]
 
 
 def uniform(width: int) -> Initializer:

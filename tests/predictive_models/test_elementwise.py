@@ -20,8 +20,9 @@ def _standardized(x, scale, shift):
         (normalize, _standardized, [(5, 7), (7,), (7,)]),
         (multiply, jnp.matmul, [(2, 5, 3), (3, 7)]),
         (multiply, jnp.matmul, [(2, 5, 7), (7, 3)]),
+        (multiply, jnp.matmul, [(2, 5, 70), (70, 75)]),
     ],
-    ids=["gelu", "layer norm", "more columns", "fewer columns"],
+    ids=["gelu", "layer norm", "more columns", "fewer columns", "columns that do not fill a vector"],
 )
 def test_value_and_gradient_are_those_of_the_plain_formula(function, plain, shapes):
     keys = jax.random.split(jax.random.key(0), len(shapes))
