@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ._style import SERIES, mark_counts, new_figure, save
+from ._style import mark_counts, mark_low_logarithmic, new_figure, save, series_style
 
 
 def draw_attention(analysis: Mapping[str, Any], path: Path) -> Path | None:
@@ -27,11 +27,12 @@ def draw_attention(analysis: Mapping[str, Any], path: Path) -> Path | None:
         grid = figure.subplots(len(layers), 1, sharex=True, sharey=True, squeeze=False)
         for axes, (name, heads) in zip(grid[:, 0], layers.items(), strict=True):
             for head, attention in enumerate(heads):
-                style = "-" if head < len(SERIES) else "--"
-                axes.plot(attention, style, color=SERIES[head % len(SERIES)], marker=".", label=f"head {head}")
+                axes.plot(attention, label=f"head {head}", **series_style(head))
             axes.set_yscale("log")
             axes.set_title(name.removesuffix(".attention"), loc="left")
             mark_counts(axes.xaxis, 8)
+        # The panels share their axis, so that its range is known once all are drawn.
+        mark_low_logarithmic(grid[0, 0].yaxis)
         figure.supxlabel("distance of the token that is attended to", fontsize=7)
         figure.supylabel("mean attention", fontsize=7)
         if num_heads > 1:

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ._style import BLUE, GREY, ORANGE, SERIES, SKY, mark_counts, new_figure, save
+from ._style import BLUE, GREY, ORANGE, SKY, mark_counts, new_figure, save, series_style
 
 # By kind of regression: its name in the legend, its colour and its marker.
 _KINDS = {
@@ -92,11 +92,7 @@ def draw_explained_variance(analysis: Mapping[str, Any], path: Path) -> Path:
             shown = min(len(cumulative), max(5, 2 * needed[-1]))
             most = max(most, shown)
             label = f"{name}: {', '.join(map(str, needed))}"
-            line_style = "-" if index < len(SERIES) else "--"
-            axes.plot(
-                np.arange(1, shown + 1), cumulative[:shown], color=SERIES[index % len(SERIES)], marker=".",
-                linestyle=line_style, label=label,
-            )  # fmt: skip
+            axes.plot(np.arange(1, shown + 1), cumulative[:shown], label=label, **series_style(index))
         for share in _SHARES:
             axes.axhline(share, color=GREY, linewidth=0.4, linestyle=":")
         axes.set(

@@ -82,11 +82,13 @@ def draw_belief_states(states: BeliefStates, r2: Mapping[str, float | None], pat
     num_rows = math.ceil(len(panels) / 2)
     panel_in = 1.55 if plane.labels else 1.6
     with new_figure(height_in=panel_in * num_rows + (0.35 if plane.labels else 0.15)) as figure:
-        all_axes = figure.subplots(num_rows, 2, sharex=True, sharey=True, squeeze=False).ravel()
+        # A simplex shows its scale itself: one layer whose regression leaves it far does not make the others small.
+        is_shared = bool(plane.labels)
+        all_axes = figure.subplots(num_rows, 2, sharex=is_shared, sharey=is_shared, squeeze=False).ravel()
         for axes, title, points in zip(all_axes, ["truth", *titles], panels, strict=False):
             draw_points(axes, points, colours, states.weights)
             axes.set_title(title)
-            frame(axes, plane, np.concatenate(panels))
+            frame(axes, plane, np.concatenate(panels) if is_shared else points)
         _remove_empty(list(all_axes), len(panels))
         if plane.labels:
             if len(plane.corners):
@@ -169,7 +171,11 @@ def _frame_simplex(axes: Axes, plane: Plane, points: Float[np.ndarray, "n axes"]
     axes.plot(corners[:, 0], corners[:, 1], color="black", linewidth=0.6)
     offsets = ((4, -8), (-4, -8), (0, 3))
     for state, (corner, offset) in enumerate(zip(plane.corners, offsets, strict=True)):
-        axes.annotate(f"state {state}", corner, xytext=offset, textcoords="offset points", ha="center")
+        # What a regression puts beyond the corners may lie behind the names.
+        axes.annotate(
+            f"state {state}", corner, xytext=offset, textcoords="offset points", ha="center",
+            bbox={"facecolor": "white", "alpha": 0.7, "linewidth": 0, "pad": 0.3},
+        )  # fmt: skip
     low, high = points.min(axis=0) - 0.02, points.max(axis=0) + 0.02
     # The names of the states are below and above the corners.
     axes.set(xlim=(min(-0.08, low[0]), max(1.08, high[0])), ylim=(min(-0.14, low[1]), max(1.0, high[1])))

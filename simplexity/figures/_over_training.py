@@ -6,7 +6,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
-from ._style import GREY, ORANGE, SERIES, mark_counts, new_figure, save
+from ._style import GREY, ORANGE, mark_counts, new_figure, save, series_style
 
 Analyses = Sequence[Mapping[str, Any]]
 
@@ -30,9 +30,8 @@ def draw_analysis_over_training(analyses: Analyses, path: Path) -> Path | None:
     with new_figure(height_in=2.3) as figure:
         axes = figure.subplots()
         for index, name in enumerate(r2[-1]):
-            style = "-" if index < len(SERIES) else "--"
             values = [layers.get(name) for layers in r2]
-            axes.plot(steps, _drawable(values), style, color=SERIES[index % len(SERIES)], marker=".", label=name)
+            axes.plot(steps, _drawable(values), label=name, **series_style(index))
         for key, label, style in (("r2_next_token", "next token", ":"), ("r2_untrained", "untrained model", "-.")):
             values = [line["best"][key] for line in analyses]
             axes.plot(steps, _drawable(values), style, color=GREY, label=label)

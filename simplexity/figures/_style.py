@@ -9,13 +9,15 @@ import matplotlib
 from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 # Okabe and Ito, "Color universal design" (2008).
 BLUE, ORANGE, GREEN, SKY, PURPLE, AMBER = "#0072B2", "#D55E00", "#009E73", "#56B4E9", "#CC79A7", "#E69F00"
 GREY = "#888888"
 SERIES = (BLUE, ORANGE, GREEN, PURPLE, AMBER, SKY)
 """For lines that stand for categories, in this order."""
+# A transformer has many layers: where the colours are used up, they begin again with other markers.
+_MARKERS = (("-", "."), ("--", "s"), (":", "^"), ("-.", "x"))
 # Blue, amber and a dark red differ in lightness as well as in hue. With a green or a second orange in place of the dark
 # red, a reader who sees no red or no green takes a mixture of two of them for the third.
 CORNERS = (BLUE, AMBER, "#5A1020")
@@ -55,6 +57,17 @@ def new_figure(height_in: float) -> Iterator[Figure]:
         yield figure
 
 
+def series_style(index: int) -> dict[str, Any]:
+    """Colour, marker and dashes of a line that stands for a category, for `plot`.
+
+    Args:
+        index: Of the category; 24 of them have a look of their own.
+    """
+    line_style, marker = _MARKERS[index // len(SERIES) % len(_MARKERS)]
+    size = 3.5 if marker == "." else 2.5
+    return {"color": SERIES[index % len(SERIES)], "linestyle": line_style, "marker": marker, "markersize": size}
+
+
 def mark_counts(axis: Axis, most: int) -> None:
     """Puts ticks at multiples of 1, 2 or 5 times a power of ten, and writes thousands as 1,000.
 
@@ -64,6 +77,18 @@ def mark_counts(axis: Axis, most: int) -> None:
     """
     axis.set_major_locator(MaxNLocator(most, integer=True, steps=[1, 2, 5, 10]))
     axis.set_major_formatter("{x:,.0f}")
+
+
+def mark_low_logarithmic(axis: Axis) -> None:
+    """Labels a logarithmic axis that has little room, at 1, 2 and 5 times powers of ten if it spans few of these.
+
+    Args:
+        axis: With its data.
+    """
+    low, high = sorted(axis.get_view_interval())
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 30 * low else (1,)))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter(NullFormatter())
 
 
 def save(figure: Figure, path: Path) -> Path:

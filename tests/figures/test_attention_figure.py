@@ -16,6 +16,14 @@ def test_each_head_of_each_layer_is_a_line(tmp_path, drawn):
     assert figure.overlaps() == []
 
 
+def test_the_labels_of_many_layers_do_not_overlap(drawn):
+    heads = [np.geomspace(0.36, 0.023, 11).tolist()]
+    attention = {f"layer_{layer}.attention": heads for layer in range(4)}
+    figure = drawn(lambda path: draw_attention({"step": 3, "attention": attention}, path))
+    assert {"0.05", "0.1", "0.2"} <= figure.texts()
+    assert figure.overlaps() == []
+
+
 def test_a_model_without_attention_has_no_picture(tmp_path):
     assert draw_attention({"step": 3, "attention": {}}, tmp_path / "figure.png") is None
     # A line that an earlier version wrote.

@@ -98,6 +98,13 @@ def test_mixtures_of_states_are_told_apart_by_colour(seen):
     assert distances[np.triu_indices(len(lab), 1)].min() > 10
 
 
+def test_many_layers_have_lines_that_are_told_apart(drawn):
+    layers = {f"layer_{index}": [0.9, 0.05, 0.05] for index in range(20)}
+    figure = drawn(lambda path: draw_explained_variance({"explained_variance": layers}, path))
+    lines = [line for line in figure.figure.axes[0].get_lines() if line.get_label() in figure.texts()]
+    assert len({(line.get_color(), line.get_marker(), line.get_linestyle()) for line in lines}) == 20
+
+
 def test_words_of_one_belief_state_are_one_point_at_the_centre_of_mass(tmp_path):
     found, states = states_of(gp.even_ones(0.5), tmp_path, length=8)
     words = found.words
