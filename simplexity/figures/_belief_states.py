@@ -113,8 +113,12 @@ def _draw_line(states: BeliefStates, plane: Plane, titles: Sequence[str], path: 
             axes.set_title(title)
             axes.set_aspect("equal")
         _remove_empty(list(all_axes), len(titles))
-        figure.supxlabel(f"{plane.labels[0]}: truth", fontsize=7)
-        figure.supylabel("regression", fontsize=7)
+        if len(titles) == 1:
+            # The axes are narrower than the figure, whose own labels would be far from them.
+            all_axes[0].set(xlabel=f"{plane.labels[0]}: truth", ylabel="regression")
+        else:
+            figure.supxlabel(f"{plane.labels[0]}: truth", fontsize=7)
+            figure.supylabel("regression", fontsize=7)
         return save(figure, path)
 
 

@@ -11,6 +11,8 @@ from ._sweep_data import SweepData, SweptKey
 from ._sweep_lines import colouring
 
 _LEAST_RUNS = 3
+# Between two labels of an axis, as a share of its height.
+_LEAST_GAP = 0.06
 _RESULT = "final loss − optimum\n(nats per token)"
 
 
@@ -62,11 +64,14 @@ def _heights(column: SweptKey) -> Float[np.ndarray, " runs"]:
 
 
 def _draw_scale(axes: Axes, number: int, column: SweptKey, heights: Float[np.ndarray, " runs"]) -> None:
-    """The least and the greatest number, or all categories, right of their axis."""
+    """All categories, all numbers if there is room for them, else the least and the greatest, right of their axis."""
     places, categories = column.places(), column.categories
-    if not np.isfinite(places).any():
+    known = np.isfinite(places)
+    if not known.any():
         return
-    marked = range(len(categories)) if categories else sorted({np.nanmin(places), np.nanmax(places)})
+    marked = np.unique(places[known])
+    if categories is None and len(marked) > 1 and np.diff(np.unique(heights[known])).min() < _LEAST_GAP:
+        marked = marked[[0, -1]]
     for place in marked:
         at = heights[places == place]
         if len(at):

@@ -174,7 +174,7 @@ def _draw_every_curve(figure: Figure, axes: Axes, data: SweepData) -> None:
         axes.plot(steps, values, color=colours[run], marker=_marker(steps), linewidth=0.7)
     if np.isfinite(data.final_kl).any():
         mappable = ScalarMappable(norm, SEQUENTIAL)
-        figure.colorbar(mappable, ax=axes, label="final loss − optimum (nats)")
+        figure.colorbar(mappable, ax=axes, label="final loss − optimum (nats per token)")
 
 
 def colouring(final_kl: np.ndarray) -> tuple[Normalize, np.ndarray]:

@@ -139,7 +139,7 @@ def test_few_combinations_are_bands_of_curves_and_many_are_lines(tmp_path, drawn
     runs = grid(rates=(0.001, 0.002, 0.005, 0.01), widths=(8, 16))
     figure = drawn(lambda path: draw_curves(read_sweep(write_sweep(tmp_path / "many", runs)), path))
     assert len(figure.figure.axes[0].get_lines()) == len(runs)
-    assert "final loss − optimum (nats)" in figure.texts()
+    assert "final loss − optimum (nats per token)" in figure.texts()
     assert figure.overlaps() == []
 
 
@@ -168,7 +168,7 @@ def test_a_search_is_a_line_per_run_through_all_keys(tmp_path, drawn):
     figure = drawn(lambda path: draw_parallel_coordinates(data, path))
     lines = [line.get_ydata() for line in figure.figure.axes[0].get_lines() if len(line.get_xdata()) == 3]
     assert np.array(lines) == pytest.approx(np.array([[1, 0, 1], [0.5, 0, 0.5], [0, 1, 0]]))
-    assert figure.texts() >= {"learning_rate", "predictive_model", "gru", "rnn", "0.1", "0.001"}
+    assert figure.texts() >= {"learning_rate", "predictive_model", "gru", "rnn", "0.1", "0.01", "0.001"}
     assert figure.overlaps() == []
     assert draw_parallel_coordinates(data._replace(keys=data.keys[:1]), tmp_path / "none.png") is None
 
