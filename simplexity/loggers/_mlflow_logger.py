@@ -1,6 +1,7 @@
 """Metrics to MLflow, by a thread of its own: training never waits for a server."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from ._logger import RunFacts
@@ -34,12 +35,20 @@ class MLflowLogger(SendingLogger):
         experiment_name: MLflow's name for the runs that belong together.
         tracking_uri: A tracking server or a database; None for $MLFLOW_TRACKING_URI or, without it, `mlflow.db` in the
             folder above the run's, which the runs of a sweep share. `mlflow ui`, called in that folder, shows it.
+        require_held: The lock's (`RunLock.require_held`), to raise if another process has taken over the run; supplied
+            by the program.
 
     Raises:
         RuntimeError: If MLflow is not installed.
     """
 
-    def __init__(self, run_directory: Path, experiment_name: str, tracking_uri: str | None) -> None:
+    def __init__(
+        self,
+        run_directory: Path,
+        experiment_name: str,
+        tracking_uri: str | None,
+        require_held: Callable[[], object] = lambda: None,
+    ) -> None:
         require_package("mlflow", "MLflow", "mlflow")
         directory = Path(run_directory).absolute()
         uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
@@ -47,7 +56,7 @@ class MLflowLogger(SendingLogger):
         def open_run(facts: RunFacts) -> MLflowRun:
             for name, value in _DEFAULTS.items():
                 os.environ.setdefault(name, value)
-            return MLflowRun(directory, experiment_name, uri)
+            return MLflowRun(directory, experiment_name, uri, require_held)
 
         store = f"MLflow's store `{uri or default_store(directory)}`"
         self._sender = Sender(directory, store, "check `tracking_uri`", id_path(directory), open_run)

@@ -2,7 +2,7 @@
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,12 +24,20 @@ class MLflowRun:
         run_directory: Where the MLflow run's id is kept.
         experiment_name: MLflow's name for the runs that belong together.
         tracking_uri: A tracking server or a database; None for `mlflow.db` in the folder above the run's.
+        require_held: As in `write_durably`.
     """
 
-    def __init__(self, run_directory: Path, experiment_name: str, tracking_uri: str | None):
+    def __init__(
+        self,
+        run_directory: Path,
+        experiment_name: str,
+        tracking_uri: str | None,
+        require_held: Callable[[], object] = lambda: None,
+    ):
         from mlflow.tracking import MlflowClient
 
         self._directory = RunDirectory(run_directory)
+        self._require_held = require_held
         self._experiment_name = experiment_name
         folder = run_directory.parent
         self._artifacts = None if tracking_uri else (folder / "mlartifacts").as_uri()
@@ -94,9 +102,10 @@ class MLflowRun:
         from mlflow.entities import Param
 
         name = run_name(self._directory)
+        self._require_held()
         run_id = self._client.create_run(self._experiment_id, run_name=name).info.run_id
         # First of all, or a process that is killed leaves a second run behind.
-        write_durably(id_path(self._directory.path), f"{run_id}\n")
+        write_durably(id_path(self._directory.path), f"{run_id}\n", self._require_held)
         params = [Param(key, value[:_PARAM_LENGTH]) for key, value in parameters_of(self._directory).items()]
         for first in range(0, len(params), _PARAMS_PER_BATCH):
             self._client.log_batch(run_id, params=params[first : first + _PARAMS_PER_BATCH])

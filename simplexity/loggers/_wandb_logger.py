@@ -3,6 +3,7 @@
 import json
 import logging
 import secrets
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,12 +29,20 @@ class WandbLogger(SendingLogger):
         project: Weights & Biases' name for the runs that belong together.
         mode: `offline` writes to the run's folder `wandb` alone, from where `wandb sync` sends it at any time; `online`
             also sends it at once, to the account that `wandb login` or $WANDB_API_KEY names.
+        require_held: The lock's (`RunLock.require_held`), to raise if another process has taken over the run; supplied
+            by the program.
 
     Raises:
         RuntimeError: If Weights & Biases' package is not installed.
     """
 
-    def __init__(self, run_directory: Path, project: str, mode: Literal["offline", "online"]) -> None:
+    def __init__(
+        self,
+        run_directory: Path,
+        project: str,
+        mode: Literal["offline", "online"],
+        require_held: Callable[[], object] = lambda: None,
+    ) -> None:
         require_package("wandb", "Weights & Biases", "wandb")
         directory = RunDirectory(Path(run_directory).absolute())
         store = f"Weights & Biases ({mode}, `{directory.path / 'wandb'}`)"
@@ -41,7 +50,7 @@ class WandbLogger(SendingLogger):
         record = directory.path / "wandb_run.json"
 
         def open_run(facts: RunFacts) -> _WandbRun:
-            return _WandbRun(directory, record, project, mode)
+            return _WandbRun(directory, record, project, mode, require_held)
 
         self._sender = Sender(directory.path, store, remedy, record, open_run)
 
@@ -53,12 +62,20 @@ class _WandbRun:
     was killed has sent is not known, and sent again: a step's numbers are the same each time.
     """
 
-    def __init__(self, directory: RunDirectory, record: Path, project: str, mode: Literal["offline", "online"]):
+    def __init__(
+        self,
+        directory: RunDirectory,
+        record: Path,
+        project: str,
+        mode: Literal["offline", "online"],
+        require_held: Callable[[], object],
+    ):
         import wandb
 
         # Its messages are in its folder; they are not to be in the run's log as well.
         logging.getLogger("wandb").propagate = False
-        self._directory, self._record = directory, record
+        self._directory, self._record, self._require_held = directory, record, require_held
+        require_held()
         known = json.loads(record.read_text()) if is_there(record) else {"id": secrets.token_hex(8), "sent_step": -1}
         self._id, self._last_step = known["id"], known["sent_step"]
         self._run: Any = wandb.init(
@@ -95,7 +112,8 @@ class _WandbRun:
         self._remember()
 
     def _remember(self) -> None:
-        write_durably(self._record, json.dumps({"id": self._id, "sent_step": self._last_step}) + "\n")
+        content = json.dumps({"id": self._id, "sent_step": self._last_step}) + "\n"
+        write_durably(self._record, content, self._require_held)
 
 
 def _settings() -> Any:

@@ -24,7 +24,8 @@ that the new holder has added meanwhile would be lost from metrics.jsonl; checkp
 
 Three outputs are not checked. None is read by a later attempt, and each shows the numbers of metrics.jsonl, which are
 the same in every process, because a run computes the same wherever it runs: figures are drawn at the end, from that
-file; MLflow and its like get each line with its step, and a value sent twice is the same; the log gets lines appended.
+file; MLflow and its like get each line with its step, and a value sent twice is the same (the file with the id of the
+run there is checked); the log gets lines appended.
 """
 
 import logging

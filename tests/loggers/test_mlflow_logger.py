@@ -241,6 +241,16 @@ def test_without_a_file_of_metrics_there_is_nothing_to_send(run_directory):
         MLflowLogger(run_directory, "an experiment", None).start(RunFacts(1, 0, 64))
 
 
+def test_a_former_holder_of_the_run_writes_no_id(run_directory):
+    def lost():
+        raise RuntimeError("another process took over")
+
+    logger = MLflowLogger(run_directory, "an experiment", None, require_held=lost)
+    with pytest.raises(RuntimeError, match="cannot be used: another process took over"):
+        Attempt(run_directory, logger, 0)
+    assert not (run_directory / "mlflow_run_id").exists()
+
+
 def test_without_mlflow_the_remedy_is_named(run_directory, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(RuntimeError, match=r"pip install 'simplexity\[mlflow\]'$"):

@@ -103,6 +103,23 @@ def test_a_server_that_never_answers_refuses_a_new_run(run_directory, monkeypatc
     assert time.monotonic() - began_s < 10
 
 
+def test_a_former_holder_of_the_run_writes_no_record(run_directory, monkeypatch):
+    import wandb
+
+    def lost():
+        raise RuntimeError("another process took over")
+
+    # After the run was opened, which may take long, as well as before.
+    for answers in ([None, lost], [lost]):
+        left = iter(answers)
+        monkeypatch.setattr(wandb, "init", lambda **settings: None)
+        logger = WandbLogger(run_directory, "a project", "offline", lambda left=left: (next(left) or int)())
+        with pytest.raises(RuntimeError, match="cannot be used: another process took over"):
+            Attempt(run_directory, logger, 0)
+        assert next(left, None) is None
+    assert not (run_directory / "wandb_run.json").exists()
+
+
 def test_without_the_package_the_remedy_is_named(run_directory, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(RuntimeError, match=r"pip install 'simplexity\[wandb\]'$"):
