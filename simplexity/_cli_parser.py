@@ -4,7 +4,7 @@ import argparse
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NoReturn
 
 import simplexity
 from simplexity import _cli_commands as commands
@@ -15,6 +15,13 @@ _RESUME = (
     "unless its ledger, run.jsonl, is removed."
 )
 Command = Callable[[argparse.Namespace, PreemptionGuard], int]
+
+
+class _Parser(argparse.ArgumentParser):
+    """Reports a mistake in one line, as the commands do, instead of a page of usage."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ValueError(f"{message}; see {self.prog} --help")
 
 
 def run_command(arguments: Sequence[str] | None, guard: PreemptionGuard) -> int:
@@ -33,7 +40,7 @@ def run_command(arguments: Sequence[str] | None, guard: PreemptionGuard) -> int:
     parsed, rest = parser.parse_known_args(arguments)
     # Words that follow an option are left over where others came before it.
     if rest and ("words" not in parsed or any(word.startswith("-") for word in rest)):
-        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+        parsed.parser.error(f"unrecognized arguments: {' '.join(rest)}")
     if rest:
         parsed.words.extend(rest)
     command: Command = parsed.command
@@ -50,13 +57,13 @@ def _pack(text: str) -> int | Literal["auto"]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="simplexity", description="Looks after runs and sweeps.", allow_abbrev=False)
+    parser = _Parser(prog="simplexity", description="Looks after runs and sweeps.", allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"simplexity {simplexity.__version__}")
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
 
     def add(name: str, command: Command, text: str) -> argparse.ArgumentParser:
         added = subparsers.add_parser(name, help=text, description=text, allow_abbrev=False)
-        added.set_defaults(command=command)
+        added.set_defaults(command=command, parser=added)
         return added
 
     def add_for_sweep(name: str, command: Command, text: str, *, by_default: str = "") -> argparse.ArgumentParser:

@@ -262,6 +262,25 @@ def test_mistakes_end_in_one_line(sweep, tmp_path, arguments, code, says):
     assert says == "training" or done.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ([], "the following arguments are required: COMMAND; see simplexity --help"),
+        (["statsu"], "invalid choice: 'statsu'"),
+        (["status", "--wach"], "unrecognized arguments: --wach; see simplexity status --help"),
+        (["status", "a", "b"], "unrecognized arguments: b; see simplexity status --help"),
+        (["logs", "{sweep}", "one"], "argument N: invalid int value: 'one'; see simplexity logs --help"),
+        (["process", "mess3", "--length"], "argument --length: expected one argument; see simplexity process --help"),
+        (["work", "{sweep}", "--pack", "0"], "argument --pack: must be at least 1, or auto, got 0"),
+    ],
+)
+def test_mistyped_commands_end_in_one_line(sweep, capfd, arguments, says):
+    assert main([argument.format(sweep=sweep.path) for argument in arguments]) == 2
+    error = capfd.readouterr().err
+    assert says in error
+    assert error.count("\n") == 1
+
+
 def test_looking_after_sweeps_imports_nothing_heavy(sweep):
     code = f"import sys; from simplexity.cli import main; main(['status', {str(sweep.path)!r}])\n"
     code += "heavy = {'jax', 'numpy', 'hydra', 'omegaconf', 'submitit', 'matplotlib'} & set(sys.modules)\n"
