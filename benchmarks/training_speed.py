@@ -16,6 +16,7 @@ from simplexity.predictive_models import GRU, LSTM, RNN, PredictiveModel, Transf
 from simplexity.training import (
     StepArguments,
     TrainingSettings,
+    TrainState,
     configure_cpu_devices,
     initial_train_state,
     make_train_steps,
@@ -104,19 +105,24 @@ def compiled_loop(case: Case) -> Work:
     configure_cpu_devices(case.batch_size * case.sequence_len)
     settings, arguments, model = problem(case)
     parallel = share_among_cpu_devices(case.batch_size) if jax.default_backend() == "cpu" else None
-    train_steps = make_train_steps(optax.adam, settings, parallel)
+    program = make_train_steps(optax.adam, settings, parallel)
     states = [
         initial_train_state(
             model, optax.adam(arguments.hyperparameters), arguments.generator, settings, key=jax.random.key(1)
         )
     ]
+    shared = None
     if parallel is not None:
-        train_steps = parallel.on_first_device(
-            parallel.lower(train_steps, arguments, states[0], jnp.asarray(0, jnp.int32)).compile()
-        )
+        compiled = parallel.lower(program, arguments, states[0], jnp.asarray(0, jnp.int32)).compile()
+        shared = parallel.on_first_device(compiled)
+
+    def train_steps(num_steps: int) -> TrainState:
+        if shared is not None:
+            return shared(arguments, states[0], num_steps)
+        return program(arguments, states[0], jnp.asarray(num_steps, jnp.int32))
 
     def do(num_steps: int) -> None:
-        states[0] = jax.block_until_ready(train_steps(arguments, states[0], jnp.asarray(num_steps, jnp.int32)))
+        states[0] = jax.block_until_ready(train_steps(num_steps))
 
     return Work(do)
 

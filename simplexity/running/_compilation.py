@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Array, Int
 
 from simplexity.host import CompilationCache, default_cache_folder
 from simplexity.predictive_models import PredictiveModel
@@ -144,7 +143,9 @@ class BackgroundCompilation:
         key = ("training steps", experiment.constants, devices, structure_of(arguments))
         program = kept_program(key, lambda: saved_program(key, compiled, devices))
         require_memory(program, "a training step takes")
-        return partial(program if parallel is None else parallel.on_first_device(program), of_all_steps)
+        if parallel is not None:
+            return partial(parallel.on_first_device(program), of_all_steps)
+        return lambda state, num_steps: program(of_all_steps, state, jax.device_put(np.int32(num_steps)))
 
 
 class BackgroundValidation:
@@ -185,7 +186,7 @@ class BackgroundValidation:
     def checked_before(self, train_steps: TrainSteps) -> TrainSteps:
         """`train_steps` that raise if the program cannot be compiled: a run must not find that out hours later."""
 
-        def checked(state: TrainState, num_steps: Int[Array, ""]) -> TrainState:
+        def checked(state: TrainState, num_steps: int) -> TrainState:
             self.require()
             return train_steps(state, num_steps)
 

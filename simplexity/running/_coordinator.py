@@ -6,7 +6,6 @@ import jax
 import numpy as np
 from jax.errors import JaxRuntimeError
 from jax.experimental import multihost_utils
-from jaxtyping import Array, Int
 
 from simplexity.host import PreemptionGuard
 from simplexity.persistence import copy_to_host, fill
@@ -54,8 +53,8 @@ class Coordinator:
         if workers is None:
             return train_steps
 
-        def train_steps_together(state: TrainState, num_steps: Int[Array, ""]) -> TrainState:
-            workers.command(int(num_steps))
+        def train_steps_together(state: TrainState, num_steps: int) -> TrainState:
+            workers.command(num_steps)
             try:
                 return jax.block_until_ready(train_steps(state, num_steps))
             except JaxRuntimeError as error:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 
 from simplexity.composition import load_frozen, one_line, restore_surroundings, with_kept_files
 from simplexity.runs import ExitCode, RunDirectory
@@ -76,4 +75,4 @@ def _execute_commands(prepared: _Work, coordinator: ToCoordinator) -> None:
     state = broadcast_state(prepared.state)
     while (num_steps := coordinator.next_command()) is not None:
         # Blocks: the next command comes only when process 0 has taken this one's steps too.
-        state = jax.block_until_ready(prepared.train_steps(state, jnp.asarray(num_steps, jnp.int32)))
+        state = jax.block_until_ready(prepared.train_steps(state, num_steps))

@@ -9,7 +9,7 @@ on another machine with the same number of devices computes the same numbers.
 import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -25,6 +25,13 @@ _AXIS = "devices"
 _FEWEST_TOKENS = 512
 # XLA reads the number of its threads from this variable when it makes its client for the CPU.
 _THREADS = "PJRT_NPROC"
+
+
+class _Copied(NamedTuple):
+    """A tree with arrays of the first device, and the same tree with their copies on all devices."""
+
+    tree: PyTree
+    copies: PyTree
 
 
 class DataParallel:
@@ -88,35 +95,48 @@ class DataParallel:
         """
         return program.lower(*map(self._spread, arguments))
 
-    def on_first_device(self, compiled: Callable[..., Any]) -> Callable[..., Any]:
-        """What was lowered and compiled, as a function that takes and returns arrays of this process's first device.
+    def on_first_device(self, compiled: Callable[..., Any]) -> Callable[[PyTree, PyTree, int], PyTree]:
+        """Compiled `train_steps(arguments, state, num_steps)`, for arrays of this process's first device.
 
         All processes have to call it together. Copying a small model to the other devices takes longer than several
-        of its steps, so what a call returns stays on all devices, and the next call copies only what is new to it. The
-        first argument, whose buffers are not donated, is copied once.
+        of its steps, so the state that a call returns stays on all devices, and the next call copies only those arrays
+        that have been replaced meanwhile. The arguments and each number of steps, which are not donated, are copied
+        once.
         """
-        shared: dict[int, tuple[Array, Array]] = {}
-        returned: dict[int, tuple[Array, Array]] = {}
+        arguments_on_devices = state_on_devices = None
+        numbers_on_devices: dict[int, Array] = {}
 
-        def everywhere(leaf: Array) -> Array:
-            # An entry holds its leaf, so that no other array gets the leaf's id meanwhile.
-            _, copies = shared.get(id(leaf)) or returned.get(id(leaf)) or (leaf, self._everywhere(leaf))
+        def on_devices(number: int) -> Array:
+            copies = numbers_on_devices.get(number)
+            # A program of `make_train_steps` donates it too, a run's does not.
+            if copies is None or copies.is_deleted():
+                copies = numbers_on_devices[number] = self._everywhere(jax.device_put(np.int32(number)))
             return copies
 
-        def call(first: PyTree, *donated: PyTree) -> PyTree:
-            for leaf in filter(eqx.is_array, jax.tree.leaves(first)):
-                shared[id(leaf)] = (leaf, everywhere(leaf))
-            result = compiled(*(_map_arrays(everywhere, tree) for tree in (first, *donated)))
-            returned.clear()
-
-            def first_copy(copies: Array) -> Array:
-                leaf = copies.addressable_data(0)
-                returned[id(leaf)] = (leaf, copies)
-                return leaf
-
-            return _map_arrays(first_copy, result)
+        def call(arguments: PyTree, state: PyTree, num_steps: int) -> PyTree:
+            nonlocal arguments_on_devices, state_on_devices
+            arguments_on_devices = self._copied_anew(arguments, arguments_on_devices)
+            state_on_devices = self._copied_anew(state, state_on_devices)
+            # The caller has only seen the first device's result. On a CPU, the devices are threads of one pool: where
+            # two calls are under way, one may hold the thread that the other's all-reduce waits for, for ever.
+            jax.block_until_ready(state_on_devices.copies)
+            result = compiled(arguments_on_devices.copies, state_on_devices.copies, on_devices(num_steps))
+            state_on_devices = _Copied(_map_arrays(lambda copies: copies.addressable_data(0), result), result)
+            return state_on_devices.tree
 
         return call
+
+    def _copied_anew(self, tree: PyTree, before: "_Copied | None") -> "_Copied":
+        """A tree with its copies; those of arrays that were in the tree before are taken from there."""
+        if before is None:
+            return _Copied(tree, self._spread(tree))
+        if tree is before.tree:
+            return before
+
+        def copied(leaf: Any, leaf_before: Any, copies: Any) -> Any:
+            return copies if leaf is leaf_before else self._spread(leaf)
+
+        return _Copied(tree, jax.tree.map(copied, tree, before.tree, before.copies))
 
     def _spread(self, tree: PyTree) -> PyTree:
         return _map_arrays(self._everywhere, tree)

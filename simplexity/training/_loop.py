@@ -5,8 +5,6 @@ from contextlib import AbstractContextManager
 from typing import Literal, NamedTuple
 
 import equinox as eqx
-import jax
-import numpy as np
 
 from ._chunk import Boundaries, ChunkLength, ChunkSizer
 from ._metrics import RunMetrics
@@ -137,7 +135,7 @@ def train(
         due_steps = [other.next_due_step(step) for other in (checkpointer, *observers)]
         num_steps = chunk.start(boundaries.next_after(step, due_steps) - step)
         with timed("computing"):
-            state = train_steps(state, jax.device_put(np.int32(num_steps)))
+            state = train_steps(state, num_steps)
             step = int(state.step)  # waits for the device
         chunk.stop(num_steps)
         # After Ctrl-C nothing is drawn any more: the progress bar would hide the message about it.

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import jax
-from jaxtyping import Array, Int, UInt32
+from jaxtyping import Array, UInt32
 
 from ._chunk import ChunkSizer
 from ._pack_programs import PackPrograms, StepsOfRun
@@ -166,8 +166,8 @@ class PackMember:
         self._pack = pack
         self.arguments = arguments
 
-    def __call__(self, state: TrainState, num_steps: Int[Array, ""]) -> TrainState:
-        return self._pack.steps(self, state, int(num_steps))
+    def __call__(self, state: TrainState, num_steps: int) -> TrainState:
+        return self._pack.steps(self, state, num_steps)
 
     def start(self, most: int) -> int:
         """The number of steps of the next call, at most `most`: all members have the same unless something is due."""

@@ -18,7 +18,7 @@ from ._settings import TrainingSettings
 from ._state import MetricWindow, TrainState
 from ._validation_plateau import ReduceOnValidationPlateau
 
-TrainSteps = Callable[[TrainState, Int[Array, ""]], TrainState]
+TrainSteps = Callable[[TrainState, int], TrainState]
 """`train_steps(state, num_steps)`, which donates the buffers of `state` and returns the state after the steps."""
 
 

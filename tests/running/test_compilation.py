@@ -54,7 +54,7 @@ def step_and_validate(*overrides):
     """Compiles and runs all programs of a run once."""
     programs, state = compile_programs(*overrides)
     with compilation_cache():
-        state = programs.train_steps(state, jnp.asarray(1, jnp.int32))
+        state = programs.train_steps(state, 1)
         assert programs.validation is not None
         assert programs.validation(state.model) is not None
     return state
@@ -112,7 +112,7 @@ def test_the_first_steps_do_not_wait_for_the_validation(kept, monkeypatch):
     usual, may_compile = _compilation._validation, threading.Event()
     monkeypatch.setattr(_compilation, "_validation", lambda *of: may_compile.wait(60) and usual(*of))
     programs, state = compile_programs()
-    state = programs.train_steps(state, jnp.asarray(1, jnp.int32))
+    state = programs.train_steps(state, 1)
     assert programs.validation is not None
     assert programs.validation(state.model, lambda: True) is None
     may_compile.set()
@@ -128,7 +128,7 @@ def test_a_validation_that_cannot_be_compiled_ends_the_run_within_a_call(kept, m
     coordinator = Coordinator(PreemptionGuard())
     coordinator._workers = mock.Mock()
     with pytest.raises(RuntimeError, match="9 TB"):
-        _train_steps(programs, coordinator)(state, jnp.asarray(1, jnp.int32))
+        _train_steps(programs, coordinator)(state, 1)
     # The workers would wait in a computation that this process never joins.
     coordinator._workers.command.assert_not_called()
     with pytest.raises(RuntimeError, match="9 TB"):

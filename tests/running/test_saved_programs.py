@@ -44,7 +44,7 @@ def as_new_process(tmp_path, monkeypatch):
             programs = BackgroundCompilation(experiment, state).wait(Never())
             assert programs is not None
             assert programs.validation is not None
-            state = programs.train_steps(state, jnp.asarray(3, jnp.int32))
+            state = programs.train_steps(state, 3)
             validated = programs.validation(state.model)
         assert validated is not None
         return [np.asarray(leaf) for leaf in jax.tree.leaves(state.model)], validated.kl_per_position

@@ -83,7 +83,7 @@ GENERATORS = {
 @lru_cache
 def programs(
     carry_state: bool, process: str, optimizer_of: Callable[[Array], optax.GradientTransformation]
-) -> tuple[Callable[[StepArguments, TrainState, Array], TrainState], Callable[[], TrainState]]:
+) -> tuple[Callable[[StepArguments, TrainState, int], TrainState], Callable[[], TrainState]]:
     """The compiled steps and the compiled initialisation: runs that differ in rate and length share them.
 
     The default run's steps are compiled as a user's are, the others quickly.
@@ -94,9 +94,9 @@ def programs(
     with compilation():
         compiled = make_train_steps(optimizer_of, settings)
 
-    def train_steps(arguments: StepArguments, state: TrainState, num_steps: Array) -> TrainState:
+    def train_steps(arguments: StepArguments, state: TrainState, num_steps: int) -> TrainState:
         with compilation():
-            return compiled(arguments, state, num_steps)
+            return compiled(arguments, state, jnp.asarray(num_steps, jnp.int32))
 
     @eqx.filter_jit
     def initialize() -> TrainState:

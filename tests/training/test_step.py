@@ -12,17 +12,13 @@ from simplexity.training import make_optimizer, run_keys
 from .conftest import make_run
 
 
-def steps(number):
-    return jnp.asarray(number, jnp.int32)
-
-
 @pytest.mark.parametrize("cuts", [(40,), (1,) * 40, (13, 26, 1), (7, 33)])
 def test_steps_cut_into_calls_in_any_way_give_the_same_bits(run, same_bits, cuts):
     state = run.fresh()
     for num_steps in cuts:
-        state = run.train_steps(state, steps(num_steps))
+        state = run.train_steps(state, num_steps)
     assert int(state.step) == 40
-    assert same_bits(state, run.train_steps(run.fresh(), steps(40)))
+    assert same_bits(state, run.train_steps(run.fresh(), 40))
 
 
 def test_one_step_is_the_textbook_s(run):
@@ -46,7 +42,7 @@ def test_one_step_is_the_textbook_s(run):
         return eqx.apply_updates(state.model, update), loss, hits, *norms
 
     expected, loss, hits, gradient_norm, update_norm = textbook(run.fresh())
-    after = run.train_steps(run.fresh(), steps(1))
+    after = run.train_steps(run.fresh(), 1)
     for new, wanted in zip(jax.tree.leaves(after.model), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(new, wanted, rtol=1e-4, atol=1e-5)
     window = after.window
@@ -57,11 +53,11 @@ def test_one_step_is_the_textbook_s(run):
 
 
 def test_every_step_draws_fresh_sequences(run):
-    one = run.train_steps(run.fresh(), steps(1))
+    one = run.train_steps(run.fresh(), 1)
     losses = [float(one.window.loss)]
     for _ in range(3):
         before = float(one.window.loss)
-        one = run.train_steps(one, steps(1))
+        one = run.train_steps(one, 1)
         losses.append(float(one.window.loss) - before)
     assert len({round(loss, 5) for loss in losses}) == 4
 
@@ -70,18 +66,18 @@ def test_carried_states_continue_the_sequences():
     run = make_run(carry_state=True)
     state = run.fresh()
     before = np.array(state.sampling_state)
-    after = run.train_steps(state, steps(3))
+    after = run.train_steps(state, 3)
     assert before.shape == np.shape(after.sampling_state) == (run.settings.batch_size,)
     assert not np.array_equal(before, after.sampling_state)
 
 
 def test_state_before_a_loss_that_is_not_finite_is_kept(same_bits):
     run = make_run(learning_rate=1e38)
-    state = run.train_steps(run.fresh(), steps(40))
+    state = run.train_steps(run.fresh(), 40)
     failed_after = int(state.step)
     assert not bool(state.finite)
     assert 0 < failed_after < 40
-    replayed = run.train_steps(run.fresh(), steps(failed_after))
+    replayed = run.train_steps(run.fresh(), failed_after)
     assert same_bits(replayed.optimizer_state, state.optimizer_state)
     window = eqx.tree_at(lambda w: (w.gradient_norm, w.update_norm), replayed.window, (jnp.zeros(()),) * 2)
     assert same_bits(window, state.window)
