@@ -7,7 +7,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 import jax
-import jax.numpy as jnp
 import optax
 
 from simplexity.training import Pack, initial_train_state, make_step_function
@@ -126,7 +125,7 @@ def pack_of_runs(pack: PackCase) -> Work:
             for call in range(_CALLS_PER_ROUND):
                 part = num_steps * (call + 1) // _CALLS_PER_ROUND - num_steps * call // _CALLS_PER_ROUND
                 if part:
-                    states[run] = members[run](states[run], jnp.asarray(part, jnp.int32))
+                    states[run] = members[run](states[run], part)
 
         return take
 

@@ -26,7 +26,7 @@ def compile_(overrides):
 
     programs = compilation.wait(Never())
     compilation._thread.join()
-    programs.validation.checked_before(programs.train_steps)(state, jnp.asarray(1, jnp.int32))
+    programs.validation.checked_before(programs.train_steps)(state, 1)
 
 
 @pytest.mark.slow

@@ -96,7 +96,7 @@ def train_together(programs, calls_of, states=None, **settings):
         all_joined.wait(120)
         try:
             for num_steps in calls_of[number]:
-                state = joined(state, jnp.asarray(num_steps, jnp.int32))
+                state = joined(state, num_steps)
             return state
         finally:
             pack.remove_member()
@@ -182,7 +182,7 @@ def test_a_run_that_comes_later_joins_those_that_are_there():
                 first_has_begun.wait(120)
             joined, state = join(pack, number), gru.fresh(number)
             while not second_is_done.is_set():
-                state = joined(state, jnp.asarray(3, jnp.int32))
+                state = joined(state, 3)
                 first_has_begun.set()
                 if number == 1:
                     second_is_done.set()
@@ -210,10 +210,10 @@ def test_an_error_of_the_program_reaches_every_member_and_one_of_a_member_no_oth
                 together.wait(120)
                 if number == 2:
                     raise OSError("a full disk")
-                state = joined(state, jnp.asarray(3, jnp.int32))
+                state = joined(state, 3)
                 both_have_called.wait(120)
                 monkeypatch.setattr(pack._programs, "_programs", {4: fails})
-                joined(state, jnp.asarray(3, jnp.int32))
+                joined(state, 3)
             except (OSError, RuntimeError) as error:
                 errors.append(str(error))
             finally:
