@@ -83,11 +83,15 @@ class PackPrograms:
                 self._compile(num_wanted())
 
     def add_smaller(self, num_wanted: Callable[[], int]) -> None:
-        """Compiles the program with fewer places, unless another thread compiles one."""
+        """Compiles the program with fewer places, unless another thread compiles one, or memory is short meanwhile."""
         if self._compiling.acquire(blocking=False):
             try:
-                if (size := num_wanted()) not in self._programs:
-                    self._compile(size)
+                if (size := self._at_most(num_wanted())) not in self._programs:
+                    self._add(size, self._compiled(size))
+            except JaxRuntimeError as error:
+                # The larger program, which may be computing, will do.
+                if not _is_out_of_memory(error):
+                    raise
             finally:
                 self._compiling.release()
 
@@ -120,6 +124,29 @@ class PackPrograms:
     def _compile(self, size: int) -> None:
         """Adds the program with `size` places, or with as many as memory allows; the lock of compiling is held."""
         size = self._at_most(size)
+        try:
+            program = self._compiled(size)
+        except JaxRuntimeError as error:
+            if size == 1 or not _is_out_of_memory(error):
+                raise
+            program = None
+        if program is None:
+            self._halve(size)
+            self._compile(size)
+        else:
+            self._add(size, program)
+
+    def _add(self, size: int, program: Callable[..., Any] | None) -> None:
+        """Adds a program, and removes those that have failed for want of memory."""
+        fitting = {number: other for number, other in self._programs.items() if number == self._at_most(number)}
+        self._programs = fitting | ({} if program is None else {size: program})
+
+    def _compiled(self, size: int) -> Callable[..., Any] | None:
+        """The program with `size` places; None if it needs more memory than there is.
+
+        XLA itself needs memory on a GPU, where it tries out which of its kernels is the quickest: a JaxRuntimeError
+        says that there was none.
+        """
 
         def compiled() -> Callable[..., Any]:
             arguments, states = (
@@ -129,19 +156,7 @@ class PackPrograms:
             program = eqx.filter_jit(self._steps_of_all, compiler_options=compiler_options())  # pyright: ignore
             return program.lower(arguments, states, np.zeros(size, np.int32)).compile()
 
-        try:
-            program = self._programs.get(size) or self._kept(size, compiled)
-        except JaxRuntimeError as error:
-            # XLA itself needs memory on a GPU: it tries out which of its kernels is the quickest.
-            if size == 1 or not _is_out_of_memory(error):
-                raise
-            program = None
-        if program is None:
-            self._halve(size)
-            self._compile(size)
-        else:
-            fitting = {number: other for number, other in self._programs.items() if number == self._at_most(number)}
-            self._programs = fitting | {size: program}
+        return self._programs.get(size) or self._kept(size, compiled)
 
     def _steps_of_all(
         self,

@@ -82,6 +82,7 @@ def write_configuration(folder: Path, options: dict) -> dict:
     if options["accounting"]:
         text = SLURMDBD_CONF.format(folder=folder, ports=ports, user=settings["user"])
         write_secret(folder / "slurmdbd.conf", text.encode())
+    write_gpus(folder, options)
     (folder / "slurm.conf").write_text(slurm_conf(folder, settings))
     return settings
 
@@ -89,6 +90,14 @@ def write_configuration(folder: Path, options: dict) -> dict:
 def write_secret(file: Path, content: bytes) -> None:
     file.touch(mode=0o600)
     file.write_bytes(content)
+
+
+def write_gpus(folder: Path, options: dict) -> None:
+    """Gives each node GPUs that are empty files: SLURM asks for a file, and sets CUDA_VISIBLE_DEVICES by its flag."""
+    for number in range(options.get("gpus") or 0):
+        (folder / f"gpu{number}").touch()
+        with open(folder / "gres.conf", "a") as file:
+            file.write(f"Name=gpu File={folder}/gpu{number} Flags=nvidia_gpu_env\n")
 
 
 def slurm_conf(folder: Path, settings: dict) -> str:
@@ -99,9 +108,11 @@ def slurm_conf(folder: Path, settings: dict) -> str:
         optional += [f"AccountingStoragePort={ports['slurmdbd']}", f"AccountingStoragePass={folder}/munge.socket"]
     if options.get("max_submit_jobs"):
         optional += ["AccountingStorageEnforce=associations,limits"]
+    gpus = f" Gres=gpu:{options['gpus']}" if options.get("gpus") else ""
+    optional += ["GresTypes=gpu"] if gpus else []
     nodes = [
         f"NodeName={name} NodeHostname=localhost NodeAddr=127.0.0.1 Port={ports[name]} "
-        f"CPUs={options['cpus']} RealMemory={options['memory_mb']}"
+        f"CPUs={options['cpus']} RealMemory={options['memory_mb']}{gpus}"
         for name in node_names(options["nodes"])
     ]
     return SLURM_CONF.format(

@@ -92,6 +92,25 @@ def test_whatever_is_taken_from_workers_each_run_completes_once_as_if_alone(dev_
         assert_as_if_alone(folder, tmp_path, cache)
 
 
+def test_workers_that_share_a_gpu_are_preempted_and_come_back_together(dev_cluster, tmp_path, cache):
+    """SLURM believes that there are two GPUs, of which each has two of the array task's four workers."""
+    cluster = dev_cluster("--cpus=4", "--gpus=2", "--grace=60")
+    arguments = ("training.num_train_steps=20000", "persistence.instance.save_every_steps=4000", "seed=range(0,6)")
+    shared = ("cluster.gpus_per_node=2", "cluster.tasks_per_gpu=2", "hydra.launcher.workers=1")
+    sweep, said = submit(tmp_path / "sweep", cache, *arguments, *shared)
+    assert "6 runs, 4 workers in 1 array task, about 2 runs each, about 1 program\n" in said
+    folders = [sweep.run_directory(run).path for run in sweep.read_manifest().runs]
+    cluster.wait_until(lambda: num_events(folders, "first_step") >= 4)
+    preempt(cluster, folders)
+    cluster.wait_until(lambda: is_complete(sweep), 900)
+    ends = Counter(event["kind"] for folder in folders for event in ledger(folder))
+    assert (ends["complete"], ends["failed"]) == (6, 0)
+    assert ends["start"] == 6 + ends["preempted"]
+    records = [sweep.worker_path(f"array_0_{number}").read_text() for number in range(4)]
+    assert all(record.count('"pid"') >= 2 and '"exit_code"' in record for record in records)
+    assert_as_if_alone(next(folder for folder in folders if num_events([folder], "preempted")), tmp_path, cache)
+
+
 def test_a_sweep_that_is_extended_ends_as_if_it_had_been_longer(dev_cluster, tmp_path, cache):
     """The command of a complete sweep once more, with a larger number of steps."""
     cluster = dev_cluster("--cpus=1", "--grace=60")

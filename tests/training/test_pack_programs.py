@@ -82,6 +82,14 @@ def test_a_run_whose_program_cannot_be_compiled_fails() -> None:
         made.require(2, lambda: 2)
 
 
+def test_a_larger_program_stays_where_there_is_no_memory_to_compile_a_smaller_one(caplog) -> None:
+    made = programs(lambda size, compiled: compiled() if size == 4 else exhausted())
+    made.require(3, lambda: 4)
+    made.add_smaller(lambda: 2)
+    assert steps_after(made, [1, 1]) == [101, 202]
+    assert (made.sizes, caplog.messages) == ([4], [])
+
+
 def test_another_fault_of_a_program_is_not_met_by_halving() -> None:
     def broken(*arguments: object) -> None:
         raise JaxRuntimeError("INTERNAL: a fault")
