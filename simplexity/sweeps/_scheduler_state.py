@@ -1,6 +1,6 @@
 """The scheduler's state of a sweep's runs: SLURM's queue, and its accounting where there is one."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from simplexity.cluster import QueuedTask, SlurmError, accounted_tasks, queued_tasks
@@ -77,6 +77,8 @@ def slurm_states(
             node = alive[-1].nodes if executing else ""
             waiting = alive[-1].state in _WAITING
             states[index] = SchedulerState(True, executing, waiting, node, submission=last.get(index))
+        elif _was_resubmitted_since(sweep, [str(index)], names):
+            states[index] = SchedulerState(True, waiting=True, submission=last.get(index))
         elif known and known[-1] is not None:
             states[index] = SchedulerState(False, end=known[-1].state, submission=last.get(index))
         else:
@@ -130,7 +132,8 @@ def _group_state(
     """The state of every run that the workers of a submission execute: any of them may take any run."""
     known = [queue.get(task) or queue.get(task.partition("_")[0]) for task in tasks]
     ends = {task.state for task in known if task is not None}
-    if ends - _ENDED:
+    workers = {f"{name}_{task.partition('_')[2]}" for task in tasks}
+    if ends - _ENDED or _was_resubmitted_since(sweep, workers, tasks):
         return SchedulerState(True, submission=name)
     if not ends:
         ends = set(_accounted_ends(dict(enumerate([task] for task in tasks))).values())
@@ -163,6 +166,20 @@ def _resubmissions(sweep: SweepDirectory, name: str) -> list[str]:
     except FileNotFoundError:
         return []
     return [line.partition(";")[0] for line in lines]
+
+
+def _was_resubmitted_since(sweep: SweepDirectory, names: Iterable[str], asked: Sequence[str]) -> bool:
+    """Whether a batch script has submitted its task anew after SLURM was asked about these tasks, of which all have ended.
+
+    A script writes the new job's id down before it ends, so that what was not there before the question is there now.
+
+    Args:
+        sweep: The sweep.
+        names: Runs' indices, or workers' names.
+        asked: The tasks.
+    """
+    jobs = {task.partition("_")[0] for task in asked}
+    return any(not jobs.issuperset(_resubmissions(sweep, name)) for name in names)
 
 
 def _accounted_ends(tasks: Mapping[int, list[str]]) -> dict[int, str]:

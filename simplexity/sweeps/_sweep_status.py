@@ -24,6 +24,7 @@ from ._scheduler_state import SchedulerState, slurm_states
 _READERS = 16
 _LARGEST_PIECE = 256
 _NOBODY = SchedulerState(False)
+_MAY_HAVE_ENDED_SINCE = UNFINISHED_STATES | {RunState.FAILED}
 ItemT = TypeVar("ItemT")
 ReadT = TypeVar("ReadT")
 
@@ -92,6 +93,7 @@ def read_status(sweep: SweepDirectory, *, locked: bool = False) -> SweepStatus:
         one if isinstance(one, RunStatus) else run_status(sweep, run, one, states.get(run.index, _NOBODY))
         for run, one in zip(manifest.runs, found, strict=True)
     ]
+    _read_ended_again(sweep, runs, states)
     return SweepStatus(runs, remark)
 
 
@@ -154,6 +156,22 @@ def _read_all(sweep: SweepDirectory, runs: Sequence[SweepRun]) -> list[RunStatus
         found = list(in_threads(read, runs))
         kept.save()
     return found
+
+
+def _read_ended_again(sweep: SweepDirectory, runs: list[RunStatus], states: dict[int, SchedulerState]) -> None:
+    """Replaces the status of each run that seems to have ended unfinished by what its files say now.
+
+    They were read before the scheduler was asked. A run that was completed, or has saved, between the two would be
+    shown as lost.
+    """
+
+    def read(place: int) -> RunStatus:
+        run = runs[place].run
+        return run_status(sweep, run, read_run(sweep, run), states.get(run.index, _NOBODY))
+
+    ended = [place for place, one in enumerate(runs) if one.state in _MAY_HAVE_ENDED_SINCE]
+    for place, status in zip(ended, in_threads(read, ended), strict=True):
+        runs[place] = status
 
 
 def _unfinished(runs: Sequence[SweepRun], found: Sequence[RunStatus | RunFiles]) -> dict[int, RunFiles]:

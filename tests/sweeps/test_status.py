@@ -168,6 +168,42 @@ def test_a_resubmitted_run_is_known_whatever_it_has_printed_since(make_sweep, sl
     assert [run.state for run in read_status(sweep).runs] == [RunState.RUNNING, RunState.WAITING]
 
 
+def test_what_was_submitted_anew_while_slurm_was_asked_has_not_stopped(make_sweep, slurm_launch, slurm, monkeypatch):
+    """Its task has ended in SLURM's answer, and the line about the new one was not there before the question."""
+    sweep = make_sweep({}, {}, launch=slurm_launch())
+    sweep.record_submission([0], "7")
+    sweep.record_submission([1], "8", None, num_workers=2)
+    for index in (0, 1):
+        record(sweep, index, START, SAVED, PREEMPTED)
+    sweep.log_path(0).parent.mkdir()
+    slurm["queue"] = {"7_0": queued("PREEMPTED"), "8_0": queued("COMPLETED"), "8_1": queued("PREEMPTED")}
+    ask = _scheduler_state.queued_tasks
+
+    def submit_anew_and_ask(jobs):
+        sweep.resubmissions_path("0").write_text("19\n")
+        sweep.resubmissions_path("array_1_1").write_text("20\n")
+        return ask(jobs)
+
+    monkeypatch.setattr(_scheduler_state, "queued_tasks", submit_anew_and_ask)
+    assert [run.state for run in read_status(sweep).runs] == [RunState.WAITING] * 2
+
+
+def test_what_was_completed_while_slurm_was_asked_is_not_lost(make_sweep, slurm_launch, slurm, monkeypatch):
+    sweep = make_sweep({}, launch=slurm_launch())
+    sweep.record_submission([0], "7")
+    record(sweep, 0, START, SAVED)
+    directory = sweep.run_directory(sweep.read_manifest().run(0))
+    slurm["queue"] = {"7_0": queued("COMPLETED")}
+    ask = _scheduler_state.queued_tasks
+
+    def complete_and_ask(jobs):
+        directory.mark_complete(4, 0.5, 0.25, 0.25)
+        return ask(jobs)
+
+    monkeypatch.setattr(_scheduler_state, "queued_tasks", complete_and_ask)
+    assert read_status(sweep).runs[0].state == RunState.COMPLETE
+
+
 def test_an_array_with_an_offset(make_sweep, slurm_launch, slurm):
     sweep = make_sweep({}, {}, {}, launch=slurm_launch())
     sweep.record_submission([0, 1], "7")
