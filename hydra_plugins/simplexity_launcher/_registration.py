@@ -6,12 +6,13 @@ The compute nodes read the frozen configs, so that a YAML edited between submiss
 import logging
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 
 from omegaconf import DictConfig, OmegaConf
 
 from simplexity.composition import ConfigError, Problem
 from simplexity.runs import RunDirectory, is_there, write_durably
-from simplexity.sweeps import Launch, Manifest, SweepDirectory, SweepRun, in_threads, require_own
+from simplexity.sweeps import Launch, Manifest, SlurmLaunch, SweepDirectory, SweepRun, in_threads, require_own
 
 from ._extension import extend_runs, longer_runs
 from ._preparation import PreparedRun, new_manifest
@@ -24,7 +25,7 @@ def register(sweep: SweepDirectory, config: DictConfig, launch: Launch, prepared
     """Writes the runs' directories, and then the manifest that counts them in. This process has locked the sweep.
 
     Runs that the sweep has already stay as they are: the same command in the same folder resumes them. With a larger
-    number of steps it extends them.
+    number of steps it extends them. What is submitted now, or by `retry` later, has SLURM's settings of this command.
 
     Raises:
         ConfigError: If the sweep, or a run directory, is that of other runs.
@@ -47,7 +48,7 @@ def _write_sweep(
     if is_there(sweep.manifest_path):
         require_own(sweep)
         found = sweep.read_manifest()
-    manifest = new_manifest(config, launch, runs) if found is None else _extended(found, runs)
+    manifest = new_manifest(config, launch, runs) if found is None else _extended(found, launch, runs)
     if found is None:
         write_durably(sweep.multirun_path, OmegaConf.to_yaml(config), mode=_PRIVATE)
     longer = [] if found is None else longer_runs(found, prepared)
@@ -58,14 +59,20 @@ def _write_sweep(
         pass  # raises what a thread has raised
     if longer:
         _log.info("extending %d runs to %d steps", len(longer), longer[0].run.num_train_steps)
-    if found is None or longer:
+    if found is None or longer or manifest.launch != found.launch:
         sweep.write_manifest(manifest)
     elif new:
         sweep.add_runs(manifest, [one.run for one in new])
     return manifest
 
 
-def _extended(manifest: Manifest, runs: Sequence[SweepRun]) -> Manifest:
+def _extended(manifest: Manifest, launch: Launch, runs: Sequence[SweepRun]) -> Manifest:
+    before = manifest.launch
+    if isinstance(before, SlurmLaunch) and isinstance(launch, SlurmLaunch):
+        if launch.profile.container == before.profile.container:
+            # An image that has changed is refused: see `retry --changed-image`.
+            launch = replace(launch, image_digest=before.image_digest)
+        manifest = replace(manifest, launch=launch)
     try:
         return manifest.extended(runs)
     except ValueError as error:

@@ -1,6 +1,7 @@
 """How many jobs a user may still submit: the limits of the cluster, of the association and of the QOS."""
 
 import getpass
+import re
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import NamedTuple
@@ -9,8 +10,10 @@ from ._arrays import DEFAULT_MAX_ARRAY_SIZE
 from ._profile import ClusterProfile
 from ._slurm import SlurmError, ask, cluster_configuration
 
-# What sbatch says where a limit on the number of submitted jobs is exceeded, whosever limit it is.
-_TOO_MANY = ("job submit limit", "submit limit", "submitjob", "job array specification")
+# The name of the limit, which newer versions of sbatch print before words that are the same for every limit.
+_LIMIT_NAME = re.compile(r"\b(?:Assoc|QOS)\w*Limit\b", re.IGNORECASE)
+# What else sbatch says where a limit on the number of submitted jobs is exceeded, whosever limit it is.
+_TOO_MANY = ("job submit limit", "submit limit", "job array specification")
 _ASSOCIATION = ("Account", "Partition", "DefaultQOS", "MaxSubmit", "GrpSubmit")
 _QOS = ("MaxSubmitPU", "MaxSubmitPA", "GrpSubmit")
 
@@ -63,7 +66,8 @@ def submission_limits(profile: ClusterProfile) -> SubmissionLimits:
 def is_submit_limit(error: SlurmError) -> bool:
     """Whether SLURM has refused a submission because it has too many tasks."""
     text = str(error).lower()
-    return any(words in text for words in _TOO_MANY)
+    names = _LIMIT_NAME.findall(text)
+    return any("submit" in name for name in names) if names else any(words in text for words in _TOO_MANY)
 
 
 def _table(arguments: Sequence[str], columns: Sequence[str]) -> list[dict[str, str]]:

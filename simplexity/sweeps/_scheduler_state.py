@@ -169,7 +169,7 @@ def _resubmissions(sweep: SweepDirectory, name: str) -> list[str]:
 
 
 def _was_resubmitted_since(sweep: SweepDirectory, names: Iterable[str], asked: Sequence[str]) -> bool:
-    """Whether a batch script has submitted its task anew after SLURM was asked about these tasks, of which all have ended.
+    """Whether a batch script has submitted its task anew since SLURM was asked about these tasks, which have all ended.
 
     A script writes the new job's id down before it ends, so that what was not there before the question is there now.
 

@@ -129,9 +129,11 @@ def submit_runs(sweep: SweepDirectory, manifest: Manifest, indices: Sequence[int
         try:
             job_ids.append(submit(job.script_path))
         except SlurmError as error:
-            parts = [str(error), refused_keys(str(error), launch_of(sweep, manifest).profile)]
             if is_submit_limit(error):
-                parts.append("`hydra.launcher.workers=auto` executes the runs by as many tasks as are allowed")
+                remedy = "the same command with hydra.launcher.workers=auto submits as many tasks as are allowed"
+            else:
+                remedy = refused_keys(str(error), launch_of(sweep, manifest).profile)
+            parts = [str(error), remedy]
             if job_ids:
                 parts.append(
                     f"{num_submitted} of {len(indices)} runs were submitted before that, as {', '.join(job_ids)}; for "

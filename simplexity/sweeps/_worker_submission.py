@@ -103,8 +103,10 @@ def submit_workers(sweep: SweepDirectory, manifest: Manifest, indices: Sequence[
             job_id = submit(path)
             break
         except SlurmError as error:
-            if not is_submit_limit(error) or workers == 1:
-                parts = [str(error), refused_keys(str(error), launch.profile)]
+            too_many = is_submit_limit(error)
+            if not too_many or workers == 1:
+                wait = "wait until some of your jobs have ended"
+                parts = [str(error), wait if too_many else refused_keys(str(error), launch.profile)]
                 raise SlurmError("; ".join(part for part in parts if part)) from None
             _log.warning("SLURM refuses %d workers (%s): submitting %d", workers, error, workers // 2)
             workers //= 2

@@ -149,6 +149,22 @@ def test_batches_that_nobody_waits_for_are_numbered_on(start, tmp_path, monkeypa
     assert len(SweepDirectory.open(tmp_path / "here").read_manifest().runs) == 5
 
 
+def test_the_same_command_submits_with_the_settings_that_it_has_now(start, tmp_path, monkeypatch):
+    from hydra_plugins.simplexity_launcher import _slurm_batch
+
+    launches = []
+    monkeypatch.setattr(sweeps, "require_slurm", lambda: None)
+    monkeypatch.setattr(
+        _slurm_batch, "submit_runs", lambda sweep, manifest, indices: launches.append(manifest.launch) or ["1"]
+    )
+    for settings in ([], ["hydra.launcher.array_parallelism=3", "cluster.partition=other"]):
+        command = ("cluster=dev", "hydra.launcher.wait=false", "hydra.sweep.dir=here", "seed=1,2", *settings)
+        assert start(*command) == 0
+    settings = [(launch.array_parallelism, launch.profile.partition) for launch in launches]
+    assert settings == [(None, "low"), (3, "other")]
+    assert SweepDirectory.open(tmp_path / "here").read_manifest().launch == launches[1]
+
+
 def test_without_sbatch_one_line_says_what_to_do(start, tmp_path, capfd):
     assert start("cluster=dev", "seed=1,2") == 1
     said = capfd.readouterr().err

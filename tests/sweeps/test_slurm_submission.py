@@ -9,6 +9,10 @@ from simplexity.host import PreemptionGuard
 from simplexity.sweeps import _scheduler_state, _slurm_submission, _worker_submission, num_workers, retry, submit_runs
 from simplexity.sweeps._launch_settings import launch_from_json, launch_to_json
 
+POLICY = "Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)"
+TOO_MANY = SlurmError(f"`sbatch` failed: sbatch: error: AssocMaxSubmitJobLimit sbatch: error: {POLICY}")
+TOO_LONG = SlurmError(f"`sbatch` failed: sbatch: error: QOSMaxWallDurationPerJobLimit sbatch: error: {POLICY}")
+
 
 @pytest.fixture
 def sbatch(monkeypatch):
@@ -30,9 +34,11 @@ def sbatch(monkeypatch):
 
 def test_a_refused_array_says_what_was_submitted_before_and_how_to_go_on(make_sweep, slurm_launch, sbatch):
     sweep = make_sweep(*[{}] * 5, launch=slurm_launch())
-    sbatch += ["7", SlurmError("`sbatch` failed: Job violates accounting/QOS policy (job submit limit)")]
+    sbatch += ["7", TOO_MANY]
     with pytest.raises(SlurmError) as caught:
         submit_runs(sweep, sweep.read_manifest(), range(5))
+    assert "; the same command with hydra.launcher.workers=auto submits as many" in str(caught.value)
+    assert "`cluster." not in str(caught.value)
     assert "2 of 5 runs were submitted before that, as 7; for the others: simplexity retry " in str(caught.value)
     assert [submission.indices for submission in sweep.read_submissions()] == [(0, 1)]
 
@@ -72,9 +78,6 @@ def test_a_refused_retry_lists_nothing_as_started(make_sweep, slurm_launch, sbat
     with PreemptionGuard() as guard:
         retry(sweep, guard, **again)
     assert capfd.readouterr().out.splitlines()[:2] == ["again: #0 seed=0", "again: #1 seed=1"]
-
-
-TOO_MANY = SlurmError("`sbatch` failed: Job violates accounting/QOS policy (job submit limit, user's size and/or time)")
 
 
 @pytest.fixture
@@ -142,7 +145,7 @@ def test_what_cannot_share_a_gpu_is_refused(slurm_launch, changes, message):
 
 def test_a_submission_that_slurm_refuses_is_halved(make_sweep, slurm_launch, sbatch_of_workers, limits, caplog):
     sweep = make_sweep(*[{}] * 6, launch=replace(slurm_launch(), workers=5))
-    sbatch_of_workers += [TOO_MANY, TOO_MANY, "7"]
+    sbatch_of_workers += [TOO_MANY, SlurmError(f"`sbatch` failed: {POLICY}"), "7"]
     assert submit_runs(sweep, sweep.read_manifest(), range(6)) == ["7"]
     (submission,) = sweep.read_submissions()
     assert (submission.indices, submission.num_workers) == ((0, 1, 2, 3, 4, 5), 1)
@@ -151,11 +154,22 @@ def test_a_submission_that_slurm_refuses_is_halved(make_sweep, slurm_launch, sba
     assert submission.tasks(3) == ["7_0"]
 
 
-def test_a_refusal_of_one_worker_is_an_error(make_sweep, slurm_launch, sbatch_of_workers, limits):
-    sweep = make_sweep({}, {}, launch=replace(slurm_launch(), workers="auto"))
-    sbatch_of_workers.append(TOO_MANY)
-    with pytest.raises(SlurmError, match="job submit limit"):
+@pytest.mark.parametrize(
+    ("workers", "refusal", "remedy"),
+    [
+        ("auto", TOO_MANY, "; wait until some of your jobs have ended"),
+        # Fewer workers would not be allowed either.
+        (2, TOO_LONG, "; change `cluster.account`=null, `cluster.qos`=null, `cluster.time_limit_minutes`=10 or "),
+    ],
+)
+def test_a_refusal_of_any_worker_is_an_error(
+    make_sweep, slurm_launch, sbatch_of_workers, limits, workers, refusal, remedy
+):
+    sweep = make_sweep({}, {}, launch=replace(slurm_launch(), workers=workers))
+    sbatch_of_workers.append(refusal)
+    with pytest.raises(SlurmError) as caught:
         submit_runs(sweep, sweep.read_manifest(), range(2))
+    assert remedy in str(caught.value)
     assert sweep.read_submissions() == []
 
 
