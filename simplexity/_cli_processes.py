@@ -28,6 +28,8 @@ from simplexity.runs import ExitCode
 _DEPTH, _MOST_SUCCESSORS = 60, 30_000
 # The columns of a terminal, how many numbers have room there, and the most tokens whose matrices are shown.
 _WIDTH, _MOST_NUMBERS, _MOST_TOKENS = 80, 7, 12
+# Entropies of more positions than any model reads; a number with zeros too many would take all memory.
+_LONGEST = 100_000
 _GENERATOR = "training_data_generator"
 _INSTANCE = f"{_GENERATOR}.instance"
 
@@ -44,8 +46,8 @@ def print_process(words: Sequence[str], length: int, figure: Path | None) -> Exi
     Raises:
         ValueError: If there is no such process, or a parameter is wrong.
     """
-    if length < 1:
-        raise ValueError(f"`--length` must be at least 1, got {length}")
+    if not 1 <= length <= _LONGEST:
+        raise ValueError(f"`--length` must lie between 1 and {_LONGEST:,}, got {length}")
     names = [word for word in words if "=" not in word]
     if not names:
         raise ValueError("name a process, as in `simplexity process mess3`; `simplexity processes` lists them")

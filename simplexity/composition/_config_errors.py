@@ -55,7 +55,7 @@ def choices(name: str, valid: Iterable[str]) -> str:
     valid = sorted(valid)
     if not valid:
         return "there are none to choose from"
-    close = difflib.get_close_matches(name, valid, n=1)
+    close = difflib.get_close_matches(name, valid, n=1) or difflib.get_close_matches(name.lower(), valid, n=1)
     guess = f"did you mean `{close[0]}`? " if close else ""
     return f"{guess}valid: {', '.join(valid)}"
 
