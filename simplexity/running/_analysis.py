@@ -25,6 +25,7 @@ A line of analysis.jsonl holds, of one step:
 import json
 import logging
 import math
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -53,6 +54,7 @@ from ._failures import log_failure, place
 _log = logging.getLogger("simplexity")
 # Behind "beliefs: " on a line of 80 columns.
 _WIDTH = 71
+_REPORT_EVERY_S = 10.0
 
 
 class Analysis:
@@ -136,7 +138,7 @@ class Analysis:
     def _line(
         self, step: int, model: PredictiveModel, interrupted: Callable[[], bool]
     ) -> tuple[dict[str, Any], BeliefRegression]:
-        model = _on_one_device(model)
+        model, interrupted = _on_one_device(model), _reporting(interrupted)
         if self._regressor is None:
             self._regressor = BeliefRegressor(
                 self._experiment.generator,
@@ -208,6 +210,24 @@ def describe(line: dict[str, Any]) -> str:
     controls = f"controls: untrained {_r2(best['r2_untrained'])}, next token {_r2(best['r2_next_token'])}"
     start = f"R2 {_r2(best['r2'])} from "
     return f"{start}{best['features'][: _WIDTH - len(start) - len(controls) - 2]}; {controls}"
+
+
+def _reporting(interrupted: Callable[[], bool]) -> Callable[[], bool]:
+    """The same answers; every ten seconds a line says that the analysis is still running.
+
+    It is asked before each regression, of which a model of many layers has so many that the analysis takes minutes.
+    """
+    began = last = time.monotonic()
+
+    def ask() -> bool:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= _REPORT_EVERY_S:
+            _log.info("still analysing, after %.0f s", now - began)
+            last = now
+        return interrupted()
+
+    return ask
 
 
 def _never() -> bool:

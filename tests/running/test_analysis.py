@@ -159,6 +159,16 @@ def one_word(x: float, a: float):
     return HMM(np.ones((1, 1, 1)))
 
 
+def test_an_analysis_that_takes_long_says_that_it_is_running(tmp_path, monkeypatch, caplog):
+    analysis, model, lines = analysis_of(tmp_path)
+    monkeypatch.setattr(_analysis, "_REPORT_EVERY_S", 0.0)
+    with caplog.at_level("INFO", "simplexity"):
+        assert analysis.observe(5, model, never)
+    reported = [message for message in caplog.messages if message.startswith("still analysing, after ")]
+    # Before each of the regressions at least.
+    assert len(reported) >= len(lines()[0]["regressions"])
+
+
 def test_an_analysis_that_is_interrupted_writes_nothing(tmp_path):
     analysis, model, lines = analysis_of(tmp_path)
     assert not analysis.observe(5, model, lambda: True)
@@ -182,7 +192,12 @@ def analysed(tmp_path_factory, cache):
 
 @pytest.mark.parametrize(
     ("signal_name", "phase", "count"),
-    [("SIGTERM", "analysis", 2), ("SIGTERM", "analysis", 3), ("SIGKILL", "analysis_regressed", 2)],
+    [
+        ("SIGTERM", "analysis", 2),
+        ("SIGTERM", "analysis", 3),
+        ("SIGKILL", "analysis", 2),
+        ("SIGKILL", "analysis_regressed", 2),
+    ],
 )
 def test_a_run_that_is_stopped_in_an_analysis_writes_the_same_lines(
     signal_name, phase, count, analysed, uninterrupted, cache, tmp_path
