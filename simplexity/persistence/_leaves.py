@@ -13,6 +13,8 @@ from ._manifest import Leaf
 _ARRAYS = (jax.Array, np.ndarray, np.generic, jax.ShapeDtypeStruct)
 HostArrays: TypeAlias = dict[str, Shaped[np.ndarray, "..."]]
 
+_CAUSE = "another model saved it, or an earlier version of it"
+
 
 def describe_leaves(tree: PyTree, prefix: str = "") -> dict[str, Leaf]:
     """Shape and type of each array leaf by its path, such as `model.cells[0].weight`; paths begin with `prefix`.
@@ -49,14 +51,12 @@ def check_same_leaves(saved: Mapping[str, Leaf], wanted: Mapping[str, Leaf], che
     """
     for name, leaf in wanted.items():
         if name not in saved:
-            raise ValueError(f"{checkpoint} has no `{name}`, which this config needs: another model saved it")
+            raise ValueError(f"{checkpoint} has no `{name}`, which this config needs: {_CAUSE}")
         if saved[name] != leaf:
-            raise ValueError(
-                f"{checkpoint} has `{name}` of {saved[name]}, this config of {leaf}: another model saved it"
-            )
+            raise ValueError(f"{checkpoint} has `{name}` of {saved[name]}, this config of {leaf}: {_CAUSE}")
     for name in saved:
         if name not in wanted:
-            raise ValueError(f"{checkpoint} has `{name}`, which this config lacks: another model saved it")
+            raise ValueError(f"{checkpoint} has `{name}`, which this config lacks: {_CAUSE}")
 
 
 def fill(like: PyTree, arrays: HostArrays, prefix: str = "") -> PyTree:
