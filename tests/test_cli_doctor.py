@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 
@@ -11,9 +12,11 @@ from simplexity.cli import main
 
 
 @pytest.fixture(autouse=True)
-def _without_slurm(tmp_path, monkeypatch):
-    """An empty folder as the site's, and no programs at all."""
-    monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
+def _without_slurm(tmp_path, tmp_path_factory, monkeypatch):
+    """An empty folder as the site's, and no program but bash."""
+    programs = tmp_path_factory.mktemp("programs")
+    (programs / "bash").symlink_to(shutil.which("bash"))
+    monkeypatch.setenv("PATH", str(programs))
     monkeypatch.chdir(tmp_path)
 
 
@@ -42,7 +45,7 @@ def test_the_site_s_profile_with_a_missing_image(tmp_path, capfd):
     )
     assert main(["doctor", "cluster=mine", "hydra.sweep.dir='data/a ü'"]) == 1
     out = capfd.readouterr().out
-    assert f"problem: image: {tmp_path}/a.sif: no such file or directory" in out
+    assert f"problem: image: there is no image {tmp_path}/a.sif on " in out
     assert f"ok: folder: {tmp_path}/data/a ü (" in out
     assert f"ok: cache folder: {tmp_path}/cache (" in out
     assert "signal_lead_s=90" in out

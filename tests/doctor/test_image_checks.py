@@ -1,4 +1,5 @@
-import struct
+"""What is said of an image. What is wrong with one is found by cluster/image.sh: see tests/cluster/test_container.py."""
+
 from pathlib import Path
 
 import pytest
@@ -6,44 +7,41 @@ import pytest
 from simplexity.cluster import Container
 from simplexity.doctor import Severity
 from simplexity.doctor._image_checks import check_image
+from tests.images import sif_header
 
 
-def sif(path: Path, *, missing_bytes: int = 0) -> Path:
-    """A file that begins as a SIF image does: magic word at byte 32, place and length of the data at byte 112."""
-    head = b"#!/usr/bin/env run-singularity\n\0".ljust(32, b"\0") + b"SIF_MAGIC\0"
-    head = head.ljust(112, b"\0") + struct.pack("<qq", 4096, 1000)
-    path.write_bytes(head.ljust(5096 - missing_bytes, b"\0"))
-    return path
-
-
-def check(image: str, folder: Path, runtime="apptainer"):
-    return check_image(Container(image=image, runtime=runtime, binds=[], env={}), "/usr/bin/python", folder)
+def check(image: str, folder: Path, runtime="apptainer", **changes):
+    container = Container(**{"image": image, "runtime": runtime, "binds": [], "env": {}, **changes})
+    return check_image(container, "/usr/bin/python", folder)
 
 
 def test_a_whole_image_by_a_relative_path(tmp_path):
-    sif(tmp_path / "a.sif")
+    (tmp_path / "a.sif").write_bytes(sif_header())
     result = check("a.sif", tmp_path)
     assert (result.severity, result.found) == (Severity.OK, f"{tmp_path}/a.sif (0 MB)")
 
 
 @pytest.mark.parametrize(
-    ("make", "reason"),
+    ("content", "binds", "found", "change"),
     [
-        (lambda path: None, "no such file or directory"),
-        (lambda path: path.write_text("a text"), "not an Apptainer image (SIF)"),
-        (lambda path: sif(path, missing_bytes=1), "shorter than it says"),
-        (lambda path: path.write_bytes(sif(path).read_bytes()[:60]), "shorter than it says"),
+        (None, [], "there is no image {} on ", "containers/build.sh makes one"),
+        (sif_header()[:-1], [], "{} is shorter than it says", "`container.image`"),
+        (sif_header(architecture="99"), [], "{} is for ", "build the image on a machine of the same kind"),
+        (sif_header(), ["/no/such"], "`binds`: /no/such does not exist", "correct the path"),
     ],
 )
-def test_what_cannot_run(tmp_path, make, reason):
-    make(tmp_path / "a.sif")
-    result = check("a.sif", tmp_path)
+def test_what_cannot_run(tmp_path, content, binds, found, change):
+    if content is not None:
+        (tmp_path / "a.sif").write_bytes(content)
+    result = check("a.sif", tmp_path, binds=binds)
     assert result.severity == Severity.PROBLEM
-    assert result.found == f"{tmp_path}/a.sif: {reason}"
-    assert "container.image" in result.change
+    assert result.found.startswith(found.format(tmp_path / "a.sif"))
+    assert change in result.change
 
 
 def test_other_kinds(tmp_path):
+    (tmp_path / ".singularity.d").mkdir()
+    (tmp_path / ".singularity.d" / "labels.json").write_text("{}")
     assert "sandbox" in check(str(tmp_path), Path("/")).found
     assert "only a test job" in check("simplexity:1", tmp_path, runtime="docker").meaning
     assert check_image(None, "/usr/bin/python", tmp_path).found == "no container: /usr/bin/python"
