@@ -7,10 +7,8 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from simplexity.composition import Problem, SectionCheck, check, expand_generators
+from simplexity.composition import GENERATORS, Problem, SectionCheck, check, expand_generators
 from simplexity.running import check_by_building
-
-_GENERATORS = ("training_data_generator", "validation_data_generator")
 
 
 class RunCheck:
@@ -53,15 +51,11 @@ class RunCheck:
         """What only sections together get wrong: the model's shapes, the two generators' tokens."""
         # Numbers of a process that are no integers change no shape, and sweeps over them are long.
         training = values["training"]
-        shapes = [_without_floats(values[name]) for name in _GENERATORS]
+        shapes = [_without_floats(values[name]) for name in GENERATORS]
         name = json.dumps([shapes, values["predictive_model"], training["sequence_len"], training["carry_state"]])
         if name not in self._wholes:
-            self._wholes[name] = check_by_building(_config(values))
+            self._wholes[name] = check_by_building(OmegaConf.create(values))
         return self._wholes[name]
-
-
-def _config(values: dict[str, Any]) -> DictConfig:
-    return OmegaConf.create(values)
 
 
 def _without_floats(value: Any) -> Any:

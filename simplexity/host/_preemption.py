@@ -157,7 +157,7 @@ class PreemptionGuard:
             message = f"\nInterrupted: {doing}. Press Ctrl-C again to exit at once.{resume}\n"
             _write(self.message_descriptor, message.encode())
         elif now_s - self._interrupted_at_s > _SAME_PRESS_S:
-            _leave_at_once(self.message_descriptor)
+            _exit_at_once(self.message_descriptor)
 
 
 def _write(descriptor: int, message: bytes) -> None:
@@ -168,7 +168,7 @@ def _write(descriptor: int, message: bytes) -> None:
         return
 
 
-def _leave_at_once(descriptor: int) -> None:
+def _exit_at_once(descriptor: int) -> None:
     """Dies of SIGINT, as a shell expects of an interrupted program (status 130); checkpoints are atomic."""
     if os.isatty(descriptor):
         _write(descriptor, _SHOW_CURSOR + b"\n")

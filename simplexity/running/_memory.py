@@ -16,7 +16,7 @@ _SMALLER = "choose a smaller `training.batch_size`, `training.sequence_len` or m
 
 
 def fits_into_memory(compiled: Any) -> bool:
-    """Whether a compiled program, as `equinox.filter_jit` makes it, fits into the memory of its device."""
+    """Whether a compiled program fits into the memory of its device: a `Program`, or one of `equinox.filter_jit`."""
     needed, usable = _needed_and_usable(compiled)
     return needed <= usable
 
@@ -25,7 +25,7 @@ def require_memory(compiled: Any, needs: str, remedy: str = _SMALLER) -> None:
     """Checks that a compiled program fits into the memory of the device that it runs on.
 
     Args:
-        compiled: The program, as `equinox.filter_jit` makes it.
+        compiled: As in `fits_into_memory`.
         needs: What needs the memory, in words for the error.
         remedy: What the user can do.
 

@@ -5,7 +5,7 @@ import statistics
 from collections.abc import Iterator, Mapping, Sequence
 
 from ._results_text import cell_text
-from ._rows import Cell, column_named, override_names
+from ._rows import Cell, column_named, override_names, short_names
 from ._run_status import RunState
 from ._text import table
 
@@ -64,9 +64,8 @@ def averages_lines(
     cells = (
         [_with_deviation(row, name) if name in _SHOWN else cell_text(row.get(name)) for name in shown] for row in rows
     )
-    ends = [name.rpartition(".")[2] for name in shown]
-    names = [name if width is None or ends.count(end) > 1 else end for name, end in zip(shown, ends, strict=True)]
-    yield from table(names, cells, width, len(shown) - 1, least=[shown.index("optimum")], colour=colour)
+    header = shown if width is None else short_names(shown)
+    yield from table(header, cells, width, len(shown) - 1, least=[shown.index("optimum")], colour=colour)
 
 
 def _averages(runs: Sequence[Mapping[str, Cell]], numbers: Sequence[str]) -> dict[str, Cell]:

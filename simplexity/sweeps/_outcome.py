@@ -12,8 +12,7 @@ from ._run_status import RunState
 
 
 class Outcome(NamedTuple):
-    """How a run ended: complete, failed, unreadable, or stopped because a stop of the sweep was requested,
-    or another run has failed.
+    """How a run ended; it was stopped if a stop of the sweep was requested, or another run has failed.
 
     Attributes:
         run: The manifest's entry.

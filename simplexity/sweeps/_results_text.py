@@ -7,7 +7,7 @@ from typing import TextIO
 
 from simplexity.runs import nats_text, optimum_text
 
-from ._rows import Cell, last_part, override_names
+from ._rows import Cell, override_names, short_names
 from ._text import printable, table, wrapped
 
 
@@ -48,15 +48,14 @@ def results_lines(
     has_reason = width is None and any(row["reason"] for row in rows)
     analysed = [name for name in ("belief_r2",) if name in rows[0]]
     shown = [*fixed, *analysed, *varied, *(["reason"] if has_reason else [])]
-    ends = [last_part(name) for name in shown]
-    short = [name if width is None or ends.count(end) > 1 else end for name, end in zip(shown, ends, strict=True)]
+    header = shown if width is None else short_names(shown)
     # Of the overrides, the longest gives way; without any, the state does, which is short enough.
     sizes = [0 if width is None else max(len(cell_text(row[name])) for row in rows) for name in varied]
     flexible = len(fixed) + len(analysed) + sizes.index(max(sizes)) if sizes else 1
     # Without errors, an optimum is a number as the others.
     optimum = "optimum" if "optimum_error" in first else ""
     cells = ([_optimum(row) if name == optimum else cell_text(row[name]) for name in shown] for row in rows)
-    yield from table(short, cells, width, flexible, least=[fixed.index("optimum")], colour=colour)
+    yield from table(header, cells, width, flexible, least=[fixed.index("optimum")], colour=colour)
     if width is not None:
         reasons = [f"run {row['run']} {row['state']}: {printable(str(row['reason']))}" for row in rows if row["reason"]]
         yield from ["", *wrapped(reasons, width)] if reasons else []

@@ -84,6 +84,12 @@ def last_part(name: str) -> str:
     return name.rpartition(".")[2]
 
 
+def short_names(names: Sequence[str]) -> list[str]:
+    """The last parts of columns' names; a name whose last part another one has too stays whole."""
+    ends = [last_part(name) for name in names]
+    return [name if ends.count(end) > 1 else end for name, end in zip(names, ends, strict=True)]
+
+
 def _order(value: Cell) -> tuple[int, float, str] | None:
     """Numbers before words; a number may be written as one."""
     if value is None or value == "":

@@ -1,4 +1,4 @@
-"""What is said of an image. What is wrong with one is found by cluster/image.sh: see tests/cluster/test_container.py."""
+"""What doctor reports of an image; cluster/image.sh finds what is wrong with it (tests/cluster/test_container.py)."""
 
 from pathlib import Path
 
