@@ -18,7 +18,7 @@ from ._generative_process import GenerativeProcess
 from ._matrix_process import MatrixProcess
 from ._mixed_states import Generator, Level, capacity_for, levels
 from ._mixture import Mixture
-from ._product import Product
+from ._product import Product, for_each_distinct
 
 MOST_WALKED_STATES = 5
 """Of a GHMM with more states a walk does not know its error: it goes like n^(-2/d) for n vectors in d dimensions."""
@@ -33,6 +33,8 @@ _LEVELS_PER_LOOK = 8
 _FEWEST_LEVELS = 40
 _NARROW_ENOUGH = 1e-14
 _WORTHWHILE = 0.9
+# An error that does not show in five decimals: below it a walk continues only while its bracket halves each time.
+_PRECISE, _HALF = 5e-6, 0.5
 _WORK_PER_LEVEL = 2_000
 
 
@@ -78,9 +80,9 @@ def entropy_rate(process: GenerativeProcess) -> Estimate:
     - for a GHMM with negative entries and at most 5 states, `H(X_n | X_1 ... X_{n-1})` from its stationary vector: a
       proven upper bound. Its error is an estimate: how much more a walk with a quarter of the vectors gives, plus how
       much the second half of the walk still lowered the value;
-    - for a GHMM with more states, and where a walk's error is above 5e-5 and greater, the mean entropy of the tokens 65
-      to 1,024, over drawn words. Its error is an estimate: that of the mean over words, plus what these tokens may have
-      in excess of the rate, which the 32 tokens before them show (`_drawn_words.py`).
+    - for a GHMM or a composite with more states, and where a walk's error is above 5e-5 and greater, the mean entropy
+      of the tokens 65 to 1,024, over drawn words. Its error is an estimate: that of the mean over words, plus what
+      these tokens may have in excess of the rate, which the 32 tokens before them show (`_drawn_words.py`).
 
     A product's rate and error are the sums of its factors'. Another composite without small matrices has the rate of
     drawn words, too.
@@ -96,7 +98,7 @@ def entropy_rate(process: GenerativeProcess) -> Estimate:
         Shannon, "A mathematical theory of communication" (1948), section 7: unifilar sources and their mixtures.
     """
     if isinstance(process, Product):
-        rates = [entropy_rate(factor) for factor in process.factors]
+        rates = for_each_distinct(entropy_rate, process.factors)
         return Estimate(sum(rate.value for rate in rates), sum(rate.error for rate in rates))
     if isinstance(process, Mixture):
         values, errors = zip(*(entropy_rate(component) for component in process.components), strict=True)
@@ -144,6 +146,7 @@ def stationary_walk(generator: Generator, stationary: Float[np.ndarray, " num_st
         walked += islice(zip(above, reference, strict=True), _LEVELS_PER_LOOK)
         rate = bracket(*zip(*walked, strict=True))
         stalled = len(walked) > _FEWEST_LEVELS and rate.error > _WORTHWHILE * last_error
+        stalled |= rate.error < _PRECISE and rate.error > _HALF * last_error
         num_vectors = sum(level.num_vectors for pair in walked[-_LEVELS_PER_LOOK:] for level in pair)
         done += _LEVELS_PER_LOOK * _WORK_PER_LEVEL + num_vectors * vocab * num_states
         if rate.error < _NARROW_ENOUGH or stalled or done > work:
@@ -157,7 +160,8 @@ def _component_rate(component: Component, drawn_from: GenerativeProcess | None) 
         masses = generator.transition_matrices.sum(axis=2).T
         return Estimate(float(stationary @ _entropies(masses)), 0.0)
     walked = None
-    if generator.is_hmm or len(stationary) <= MOST_WALKED_STATES:
+    # The joint states of several factors have too many dimensions for a walk, as those of such a GHMM have.
+    if (generator.is_hmm and drawn_from is None) or len(stationary) <= MOST_WALKED_STATES:
         walked = stationary_walk(generator, stationary, _WORK).rate
         if walked.error < GOOD_ERROR:
             return walked

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import NamedTuple
 
-import equinox as eqx
 import numpy as np
 from jaxtyping import Float
 
@@ -19,7 +18,7 @@ from ._matrix_process import MatrixProcess
 from ._mixed_states import Generator, as_generator, capacity_for, levels
 from ._mixture import Mixture
 from ._mixture_choice import mixture_choice_entropies
-from ._product import Product
+from ._product import Product, for_each_distinct
 
 # Up to this length a walk goes to the end; beyond it, until its entropies have come down to their limit.
 _LONG = 128
@@ -124,15 +123,16 @@ def _of_product(
     process: Product, states: list[Float[np.ndarray, " _"]], length: int, capacity: int | None
 ) -> MyopicEntropies:
     """The sums over factors; those that are alike are walked once."""
-    walked: list[tuple[GenerativeProcess, Float[np.ndarray, " _"], MyopicEntropies]] = []
-    for factor, state in zip(process.factors, states, strict=True):
-        alike = [found for other, start, found in walked if eqx.tree_equal((factor, state), (other, start)) is True]
-        found = alike[0] if alike else bounded_myopic_entropies(factor, length, state=state, capacity=capacity)
-        walked.append((factor, state, found))
+
+    def walk(factor_and_state: tuple[GenerativeProcess, Float[np.ndarray, " _"]]) -> MyopicEntropies:
+        factor, state = factor_and_state
+        return bounded_myopic_entropies(factor, length, state=state, capacity=capacity)
+
+    walked = for_each_distinct(walk, zip(process.factors, states, strict=True))
     return MyopicEntropies(
-        values=np.sum([found.values for _, _, found in walked], axis=0),
-        errors=np.sum([found.errors for _, _, found in walked], axis=0),
-        total_error=sum(found.total_error for _, _, found in walked),
+        values=np.sum([found.values for found in walked], axis=0),
+        errors=np.sum([found.errors for found in walked], axis=0),
+        total_error=sum(found.total_error for found in walked),
     )
 
 

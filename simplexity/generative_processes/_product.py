@@ -1,9 +1,10 @@
 """Products: independent processes side by side, whose tokens are read as one."""
 
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
 
+import equinox as eqx
 import jax
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
@@ -12,6 +13,9 @@ from ._factors import join_states, join_tokens, joint_matrices, outer_product, s
 from ._generative_process import GenerativeProcess, States
 from ._hmm import HMM
 from ._matrix_process import MatrixProcess
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 class Product(GenerativeProcess):
@@ -97,6 +101,18 @@ class Product(GenerativeProcess):
         ]
         states, digits = zip(*drawn, strict=True)
         return states, join_tokens(digits, self.vocab_sizes)
+
+
+def for_each_distinct(function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+    """The function of each item, such as a factor, computed once for those that are equal."""
+    computed: list[tuple[Item, Result]] = []
+    results = []
+    for item in items:
+        found = [result for other, result in computed if eqx.tree_equal(item, other) is True]
+        results.append(found[0] if found else function(item))
+        if not found:
+            computed.append((item, results[-1]))
+    return results
 
 
 def product(factors: Sequence[GenerativeProcess]) -> Product:

@@ -17,6 +17,7 @@ from simplexity.generative_processes import (
     tom_quantum,
     zero_one_random,
 )
+from simplexity.generative_processes._product import for_each_distinct
 
 
 def test_a_product_of_432_tokens():
@@ -28,6 +29,13 @@ def test_a_product_of_432_tokens():
     expected = [6.068426, 5.979514, 5.936424, 5.909728, 5.892388, 5.880320, 5.871917, 5.865888, 5.861580]
     np.testing.assert_allclose([entropy.value for entropy in entropies], expected, atol=1e-6)
     assert max(entropy.error for entropy in entropies) < 1e-9
+
+
+def test_equal_factors_are_computed_once():
+    asked = []
+    factors = [mess3(0.15, 0.6), tom_quantum(1.0, 3.0), mess3(0.15, 0.6), mess3(0.05, 0.85), mess3(0.15, 0.6)]
+    results = for_each_distinct(lambda factor: asked.append(factor) or len(asked), factors)
+    assert results == [1, 2, 1, 3, 1]
 
 
 @pytest.mark.slow
