@@ -110,7 +110,7 @@ def _compose(name: str, parameters: Sequence[str]) -> tuple[dict[str, Any], Gene
 def _tables(process: GenerativeProcess) -> Iterator[str]:
     matrices = process.as_matrices()
     if matrices is None:
-        yield "\nIts joint states and tokens are too many to be shown as matrices."
+        yield "\nNo matrices are shown: those of all factors together are too large, or do not exist."
         return
     yield f"\nstationary state: {_row(matrices.stationary_state)}"
     if not _is_stationary(process):

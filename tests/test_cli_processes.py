@@ -113,7 +113,9 @@ def test_why_there_is_no_picture(capfd, tmp_path):
     factors = f"factors=[{', '.join(['{even_ones: {}}'] * 8)}]"
     assert main(["process", "product", factors, "--length", "1", "--figure", str(tmp_path / "process.png")]) == 0
     reason = "no picture: after one token there may be more mixed states than the 117 that are followed"
-    assert capfd.readouterr().out.splitlines()[-1] == reason
+    lines = capfd.readouterr().out.splitlines()
+    assert lines[-1] == reason
+    assert "No matrices are shown: those of all factors together are too large, or do not exist." in lines
     assert not list(tmp_path.iterdir())
 
 
