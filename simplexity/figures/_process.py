@@ -1,11 +1,13 @@
 """The picture of a process: its mixed states where they lie, and the graph of the recurrent ones where they are few."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float, Int
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from ._belief_states import draw_points, frame, state_colours
 from ._plane import Plane, plane_of
@@ -15,8 +17,8 @@ if TYPE_CHECKING:
     # Importing it imports JAX, which a figure does not need.
     from simplexity.generative_processes import MixedStatePresentation
 
-# More states than this are a tangle of arrows.
-_MOST_NODES = 16
+# More states, or more tokens, than this are a tangle of arrows.
+_MOST_NODES, _MOST_TOKENS = 16, 2 * len(SERIES)
 _NODE_POINTS = 11
 
 
@@ -28,12 +30,12 @@ def draw_process(presentation: "MixedStatePresentation", path: Path) -> Path | N
         path: The PNG to write; an SVG is written beside it.
 
     Returns:
-        `path`; None if there is but one mixed state and no graph, because a single token leads to too many.
+        `path`; None if there is neither: of one mixed state alone, where a single token leads to too many others.
     """
     weights = presentation.occupation(int(presentation.depths.max())).mean(axis=0)
     plane = plane_of(presentation.states, weights)
     recurrent = np.flatnonzero(presentation.is_recurrent) if presentation.is_closed else np.empty(0, dtype=np.int64)
-    has_graph = 0 < len(recurrent) <= _MOST_NODES
+    has_graph = 0 < len(recurrent) <= _MOST_NODES and presentation.probabilities.shape[1] <= _MOST_TOKENS
     num_panels = (plane is not None) + has_graph
     if num_panels == 0:
         return None
@@ -43,7 +45,11 @@ def draw_process(presentation: "MixedStatePresentation", path: Path) -> Path | N
         if plane is not None:
             _draw_mixed_states(panels.pop(0), presentation, weights, plane)
         if has_graph:
-            _draw_graph(panels.pop(0), presentation, recurrent)
+            graph = panels.pop(0)
+            _draw_graph(graph, presentation, recurrent)
+            # Below both panels: it is wider than one.
+            entries = graph.get_legend_handles_labels()
+            figure.legend(*entries, loc="outside lower center", ncols=4, columnspacing=1.2, borderpad=0.8)
         return save(figure, path)
 
 
@@ -57,12 +63,14 @@ def _draw_mixed_states(
         points = np.column_stack([points[:, 0], presentation.depths])
         draw_points(axes, points[order], np.array([BLUE]), weights[order])
         axes.set(xlabel=plane.labels[0], ylabel="tokens before it is met")
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     else:
         draw_points(axes, points[order], state_colours(presentation.states, plane)[order], weights[order])
         frame(axes, plane, points)
         if plane.labels:
             axes.set(xlabel=plane.labels[0], ylabel=plane.labels[1])
-    axes.set_title("mixed states" if presentation.is_closed else f"mixed states, {presentation.depths.max()} tokens")
+    depth = int(presentation.depths.max())
+    axes.set_title("mixed states" if presentation.is_closed else f"mixed states, {depth} token{'s' * (depth != 1)}")
 
 
 def _draw_graph(axes: Axes, presentation: "MixedStatePresentation", recurrent: Int[np.ndarray, " nodes"]) -> None:
@@ -70,42 +78,48 @@ def _draw_graph(axes: Axes, presentation: "MixedStatePresentation", recurrent: I
     angles = np.pi / 2 - 2 * np.pi * np.arange(num_nodes) / num_nodes
     places = np.stack([np.cos(angles), np.sin(angles)], axis=1) * (num_nodes > 1)
     node_of = {int(state): node for node, state in enumerate(recurrent)}
-    used = set()
     for node, state in enumerate(recurrent):
-        for token in np.flatnonzero(presentation.successors[state] >= 0):
+        num_loops = 0
+        for token in np.flatnonzero(presentation.successors[state] >= 0).tolist():
             target = node_of[int(presentation.successors[state, token])]
-            colour = SERIES[token % len(SERIES)]
-            used.add(int(token))
-            width = 0.4 + 1.4 * presentation.probabilities[state, token]
-            _arrow(axes, places[node], places[target], colour, width, bend=0.15 + 0.12 * int(token))
+            line = _line(token) | {"linewidth": 0.4 + 1.4 * presentation.probabilities[state, token]}
+            if target == node:
+                _loop(axes, places[node], line, num_loops)
+                num_loops += 1
+            else:
+                _arrow(axes, places[node], places[target], line, bend=0.15 + 0.12 * token)
     axes.scatter(
         places[:, 0], places[:, 1], s=_NODE_POINTS**2, facecolors="white", edgecolors=GREY, linewidths=0.8, zorder=3
     )
     for node, place in enumerate(places):
         axes.annotate(str(node), place, ha="center", va="center", fontsize=5.5, zorder=4)
-    for token in sorted(used)[: len(SERIES)]:
-        axes.plot([], [], color=SERIES[token], label=f"token {token}")
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.02), ncols=3, columnspacing=0.8)
+    for token in np.flatnonzero((presentation.successors[recurrent] >= 0).any(axis=0)).tolist():
+        axes.plot([], [], **_line(token), label=f"token {token}")
     axes.set(xlim=(-1.45, 1.45), ylim=(-1.45, 1.45), title="recurrent states")
     axes.set_aspect("equal")
     axes.set_axis_off()
 
 
-def _arrow(axes: Axes, start: np.ndarray, end: np.ndarray, colour: str, width: float, bend: float) -> None:
-    if np.allclose(start, end):
-        # Back to itself: a loop on the side that looks away from the centre.
-        outward = start / np.linalg.norm(start) if np.linalg.norm(start) else np.array([0.0, 1.0])
-        sideways = np.array([-outward[1], outward[0]])
-        start, end = start + 0.2 * sideways, start - 0.2 * sideways
-        bend = -1.3 - 2 * bend
+def _line(token: int) -> dict[str, Any]:
+    """A token's colour and, when all colours have been used, dashes."""
+    return {"color": SERIES[token % len(SERIES)], "linestyle": "-" if token < len(SERIES) else (0, (2, 1))}
+
+
+def _loop(axes: Axes, place: np.ndarray, line: Mapping[str, Any], number: int) -> None:
+    """An arrow from a node to itself, on the side away from the centre; further ones lie around the first."""
+    outward = place / np.linalg.norm(place) if np.linalg.norm(place) else np.array([0.0, 1.0])
+    sideways = (0.2 + 0.08 * number) * np.array([-outward[1], outward[0]])
+    _arrow(axes, place + sideways, place - sideways, line, bend=-1.9)
+
+
+def _arrow(axes: Axes, start: np.ndarray, end: np.ndarray, line: Mapping[str, Any], bend: float) -> None:
     axes.annotate(
         "",
         xy=(end[0], end[1]),
         xytext=(start[0], start[1]),
         arrowprops={
+            **line,
             "arrowstyle": "-|>,head_width=0.15,head_length=0.3",
-            "color": colour,
-            "linewidth": width,
             "shrinkA": _NODE_POINTS / 2,
             "shrinkB": _NODE_POINTS / 2,
             "connectionstyle": f"arc3,rad={bend}",
