@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, UInt32
 
 from ._chunk import ChunkSizer
@@ -109,9 +110,12 @@ class Pack:
     def steps(self, member: "PackMember", state: TrainState, num_steps: int) -> TrainState:
         """The state of a member after `num_steps`, computed together with what the other members want."""
         answer: Future[UInt32[Array, " words"]] = Future()
-        steps = StepsOfRun(member.arguments, self._programs.write_state(state), num_steps)
-        self._requests.put(_Request(member, steps, answer))
-        return self._programs.read_state(answer.result())
+        words = member.words if state is member.state else self._programs.write_state(state)
+        self._requests.put(_Request(member, StepsOfRun(member.arguments, words, num_steps), answer))
+        words = answer.result()
+        after = self._programs.read_state(words)
+        member.words, member.state = words, after
+        return after
 
     def _num_wanted(self) -> int:
         """Places for the members and for all that may become members."""
@@ -160,11 +164,17 @@ class PackMember:
     Args:
         pack: The pack.
         arguments: Those of the run's program, as words.
+
+    Attributes:
+        state: The one that its last call has returned, which most calls begin with. None before the first.
+        words: The same as words, so that it need not be written as such again.
     """
 
     def __init__(self, pack: Pack, arguments: UInt32[Array, " words"]):
         self._pack = pack
         self.arguments = arguments
+        self.state: TrainState | None = None
+        self.words: UInt32[Array, " words"] = jnp.zeros(0, jnp.uint32)
 
     def __call__(self, state: TrainState, num_steps: int) -> TrainState:
         return self._pack.steps(self, state, num_steps)

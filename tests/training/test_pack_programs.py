@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import pytest
 from jax.errors import JaxRuntimeError
 
-from simplexity.training import StepArguments, TrainState
+from simplexity.training import Pack, StepArguments, TrainState
 from simplexity.training._pack_programs import PackPrograms, StepsOfRun
 
 
@@ -80,6 +80,19 @@ def test_a_run_whose_program_cannot_be_compiled_fails() -> None:
     made = programs(lambda size, compiled: exhausted())
     with pytest.raises(JaxRuntimeError, match=r"^RESOURCE_EXHAUSTED"):
         made.require(2, lambda: 2)
+
+
+def test_a_state_is_written_as_words_only_where_it_is_not_the_one_of_the_last_call(monkeypatch) -> None:
+    pack = Pack(move, stride(0), state_at(0), lambda: 0, one_by_one=False)
+    pack.add_member()
+    written, write = [], pack._programs.write_state
+    monkeypatch.setattr(pack._programs, "write_state", lambda state: written.append(int(state.step)) or write(state))
+    member = pack.member(stride(2))
+    state = member(member(state_at(100), 3), 1)
+    assert int(state.step) == 108
+    assert int(member(state_at(7), 2).step) == 11
+    assert written == [100, 7]
+    pack.remove_member()
 
 
 def test_a_larger_program_stays_where_there_is_no_memory_to_compile_a_smaller_one(caplog) -> None:
