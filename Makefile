@@ -40,8 +40,9 @@ pictures: .venv/run.stamp ## the README's pictures, from the default run
 	    cp "$$folder"/run/figures/belief_states.png "$$folder"/run/figures/belief_regression.png \
 	    "$$folder"/run/figures/loss.png docs/images/ && rm -r "$$folder"
 
-bench: .venv/run.stamp ## the compiled loop against a naive one
-	$(BIN)/python -m benchmarks
+bench: .venv/run.stamp ## ratios: against a naive loop and peers, of a pack and a sweep; RECORD=--record records them
+	$(BIN)/python -m benchmarks $(RECORD)
+	$(BIN)/python -m benchmarks.peers $(RECORD)
 
 bench-gpu: ## the same on a GPU, and the record of it
 	$(or $(wildcard $(BIN)/python),$(PYTHON)) -m benchmarks --gpu

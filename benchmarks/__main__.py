@@ -1,6 +1,6 @@
-"""Measures and prints; with --gpu, measures on the accelerator and records the figures.
+"""One run against a naive one, packs, starts, and a sweep of small runs; with --gpu, on the accelerator.
 
-python -m benchmarks [--gpu] [--floors]
+python -m benchmarks [--gpu] [--record] [--floors]
 """
 
 import argparse
@@ -53,19 +53,10 @@ def main() -> int:
             f"{floor:>8}{result.tokens_per_s:>12,.0f}{result.gemm_share:>8.0%}{share:>9}",
             flush=True,
         )
-    figures: dict = {"training": [asdict(result) for result in results]}
-    if arguments.gpu:
-        figures["packs"] = _packs()
+    figures: dict = {"training": [asdict(result) for result in results], "packs": _packs(arguments.gpu)}
     if not arguments.gpu:
-        from . import startup
-
-        times = startup.measure()
-        figures["startup"] = asdict(times)
-        print(f"\nstart to first step, warm cache: {times.first_step_s:.2f} s, {times.first_step_cpu_s:.2f} s of CPU")
-        print(f"with an empty one: {times.cold_first_step_s:.1f} s, {times.cold_first_step_cpu_s:.1f} s of CPU")
-        print(f"start to first step of a resumed run: {times.first_step_after_resume_s:.2f} s")
-        print(f"signal to exit, checkpoint committed: {times.signal_to_exit_s:.2f} s")
-        print(f"saving every five minutes costs {times.saving_percent:.3f} % of the training time")
+        figures["startup"] = _startup()
+        figures["local_sweep"] = _local_sweep()
     if arguments.gpu or arguments.record:
         record(device.device_kind, {"cpu_cores": cores} | figures)
     below = [result.name for result in results if result.floor and result.ratio < result.floor]
@@ -75,26 +66,47 @@ def main() -> int:
     return 0
 
 
-def _packs() -> list[dict]:
-    """Measures and prints packs, which pay on an accelerator alone."""
+def _packs(on_gpu: bool) -> list[dict]:
+    """Measures and prints packs; one of them on a CPU, where runs in turn are as fast, and none is aimed at."""
     from .packs import PACK_CASES, measure_pack
 
     # The last two: with one kind of kernel or the other, whichever the program chooses.
-    print(
-        f"\n{'Packs':<44}{'runs':>6}{'alone/s':>10}{'together/s':>12}{'ratio':>8}{'aim':>8}"
-        f"{'blocks/s':>12}{'sequences/s':>13}"
-    )
+    kinds = f"{'aim':>8}{'blocks/s':>12}{'sequences/s':>13}" if on_gpu else ""
+    print(f"\n{'Packs':<44}{'runs':>6}{'alone/s':>10}{'together/s':>12}{'ratio':>8}{kinds}")
     results = []
-    for pack in PACK_CASES:
+    for pack in PACK_CASES if on_gpu else PACK_CASES[1:2]:
         result = measure_pack(pack)
         results.append(asdict(result))
+        aim = f"{result.aim:>7.1f}x" if on_gpu else ""
         kernels = "" if result.by_blocks is None else f"{result.by_blocks:>12.1f}{result.by_sequences:>13.1f}"
         print(
             f"{result.name:<44}{result.num_runs:>6}{result.alone_steps_per_s:>10.1f}{result.steps_per_s:>12.1f}"
-            f"{result.ratio:>7.1f}x{result.aim:>7.1f}x{kernels}",
+            f"{result.ratio:>7.1f}x{aim}{kernels}",
             flush=True,
         )
     return results
+
+
+def _startup() -> dict:
+    """Measures and prints what a run's start, stop, resume and saves take."""
+    from . import startup
+
+    times = startup.measure()
+    print(f"\nstart to first step, warm cache: {times.first_step_s:.2f} s, {times.first_step_cpu_s:.2f} s of CPU")
+    print(f"with an empty one: {times.cold_first_step_s:.1f} s, {times.cold_first_step_cpu_s:.1f} s of CPU")
+    print(f"start to first step of a resumed run: {times.first_step_after_resume_s:.2f} s")
+    print(f"signal to exit, checkpoint committed: {times.signal_to_exit_s:.2f} s")
+    print(f"saving every five minutes costs {times.saving_percent:.3f} % of the training time", flush=True)
+    return asdict(times)
+
+
+def _local_sweep() -> dict:
+    """Measures and prints a sweep of small runs."""
+    from . import local_sweep
+
+    measured = local_sweep.measure()
+    print(f"\n{measured.table()}")
+    return asdict(measured) | {"ratio": measured.ratio}
 
 
 if __name__ == "__main__":

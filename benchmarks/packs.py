@@ -39,7 +39,7 @@ class PackResult:
     """Figures of one pack: medians over the rounds, also of each round's ratios.
 
     `by_blocks` and `by_sequences` are the steps per second with one kind of kernel or the other, whichever the program
-    chooses by itself; None for a transformer.
+    chooses by itself; None for a transformer and on a CPU.
     """
 
     name: str
@@ -67,9 +67,9 @@ PACK_CASES = (
 
 
 def measure_pack(pack: PackCase) -> PackResult:
-    """Measures one pack, one of its runs alone, and the pack with each kind of kernel, in turns."""
+    """Measures one pack, one of its runs alone, and on a GPU the pack with each kind of kernel, in turns."""
     makers = [(compiled_loop, pack.case), (pack_of_runs, pack)]
-    if pack.case.kind != "transformer":
+    if pack.case.kind != "transformer" and jax.default_backend() != "cpu":
         makers += [(_pack_by_blocks, pack), (_pack_by_sequences, pack)]
     with ExitStack() as stack:
         loops = [stack.enter_context(Loop(make, argument)) for make, argument in makers]
