@@ -63,6 +63,8 @@ def draw_factor_overlaps(analysis: Mapping[str, Any], path: Path) -> Path | None
     if not overlaps:
         return None
     with new_figure(height_in=2.1 if len(overlaps) == 1 else 1.6) as figure:
+        # Square matrices do not fill their axes: this layout puts them next to each other, in the middle.
+        figure.set_layout_engine("compressed")
         all_axes = figure.subplots(1, len(overlaps), sharey=True, squeeze=False)[0]
         for axes, (layer, matrix) in zip(all_axes, overlaps, strict=True):
             image = axes.imshow(matrix, cmap=SEQUENTIAL, vmin=0, vmax=1)

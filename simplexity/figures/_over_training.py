@@ -6,9 +6,14 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
-from ._style import GREY, ORANGE, mark_counts, new_figure, save, series_style
+from ._style import ORANGE, mark_counts, new_figure, save, series_style
 
 Analyses = Sequence[Mapping[str, Any]]
+# A wide pale line below a narrow dark one: both are seen where their values are equal.
+_CONTROLS: Any = (
+    ("r2_next_token", "next token", {"color": "#CCCCCC", "linestyle": "-", "linewidth": 3.0, "zorder": 1}),
+    ("r2_untrained", "untrained model", {"color": "black", "linestyle": ":", "linewidth": 1.1, "zorder": 1.5}),
+)
 
 
 def draw_analysis_over_training(analyses: Analyses, path: Path) -> Path | None:
@@ -32,9 +37,9 @@ def draw_analysis_over_training(analyses: Analyses, path: Path) -> Path | None:
         for index, name in enumerate(r2[-1]):
             values = [layers.get(name) for layers in r2]
             axes.plot(steps, _drawable(values), label=name, **series_style(index))
-        for key, label, style in (("r2_next_token", "next token", ":"), ("r2_untrained", "untrained model", "-.")):
+        for key, label, style in _CONTROLS:
             values = [line["best"][key] for line in analyses]
-            axes.plot(steps, _drawable(values), style, color=GREY, label=label)
+            axes.plot(steps, _drawable(values), label=label, **style)
         axes.set(ylim=(-0.04, 1.04), ylabel="R² of belief states")
         _mark_steps(axes)
         figure.legend(loc="outside upper center", ncols=3)

@@ -42,6 +42,15 @@ def test_the_overlaps_of_each_layer_are_a_matrix(drawn):
     assert figure.overlaps() == []
 
 
+def test_a_single_matrix_is_in_the_middle(drawn):
+    one_layer = {"factor_overlaps": {"layer_0": [[1.0, 0.5], [0.5, 1.0]]}}
+    figure = drawn(lambda path: draw_factor_overlaps(one_layer, path)).figure
+    figure.draw_without_rendering()
+    boxes = [axes.get_tightbbox() for axes in figure.axes]
+    left, right = min(box.x0 for box in boxes), figure.bbox.width - max(box.x1 for box in boxes)
+    assert abs(left - right) < 0.1 * figure.bbox.width
+
+
 def test_a_process_without_further_targets_has_no_picture(tmp_path):
     path = tmp_path / "a.png"
     assert draw_targets({"targets": {}}, path) is draw_targets({}, path) is None

@@ -32,6 +32,18 @@ def test_r2_of_each_layer_is_drawn_over_the_steps(drawn):
     assert figure.overlaps() == []
 
 
+def test_controls_of_equal_values_are_both_seen(drawn):
+    analyses = [line(step, {"layer_0": 0.5}) for step in (0, 10)]
+    for analysis in analyses:
+        analysis["best"]["r2_untrained"] = analysis["best"]["r2_next_token"]
+    figure = drawn(lambda path: draw_analysis_over_training(analyses, path))
+    lines = {each.get_label(): each for each in figure.figure.axes[0].get_lines()}
+    below, above = lines["next token"], lines["untrained model"]
+    assert below.get_zorder() < above.get_zorder()
+    assert below.get_linewidth() > 2 * above.get_linewidth()
+    assert below.get_color() != above.get_color()
+
+
 def test_one_analysis_is_no_development(tmp_path):
     assert draw_analysis_over_training([line(0, {"layer_0": 0.3}), line(5, {})], tmp_path / "figure.png") is None
 
