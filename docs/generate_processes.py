@@ -31,9 +31,11 @@ state, myopic entropies and mixed states, and with `--figure FILE.png` a picture
   others; a *NoisyProduct* has noise on its joint token. Their states are the numbers that an observer keeps.
 - The *entropy rate* is the loss per token that no model can beat on a long sequence, in nats. It is exact to the digits
   shown unless an error stands beside it. `simplexity.generative_processes.entropy_rate` computes it for any process.
-- A process is *unifilar* if the hidden state and the token determine the next hidden state. In the formulas, `pi` is
-  the stationary distribution over the hidden states, and `H(p)` is the entropy of a coin with the probabilities `p` and
-  `1 - p`, in nats.
+- A process is *unifilar* if the hidden state and the token determine the next hidden state. Its epsilon machine is
+  finite: `simplexity process` prints the number of causal states, the statistical complexity, and the excess entropy
+  where it is known, also where the mixed states on the way to the causal states are endlessly many.
+- In the formulas, `pi` is the stationary distribution over the hidden states, and `H(p)` is the entropy of a coin with
+  the probabilities `p` and `1 - p`, in nats.
 
 A process of your own needs no code: `configs/generative_process/my_custom_data.yaml` gives one as matrices, and the
 composites in this table are made of any other processes. This file, `configs/generative_process/two_walks.yaml`, is all

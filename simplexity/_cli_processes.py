@@ -138,18 +138,25 @@ def _row(numbers: Float[np.ndarray, " n"]) -> str:
 
 def _mixed_states(process: GenerativeProcess, presentation: MixedStatePresentation) -> Iterator[str]:
     num_states, depth = len(presentation.states), int(presentation.depths.max())
-    if not presentation.is_closed:
+    if presentation.is_closed:
+        yield f"{_count(num_states, 'mixed state')}, {presentation.is_recurrent.sum()} recurrent"
+    else:
         yield f"{_count(num_states, 'mixed state')} up to depth {depth}, and more beyond"
-        return
-    yield f"{_count(num_states, 'mixed state')}, {presentation.is_recurrent.sum()} recurrent"
     if not is_ergodic(process):
         return
-    machine = epsilon_machine(presentation)
+    try:
+        machine = epsilon_machine(presentation)
+    except ValueError:
+        # Endlessly many causal states, or none that are known.
+        return
     yield f"epsilon machine: {_count(machine.num_states, 'causal state')}"
     # Rounding, or a negative zero, must not show.
     yield f"statistical complexity: {abs(machine.statistical_complexity):.6f} nats"
-    if _is_stationary(process):
-        yield f"excess entropy: {abs(presentation.excess_entropy()):.6f} nats"
+    if not _is_stationary(process):
+        return
+    excess = presentation.excess_entropy() if presentation.is_closed else machine.excess_entropy()
+    if excess is not None:
+        yield f"excess entropy: {abs(excess):.6f} nats"
 
 
 def _wrapped(text: str) -> str:

@@ -66,6 +66,18 @@ def test_what_is_not_finite_says_so(capfd):
     assert "statistical complexity" not in out
 
 
+def test_a_unifilar_process_with_endless_mixed_states_has_its_causal_states(capfd):
+    assert main(["process", "rrxor", "p2=0.4", "--length", "1"]) == 0
+    lines = capfd.readouterr().out.splitlines()
+    assert lines[-4].endswith("and more beyond")
+    complexity = np.log(3) + 2 / 3 * np.log(2)
+    assert lines[-3:] == [
+        "epsilon machine: 5 causal states",
+        f"statistical complexity: {complexity:.6f} nats",
+        f"excess entropy: {complexity:.6f} nats",
+    ]
+
+
 def test_a_process_of_the_site_is_shown_though_its_file_has_no_initial_state(tmp_path, monkeypatch, capfd):
     folder = tmp_path / "configs" / "generative_process"
     folder.mkdir(parents=True)

@@ -37,6 +37,8 @@ class MixedStatePresentation(NamedTuple):
     """Of the next token."""
     successors: Int[np.ndarray, "mixed vocab"]
     """The state after each token, or `IMPOSSIBLE`, or `BEYOND`."""
+    process: GenerativeProcess
+    """Whose states these are."""
 
     @property
     def is_closed(self) -> bool:
@@ -62,7 +64,9 @@ class MixedStatePresentation(NamedTuple):
     def num_words(self, depth: int) -> int:
         """The number of possible words of up to `depth` tokens, the empty one included.
 
-        In the tree of words each is a node of its own; here those that lead to one belief state are one.
+        In the tree of words each is a node of its own; here those that lead to one belief state are one. At depth 4:
+        fanizza(2000, 0.49) has 31 words that lead to 9 states, mess3(0.15, 0.6) 121 to 121, post_quantum(2.7, 0.5) 94
+        to 25, rrxor(0.5, 0.5) 31 to 27, tom_quantum(1, 4.3) 341 to 161, zero_one_random(0.5) 21 to 7.
         """
         counts, total = np.zeros(len(self.states), dtype=np.int64), 1
         counts[0] = 1
@@ -211,7 +215,7 @@ def mixed_state_presentation(
         depths = np.concatenate([depths, np.full(len(new), reached + 1)])
         frontier = new
     probabilities = process.token_probabilities(states)
-    return MixedStatePresentation(states, depths, probabilities, np.concatenate(successors))
+    return MixedStatePresentation(states, depths, probabilities, np.concatenate(successors), process)
 
 
 def _find(

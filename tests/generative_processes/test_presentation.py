@@ -29,18 +29,20 @@ def test_published_entropies(name):
 
 
 @pytest.mark.parametrize(
-    ("process", "num_words"),
+    ("process", "num_words", "num_mixed"),
     [
-        (gp.fanizza(2000.0, 0.49), 31),
-        (gp.mess3(0.15, 0.6), 121),
-        (gp.post_quantum(2.7, 0.5), 94),
-        (gp.rrxor(0.5, 0.5), 31),
-        (gp.tom_quantum(1.0, 4.3), 341),
-        (gp.zero_one_random(0.5), 21),
+        (gp.fanizza(2000.0, 0.49), 31, 9),
+        (gp.mess3(0.15, 0.6), 121, 121),
+        (gp.post_quantum(2.7, 0.5), 94, 25),
+        (gp.rrxor(0.5, 0.5), 31, 27),
+        (gp.tom_quantum(1.0, 4.3), 341, 161),
+        (gp.zero_one_random(0.5), 21, 7),
     ],
 )
-def test_the_words_of_up_to_four_tokens(process, num_words):
-    assert mixed_state_presentation(process, 4).num_words(4) == num_words
+def test_words_of_up_to_four_tokens_and_the_states_they_lead_to(process, num_words, num_mixed):
+    presentation = mixed_state_presentation(process, 4)
+    assert presentation.num_words(4) == num_words
+    assert len(presentation.states) == num_mixed
 
 
 def test_entropies_against_enumeration(process):
@@ -103,6 +105,69 @@ def test_hidden_states_from_which_the_same_follows_are_one_causal_state():
     half = 0.5 * np.array([[0.3, 0.7], [0.6, 0.4]])
     machine = epsilon_machine(mixed_state_presentation(gp.HMM(np.stack([half, half]), np.array([1.0, 0.0])), 200))
     assert machine.num_states == 1
+
+
+@pytest.mark.parametrize(
+    ("process", "num_causal", "complexity"),
+    [
+        # The phases have 1/3 each; the exclusive or of bits 0.5 and 0.4 is even or odd with 1/2 each.
+        (gp.rrxor(0.5, 0.4), 5, np.log(3) + 2 / 3 * LN2),
+        # r = 0.3 * 0.4 + 0.7 * 0.6 = 0.54: log 3 + (H(0.3) + H(0.54)) / 3.
+        (gp.rrxor(0.3, 0.6), 5, np.log(3) + (oracles.entropy([0.3, 0.7]) + oracles.entropy([0.54, 0.46])) / 3),
+        # Depths 0 to 5 are proportional to 1, 2, 2, 2, 2, 1.
+        (gp.matching_parens([1, 0.5, 0.5, 0.5, 0.5]), 6, np.log(10) - 0.8 * LN2),
+        # The coin has no memory.
+        (gp.product([gp.rrxor(0.5, 0.4), gp.coin(0.3)]), 5, np.log(3) + 2 / 3 * LN2),
+        # Two copies of each state, between which the process alternates unseen.
+        (
+            gp.HMM(np.kron(gp.rrxor(0.5, 0.4).transition_matrices, np.array([[[0.0, 1.0], [1.0, 0.0]]]))),
+            5,
+            np.log(3) + 2 / 3 * LN2,
+        ),
+    ],
+    ids=["rrxor", "biased rrxor", "matching_parens", "product", "copies"],
+)
+def test_a_unifilar_process_with_endless_mixed_states_has_an_epsilon_machine(process, num_causal, complexity):
+    presentation = mixed_state_presentation(process, 24, max_states=1000)
+    assert not presentation.is_closed
+    machine = epsilon_machine(presentation)
+    assert machine.num_states == num_causal
+    assert machine.statistical_complexity == pytest.approx(complexity, abs=1e-12)
+    # Read backwards, the exclusive or tells its bits' sum, and a parenthesis the depth before it.
+    excess = machine.excess_entropy()
+    assert excess == pytest.approx(complexity, abs=1e-12)
+    length = int(presentation.depths.max())
+    partial_sum = presentation.myopic_entropies(length).sum() - length * gp.entropy_rate(process).value
+    assert 0.5 * excess < partial_sum < excess
+
+
+def test_the_epsilon_machine_of_endless_mixed_states_is_the_same_process():
+    process = gp.rrxor(0.3, 0.6)
+    machine = epsilon_machine(mixed_state_presentation(process, 3))
+    ones = np.ones(machine.num_states)
+    expected = oracles.word_probabilities(process.transition_matrices, process.initial_state, process.normalizer, 6)
+    found = oracles.word_probabilities(machine.transition_matrices, machine.stationary_distribution, ones, 6)
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+
+
+def test_transient_hidden_states_are_no_causal_states():
+    # From a transient state into the golden mean process, which a short presentation does not show.
+    inner = gp.golden_mean(0.5).transition_matrices
+    matrices = np.zeros((2, 3, 3))
+    matrices[:, 1:, 1:] = inner
+    matrices[:, 0, 0], matrices[:, 0, 1] = [0.3, 0.1], [0.2, 0.4]
+    presentation = mixed_state_presentation(gp.HMM(matrices, np.array([1.0, 0.0, 0.0])), 3)
+    assert not presentation.is_closed
+    machine = epsilon_machine(presentation)
+    np.testing.assert_allclose(np.sort(machine.stationary_distribution), [1 / 3, 2 / 3])
+    # Before a 0 may come either state: backwards it is not unifilar.
+    assert machine.excess_entropy() is None
+
+
+def test_an_epsilon_machine_of_several_components_is_refused():
+    process = gp.nonergodic([gp.rrxor(0.5, 0.4), gp.rrxor(0.3, 0.6)], [0.5, 0.5], "shared")
+    with pytest.raises(ValueError, match="is not closed"):
+        epsilon_machine(mixed_state_presentation(process, 3))
 
 
 def test_an_observer_synchronizes():
