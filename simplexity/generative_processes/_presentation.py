@@ -202,10 +202,14 @@ def mixed_state_presentation(
         # The normalised state after each possible token.
         possible = process.token_probabilities(frontier) > _LEAST_PROBABILITY
         rows, tokens = np.nonzero(possible)
-        known, new = _find(process.successors(frontier[rows], tokens), states, distance)
-        if reached == depth or len(states) + len(new) > max_states:
-            known = np.where(known < len(states), known, BEYOND)
-            new = new[:0]
+        after = process.successors(frontier[rows], tokens)
+        known = _numbers(after, states, distance)
+        unknown, new = known == BEYOND, after[:0]
+        # At the last depth most time would be spent on new states that are left out.
+        if reached < depth and unknown.any():
+            groups, distinct = _distinct(after[unknown], distance)
+            if len(states) + len(distinct) <= max_states:
+                known[unknown], new = len(states) + groups, distinct
         level = np.full(possible.shape, IMPOSSIBLE)
         level[possible] = known
         successors.append(level)
@@ -218,30 +222,33 @@ def mixed_state_presentation(
     return MixedStatePresentation(states, depths, probabilities, np.concatenate(successors), process)
 
 
-def _find(
+def _numbers(
     vectors: Float[np.ndarray, "n num_states"], known: Float[np.ndarray, "mixed num_states"], distance: float
-) -> tuple[Int[np.ndarray, " n"], Float[np.ndarray, "new num_states"]]:
-    """The number of each vector among the known ones and, behind them, the new ones; and those."""
+) -> Int[np.ndarray, " n"]:
+    """The number of each vector among the known ones; `BEYOND` where it is none of them."""
     # A fifth of a second, which only those wait for who ask for a presentation.
+    from scipy.spatial import KDTree
+
+    distances, nearest = KDTree(known).query(vectors, p=np.inf, distance_upper_bound=distance)
+    return np.where(np.isfinite(distances), nearest, BEYOND)
+
+
+def _distinct(
+    vectors: Float[np.ndarray, "n num_states"], distance: float
+) -> tuple[Int[np.ndarray, " n"], Float[np.ndarray, "distinct num_states"]]:
+    """The vectors without repetitions, in the order in which they are met; and the number of each among these."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
     from scipy.spatial import KDTree
 
-    distances, nearest = KDTree(known).query(vectors, p=np.inf, distance_upper_bound=distance)
-    numbers = np.where(np.isfinite(distances), nearest, BEYOND)
-    unknown = np.flatnonzero(numbers == BEYOND)
-    if len(unknown) == 0:
-        return numbers, vectors[:0]
-    pairs = KDTree(vectors[unknown]).query_pairs(distance, p=np.inf, output_type="ndarray")
-    equal = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(len(unknown),) * 2)
+    pairs = KDTree(vectors).query_pairs(distance, p=np.inf, output_type="ndarray")
+    equal = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(len(vectors),) * 2)
     _, groups = connected_components(equal, directed=False)
-    # Numbered in the order in which they are met.
     first = np.unique(groups, return_index=True)[1]
     order = np.argsort(first)
     rank = np.empty_like(order)
     rank[order] = np.arange(len(order))
-    numbers[unknown] = len(known) + rank[groups]
-    return numbers, vectors[unknown][np.sort(first)]
+    return rank[groups], vectors[np.sort(first)]
 
 
 def row_entropies(distributions: Float[np.ndarray, "rows n"]) -> Float[np.ndarray, " rows"]:
