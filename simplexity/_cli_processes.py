@@ -1,5 +1,6 @@
 """`simplexity process NAME`: one process exactly."""
 
+import os
 import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -30,6 +31,8 @@ _DEPTH, _MOST_SUCCESSORS = 60, 30_000
 _WIDTH, _MOST_NUMBERS, _MOST_TOKENS = 80, 7, 12
 # Entropies of more positions than any model reads; a number with zeros too many would take all memory.
 _LONGEST = 100_000
+# What the picture may be, beside its SVG.
+_PICTURES = (".png", ".pdf", ".svg")
 _GENERATOR = "training_data_generator"
 _INSTANCE = f"{_GENERATOR}.instance"
 
@@ -44,7 +47,7 @@ def print_process(words: Sequence[str], length: int, figure: Path | None) -> Exi
         figure: The PNG to draw its graph and mixed states into; None for none.
 
     Raises:
-        ValueError: If there is no such process, or a parameter is wrong.
+        ValueError: If there is no such process, a parameter is wrong, or the picture cannot be written.
     """
     if not 1 <= length <= _LONGEST:
         raise ValueError(f"`--length` must lie between 1 and {_LONGEST:,}, got {length}")
@@ -53,9 +56,26 @@ def print_process(words: Sequence[str], length: int, figure: Path | None) -> Exi
         raise ValueError("name a process, as in `simplexity process mess3`; `simplexity processes` lists them")
     if len(names) > 1:
         raise ValueError(f"`{names[1]}` must be PARAMETER=VALUE, as in p=0.3: the process is {names[0]}")
+    if figure is not None:
+        _check_figure(figure)
     for line in _process_lines(names[0], [word for word in words if "=" in word], length, figure):
         print(line, flush=True)
     return ExitCode.COMPLETE
+
+
+def _check_figure(path: Path) -> None:
+    """Checks before anything is computed, which may take a minute, that a picture can be written."""
+    if path.suffix.lower() not in _PICTURES:
+        raise ValueError(f"`--figure` must end in {' or '.join(_PICTURES)}, got {path}")
+    if path.is_dir():
+        raise ValueError(f"`--figure`: {path} is a folder")
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    if not folder.is_dir():
+        raise ValueError(f"`--figure`: {path} cannot be written: {folder} is not a folder")
+    # The SVG is written too. Folders that are missing are made.
+    for place in (folder, path, path.with_suffix(".svg")):
+        if place.exists() and not os.access(place, os.W_OK):
+            raise ValueError(f"`--figure`: {path} cannot be written: {place} is not writable")
 
 
 def _process_lines(name: str, parameters: Sequence[str], length: int, figure: Path | None) -> Iterator[str]:

@@ -21,10 +21,11 @@
 # SLURM runs a copy of this script, so its own place says nothing about the checkout.
 cd "${SLURM_SUBMIT_DIR:?is not set: submit this script, as in: sbatch slurm/run.sh}" || exit
 [[ -f simplexity/cluster/requeue.sh ]] || cd .. || exit
-if ! source simplexity/cluster/requeue.sh; then
+if [[ ! -f simplexity/cluster/requeue.sh ]]; then
   echo "slurm/run.sh: $SLURM_SUBMIT_DIR is not the checkout; submit from there: cd CHECKOUT && sbatch slurm/run.sh" >&2
   exit 2
 fi
+source simplexity/cluster/requeue.sh || exit
 
 # A resubmitted job has another id, and inherits the name.
 export SIMPLEXITY_RUN_NAME=${SIMPLEXITY_RUN_NAME:-$(job_name_for_slurm)}

@@ -1,6 +1,7 @@
 """`simplexity processes` and `simplexity process NAME`, in this process."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -97,6 +98,7 @@ def test_a_process_of_the_site_is_shown_though_its_file_has_no_initial_state(tmp
         (["mess3", "x"], "`x` must be PARAMETER=VALUE"),
         (["mess3", "y=1"], "`y`"),
         (["mes3"], "simplexity: process: there is no 'mes3'"),
+        (["../mess3"], "simplexity: process: there is no '../mess3'; did you mean `mess3`?"),
         (["mess3", "--length", "0"], "`--length` must lie between 1 and 100,000, got 0"),
         (["mess3", "--length", "1000000000"], "`--length` must lie between 1 and 100,000, got 1000000000"),
         (["MESS3"], "did you mean `mess3`?"),
@@ -109,6 +111,29 @@ def test_mistakes_get_one_line(capfd, arguments, message):
     error = capfd.readouterr().err
     assert message in error
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("figure", "message"),
+    [
+        ("picture.txt", "`--figure` must end in .png or .pdf or .svg"),
+        ("folder.png", "folder.png is a folder"),
+        ("file/deep/picture.png", "file is not a folder"),
+        ("closed/deep/picture.png", "closed is not writable"),
+    ],
+)
+def test_a_picture_that_cannot_be_written_is_refused_before_anything_is_computed(
+    capfd, tmp_path, monkeypatch, figure, message
+):
+    (tmp_path / "folder.png").mkdir()
+    (tmp_path / "file").touch()
+    (tmp_path / "closed").mkdir()
+    # To root every folder is writable.
+    monkeypatch.setattr("os.access", lambda path, mode: Path(path).name != "closed")
+    assert main(["process", "mess3", "--figure", str(tmp_path / figure)]) == 2
+    out, error = capfd.readouterr()
+    assert (out, error.count("\n")) == ("", 1)
+    assert message in error
 
 
 @pytest.mark.parametrize("name", ["even_ones", "coin"])

@@ -11,6 +11,7 @@ from ._instantiate import instantiate, plain_values
 from ._named_processes import FORMS, LIST_FORM, LISTS_FORM, is_named, item_annotation, sections_of, takes_process
 from ._sections import CONFIG, GENERATOR_GROUP, GENERATORS, Optional, Section, Target, broken_rule
 from ._signature import Parameter, Signature, resolve, signature_of
+from ._site import absent_group
 from ._types import ABSENT, describe_type, describe_value, fits, wrong_entries
 
 # What our own constructors never mean a value to cause.
@@ -186,6 +187,8 @@ class _Checker:
         for name in [name for name in keys if name not in allowed]:
             home = self._home_of(name, keys)
             remedy = f"belongs under `{path}.instance`" if home else choices(name, allowed)
+            if not path and isinstance(keys[name], str):
+                remedy += absent_group(name)
             self.problems.append(Problem(_join(path, name), f"unknown key; {remedy}"))
         for name in sorted(required - set(keys)):
             self.problems.append(Problem(_join(path, name), "is missing; it has no default"))

@@ -49,11 +49,13 @@ def find_culprit(error: Exception, overrides: Sequence[str]) -> Culprit | None:
     if isinstance(error, OverrideParseException):
         return Culprit(error.override, error)
     if isinstance(error, MissingConfigException):
-        group, _, name = (error.missing_cfg_file or "").rpartition("/")
         for override in overrides:
             key, _, value = override.lstrip("+").partition("=")
-            if key.partition("@")[0] == group and value.strip("'\"") == name:
-                return Culprit(override, error, section=(key.partition("@")[2] or group).replace("/", "."))
+            group, _, section = key.partition("@")
+            value = value.strip("'\"")
+            # A value may have slashes of its own, as `../mess3`.
+            if f"{group}/{value}" == error.missing_cfg_file:
+                return Culprit(override, error, section=(section or group).replace("/", "."))
         return None
     if str(error).startswith(_SWEEP_OF_HYDRA):
         named = str(error).removeprefix(_SWEEP_OF_HYDRA).strip("'")
@@ -84,7 +86,11 @@ def explain(culprit: Culprit, config: DictConfig | None) -> Problem:
     if isinstance(error, OverrideParseException):
         return Problem(as_typed(culprit.override), _form(as_typed(culprit.override), text))
     if isinstance(error, MissingConfigException):
-        group, _, name = (error.missing_cfg_file or "").rpartition("/")
+        missing = error.missing_cfg_file or ""
+        group = culprit.override.lstrip("+").partition("=")[0].partition("@")[0]
+        if not missing.startswith(f"{group}/"):
+            group = missing.rpartition("/")[0]
+        name = missing.removeprefix(f"{group}/")
         if group == "cluster" and key != group and name == os.environ.get(_CLUSTER):
             key = f"{_CLUSTER} (environment)"
         options = _typable(error.options or _options(group))

@@ -40,6 +40,16 @@ def site_folder() -> Path:
     return Path(named or "configs").absolute()
 
 
+def absent_group(name: str) -> str:
+    """What else is wrong if `+name=FILE` was to choose from a group that only a site has; empty if the site has it."""
+    folder = site_folder() / name
+    if folder.is_dir():
+        return ""
+    where = " (that of the studies is CHECKOUT/configs)" if name == "study" else ""
+    remedy = f"change the current folder, or set {SITE_VARIABLE} to the folder of configs{where}"
+    return f"; as a group of configs it would be the folder {folder}, which does not exist: {remedy}"
+
+
 def make_importable(hydra: DictConfig) -> None:
     """Lets a `_target_` name modules that lie in a folder of configs: the site's, or another on the search path.
 

@@ -168,7 +168,7 @@ def nemo(p: float, q: float) -> HMM:
 
     From state A, the process emits 0 and stays, with probability `p`, or emits 1 and goes to B. B emits 1 and goes to
     C, which emits 0 with probability `q`, else 1, and returns to A. Its cryptic order is infinite.
-    Ports of CMPy, the authors' program, have the same process with the tokens 0 and 1 swapped.
+    A port of CMPy, the authors' program, has the same process with the tokens 0 and 1 swapped.
 
     Stationary distribution `[1, 1 - p, 1 - p] / (3 - 2 p)`; entropy rate `(H(p) + (1 - p) H(q)) / (3 - 2 p)`.
 

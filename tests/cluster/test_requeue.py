@@ -206,6 +206,16 @@ def test_what_fails_before_the_run_leaves_its_exit_code(run_script, tmp_path):
     assert not (tmp_path / "srun").exists()
 
 
+def test_one_run_that_is_submitted_from_elsewhere_names_the_remedy_in_one_line(tmp_path):
+    job = {"SLURM_JOB_ID": "7", "SLURM_SUBMIT_DIR": str(tmp_path), "PATH": ""}
+    done = subprocess.run(
+        ["/bin/bash", str(ROOT / "slurm/run.sh")], env=job, capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    remedy = "submit from there: cd CHECKOUT && sbatch slurm/run.sh"
+    assert done.stderr == f"slurm/run.sh: {tmp_path} is not the checkout; {remedy}\n"
+
+
 @pytest.mark.parametrize(
     ("python", "code", "says"),
     [

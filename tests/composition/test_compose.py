@@ -100,6 +100,20 @@ def test_no_site_at_all_is_no_warning(site, monkeypatch):
         compose("experiment", ["training_data_generator=site_coin"])
 
 
+def test_a_study_outside_of_the_checkout_is_told_where_the_studies_are(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (problem,) = check(compose("experiment", ["+study=quantum"]))
+    assert problem.path == "study"
+    assert f"it would be the folder {tmp_path}/configs/study, which does not exist" in problem.message
+    assert "SIMPLEXITY_CONFIGS to the folder of configs (that of the studies is CHECKOUT/configs)" in problem.message
+
+
+@pytest.mark.parametrize("key", ["training_data_generator", "predictive_model"])
+def test_a_path_is_no_name_and_the_message_is_about_what_was_typed(key):
+    (problem,) = problems_of(f"{key}=../mess3")
+    assert problem.startswith(f"`{key}`: there is no '../mess3'; ")
+
+
 @pytest.mark.parametrize("program", ["experiment", "train_model"])
 @pytest.mark.parametrize("arguments", README)
 def test_commands_of_the_readme_have_no_mistake(program, arguments, monkeypatch):

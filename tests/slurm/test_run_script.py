@@ -81,14 +81,3 @@ def test_where_slurm_refuses_to_requeue_a_new_job_takes_over_with_the_same_optio
     for option in ("Partition=low", "TimeLimit=00:33:00", "CPUs/Task=1", "MinMemoryNode=100M"):
         assert f" {option} " in record
     assert json.loads(lines(run, "arguments")[1])[1:] == ["seed=7", "x=1"]
-
-
-def test_from_elsewhere_it_names_the_remedy(dev_cluster, checkout, tmp_path, monkeypatch):
-    cluster = dev_cluster("--preempt-mode=requeue")
-    monkeypatch.chdir(tmp_path)
-    job = submit(cluster, str(checkout / "slurm" / "run.sh"))
-    log = tmp_path / f"slurm-{job}.out"
-    cluster.wait_until(lambda: "JobState=FAILED" in cluster.slurm("scontrol", "show", "job", job))
-    assert log.read_text().splitlines()[-1] == (
-        f"slurm/run.sh: {tmp_path} is not the checkout; submit from there: cd CHECKOUT && sbatch slurm/run.sh"
-    )
