@@ -101,6 +101,11 @@ def test_a_process_of_the_site_is_shown_though_its_file_has_no_initial_state(tmp
         (["../mess3"], "simplexity: process: there is no '../mess3'; did you mean `mess3`?"),
         (["mess3", "--length", "0"], "`--length` must lie between 1 and 100,000, got 0"),
         (["mess3", "--length", "1000000000"], "`--length` must lie between 1 and 100,000, got 1000000000"),
+        (["chain", "control_maps=[[0,1]]"], "simplexity: `control_maps.0`: must have 3 entries"),
+        (
+            ["chain", "variants=[[coin],[even_ones,coin]]", "control_maps=[[0,1]]"],
+            "got 2 tokens with 2 states, and 2 with 1",
+        ),
         (["MESS3"], "did you mean `mess3`?"),
         (["--length", "3"], "name a process, as in `simplexity process mess3`"),
         (["x=.1"], "name a process, as in `simplexity process mess3`"),

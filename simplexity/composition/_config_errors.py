@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from simplexity.runs import reason
 
-_NAMED = re.compile(r"`(\w+)`:?\s+(.*)", re.DOTALL)
+_NAMED = re.compile(r"`(\w+(?:\[\d+\])*)`:?\s+(.*)", re.DOTALL)
 
 
 class Problem(NamedTuple):
@@ -69,7 +69,8 @@ def problem_at(path: str, error: Exception) -> Problem:
     match = _NAMED.fullmatch(str(error))
     if match is None:
         return Problem(path, str(error) or type(error).__name__)
-    return Problem(f"{path}.{match[1]}", match[2])
+    # An entry of a list, `variants[1]`, has the key `variants.1` in a config.
+    return Problem(f"{path}.{match[1].replace('[', '.').replace(']', '')}", match[2])
 
 
 def raised_in(error: Exception, *packages: str) -> bool:

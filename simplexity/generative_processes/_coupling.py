@@ -112,12 +112,13 @@ def _checked_variants(variants: Sequence[Sequence[GenerativeProcess]]) -> list[l
             raise ValueError(f"`variants[{index}]` must be HMMs, GHMMs or composites of small matrices, at least one")
         first = small[0]
         for variant in small[1:]:
-            sizes = (variant.vocab_size, variant.num_states)
-            if sizes != (first.vocab_size, first.num_states) or not np.allclose(variant.normalizer, first.normalizer):
+            if (variant.vocab_size, variant.num_states) != (first.vocab_size, first.num_states):
                 raise ValueError(
-                    f"`variants[{index}]` must have the same numbers of tokens and states and the same normalizer, got "
-                    f"{first.vocab_size} and {first.num_states}, and {variant.vocab_size} and {variant.num_states}"
+                    f"`variants[{index}]` must have the same numbers of tokens and states, got {first.vocab_size} "
+                    f"tokens with {first.num_states} states, and {variant.vocab_size} with {variant.num_states}"
                 )
+            if not np.allclose(variant.normalizer, first.normalizer):
+                raise ValueError(f"`variants[{index}]` must have the same normalizer, as all HMMs have")
         checked.append(small)
     return checked
 
