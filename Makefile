@@ -32,7 +32,7 @@ format: .venv/dev.stamp ## ruff's corrections
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-docs: .venv/run.stamp ## docs/processes.md, from the docstrings and configs of the processes
+docs: .venv/run.stamp ## docs/processes.md and processes.json, from the docstrings and configs of the processes
 	JAX_PLATFORMS=cpu $(BIN)/python docs/generate_processes.py
 
 pictures: .venv/run.stamp ## the README's pictures, from the default run

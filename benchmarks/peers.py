@@ -169,14 +169,15 @@ def main() -> int:
         if case.name.startswith(chosen):
             results.append(measure(case, our_loop, others, arguments.rounds))
             print("\n".join(results[-1].rows()), flush=True)
-    if arguments.record:
+    if arguments.record and reason is not None:
+        print("not recorded: PyTorch's figures would be lost", file=sys.stderr)
+    elif arguments.record:
         # Rows that were measured one by one on the same day are one record.
         rows = {row["name"]: row for row in recorded("peers").get("peers", [])}
         rows |= {result.name: asdict(result) for result in results}
         figures: dict = {"peers": [rows[case.name] for case in PEER_CASES if case.name in rows]}
-        if reason is None:
-            command = [arguments.torch, "-c", "import torch; print(torch.__version__)"]
-            figures["torch"] = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        command = [arguments.torch, "-c", "import torch; print(torch.__version__)"]
+        figures["torch"] = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
         record("peers", figures)
     below = [result.name for result in results if result.is_below_floor]
     if arguments.floors and below:

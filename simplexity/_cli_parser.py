@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal, NoReturn
@@ -37,10 +38,12 @@ def run_command(arguments: Sequence[str] | None, guard: PreemptionGuard) -> int:
         import argcomplete  # pyright: ignore[reportMissingImports]
 
         argcomplete.autocomplete(parser)
-    parsed, rest = parser.parse_known_args(arguments)
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    parsed, rest = parser.parse_known_args(given)
     # Words that follow an option are left over where others came before it.
     if rest and ("words" not in parsed or any(word.startswith("-") for word in rest)):
-        parsed.parser.error(f"unrecognized arguments: {' '.join(rest)}")
+        # What stands before the command is none of its options.
+        (parser if given[:1] == rest[:1] else parsed.parser).error(f"unrecognized arguments: {' '.join(rest)}")
     if rest:
         parsed.words.extend(rest)
     command: Command = parsed.command

@@ -1,7 +1,10 @@
+import re
 import runpy
 from pathlib import Path
 
 import pytest
+
+from simplexity.process_rows import read_rows
 
 ROOT = Path(__file__).parents[2]
 
@@ -10,3 +13,20 @@ ROOT = Path(__file__).parents[2]
 def test_the_page_and_the_rows_of_the_processes_are_what_the_code_says():
     for path, text in runpy.run_path(str(ROOT / "docs" / "generate_processes.py"))["texts"]().items():
         assert path.read_text(encoding="utf-8") == text, f"`make docs` writes {path.name} anew"
+
+
+def test_the_page_and_the_rows_were_written_together():
+    page = (ROOT / "docs" / "processes.md").read_text(encoding="utf-8")
+    table = re.findall(
+        r"^\| \[(\w+)\]\(#\w+\) \| (\w+) \| (\S+) \| (\S+) \|.*\| ([\d.]+)(?: ± ([\d.]+))? \|", page, re.MULTILINE
+    )
+    written = {
+        name: (kind, states, tokens, float(rate), float(error or 0))
+        for name, kind, states, tokens, rate, error in table
+    }
+    assert written == {
+        row.process: (
+            row.kind, f"{row.num_states:,}", f"{row.vocab_size:,}", row.entropy_rate_nats, row.entropy_rate_error_nats
+        )
+        for row in read_rows()
+    }  # fmt: skip
