@@ -61,7 +61,7 @@ def series_style(index: int) -> dict[str, Any]:
     """Colour, marker and dashes of a line that stands for a category, for `plot`.
 
     Args:
-        index: Of the category; 24 of them have a look of their own.
+        index: Of the category; 24 of them have a look of their own, and the 25th looks like the first.
     """
     line_style, marker = _MARKERS[index // len(SERIES) % len(_MARKERS)]
     size = 3.5 if marker == "." else 2.5
@@ -75,7 +75,8 @@ def mark_counts(axis: Axis, most: int) -> None:
         axis: Of steps, positions, components: of what is counted.
         most: About how many ticks there is room for.
     """
-    axis.set_major_locator(MaxNLocator(most, integer=True, steps=[1, 2, 5, 10]))
+    # By default there are at least two ticks: fractions, all labelled alike, where a single count lies on the axis.
+    axis.set_major_locator(MaxNLocator(most, integer=True, steps=[1, 2, 5, 10], min_n_ticks=1))
     axis.set_major_formatter("{x:,.0f}")
 
 

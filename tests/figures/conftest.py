@@ -47,6 +47,12 @@ class Drawn:
         lines = [line for line in self.figure.axes[0].get_lines() if line.get_marker() not in ("None", None, "", "|")]
         return [(float(x), float(y)) for line in lines for x, y in zip(line.get_xdata(), line.get_ydata(), strict=True)]
 
+    def x_labels(self) -> list[str]:
+        """What is written at the ticks of the first axes' x axis, in order."""
+        axis = self.figure.axes[0].xaxis
+        low, high = axis.get_view_interval()
+        return [tick.label1.get_text() for tick in axis.get_major_ticks() if low <= tick.get_loc() <= high]
+
     def overlaps(self) -> list[str]:
         """Texts that overlap another one, or that the figure's edge cuts."""
         # Where things are is known of the last drawing alone, which was at another resolution.

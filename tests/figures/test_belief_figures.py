@@ -105,6 +105,11 @@ def test_many_layers_have_lines_that_are_told_apart(drawn):
     assert len({(line.get_color(), line.get_marker(), line.get_linestyle()) for line in lines}) == 20
 
 
+def test_the_only_component_is_marked_once(drawn):
+    analysis = {"explained_variance": {"layer_0": [1.0]}}
+    assert drawn(lambda path: draw_explained_variance(analysis, path)).x_labels() == ["1"]
+
+
 def test_words_of_one_belief_state_are_one_point_at_the_centre_of_mass(tmp_path):
     found, states = states_of(gp.even_ones(0.5), tmp_path, length=8)
     words = found.words

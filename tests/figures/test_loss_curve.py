@@ -62,6 +62,11 @@ def test_kl_by_position_of_the_last_validation_and_some_before(drawn):
     assert figure.overlaps() == []
 
 
+def test_the_only_position_is_marked_once(drawn):
+    lines = [{"step": 10, "validation_kl_per_position": [0.5]}]
+    assert drawn(lambda path: draw_kl_by_position(lines, [], path)).x_labels() == ["1"]
+
+
 def test_the_kl_of_all_words_replaces_the_sampled_one_at_its_positions(drawn):
     exact = {"step": 90, "num_drawn": None, "kl_by_position": [0.02, 0.03]}
     sampled = {"step": 50, "num_drawn": 100, "kl_by_position": [0.5, 0.5]}
