@@ -100,9 +100,8 @@ def _process_lines(name: str, parameters: Sequence[str], length: int, figure: Pa
         # Matplotlib.
         from simplexity.figures import draw_process
 
-        most = _MOST_SUCCESSORS // process.vocab_size
-        why_not = f"no picture: after one token there may be more mixed states than the {most} that are followed"
-        yield why_not if draw_process(presentation, figure) is None else f"picture: {figure}"
+        drawn = draw_process(presentation, figure)
+        yield f"no picture: {_why_no_picture(process, presentation)}" if drawn is None else f"picture: {figure}"
 
 
 def _compose(name: str, parameters: Sequence[str]) -> tuple[dict[str, Any], GenerativeProcess]:
@@ -177,6 +176,13 @@ def _mixed_states(process: GenerativeProcess, presentation: MixedStatePresentati
     excess = presentation.excess_entropy() if presentation.is_closed else machine.excess_entropy()
     if excess is not None:
         yield f"excess entropy: {abs(excess):.6f} nats"
+
+
+def _why_no_picture(process: GenerativeProcess, presentation: MixedStatePresentation) -> str:
+    if presentation.is_closed:
+        return f"there is one mixed state, with more arrows to itself ({process.vocab_size}) than can be told apart"
+    most = _MOST_SUCCESSORS // process.vocab_size
+    return f"after one token there may be more mixed states than the {most} that are followed"
 
 
 def _wrapped(text: str) -> str:

@@ -30,7 +30,8 @@ def draw_process(presentation: "MixedStatePresentation", path: Path) -> Path | N
         path: The PNG to write; an SVG is written beside it.
 
     Returns:
-        `path`; None if there is neither: of one mixed state alone, where a single token leads to too many others.
+        `path`; None if there is neither: the presentation has one mixed state alone, and either a single token leads
+        to more others than were to be followed, or there are too many tokens for a graph.
     """
     weights = presentation.occupation(int(presentation.depths.max())).mean(axis=0)
     plane = plane_of(presentation.states, weights)
