@@ -159,6 +159,8 @@ def work_command(arguments: argparse.Namespace, guard: PreemptionGuard) -> int:
 
 def analyze_command(arguments: argparse.Namespace, guard: PreemptionGuard) -> int:
     run_dir = arguments.run_dir or _newest("run")
+    every_step = arguments.steps == "all"
+    guard.saves = every_step
     # Hydra, OmegaConf and JAX.
     from simplexity.composition import ConfigError
     from simplexity.running import analyze_run
@@ -166,7 +168,7 @@ def analyze_command(arguments: argparse.Namespace, guard: PreemptionGuard) -> in
     try:
         pictures = analyze_run(
             run_dir,
-            every_step=arguments.steps == "all",
+            every_step=every_step,
             length=arguments.length,
             also_without_bos=arguments.also_without_bos,
             interrupted=guard.requested,
@@ -174,6 +176,9 @@ def analyze_command(arguments: argparse.Namespace, guard: PreemptionGuard) -> in
     except ConfigError as error:
         raise ValueError(str(error)) from None
     if pictures is None:
+        analyses = display_path(RunDirectory(run_dir).analysis_path)
+        kept = f"the steps that are printed above are kept in {analyses}" if every_step else "nothing was written"
+        print(f"interrupted: {kept}; the same command begins with the first step again", file=sys.stderr)
         return ExitCode.FAILED
     for picture in pictures:
         print(f"picture: {display_path(picture)}")

@@ -1,6 +1,6 @@
 """Whether a model's activations carry the process's belief states, and what else would explain that they seem to."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
@@ -19,6 +19,7 @@ from ._words import Words, words_of
 _PERCENTS = (90, 95, 99)
 # The target that every process has: its whole belief state.
 _WHOLE = "beliefs"
+_NEVER_CHANGE = "belief states never change, so there is nothing to regress"
 
 Kind = Literal["trained", "untrained", "shuffled", "control"]
 
@@ -96,25 +97,32 @@ class BeliefRegression(NamedTuple):
         words = self.words
         source = "all words" if words.num_drawn is None else f"words of {words.num_drawn:,} drawn sequences"
         lines = [f"{source} up to length {words.lengths.max()}, weighted by probability, cross-validated over words"]
-        lines.append(f"{'features':<31} {'R2':>8} {'+-':>7} {'RMSE':>8} {'R2 of distances':>16} {'directions':>11}")
-        for row in self.rows:
-            found = row.regression
-            lines.append(
-                f"{row.name:<31} {found.r2:8.4f} {found.r2_standard_error:7.4f} {found.rmse:8.4f} "
-                f"{found.r2_distances:16.4f} {found.num_directions:11d}"
-            )
+        if _best(self.rows) is None:
+            lines.append(_NEVER_CHANGE)
+        else:
+            lines.append(f"{'features':<31} {'R2':>8} {'+-':>7} {'RMSE':>8} {'R2 of distances':>16} {'directions':>11}")
+            for row in self.rows:
+                found = row.regression
+                lines.append(
+                    f"{row.name:<31} {found.r2:8.4f} {found.r2_standard_error:7.4f} {found.rmse:8.4f} "
+                    f"{found.r2_distances:16.4f} {found.num_directions:11d}"
+                )
         for target, rows in self.targets.items():
-            best = max(
-                (row for row in rows if row.kind == "trained"),
-                key=lambda row: np.nan_to_num(row.regression.r2, nan=-np.inf),
-            )
-            lines.append(f"{target}: R2 {best.regression.r2:.4f} from {best.features}")
+            best = _best(rows)
+            result = _NEVER_CHANGE if best is None else f"R2 {best.regression.r2:.4f} from {best.features}"
+            lines.append(f"{target}: {result}")
         for name, counts in self.dimensions().items():
             needed = ", ".join(f"{count} of them {percent} %" for percent, count in counts.items())
             lines.append(f"{name}: {len(self.explained_variance[name])} principal components; {needed} of the variance")
         if self.without_bos is not None:
             lines += ["", f"without BOS: {self.without_bos}"]
         return "\n".join(lines)
+
+
+def _best(rows: Sequence[Row]) -> Row | None:
+    """The trained model's row with the greatest R²; None if belief states never change, which have no R²."""
+    defined = [row for row in rows if row.kind == "trained" and not np.isnan(row.regression.r2)]
+    return max(defined, key=lambda row: row.regression.r2, default=None)
 
 
 class BeliefRegressor:

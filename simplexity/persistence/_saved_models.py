@@ -4,7 +4,7 @@ from typing import Literal, TypeVar
 
 from jaxtyping import PyTree
 
-from simplexity.runs import RunDirectory, best_saved_step
+from simplexity.runs import RunDirectory, best_saved_step, is_alive
 
 from ._final_state import check_final_model, final_state_step, read_final_state
 from ._manifest import digest_of_file, digest_of_manifest
@@ -38,7 +38,7 @@ def newest_saved_step(directory: RunDirectory) -> int:
     """
     steps = saved_steps(directory)
     if not steps:
-        raise ValueError(f"`{directory.path}` has saved no model: it has no checkpoint and no snapshot")
+        raise _nothing_saved(directory)
     return steps[-1]
 
 
@@ -114,6 +114,13 @@ def saved_model_digest(directory: RunDirectory, step: int) -> str:
 
 def _require_saved(directory: RunDirectory, step: int) -> None:
     steps = saved_steps(directory)
+    if not steps:
+        raise _nothing_saved(directory)
     if step not in steps:
-        saved = ", ".join(map(str, steps)) or "none"
+        saved = ", ".join(map(str, steps))
         raise ValueError(f"`{directory.path}` has no model of step {step}: saved steps are {saved}")
+
+
+def _nothing_saved(directory: RunDirectory) -> ValueError:
+    yet = " yet, and is still running" if is_alive(directory.lock_path) else ""
+    return ValueError(f"`{directory.path}` has saved no model{yet}: it has no checkpoint and no snapshot")

@@ -206,7 +206,7 @@ def describe(line: dict[str, Any]) -> str:
     """The best layer in at most 71 columns, beside two of the controls that it is judged by."""
     best = line["best"]
     if best is None:
-        return "they do not change: there is nothing to regress"
+        return "belief states never change, so there is nothing to regress"
     controls = f"controls: untrained {_r2(best['r2_untrained'])}, next token {_r2(best['r2_next_token'])}"
     start = f"R2 {_r2(best['r2'])} from "
     return f"{start}{best['features'][: _WIDTH - len(start) - len(controls) - 2]}; {controls}"

@@ -50,6 +50,17 @@ def test_each_factor_and_all_jointly(factored):
     assert len(found.records("joint")) == len(found.records())
 
 
+@pytest.mark.parametrize(("parts", "texts"), [
+    ([gp.coin(0.3), gp.even_ones(0.4)], ["\nfactor_0: belief states never change", "\nfactor_1: R2 1.0000 from layer"]),
+    ([gp.coin(0.3), gp.coin(0.4)], ["over words\nbelief states never change", "\njoint: belief states never change"]),
+])  # fmt: skip
+def test_belief_states_that_never_change_are_named_in_place_of_their_r2(parts, texts):
+    process = gp.product(parts)
+    printed = str(regress_beliefs(Carries(process, np.eye(process.num_states, 8)), process, 3))
+    assert all(text in printed for text in texts)
+    assert "R2 nan" not in printed
+
+
 def test_a_joint_belief_state_of_many_numbers_is_a_target_while_memory_allows():
     process = gp.product([gp.mess3(0.15, 0.6)] * 5)
     beliefs = np.tile(process.initial_state, (10, 1))

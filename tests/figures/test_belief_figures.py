@@ -1,5 +1,7 @@
 """The pictures of belief states: what is drawn for each kind of process, from the file that an analysis leaves."""
 
+from pathlib import Path
+
 import jax
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from simplexity.analysis import belief_states_npz, regress_beliefs
 from simplexity.figures._belief_regression import draw_belief_regression, draw_explained_variance
 from simplexity.figures._belief_states import draw_belief_states, read_belief_states, state_colours
 from simplexity.figures._plane import plane_of
+from simplexity.figures._style import CORNERS
 from simplexity.predictive_models import GRU
 
 
@@ -158,3 +161,9 @@ def test_regressions_beside_their_controls(tmp_path, drawn):
 
     analysis["regressions"] = [row("layer_0", "trained", None)]
     assert draw_belief_regression(analysis, tmp_path / "figure.png") is None
+
+
+def test_the_notebook_colours_the_corners_as_the_figures_do():
+    notebook = Path(__file__).parents[2] / "examples" / "belief_states.ipynb"
+    colours = ", ".join(f'\\"{colour}\\"' for colour in CORNERS)
+    assert f"to_rgba_array([{colours}])" in notebook.read_text()

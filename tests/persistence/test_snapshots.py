@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from simplexity.persistence import SnapshotSchedule, SnapshotWriter, _snapshots, read_model, saved_steps, snapshot_steps
-from simplexity.runs import RunDirectory
+from simplexity.runs import RunDirectory, RunLock
 
 
 def writer(directory, every=10, num_train_steps=25, **settings):
@@ -72,6 +72,14 @@ def test_models_are_read_from_snapshots_and_checkpoints(tmp_path, checkpointer, 
         read_model(directory, like, 4)
     with pytest.raises(ValueError, match=r"has saved no model: it has no checkpoint and no snapshot$"):
         read_model(RunDirectory(tmp_path / "elsewhere"), like)
+
+
+def test_a_run_that_has_saved_nothing_says_so_and_whether_it_is_running(tmp_path):
+    directory = RunDirectory(tmp_path)
+    with pytest.raises(ValueError, match="has saved no model: it has no checkpoint"):
+        read_model(directory, {}, 7)
+    with RunLock(directory.lock_path), pytest.raises(ValueError, match="has saved no model yet, and is still running"):
+        read_model(directory, {}, 7)
 
 
 def test_several_wait_for_a_slow_disk_without_training_waiting_until_they_are_too_many_bytes(tmp_path, monkeypatch):

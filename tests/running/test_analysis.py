@@ -254,7 +254,7 @@ def test_the_newest_saved_model_and_then_all(run_dir, capfd):
     assert "NaN" not in path.read_text()
 
 
-def test_beliefs_that_do_not_change_have_no_r2(run_dir):
+def test_beliefs_that_do_not_change_have_no_r2(run_dir, capfd):
     config = run_dir / "config.yaml"
     text = config.read_text()
     config.write_text(text.replace("simplexity.generative_processes.mess3", f"{__name__}.constant_beliefs"))
@@ -262,6 +262,7 @@ def test_beliefs_that_do_not_change_have_no_r2(run_dir):
     (line,) = read_json_lines(RunDirectory(run_dir).analysis_path)
     assert {row["r2"] for row in line["regressions"]} == {None}
     json.loads(RunDirectory(run_dir).analysis_path.read_text(), parse_constant=pytest.fail)
+    assert "step 30: belief states never change" in capfd.readouterr().out
 
 
 def constant_beliefs(x: float, a: float):
@@ -273,9 +274,12 @@ def constant_beliefs(x: float, a: float):
     return HMM(np.full((3, 1, 1), 1 / 3))
 
 
-def test_an_analysis_by_hand_that_is_interrupted_writes_nothing(run_dir):
-    assert analyze_run(run_dir, length=3, interrupted=lambda: True) is None
+@pytest.mark.parametrize(("steps", "kept"), [("newest", "nothing was written"), ("all", "the steps that are printed")])
+def test_an_analysis_by_hand_that_is_interrupted_writes_nothing_and_says_so(run_dir, steps, kept, capfd, monkeypatch):
+    monkeypatch.setattr("simplexity.host.PreemptionGuard.requested", lambda guard: True)
+    assert main(["analyze", str(run_dir), "--length", "3", "--steps", steps]) == 1
     assert not RunDirectory(run_dir).analysis_path.exists()
+    assert capfd.readouterr().err.splitlines()[-1].startswith(f"interrupted: {kept}")
 
 
 @pytest.mark.parametrize(
