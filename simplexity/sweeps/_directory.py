@@ -194,9 +194,13 @@ class SweepDirectory:
 
     def write_manifest(self, manifest: Manifest) -> None:
         """Replaces the manifest, of all runs. Only the holder of `lock` may."""
-        if values := private_values(manifest.launch):
+        values = private_values(manifest.launch)
+        if values:
             write_durably(self.environment_path, json.dumps(values) + "\n", mode=0o600)
         _manifest_file.write(self.manifest_path, self.runs_path, manifest)
+        if not values:
+            # Not before: the manifest that it replaces has the names of these values.
+            self.environment_path.unlink(missing_ok=True)
 
     def add_runs(self, manifest: Manifest, runs: Sequence[SweepRun]) -> None:
         """Adds a batch to the runs. Only the holder of `lock` may.

@@ -185,12 +185,17 @@ def read_private_values(path: Path) -> dict[str, dict[str, str]] | None:
 
 
 def with_private_values(launch: Launch, values: Mapping[str, Mapping[str, str]]) -> Launch:
-    """The launch with these values of its variables."""
+    """The launch with these values of its variables; those of other variables are left out."""
     if not isinstance(launch, SlurmLaunch):
         return launch
-    profile = replace(launch.profile, environment={**launch.profile.environment, **values.get("environment", {})})
+
+    def filled(kind: str, variables: Mapping[str, str]) -> dict[str, str]:
+        known = values.get(kind, {})
+        return {name: known.get(name, value) for name, value in variables.items()}
+
+    profile = replace(launch.profile, environment=filled("environment", launch.profile.environment))
     if profile.container is not None:
-        container = replace(profile.container, env={**profile.container.env, **values.get("container_env", {})})
+        container = replace(profile.container, env=filled("container_env", profile.container.env))
         profile = replace(profile, container=container)
     return replace(launch, profile=profile)
 

@@ -45,6 +45,22 @@ def test_values_of_variables_are_for_the_sweeps_owner_alone(make_sweep, slurm_la
             require_own(sweep)
 
 
+def test_the_values_of_variables_that_a_sweep_has_no_more_are_gone(make_sweep, slurm_launch):
+    def launch(environment, env):
+        container = Container(image="i.sif", runtime="apptainer", binds=[], env=env)
+        return slurm_launch(container=container, environment=environment)
+
+    sweep = make_sweep({}, launch=launch({"TOKEN": "secret", "A": "a"}, {"KEY": "secret", "B": "b"}))
+    values = json.loads(sweep.environment_path.read_text())
+    for later in (launch({"A": "a"}, {"B": "b"}), launch({}, {"B": "c"}), launch({}, {})):
+        sweep.write_manifest(replace(sweep.read_manifest(), launch=later))
+        assert sweep.read_manifest().launch == later
+    assert not sweep.environment_path.exists()
+    # As a kill between the two files, or an earlier version, leaves them.
+    sweep.environment_path.write_text(json.dumps(values))
+    assert sweep.read_manifest().launch == later
+
+
 def test_a_read_error_is_not_taken_for_variables_that_are_gone(make_sweep, slurm_launch, monkeypatch):
     """Runs would be started without them."""
     sweep = make_sweep({}, launch=slurm_launch(environment={"TOKEN": "secret"}))
