@@ -69,14 +69,19 @@ def _write_sweep(
 def _extended(manifest: Manifest, launch: Launch, runs: Sequence[SweepRun]) -> Manifest:
     before = manifest.launch
     if isinstance(before, SlurmLaunch) and isinstance(launch, SlurmLaunch):
-        if launch.profile.container == before.profile.container:
-            # An image that has changed is refused: see `retry --changed-image`.
+        if _image(launch) == _image(before):
+            # An image that has changed is refused, whatever else is new: see `retry --changed-image`.
             launch = replace(launch, image_digest=before.image_digest)
         manifest = replace(manifest, launch=launch)
     try:
         return manifest.extended(runs)
     except ValueError as error:
         raise ConfigError([Problem("hydra.sweep.dir", f"names a sweep that these runs do not fit: {error}")]) from None
+
+
+def _image(launch: SlurmLaunch) -> tuple[str, str] | None:
+    container = launch.profile.container
+    return None if container is None else (container.runtime, container.image)
 
 
 def _write(directory: RunDirectory, files: dict[str, str]) -> None:

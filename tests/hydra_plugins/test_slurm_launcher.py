@@ -149,7 +149,9 @@ def test_batches_that_nobody_waits_for_are_numbered_on(start, tmp_path, monkeypa
     assert len(SweepDirectory.open(tmp_path / "here").read_manifest().runs) == 5
 
 
-def test_the_same_command_submits_with_the_settings_that_it_has_now(start, tmp_path, monkeypatch):
+@pytest.fixture
+def submitted(monkeypatch):
+    """The launches that are submitted, to an sbatch that takes everything."""
     from hydra_plugins.simplexity_launcher import _slurm_batch
 
     launches = []
@@ -157,12 +159,16 @@ def test_the_same_command_submits_with_the_settings_that_it_has_now(start, tmp_p
     monkeypatch.setattr(
         _slurm_batch, "submit_runs", lambda sweep, manifest, indices: launches.append(manifest.launch) or ["1"]
     )
+    return launches
+
+
+def test_the_same_command_submits_with_the_settings_that_it_has_now(start, tmp_path, submitted):
     for settings in ([], ["hydra.launcher.array_parallelism=3", "cluster.partition=other"]):
         command = ("cluster=dev", "hydra.launcher.wait=false", "hydra.sweep.dir=here", "seed=1,2", *settings)
         assert start(*command) == 0
-    settings = [(launch.array_parallelism, launch.profile.partition) for launch in launches]
+    settings = [(launch.array_parallelism, launch.profile.partition) for launch in submitted]
     assert settings == [(None, "low"), (3, "other")]
-    assert SweepDirectory.open(tmp_path / "here").read_manifest().launch == launches[1]
+    assert SweepDirectory.open(tmp_path / "here").read_manifest().launch == submitted[1]
 
 
 def test_without_sbatch_one_line_says_what_to_do(start, tmp_path, capfd):
@@ -268,6 +274,19 @@ def test_a_containers_tasks_run_in_it_and_the_manifest_knows_the_image(start, tm
     assert launch["profile"]["container"]["image"] == f"{tmp_path}/a.sif"
     assert launch["image_digest"].startswith("sha256:")
     assert launch["image_digest"] in script
+
+
+def test_a_sweep_keeps_the_digest_of_its_image_whatever_else_the_command_changes(start, tmp_path, submitted):
+    """So that an image which has changed is refused."""
+    command = ("hydra.launcher.wait=false", "hydra.sweep.dir=here", "seed=1,2")
+    new = sif_header() + b"new"
+    for name, content, token in (("a.sif", sif_header(), 1), ("a.sif", new, 2), ("b.sif", new, 2)):
+        (tmp_path / name).write_bytes(content)
+        assert start(*command, *contained(name, env=f"{{TOKEN: '{token}'}}")) == 0
+    first, changed, other = submitted
+    assert changed.profile.container.env == {"TOKEN": "2"}
+    assert changed.image_digest == first.image_digest
+    assert other.image_digest not in (None, first.image_digest)
 
 
 @pytest.mark.parametrize(
