@@ -48,7 +48,7 @@ def batch_script(
         job_name: What squeue shows; characters that are unusual in a name become underscores.
         task_command: Command and arguments of every task, a container's included, to which
             `--sweep SWEEP_FOLDER --index INDEX` is added, or `--place NAME/NUMBER/COUNT SWEEP_FOLDER` for workers. Its
-            exit code keeps the contract of `requeue.sh`; of several workers, the highest counts.
+            exit code keeps the contract of `requeue.sh`; of several workers, one that is to come back decides.
         sweep_folder: Absolute path of the sweep's folder, where each task appends to `logs/INDEX.log`.
         script_path: Absolute path where this text will lie: what a cluster that refuses to requeue is given again.
         working_folder: Absolute path of the folder in which the tasks run.

@@ -16,11 +16,15 @@ export SLURM_TIME_FORMAT=standard # for the dates of scontrol that are compared 
 SIMPLEXITY_JOB_START=$(date +%s)
 export SIMPLEXITY_JOB_START
 
-# What else the script wants to note down when the process of a run has died: "was killed by SIGKILL", for instance.
-died() { :; }
+# The signal by which a process of this exit code has died, if it was one and not Ctrl-C's. exit(-1) is code 255, and no
+# signal.
+signal_of() { (($1 > KILLED && $1 != KILLED_BY_INT)) && kill -l $(($1 - KILLED)) 2>/dev/null; }
 
-# Whether a process that has exited with a code of its own has died all the same, as a worker in the middle of a run.
-crashed() { false; }
+# Which exit code decides what is done, if COMMAND stands for several processes: by default, COMMAND's.
+code_that_counts() { echo "$1"; }
+
+# Notes down which workers have died in the middle of a run, given COMMAND's exit code, and says whether any has.
+note_deaths() { false; }
 
 # What else the script does when the run has failed, and nothing starts it again.
 failed() { :; }
@@ -115,7 +119,7 @@ on_term() {
 }
 
 run_and_requeue() {
-  local code payload signal=''
+  local code returned payload signal
   came_back=
   trap on_term TERM
   trap : CONT INT
@@ -126,16 +130,13 @@ run_and_requeue() {
   # A trapped signal ends `wait` early; the exit code counts once the payload is gone.
   until wait "$payload"; ! kill -0 "$payload" 2>/dev/null; do :; done
   wait "$payload"
-  code=$?
+  returned=$?
   trap : TERM
-  # exit(-1) is code 255, and no signal.
-  if ((code > KILLED && code != KILLED_BY_INT)); then signal=$(kill -l $((code - KILLED)) 2>/dev/null); fi
-  if [[ -n $signal ]]; then
-    report "the run was ended by signal $((code - KILLED))"
-    died "was killed by SIG$signal"
-  elif ((code != REQUEUE_ME && code != KILLED_BY_INT)) && crashed; then
-    report "the worker exited with code $code in the middle of a run"
-    died "exited with code $code"
+  code=$(code_that_counts "$returned")
+  signal=$(signal_of "$code")
+  if [[ -n $signal ]]; then report "the run was ended by signal $((code - KILLED))"; fi
+  if note_deaths "$returned" && [[ -z $signal ]]; then
+    report "a worker died in the middle of a run; the exit code of srun is $returned"
     code=$REQUEUE_ME
   fi
   if [[ $code == "$REQUEUE_ME" || -n $signal ]]; then

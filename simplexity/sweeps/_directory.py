@@ -132,7 +132,7 @@ class SweepDirectory:
 
     @property
     def workers_path(self) -> Path:
-        """Folder of the workers' records, and of the locks of those that SLURM does not know."""
+        """Folder of the workers' records, of the exit codes of those that share a job, and of the locks of others."""
         return self.folder / "workers"
 
     def worker_path(self, name: str) -> Path:

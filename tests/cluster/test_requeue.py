@@ -111,7 +111,7 @@ def test_a_worker_that_ends_in_the_middle_of_a_run_comes_back(run_script, tmp_pa
 # As srun starts four tasks on a node with two GPUs, and returns the highest of their codes.
 FOUR_TASKS = """
 until [[ $1 == bash ]]; do shift; done
-export SLURM_STEP_NUM_TASKS=4 CUDA_VISIBLE_DEVICES=3,5 highest=0
+export SLURM_STEP_NUM_TASKS=4 CUDA_VISIBLE_DEVICES=${GPUS-3,5} highest=0
 for SLURM_PROCID in 0 1 2 3; do
   export SLURM_PROCID SLURM_LOCALID=$SLURM_PROCID
   PATH=$PWD:$PATH "$@"
@@ -141,7 +141,7 @@ def test_each_worker_of_a_task_has_a_place_and_its_share_of_a_gpu(run_script, tm
 
 
 @pytest.mark.parametrize(
-    ("codes", "crashed", "comes_back"),
+    ("codes", "in_a_run", "comes_back"),
     [
         ((0, 0, 0, 0), [], False),
         ((0, 1, 0, 0), [], False),
@@ -149,20 +149,52 @@ def test_each_worker_of_a_task_has_a_place_and_its_share_of_a_gpu(run_script, tm
         ((0, 1, 137, 85), [2], True),
         ((0, 3, 1, 0), [1], True),
         ((0, 0, 0, 0), [0, 3], True),
+        ((0, 255, 85, 0), [], True),
+        ((0, 125, 85, 0), [], True),
+        ((130, 0, 85, 0), [], True),
+        ((255, 137, 0, 0), [], True),
+        # It has given its run to another process.
+        ((1, 85, 0, 0), [1], True),
+        ((3, 85, 85, 130), [0], True),
+        ((0, 130, 0, 0), [], False),
     ],
 )
-def test_a_task_comes_back_if_one_of_its_workers_is_to(run_script, tmp_path, codes, crashed, comes_back):
+def test_a_task_comes_back_if_one_of_its_workers_is_to(run_script, tmp_path, codes, in_a_run, comes_back):
     work = f"""
     codes=({" ".join(map(str, codes))}) record=$3/sweep/workers/array_3_$SLURM_PROCID.jsonl
     echo '{STARTED}' >>"$record"
-    [[ ' {" ".join(map(str, crashed))} ' != *" $SLURM_PROCID "* ]] || echo '{BEGUN}' >>"$record"
+    [[ ' {" ".join(map(str, in_a_run))} ' != *" $SLURM_PROCID "* ]] || echo '{BEGUN}' >>"$record"
     exit "${{codes[SLURM_PROCID]}}"
     """
     records = put_worker(tmp_path, work)
     run_script(FOUR_TASKS, has_workers=True, gpus=SHARED_GPUS)
     assert ("requeue 7_0" in asked(tmp_path)) is comes_back
-    died = [number for number in range(4) if "died" in (records / f"array_3_{number}.jsonl").read_text()]
-    assert died == crashed
+    for number, code in enumerate(codes):
+        death = {137: "was killed by SIGKILL"}.get(code, f"exited with code {code}")
+        noted = [f'{{"died":"its process {death}"}}'] if number in in_a_run and code != 85 else []
+        begun = [BEGUN] if number in in_a_run else []
+        assert (records / f"array_3_{number}.jsonl").read_text().splitlines() == [STARTED, *begun, *noted]
+
+
+def test_a_worker_of_several_gets_the_signals_of_its_task(run_script, tmp_path):
+    """SLURM sends them to the process that srun has started."""
+    put_worker(tmp_path, "trap 'exit 85' USR2\nkill -USR2 $PPID\nfor i in {1..500}; do sleep 0.01; done")
+    run_script(FOUR_TASKS, has_workers=True, gpus=SHARED_GPUS)
+    exits = sorted((tmp_path / "sweep/sweep/workers").glob("*.exit"))
+    assert [path.read_text() for path in exits] == ["85\n"] * 4
+    assert "requeue 7_0" in asked(tmp_path)
+
+
+@pytest.mark.parametrize("gpus", ["", "0"])
+def test_workers_are_refused_where_slurm_does_not_name_all_gpus(run_script, tmp_path, gpus):
+    """All of them would take the one GPU, with the share of memory of a few."""
+    put_worker(tmp_path, 'echo >"$3/started"')
+    code, log = run_script(f"GPUS={gpus}\n{FOUR_TASKS}", has_workers=True, gpus=SHARED_GPUS)
+    assert code == 2
+    assert not (tmp_path / "sweep/started").exists()
+    assert log.count("\n") == 1
+    assert f"the job has 2 GPUs, and CUDA_VISIBLE_DEVICES names {len(gpus)}: set cluster.tasks_per_gpu=null" in log
+    assert "requeue 7_0" not in asked(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -204,16 +236,6 @@ def test_what_fails_before_the_run_leaves_its_exit_code(run_script, tmp_path):
     assert run_script("exit 0", setup=('[[ ! -e "$SWEEP/logs/0.exit" ]] || exit 9', "exit 3"))[0] == 3
     assert (tmp_path / "sweep/logs/0.exit").read_text() == "3\n"
     assert not (tmp_path / "srun").exists()
-
-
-def test_one_run_that_is_submitted_from_elsewhere_names_the_remedy_in_one_line(tmp_path):
-    job = {"SLURM_JOB_ID": "7", "SLURM_SUBMIT_DIR": str(tmp_path), "PATH": ""}
-    done = subprocess.run(
-        ["/bin/bash", str(ROOT / "slurm/run.sh")], env=job, capture_output=True, text=True, timeout=60
-    )
-    assert (done.returncode, done.stdout) == (2, "")
-    remedy = "submit from there: cd CHECKOUT && sbatch slurm/run.sh"
-    assert done.stderr == f"slurm/run.sh: {tmp_path} is not the checkout; {remedy}\n"
 
 
 @pytest.mark.parametrize(
