@@ -77,7 +77,7 @@ def test_a_worker_is_told_its_place_and_notes_down_what_killed_it(tmp_path):
         sweep_folder=folder, script_path=folder / "array_1.sh", array=ArraySlice(0, (0, 1, 2)), has_workers=True
     )
     assert text.endswith('python -m simplexity.execute_run "${TASK[@]}"\n')
-    asks = 'echo "{\\"run\\":4}" >"${RECORDS[0]}"; died "was killed by SIGKILL"; printf "%s\n" "$LOG" "${TASK[@]}"'
+    asks = 'echo "{\\"run\\":4}" >"${RECORDS[0]}"; note_deaths 137; printf "%s\n" "$LOG" "${TASK[@]}"'
     head = text.partition("\nmkdir ")[0]
     done = subprocess.run(
         ["bash"],
