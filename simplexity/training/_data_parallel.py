@@ -25,6 +25,8 @@ _AXIS = "devices"
 _FEWEST_TOKENS = 512
 # XLA reads the number of its threads from this variable when it makes its client for the CPU.
 _THREADS = "PJRT_NPROC"
+# A run's calls have a few lengths, again and again: one, and what is left of it before a line and before a validation.
+_MOST_NUMBERS = 8
 
 
 class _Copied(NamedTuple):
@@ -100,27 +102,32 @@ class DataParallel:
 
         All processes have to call it together. Copying a small model to the other devices takes longer than several
         of its steps, so the state that a call returns stays on all devices, and the next call copies only those arrays
-        that have been replaced meanwhile. The arguments and each number of steps, which are not donated, are copied
-        once.
+        that have been replaced meanwhile. The arguments, which are not donated, are copied once, and the numbers of
+        steps of the last few calls are kept.
         """
         arguments_on_devices = state_on_devices = None
         numbers_on_devices: dict[int, Array] = {}
 
         def on_devices(number: int) -> Array:
-            copies = numbers_on_devices.get(number)
+            copies = numbers_on_devices.pop(number, None)
             # A program of `make_train_steps` donates it too, a run's does not.
             if copies is None or copies.is_deleted():
-                copies = numbers_on_devices[number] = self._everywhere(jax.device_put(np.int32(number)))
+                copies = self._everywhere(jax.device_put(np.int32(number)))
+            numbers_on_devices[number] = copies
+            if len(numbers_on_devices) > _MOST_NUMBERS:
+                del numbers_on_devices[next(iter(numbers_on_devices))]  # the one that was used longest ago
             return copies
 
         def call(arguments: PyTree, state: PyTree, num_steps: int) -> PyTree:
             nonlocal arguments_on_devices, state_on_devices
             arguments_on_devices = self._copied_anew(arguments, arguments_on_devices)
-            state_on_devices = self._copied_anew(state, state_on_devices)
+            copies = self._copied_anew(state, state_on_devices).copies
+            # The call donates the copies: if it fails, the next one must not take them for those of its state.
+            state_on_devices = None
             # The caller has only seen the first device's result. On a CPU, the devices are threads of one pool: where
             # two calls are under way, one may hold the thread that the other's all-reduce waits for, for ever.
-            jax.block_until_ready(state_on_devices.copies)
-            result = compiled(arguments_on_devices.copies, state_on_devices.copies, on_devices(num_steps))
+            jax.block_until_ready(copies)
+            result = compiled(arguments_on_devices.copies, copies, on_devices(num_steps))
             state_on_devices = _Copied(_map_arrays(lambda copies: copies.addressable_data(0), result), result)
             return state_on_devices.tree
 

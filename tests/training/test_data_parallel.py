@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
 import jax
@@ -73,6 +74,34 @@ def test_the_mean_over_the_batch_and_its_gradient_are_those_of_one_device():
         over_devices(jnp.float32(3), tokens), jax.value_and_grad(mean)(3.0, tokens), strict=True
     ):
         np.testing.assert_allclose(found, expected)
+
+
+def test_a_call_that_fails_keeps_no_copies_of_its_state():
+    copies = []
+
+    def program(arguments, state, num_steps):
+        copies.append(weakref.ref(state))
+        raise RuntimeError("out of memory")
+
+    train_steps = DataParallel(jax.devices()[:1]).on_first_device(program)
+    with pytest.raises(RuntimeError, match=r"^out of memory$"):
+        train_steps(None, jnp.zeros(()), 1)
+    assert copies[0]() is None
+
+
+def test_numbers_of_steps_are_kept_on_the_devices_for_a_few_calls():
+    numbers = []
+
+    def program(arguments, state, num_steps):
+        numbers.append(weakref.ref(num_steps))
+        return state
+
+    train_steps = DataParallel(jax.devices()[:1]).on_first_device(program)
+    for num_steps in (*range(20), 18, 19):
+        train_steps(None, None, num_steps)
+    assert [number() is not None for number in numbers[:20]] == [False] * 12 + [True] * 8
+    assert [number() for number in numbers[20:]] == [18, 19]
+    assert numbers[20]() is numbers[18]()
 
 
 @pytest.mark.slow
