@@ -13,7 +13,6 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 from jaxtyping import Array, UInt32
 
 from ._chunk import ChunkSizer
@@ -110,7 +109,9 @@ class Pack:
     def steps(self, member: "PackMember", state: TrainState, num_steps: int) -> TrainState:
         """The state of a member after `num_steps`, computed together with what the other members want."""
         answer: Future[UInt32[Array, " words"]] = Future()
-        words = member.words if state is member.state else self._programs.write_state(state)
+        words = member.taken_words(state)
+        if words is None:
+            words = self._programs.write_state(state)
         self._requests.put(_Request(member, StepsOfRun(member.arguments, words, num_steps), answer))
         words = answer.result()
         after = self._programs.read_state(words)
@@ -122,18 +123,28 @@ class Pack:
         return 1 << max(0, self._num_members + self._num_coming() - 1).bit_length()
 
     def _serve(self) -> None:
-        expected: set[PackMember] = set()
-        while (first := self._requests.get()) is not None:
-            requests = self._gather(first, expected)
-            expected = {request.member for request in requests}
-            try:
-                states = self._call(requests)
-            except BaseException as error:
-                for request in requests:
-                    request.answer.set_exception(error)
-            else:
-                for request, state in zip(requests, states, strict=True):
-                    request.answer.set_result(state)
+        expected: set[PackMember] | None = set()
+        while expected is not None:
+            expected = self._serve_once(expected)
+
+    def _serve_once(self, expected: set["PackMember"]) -> set["PackMember"] | None:
+        """Computes one call, and returns its members; None once the pack is over.
+
+        A function of its own, so that nothing keeps the states of a call while the next one is waited for.
+        """
+        first = self._requests.get()
+        if first is None:
+            return None
+        requests = self._gather(first, expected)
+        try:
+            states = self._call(requests)
+        except BaseException as error:
+            for request in requests:
+                request.answer.set_exception(error)
+        else:
+            for request, state in zip(requests, states, strict=True):
+                request.answer.set_result(state)
+        return {request.member for request in requests}
 
     def _gather(self, first: _Request, expected: set["PackMember"]) -> list[_Request]:
         """The requests of one call: of all that took part in the last one, unless they are late, and of all others."""
@@ -166,7 +177,8 @@ class PackMember:
         arguments: Those of the run's program, as words.
 
     Attributes:
-        state: The one that its last call has returned, which most calls begin with. None before the first.
+        state: The one that its last call has returned, which most calls begin with. None before the first, and within a
+            call.
         words: The same as words, so that it need not be written as such again.
     """
 
@@ -174,10 +186,19 @@ class PackMember:
         self._pack = pack
         self.arguments = arguments
         self.state: TrainState | None = None
-        self.words: UInt32[Array, " words"] = jnp.zeros(0, jnp.uint32)
+        self.words: UInt32[Array, " words"] | None = None
 
     def __call__(self, state: TrainState, num_steps: int) -> TrainState:
         return self._pack.steps(self, state, num_steps)
+
+    def taken_words(self, state: TrainState) -> UInt32[Array, " words"] | None:
+        """The words of `state` if it is the one of the last call, else None; afterwards the member keeps neither.
+
+        So while a call is computed, a member that has replaced its state does not need memory for the old one too.
+        """
+        words = self.words if state is self.state else None
+        self.state = self.words = None
+        return words
 
     def start(self, most: int) -> int:
         """The number of steps of the next call, at most `most`: all members have the same unless something is due."""

@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+import weakref
 
 import equinox as eqx
 import jax
@@ -92,6 +93,28 @@ def test_a_state_is_written_as_words_only_where_it_is_not_the_one_of_the_last_ca
     assert int(state.step) == 108
     assert int(member(state_at(7), 2).step) == 11
     assert written == [100, 7]
+    pack.remove_member()
+
+
+def test_no_earlier_state_is_kept_while_steps_are_computed(monkeypatch) -> None:
+    pack = Pack(move, stride(0), state_at(0), lambda: 0, one_by_one=False)
+    pack.add_member()
+    member = pack.member(stride(2))
+    run, seen, kept = pack._programs.run, [], []
+
+    def watched(wanted):
+        kept.append([words() is not None for words in seen])
+        states = run(wanted)
+        seen.extend(weakref.ref(words) for words in (wanted[0].state, *states))
+        return states
+
+    monkeypatch.setattr(pack._programs, "run", watched)
+    state = member(state_at(100), 3)
+    state = member(state, 1)  # begins with the words that the first call returned
+    state = weakref.ref(state)
+    member(state_at(7), 2)
+    assert kept == [[], [False, True], [False] * 4]
+    assert state() is None
     pack.remove_member()
 
 
