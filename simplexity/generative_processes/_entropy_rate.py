@@ -74,15 +74,18 @@ def entropy_rate(process: GenerativeProcess) -> Estimate:
     A component's rate is
 
     - closed form where it is unifilar (each hidden state and token lead to one state): `sum_i pi_i H(X | state i)`;
-    - for any other HMM bracketed (Cover and Thomas, theorem 4.5.1): `H(X_n | X_1 ... X_{n-1})` from above, and, from
-      below, the same with the hidden state before the first token also known, less what the walk forgot by merging. So
-      the truth lies within `[value - error, value]`, proven;
+    - for any other HMM that is given by its matrices bracketed (Cover and Thomas, theorem 4.5.1):
+      `H(X_n | X_1 ... X_{n-1})` from above, and, from below, the same with the hidden state before the first token also
+      known, less what the walk forgot by merging. So the truth lies within `[value - error, value]`, proven. The same
+      for a composite of HMMs with at most 5 joint states, and for each component of one that has several;
     - for a GHMM with negative entries and at most 5 states, `H(X_n | X_1 ... X_{n-1})` from its stationary vector: a
       proven upper bound. Its error is an estimate: how much more a walk with a quarter of the vectors gives, plus how
       much the second half of the walk still lowered the value;
-    - for a GHMM or a composite with more states, and where a walk's error is above 5e-5 and greater, the mean entropy
-      of the tokens 65 to 1,024, over drawn words. Its error is an estimate: that of the mean over words, plus what
-      these tokens may have in excess of the rate, which the 32 tokens before them show (`_drawn_words.py`).
+    - for a GHMM with more states or a composite with more joint states, and where a walk's error is above 5e-5 and
+      greater, the mean entropy of the tokens 65 to 1,024, over drawn words. Nothing is proven: the error is an
+      estimate, that of the mean over words plus what these tokens may have in excess of the rate, which the 32 tokens
+      before them show (`_drawn_words.py`). A bracket of such a composite would be narrower but takes a minute: it is
+      the rate of the matrices, `entropy_rate(process.as_matrices())`.
 
     A product's rate and error are the sums of its factors'. Another composite without small matrices has the rate of
     drawn words, too.

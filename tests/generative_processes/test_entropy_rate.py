@@ -1,10 +1,12 @@
 """Entropy rates against closed forms, against brackets from all words, and of mixtures."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from simplexity import generative_processes as gp
-from simplexity.generative_processes import GHMM, HMM, entropy_rate, myopic_entropies
+from simplexity.generative_processes import GHMM, HMM, _entropy_rate, entropy_rate, myopic_entropies
 from tests import oracles
 
 THREE, TWO = [0, 1, 2], [0, 1]
@@ -120,3 +122,15 @@ def test_a_presentation_without_negative_entries_is_bracketed():
     hmm, scale = gp.mess3(0.3, 0.6), np.array([1.0, 0.5, 0.25])
     disguised = GHMM(hmm.transition_matrices / scale * scale[:, None], hmm.initial_state / scale, scale)
     np.testing.assert_allclose(entropy_rate(disguised), entropy_rate(hmm), atol=1e-9)
+
+
+def test_composites_of_more_than_five_joint_states_have_the_rate_of_drawn_words(monkeypatch):
+    walked, drawn = (1.0, 0.0), (2.0, 0.0)
+    monkeypatch.setattr(
+        _entropy_rate, "stationary_walk", lambda *_: SimpleNamespace(rate=_entropy_rate.Estimate(*walked))
+    )
+    monkeypatch.setattr(_entropy_rate, "drawn_entropy_rate", lambda *_: drawn)
+    four, nine = (gp.noisy(gp.product([factor] * 2), 0.1) for factor in (gp.sns(0.5, 0.25), gp.mess3(0.25, 0.6)))
+    assert entropy_rate(four) == pytest.approx(walked)
+    assert entropy_rate(nine) == pytest.approx(drawn)
+    assert entropy_rate(nine.as_matrices()) == pytest.approx(walked)
