@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float, Int
 from matplotlib.axes import Axes
+from matplotlib.patches import Circle, FancyArrowPatch
+from matplotlib.path import Path as Curve
 from matplotlib.ticker import MaxNLocator
 
 from ._belief_states import draw_points, frame, state_colours
@@ -19,7 +21,8 @@ if TYPE_CHECKING:
 
 # More states, or more tokens, than this are a tangle of arrows.
 _MOST_NODES, _MOST_TOKENS = 16, 2 * len(SERIES)
-_NODE_POINTS = 11
+# In a graph whose nodes lie on a circle of radius 1 or less, and how far from its centre there is room for arrows.
+_NODE_RADIUS, _EXTENT = 0.16, 1.45
 
 
 def draw_process(presentation: "MixedStatePresentation", path: Path) -> Path | None:
@@ -77,26 +80,30 @@ def _draw_mixed_states(
 def _draw_graph(axes: Axes, presentation: "MixedStatePresentation", recurrent: Int[np.ndarray, " nodes"]) -> None:
     num_nodes = len(recurrent)
     angles = np.pi / 2 - 2 * np.pi * np.arange(num_nodes) / num_nodes
-    places = np.stack([np.cos(angles), np.sin(angles)], axis=1) * (num_nodes > 1)
+    num_loops = (presentation.successors[recurrent] == recurrent[:, None]).sum(axis=1)
+    # Many arrows from a node to itself need room around it.
+    radius = 0.0 if num_nodes == 1 else 0.6 if num_nodes <= 4 and num_loops.max() > 3 else 1.0
+    places = radius * np.stack([np.cos(angles), np.sin(angles)], axis=1)
     node_of = {int(state): node for node, state in enumerate(recurrent)}
+    circles = [Circle(place, _NODE_RADIUS, fc="white", ec=GREY, lw=0.8, zorder=3) for place in places]
     for node, state in enumerate(recurrent):
-        num_loops = 0
-        for token in np.flatnonzero(presentation.successors[state] >= 0).tolist():
-            target = node_of[int(presentation.successors[state, token])]
+        tokens = np.flatnonzero(presentation.successors[state] >= 0).tolist()
+        targets = [node_of[int(presentation.successors[state, token])] for token in tokens]
+        loops = iter(_loops(places[node], int(num_loops[node])))
+        for token, target in zip(tokens, targets, strict=True):
             line = _line(token) | {"linewidth": 0.4 + 1.4 * presentation.probabilities[state, token]}
             if target == node:
-                _loop(axes, places[node], line, num_loops)
-                num_loops += 1
-            else:
-                _arrow(axes, places[node], places[target], line, bend=0.15 + 0.12 * token)
-    axes.scatter(
-        places[:, 0], places[:, 1], s=_NODE_POINTS**2, facecolors="white", edgecolors=GREY, linewidths=0.8, zorder=3
-    )
-    for node, place in enumerate(places):
-        axes.annotate(str(node), place, ha="center", va="center", fontsize=5.5, zorder=4)
+                _arrow(axes, line, path=next(loops))
+                continue
+            bend = 0.15 + min(0.12, 0.7 / presentation.probabilities.shape[1]) * token
+            ends = {"posA": places[node], "posB": places[target], "patchA": circles[node], "patchB": circles[target]}
+            _arrow(axes, line, connectionstyle=f"arc3,rad={bend}", **ends)
+    for node, circle in enumerate(circles):
+        axes.add_patch(circle)
+        axes.annotate(str(node), places[node], ha="center", va="center", fontsize=5.5, zorder=4)
     for token in np.flatnonzero((presentation.successors[recurrent] >= 0).any(axis=0)).tolist():
         axes.plot([], [], **_line(token), label=f"token {token}")
-    axes.set(xlim=(-1.45, 1.45), ylim=(-1.45, 1.45), title="recurrent states")
+    axes.set(xlim=(-_EXTENT, _EXTENT), ylim=(-_EXTENT, _EXTENT), title="recurrent states")
     axes.set_aspect("equal")
     axes.set_axis_off()
 
@@ -106,23 +113,26 @@ def _line(token: int) -> dict[str, Any]:
     return {"color": SERIES[token % len(SERIES)], "linestyle": "-" if token < len(SERIES) else (0, (2, 1))}
 
 
-def _loop(axes: Axes, place: np.ndarray, line: Mapping[str, Any], number: int) -> None:
-    """An arrow from a node to itself, on the side away from the centre; further ones lie around the first."""
+def _loops(place: Float[np.ndarray, "2"], count: int) -> list[Curve]:
+    """Curves from a node's edge back to it, on the side away from the centre, each around the one before."""
     outward = place / np.linalg.norm(place) if np.linalg.norm(place) else np.array([0.0, 1.0])
-    sideways = (0.2 + 0.08 * number) * np.array([-outward[1], outward[0]])
-    _arrow(axes, place + sideways, place - sideways, line, bend=-1.9)
+    sideways = np.array([-outward[1], outward[0]])
+    lowest, highest = 2 * _NODE_RADIUS, _EXTENT - 0.02 - np.linalg.norm(place)
+    spacing = min(0.1, (highest - lowest) / max(count - 1, 1))
+    loops = []
+    for number in range(count):
+        # Those that lie further out begin and end further to the side, so that no arrowhead lies on another.
+        angle = np.deg2rad(25 + 50 * number / max(count - 1, 1))
+        end = _NODE_RADIUS * np.array([np.cos(angle), np.sin(angle)])
+        # A cubic Bezier curve is highest at a quarter of its ends' height and three quarters of its controls'.
+        height = (lowest + spacing * number - end[0] / 4) / 0.75
+        control = np.array([height, 0.12 + 0.6 * height])
+        points = [place + x * outward + side * y * sideways for x, y, side in
+                  [(*end, 1), (*control, 1), (*control, -1), (*end, -1)]]  # fmt: skip
+        loops.append(Curve(points, [Curve.MOVETO, Curve.CURVE4, Curve.CURVE4, Curve.CURVE4]))
+    return loops
 
 
-def _arrow(axes: Axes, start: np.ndarray, end: np.ndarray, line: Mapping[str, Any], bend: float) -> None:
-    axes.annotate(
-        "",
-        xy=(end[0], end[1]),
-        xytext=(start[0], start[1]),
-        arrowprops={
-            **line,
-            "arrowstyle": "-|>,head_width=0.15,head_length=0.3",
-            "shrinkA": _NODE_POINTS / 2,
-            "shrinkB": _NODE_POINTS / 2,
-            "connectionstyle": f"arc3,rad={bend}",
-        },
-    )
+def _arrow(axes: Axes, line: Mapping[str, Any], **course: Any) -> None:
+    style = "-|>,head_width=0.15,head_length=0.3"
+    axes.add_patch(FancyArrowPatch(**course, **line, arrowstyle=style, mutation_scale=7, shrinkA=0, shrinkB=0))

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from matplotlib.patches import Circle, FancyArrowPatch
 
 from simplexity import generative_processes as gp
 from simplexity.figures import _process, draw_process
@@ -37,10 +38,26 @@ def test_the_legend_lies_over_nothing(drawn, process):
     assert not any(label.overlaps(entry) for label in labels for entry in entries)
 
 
+@pytest.mark.parametrize("factors", [[gp.coin(0.5)] * 3, [gp.golden_mean(0.5), gp.coin(0.5), gp.coin(0.5)]])
+def test_arrows_begin_and_end_at_nodes_and_lie_below_the_title(drawn, factors):
+    axes = drawn(gp.product(factors)).axes[-1]
+    nodes = [patch for patch in axes.patches if isinstance(patch, Circle)]
+    arrows = [patch for patch in axes.patches if isinstance(patch, FancyArrowPatch)]
+    assert len(arrows) == 8 + 4 * (len(nodes) - 1)
+    for arrow in arrows:
+        # The second outline is the arrowhead's; its tip, a little before the end, is in the middle.
+        curve, head = (path.vertices for path in arrow._get_path_in_displaycoord()[0])
+        ends = axes.transData.inverted().transform([curve[0], head[1]])
+        distances = [np.linalg.norm(ends - node.center, axis=1) / node.radius for node in nodes]
+        np.testing.assert_allclose(np.min(distances, axis=0), 1, atol=0.4)
+    assert max(arrow.get_window_extent().y1 for arrow in arrows) < axes.title.get_window_extent().y0
+
+
 def test_several_tokens_from_a_state_to_itself_are_told_apart(drawn):
-    arrows = [child for child in drawn(gp.coin(0.5)).axes[0].get_children() if getattr(child, "arrow_patch", None)]
-    first, second = [np.linalg.norm(np.subtract(arrow.xy, arrow.xyann)) for arrow in arrows]
-    assert second > 1.2 * first
+    arrows = [patch for patch in drawn(gp.coin(0.5)).axes[0].patches if isinstance(patch, FancyArrowPatch)]
+    first, second = (arrow.get_window_extent() for arrow in arrows)
+    assert second.y1 > first.y1 + 1
+    assert second.width > first.width + 1
 
 
 def test_tokens_are_counted_in_whole_numbers(drawn):
