@@ -4,7 +4,7 @@ import logging
 import os
 import shlex
 import sys
-from contextlib import nullcontext, suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +63,16 @@ def execute(
         return RunResult(ExitCode.COMPLETE, completion.loss_nats)
     guard.resume_command = f"simplexity resume {shlex.quote(str(run_dir))}"
     guard.saves = config.persistence.instance is not None
-    with nullcontext(held) if held is not None else claim(directory) as lock:
+    with ExitStack() as stack:
+        try:
+            lock = stack.enter_context(claim(directory)) if held is None else held
+        except UnreadableError as error:
+            if not guard.requested() and not _notes_down_a_try(directory):
+                raise
+            _log.error("%s; the run is started once more", describe_error(error))
+            return RunResult(ExitCode.REQUEUE, None)
+        with suppress(OSError):
+            _try_path(directory).unlink(missing_ok=True)
         if new_config is not None:
             config = load_frozen(freeze(new_config, run_dir, lock.require_held).parent)
         ledger = Ledger(directory.ledger_path, lock.require_held, guard.wait)
@@ -113,6 +122,28 @@ def _stop_here() -> None:
         sys.stderr.flush()
     finally:  # whoever would read it may be gone
         os._exit(ExitCode.FAILED)
+
+
+def _try_path(directory: RunDirectory) -> Path:
+    return directory.path / ".lock_was_unreadable"
+
+
+def _notes_down_a_try(directory: RunDirectory) -> bool:
+    """Whether a new start is to try again to take the lock: once, and only in a job, as in `_comes_back`.
+
+    Without the lock nothing may be written into the ledger, so a file of its own says that a start has tried.
+    """
+    if this_job() is None:
+        return False
+    path = _try_path(directory)
+    try:
+        path.touch(exist_ok=False)
+    except OSError:
+        # There already, or nothing can be written there: without a note there would be no end to the starts.
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+        return False
+    return True
 
 
 def _comes_back(error: Exception, job: Job | None, ledger: Ledger) -> bool:

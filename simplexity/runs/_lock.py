@@ -99,6 +99,7 @@ class RunLock:
 
         Raises:
             InUseError: If another process holds it.
+            UnreadableError: If the folder, or a file in it, cannot be read, in several tries.
             RuntimeError: If the folder cannot be written.
         """
         if self._owner is not None:
@@ -113,8 +114,10 @@ class RunLock:
                     self._file(generation).unlink(missing_ok=True)
         except (OSError, UnreadableError) as error:
             self.release()  # held already, it would keep others away as long as this process lives
-            why = error.strerror if isinstance(error, OSError) else error
-            raise RuntimeError(f"the lock {self._folder} cannot be taken: {why}") from None
+            problem = f"the lock {self._folder} cannot be taken"
+            if isinstance(error, UnreadableError):
+                raise UnreadableError(f"{problem}: {error}") from None
+            raise RuntimeError(f"{problem}: {error.strerror}") from None
         self._stop.clear()
         self._thread = threading.Thread(target=self._beat, name="run lock heartbeat", daemon=True)
         self._thread.start()

@@ -4,7 +4,17 @@ import pytest
 
 from simplexity.host import PreemptionGuard
 from simplexity.running import _execute
-from simplexity.runs import EventKind, ExitCode, Ledger, RunDirectory, UnreadableError, read_ledger, retry_read
+from simplexity.running._outcome import RunResult
+from simplexity.runs import (
+    EventKind,
+    ExitCode,
+    Ledger,
+    RunDirectory,
+    RunLock,
+    UnreadableError,
+    read_ledger,
+    retry_read,
+)
 
 
 @pytest.fixture
@@ -44,3 +54,28 @@ def test_a_run_that_was_complete_stays_so_when_its_extension_cannot_be_read(dire
         _execute.execute(directory.path, guard)
     assert directory.complete_path.is_file()
     assert read_ledger(directory.ledger_path)[-1].kind == EventKind.FAILED
+
+
+def test_a_lock_that_cannot_be_read_is_tried_once_more_in_a_job(directory, monkeypatch):
+    names = {path.name for path in directory.path.iterdir()}
+
+    def fail(lock):
+        raise UnreadableError("the lock cannot be taken")
+
+    def starts():
+        with monkeypatch.context() as patch:
+            patch.setattr(RunLock, "acquire", fail)
+            return _execute.execute(directory.path, PreemptionGuard()).exit_code
+
+    with pytest.raises(UnreadableError):
+        starts()
+    monkeypatch.setenv("SIMPLEXITY_SUBMISSION", "array_0")
+    monkeypatch.setattr("simplexity.running._attempt.attempt", lambda *arguments: RunResult(ExitCode.COMPLETE, 0.6))
+    for _ in range(2):
+        assert starts() == ExitCode.REQUEUE
+        # A start that takes the lock begins to count anew.
+        assert _execute.execute(directory.path, PreemptionGuard()).exit_code == ExitCode.COMPLETE
+    assert starts() == ExitCode.REQUEUE
+    with pytest.raises(UnreadableError):
+        starts()
+    assert {path.name for path in directory.path.iterdir()} - names <= {"lock"}

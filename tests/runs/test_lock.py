@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from simplexity.runs import Liveness, RunLock, _former_holder, _lock, liveness, read_holder
+from simplexity.runs import Liveness, RunLock, UnreadableError, _former_holder, _lock, liveness, read_holder
 from tests.runs.forged_locks import elsewhere, owner_of
 
 QUICK = {"heartbeat_s": 0.2, "expiry_s": 1.5}
@@ -278,7 +278,9 @@ def test_a_read_error_while_the_lock_is_taken_is_tried_again(folder, monkeypatch
     # An error that stays ends the start, and leaves nothing that keeps others away.
     failures.clear()
     most, created = 4, 3
-    with pytest.raises(RuntimeError, match=rf"cannot be taken: .* cannot be read: {os.strerror(number)}; start again"):
+    with pytest.raises(
+        UnreadableError, match=rf"cannot be taken: .* cannot be read: {os.strerror(number)}; start again"
+    ):
         RunLock(folder).acquire()
     with RunLock(folder) as lock:
         assert lock.still_held()
