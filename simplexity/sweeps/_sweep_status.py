@@ -93,7 +93,8 @@ def read_status(sweep: SweepDirectory, *, locked: bool = False) -> SweepStatus:
         one if isinstance(one, RunStatus) else run_status(sweep, run, one, states.get(run.index, _NOBODY))
         for run, one in zip(manifest.runs, found, strict=True)
     ]
-    _read_ended_again(sweep, runs, states)
+    if manifest.launch.on_slurm:
+        _read_ended_again(sweep, runs, states)
     return SweepStatus(runs, remark)
 
 
@@ -161,15 +162,19 @@ def _read_all(sweep: SweepDirectory, runs: Sequence[SweepRun]) -> list[RunStatus
 def _read_ended_again(sweep: SweepDirectory, runs: list[RunStatus], states: dict[int, SchedulerState]) -> None:
     """Replaces the status of each run that seems to have ended unfinished by what its files say now.
 
-    They were read before the scheduler was asked. A run that was completed, or has saved, between the two would be
-    shown as lost.
+    They were read before SLURM was asked, which takes long. A run that was completed, or has saved, between the two
+    would be shown as lost. One that SLURM does not know and that had not begun has not ended meanwhile.
     """
 
     def read(place: int) -> RunStatus:
         run = runs[place].run
         return run_status(sweep, run, read_run(sweep, run), states.get(run.index, _NOBODY))
 
-    ended = [place for place, one in enumerate(runs) if one.state in _MAY_HAVE_ENDED_SINCE]
+    ended = [
+        place
+        for place, one in enumerate(runs)
+        if one.state in _MAY_HAVE_ENDED_SINCE and (one.last_event is not None or states.get(one.run.index, _NOBODY).end)
+    ]
     for place, status in zip(ended, in_threads(read, ended), strict=True):
         runs[place] = status
 

@@ -8,7 +8,7 @@ import pytest
 
 from simplexity.cluster import QueuedTask, SlurmError
 from simplexity.runs import EventKind, Ledger, RunLock
-from simplexity.sweeps import RunState, _scheduler_state, read_status
+from simplexity.sweeps import RunState, _scheduler_state, _sweep_status, read_status
 from simplexity.sweeps._manifest import submission_names
 from simplexity.sweeps._sweep_status import select_for_retry
 
@@ -202,6 +202,25 @@ def test_what_was_completed_while_slurm_was_asked_is_not_lost(make_sweep, slurm_
 
     monkeypatch.setattr(_scheduler_state, "queued_tasks", complete_and_ask)
     assert read_status(sweep).runs[0].state == RunState.COMPLETE
+
+
+@pytest.mark.parametrize(("on_slurm", "expected"), [(True, [0, 0, 1, 2, 2]), (False, [0, 1, 2])])
+def test_only_runs_that_may_have_ended_while_slurm_was_asked_are_read_again(
+    on_slurm, expected, make_sweep, slurm_launch, slurm, monkeypatch
+):
+    sweep = make_sweep({}, {}, {}, **({"launch": slurm_launch()} if on_slurm else {}))
+    sweep.record_submission([0, 1, 2], "7" if on_slurm else None)
+    record(sweep, 0, START, SAVED)
+    slurm["queue"] = {"7_2": queued("FAILED")}
+    real, indices = _sweep_status.read_run, []
+
+    def read_run(sweep, run):
+        indices.append(run.index)
+        return real(sweep, run)
+
+    monkeypatch.setattr(_sweep_status, "read_run", read_run)
+    read_status(sweep)
+    assert sorted(indices) == expected
 
 
 def test_an_array_with_an_offset(make_sweep, slurm_launch, slurm):
