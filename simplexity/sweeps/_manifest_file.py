@@ -10,6 +10,7 @@ batch joins the sweep.
 import json
 import os
 from collections.abc import Iterable
+from dataclasses import fields
 from pathlib import Path
 from sys import intern
 from typing import Any
@@ -20,6 +21,7 @@ from ._launch_settings import launch_from_json, launch_to_json, without_private_
 from ._manifest import Manifest, SweepRun
 
 _FORMAT = 2
+_HEAD_KEYS = {field.name for field in fields(Manifest)} - {"launch", "runs"}
 
 
 def head_text(manifest: Manifest) -> str:
@@ -90,14 +92,20 @@ def read(path: Path, runs_path: Path, *, with_runs: bool = True) -> Manifest:
         num_runs = head.pop("num_runs", 1)
         if records is None:
             records = iter_json_lines(runs_path) if with_runs else []
-        runs = list(map(_run, records))
+        # A line that is there twice is one run, the first as in `read_run`, and must not hide another that is lost.
+        by_index: dict[int, SweepRun] = {}
+        for run in map(_run, records):
+            by_index.setdefault(run.index, run)
+        runs = by_index.values()
         if with_runs and len(runs) < num_runs:
             # What reports on the others would report that all are complete.
-            remedy = f"; or, to continue without the others, set `num_runs` to {len(runs)} there" if runs else ""
+            remedy = f", or set `num_runs` in {path.name} to {len(runs)} to continue without the others" if runs else ""
             found = f"{len(runs)} of {num_runs} runs" if runs else "no run any more"
-            raise ValueError(f"{runs_path.name} has {found}; restore it from a copy{remedy}")
+            raise ValueError(f"{runs_path.name} has {found}; restore {runs_path.name} from a copy{remedy}")
+        # A later version may have written more of the same format.
+        known = {name: value for name, value in head.items() if name in _HEAD_KEYS}
         # Runs that a killed search has left out come later, and so do their lines.
-        return Manifest(launch=launch_from_json(head.pop("launch")), runs=tuple(sorted(runs)), **head)
+        return Manifest(launch=launch_from_json(head.pop("launch")), runs=tuple(sorted(runs)), **known)
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{type(error).__name__}: {error}") from None
 

@@ -188,7 +188,8 @@ def test_a_sweep_that_has_lost_all_its_runs_is_not_complete(content, make_sweep)
     sweep = make_sweep({})
     sweep.runs_path.write_text(content)
     with pytest.raises(
-        RuntimeError, match=r"manifest\.json cannot be read: runs\.jsonl has no run any more; restore it"
+        RuntimeError,
+        match=r"manifest\.json cannot be read: runs\.jsonl has no run any more; restore runs\.jsonl from a copy$",
     ):
         sweep.read_manifest()
 
@@ -199,14 +200,30 @@ def test_a_sweep_that_has_lost_its_last_runs_says_so(make_sweep):
     lines = sweep.runs_path.read_text().splitlines(keepends=True)
     sweep.runs_path.write_text("".join(lines[:-1]))
     assert sweep.read_run(1) == run(1)
+    says = (
+        r"runs\.jsonl has 2 of 3 runs; restore runs\.jsonl from a copy, "
+        r"or set `num_runs` in manifest\.json to 2 to continue"
+    )
     for look in (sweep.read_manifest, lambda: sweep.read_run(2)):
-        with pytest.raises(RuntimeError, match=r"runs\.jsonl has 2 of 3 runs; restore .* set `num_runs` to 2 there"):
+        with pytest.raises(RuntimeError, match=says):
             look()
+    # A line that is there twice does not stand for the one that is lost.
+    sweep.runs_path.write_text("".join([*lines[:-1], lines[0]]))
+    with pytest.raises(RuntimeError, match=says):
+        sweep.read_manifest()
     head = json.loads(sweep.manifest_path.read_text())
     # As it says, and as earlier versions wrote it.
     for changed in (head | {"num_runs": 2}, {key: value for key, value in head.items() if key != "num_runs"}):
         sweep.manifest_path.write_text(json.dumps(changed))
         assert [one.index for one in sweep.read_manifest().runs] == [0, 1]
+
+
+def test_what_a_later_version_adds_to_the_same_format_is_ignored(make_sweep):
+    sweep = make_sweep({})
+    manifest = sweep.read_manifest()
+    head = json.loads(sweep.manifest_path.read_text())
+    sweep.manifest_path.write_text(json.dumps(head | {"colour": "red"}))
+    assert sweep.read_manifest() == manifest
 
 
 @pytest.mark.parametrize("line", ["{}", '{"indices": 3}', '{"indices": [0], "colour": 1}'])
