@@ -131,7 +131,8 @@ run_and_requeue() {
   until wait "$payload"; ! kill -0 "$payload" 2>/dev/null; do :; done
   wait "$payload"
   returned=$?
-  trap : TERM
+  # Ignored and not trapped: the SIGTERM that ends a job would end the subshells below, and with them their answers.
+  trap '' TERM
   code=$(code_that_counts "$returned")
   signal=$(signal_of "$code")
   if [[ -n $signal ]]; then report "the run was ended by signal $((code - KILLED))"; fi
