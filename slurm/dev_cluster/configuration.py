@@ -93,9 +93,9 @@ def write_secret(file: Path, content: bytes) -> None:
 
 
 def write_gpus(folder: Path, options: dict) -> None:
-    """Gives each node GPUs that are empty files: SLURM asks for a file, and sets CUDA_VISIBLE_DEVICES by its flag."""
+    """Gives each node GPUs that are names of /dev/null: SLURM sets CUDA_VISIBLE_DEVICES for character devices alone."""
     for number in range(options.get("gpus") or 0):
-        (folder / f"gpu{number}").touch()
+        (folder / f"gpu{number}").symlink_to(os.devnull)
         with open(folder / "gres.conf", "a") as file:
             file.write(f"Name=gpu File={folder}/gpu{number} Flags=nvidia_gpu_env\n")
 
