@@ -4,33 +4,19 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 
 import pytest
 
 from simplexity import sweeps
 from simplexity.sweeps import SweepDirectory
-from tests.images import sif_header
-from tests.running.program import call_program
-
-
-@pytest.fixture
-def start(tmp_path, monkeypatch):
-    """Runs train_model with --multirun hydra/launcher=slurm in an empty current folder, where there is no sbatch."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("SIMPLEXITY_CONFIGS", raising=False)
-    monkeypatch.delenv("SIMPLEXITY_CLUSTER", raising=False)
-    monkeypatch.setattr(sys, "argv", ["train_model.py"])
-    which = shutil.which
-    monkeypatch.setattr(shutil, "which", lambda name: None if name == "sbatch" else which(name))
-    return lambda *arguments: call_program("train_model", "--multirun", "hydra/launcher=slurm", *arguments)
-
 
 DRY = "hydra.launcher.dry_run=true"
 
 
-def test_a_dry_run_shows_script_and_manifest_and_writes_nothing(start, tmp_path, capfd):
-    assert start("cluster=dev", DRY, "seed=1,2", "cluster.partition=other", "hydra.launcher.timeout_min=77") == 0
+def test_a_dry_run_shows_script_and_manifest_and_writes_nothing(start_on_slurm, tmp_path, capfd):
+    assert (
+        start_on_slurm("cluster=dev", DRY, "seed=1,2", "cluster.partition=other", "hydra.launcher.timeout_min=77") == 0
+    )
     shown = capfd.readouterr().out
     script, manifest = shown.split("manifest.json\n")
     for line in ("array=0-1", "partition=other", "time=77", "job-name=train_model"):
@@ -44,24 +30,24 @@ def test_a_dry_run_shows_script_and_manifest_and_writes_nothing(start, tmp_path,
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_environment_names_the_default_cluster(start, monkeypatch, capfd):
+def test_the_environment_names_the_default_cluster(start_on_slurm, monkeypatch, capfd):
     """As `slurm/dev-cluster up` does: its nodes have no GPUs, which the packaged profile asks for."""
-    assert start(DRY) == 0
+    assert start_on_slurm(DRY) == 0
     assert "#SBATCH --gpus-per-node=1\n" in capfd.readouterr().out
     monkeypatch.setenv("SIMPLEXITY_CLUSTER", "dev")
-    assert start(DRY) == 0
+    assert start_on_slurm(DRY) == 0
     shown = capfd.readouterr().out
     assert "#SBATCH --partition=low\n" in shown
     assert "gpus-per-node" not in shown
     monkeypatch.setenv("SIMPLEXITY_CLUSTER", "nope")
-    assert start(DRY) == 2
+    assert start_on_slurm(DRY) == 2
     assert "`SIMPLEXITY_CLUSTER (environment)`: there is no 'nope'; valid: dev, gpu" in capfd.readouterr().err
 
 
-def test_options_of_the_profile_on_the_command_line(start, capfd):
+def test_options_of_the_profile_on_the_command_line(start_on_slurm, capfd):
     """As docs/clusters.md writes them."""
     typed = ["cluster.partition='low,high'", "+cluster.sbatch_options.nice=10", "+cluster.environment.THREADS=4"]
-    assert start("cluster=dev", DRY, *typed, "+cluster.sbatch_options={exclude: n7, exclusive: ''}") == 0
+    assert start_on_slurm("cluster=dev", DRY, *typed, "+cluster.sbatch_options={exclude: n7, exclusive: ''}") == 0
     shown = capfd.readouterr().out
     for line in ("partition=low,high", "nice=10", "exclude=n7", "exclusive"):
         assert f"#SBATCH --{line}\n" in shown
@@ -69,36 +55,36 @@ def test_options_of_the_profile_on_the_command_line(start, capfd):
 
 
 @pytest.mark.slow
-def test_a_dry_run_of_a_large_sweep_has_several_arrays(start, capfd):
-    assert start("cluster=dev", DRY, "seed=range(0, 1003)", "hydra.launcher.array_parallelism=5") == 0
+def test_a_dry_run_of_a_large_sweep_has_several_arrays(start_on_slurm, capfd):
+    assert start_on_slurm("cluster=dev", DRY, "seed=range(0, 1003)", "hydra.launcher.array_parallelism=5") == 0
     shown = capfd.readouterr().out
     assert "#SBATCH --array=0-1000%5\n" in shown
     assert "#SBATCH --array=0-1%5\n" in shown
     assert "INDEX=$((1001 + SLURM_ARRAY_TASK_ID))" in shown
 
 
-def test_a_dry_run_says_what_workers_will_do(start, capfd):
+def test_a_dry_run_says_what_workers_will_do(start_on_slurm, capfd):
     rates = ("seed=range(0,8)", "training.optimizer.instance.learning_rate=0.1,1e-3", "training.batch_size=4,8")
-    assert start("cluster=dev", DRY, *rates, "hydra.launcher.workers=5") == 0
+    assert start_on_slurm("cluster=dev", DRY, *rates, "hydra.launcher.workers=5") == 0
     shown = capfd.readouterr().out
     assert "#SBATCH --array=0-4\n" in shown
     assert "-m simplexity.cli work" in shown
     assert shown.endswith("# 32 runs, 5 workers, about 6 runs each, about 2 programs\n")
-    assert start("cluster=dev", DRY, "cluster.tasks_per_node=2", "hydra.launcher.workers=auto") == 2
+    assert start_on_slurm("cluster=dev", DRY, "cluster.tasks_per_node=2", "hydra.launcher.workers=auto") == 2
     assert "`hydra.launcher.workers`: must be null where a run has several processes" in capfd.readouterr().err
     shared = ("cluster.gpus_per_node=1", "cluster.tasks_per_gpu=4")
-    assert start("cluster=dev", DRY, *rates, "hydra.launcher.workers=2", *shared) == 0
+    assert start_on_slurm("cluster=dev", DRY, *rates, "hydra.launcher.workers=2", *shared) == 0
     shown = capfd.readouterr().out
     assert "#SBATCH --ntasks-per-node=4\n" in shown
     assert shown.endswith("# 32 runs, 8 workers in 2 array tasks, about 4 runs each, about 2 programs\n")
-    assert start("cluster=dev", DRY, *shared) == 2
+    assert start_on_slurm("cluster=dev", DRY, *shared) == 2
     assert "`hydra.launcher.workers`: must be a number or auto with `cluster.tasks_per_gpu`=4" in capfd.readouterr().err
-    assert start("cluster=dev", DRY, "hydra.launcher.workers=0") == 2
+    assert start_on_slurm("cluster=dev", DRY, "hydra.launcher.workers=0") == 2
     assert "`hydra.launcher.workers`: must be at least 1, or null, got 0" in capfd.readouterr().err
 
 
 @pytest.mark.slow
-def test_a_dry_run_says_what_it_costs_by_the_time_that_such_runs_took(start, tmp_path, capfd, monkeypatch):
+def test_a_dry_run_says_what_it_costs_by_the_time_that_such_runs_took(start_on_slurm, tmp_path, capfd, monkeypatch):
     from hydra_plugins.simplexity_launcher import _slurm_batch
 
     monkeypatch.setattr(sweeps, "require_slurm", lambda: None)
@@ -108,12 +94,14 @@ def test_a_dry_run_says_what_it_costs_by_the_time_that_such_runs_took(start, tmp
         lambda sweep, manifest, indices: [sweep.record_submission(indices, "1", None, 2) or "1"],
     )
     sizes = ("training.batch_size=4,8", "hydra.launcher.workers=2")
-    assert start("cluster=dev", *sizes, "hydra.launcher.wait=false", "hydra.sweep.dir=all/first") == 0
+    assert start_on_slurm("cluster=dev", *sizes, "hydra.launcher.wait=false", "hydra.sweep.dir=all/first") == 0
     first = SweepDirectory.open(tmp_path / "all/first")
 
     def cost(*arguments) -> list[str]:
         capfd.readouterr()
-        assert start("cluster=dev", DRY, *sizes, "seed=range(10)", "hydra.sweep.dir=all/second", *arguments) == 0
+        assert (
+            start_on_slurm("cluster=dev", DRY, *sizes, "seed=range(10)", "hydra.sweep.dir=all/second", *arguments) == 0
+        )
         return [line for line in capfd.readouterr().out.splitlines() if "node-hours" in line]
 
     def complete(index: int, seconds: float) -> None:
@@ -135,7 +123,7 @@ def test_a_dry_run_says_what_it_costs_by_the_time_that_such_runs_took(start, tmp
     assert cost("hydra.sweep.dir=elsewhere/second") == []
 
 
-def test_batches_that_nobody_waits_for_are_numbered_on(start, tmp_path, monkeypatch):
+def test_batches_that_nobody_waits_for_are_numbered_on(start_on_slurm, tmp_path, monkeypatch):
     from hydra_plugins.simplexity_launcher import _slurm_batch
 
     batches = []
@@ -144,42 +132,29 @@ def test_batches_that_nobody_waits_for_are_numbered_on(start, tmp_path, monkeypa
         _slurm_batch, "submit_runs", lambda sweep, manifest, indices: batches.append(indices) or [str(len(batches))]
     )
     arguments = ("hydra.launcher.wait=false", "hydra.sweeper.max_batch_size=2", "hydra.sweep.dir=here")
-    assert start("cluster=dev", "seed=0,1,2,3,4", *arguments) == 0
+    assert start_on_slurm("cluster=dev", "seed=0,1,2,3,4", *arguments) == 0
     assert batches == [[0, 1], [2, 3], [4]]
     assert len(SweepDirectory.open(tmp_path / "here").read_manifest().runs) == 5
 
 
-@pytest.fixture
-def submitted(monkeypatch):
-    """The launches that are submitted, to an sbatch that takes everything."""
-    from hydra_plugins.simplexity_launcher import _slurm_batch
-
-    launches = []
-    monkeypatch.setattr(sweeps, "require_slurm", lambda: None)
-    monkeypatch.setattr(
-        _slurm_batch, "submit_runs", lambda sweep, manifest, indices: launches.append(manifest.launch) or ["1"]
-    )
-    return launches
-
-
-def test_the_same_command_submits_with_the_settings_that_it_has_now(start, tmp_path, submitted):
+def test_the_same_command_submits_with_the_settings_that_it_has_now(start_on_slurm, tmp_path, submitted):
     for settings in ([], ["hydra.launcher.array_parallelism=3", "cluster.partition=other"]):
         command = ("cluster=dev", "hydra.launcher.wait=false", "hydra.sweep.dir=here", "seed=1,2", *settings)
-        assert start(*command) == 0
+        assert start_on_slurm(*command) == 0
     settings = [(launch.array_parallelism, launch.profile.partition) for launch in submitted]
     assert settings == [(None, "low"), (3, "other")]
     assert SweepDirectory.open(tmp_path / "here").read_manifest().launch == submitted[1]
 
 
-def test_without_sbatch_one_line_says_what_to_do(start, tmp_path, capfd):
-    assert start("cluster=dev", "seed=1,2") == 1
+def test_without_sbatch_one_line_says_what_to_do(start_on_slurm, tmp_path, capfd):
+    assert start_on_slurm("cluster=dev", "seed=1,2") == 1
     said = capfd.readouterr().err
     assert said.count("\n") == 1
     assert all(remedy in said for remedy in ("slurm/dev-cluster", "dry_run=true", "hydra/launcher=local"))
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_value_of_a_variable_is_in_files_of_the_user_alone(start, tmp_path, monkeypatch):
+def test_the_value_of_a_variable_is_in_files_of_the_user_alone(start_on_slurm, tmp_path, monkeypatch):
     programs = tmp_path / "programs"
     programs.mkdir()
     for name, answer in (("sbatch", "7"), ("scontrol", ""), ("squeue", "")):
@@ -189,7 +164,7 @@ def test_the_value_of_a_variable_is_in_files_of_the_user_alone(start, tmp_path, 
     monkeypatch.setattr(shutil, "which", lambda name: str(programs / name))
     monkeypatch.setenv("TOKEN", "hidden-value")
     arguments = ("cluster=dev", "+cluster.environment.TOKEN=${oc.env:TOKEN}", "seed=1,2", "hydra.sweep.dir=s")
-    assert start(*arguments, "hydra.launcher.wait=false") == 0
+    assert start_on_slurm(*arguments, "hydra.launcher.wait=false") == 0
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     with_value = [path for path in files if b"hidden-value" in path.read_bytes()]
     assert {path.name for path in with_value} >= {"environment.json", "array_0.sh"}
@@ -245,89 +220,14 @@ def test_the_value_of_a_variable_is_in_files_of_the_user_alone(start, tmp_path, 
         (["hydra/sweeper=optuna", "hydra.launcher.wait=false"], ["`hydra.launcher.wait`: must be true"]),
     ],
 )
-def test_mistakes(start, tmp_path, capfd, arguments, says):
-    assert start("cluster=dev", DRY, *arguments) == 2
+def test_mistakes(start_on_slurm, tmp_path, capfd, arguments, says):
+    assert start_on_slurm("cluster=dev", DRY, *arguments) == 2
     said = capfd.readouterr().err
     assert [part for part in says if part not in said] == []
     assert "Traceback" not in said
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_profile_that_does_not_exist(start, capfd):
-    assert start(DRY, "cluster=nope") == 2
+def test_a_profile_that_does_not_exist(start_on_slurm, capfd):
+    assert start_on_slurm(DRY, "cluster=nope") == 2
     assert "there is no 'nope'; valid: dev, gpu" in capfd.readouterr().err
-
-
-def contained(image, **changes) -> list[str]:
-    values = {"image": str(image), "runtime": "apptainer", "binds": "[]", "env": "{}", **changes}
-    return ["cluster=dev", f"+cluster.container={{{','.join(f'{key}: {value}' for key, value in values.items())}}}"]
-
-
-def test_a_containers_tasks_run_in_it_and_the_manifest_knows_the_image(start, tmp_path, capfd):
-    (tmp_path / "a.sif").write_bytes(sif_header())
-    assert start(DRY, "seed=1,2", *contained("a.sif", binds=f"['{tmp_path}']", env="{A: b}")) == 0
-    script, manifest = capfd.readouterr().out.split("manifest.json\n")
-    (task,) = [line for line in script.splitlines() if line.startswith("run_and_requeue srun")]
-    assert " apptainer --quiet exec --pwd " in task
-    assert f' {tmp_path}/a.sif python -P -m simplexity.cli resume "${{TASK[@]}}"' in task
-    launch = json.loads(manifest.partition("# ")[0])["launch"]
-    assert launch["profile"]["container"]["image"] == f"{tmp_path}/a.sif"
-    assert launch["image_digest"].startswith("sha256:")
-    assert launch["image_digest"] in script
-
-
-def test_a_sweep_keeps_the_digest_of_its_image_whatever_else_the_command_changes(start, tmp_path, submitted):
-    """So that an image which has changed is refused."""
-    command = ("hydra.launcher.wait=false", "hydra.sweep.dir=here", "seed=1,2")
-    new = sif_header() + b"new"
-    for name, content, token in (("a.sif", sif_header(), 1), ("a.sif", new, 2), ("b.sif", new, 2)):
-        (tmp_path / name).write_bytes(content)
-        assert start(*command, *contained(name, env=f"{{TOKEN: '{token}'}}")) == 0
-    first, changed, other = submitted
-    assert changed.profile.container.env == {"TOKEN": "2"}
-    assert changed.image_digest == first.image_digest
-    assert other.image_digest not in (None, first.image_digest)
-
-
-@pytest.mark.parametrize(
-    ("content", "changes", "says"),
-    [
-        (None, {}, "`cluster.container`: there is no image /"),
-        (b"no image", {}, "a.sif is not an Apptainer image (SIF)"),
-        (sif_header(architecture="99"), {}, "a.sif is for an architecture that simplexity is not built for"),
-        (sif_header(version="99.0"), {}, "has simplexity 99.0, and the sweep is composed by 0."),
-        (sif_header(version="unknown"), {}, "has simplexity unknown"),
-        (sif_header().replace(b"opencontainers", b"opencontained_"), {}, "does not say its version"),
-        (sif_header(), {"binds": "[/nowhere/x]"}, "`cluster.container.binds`: /nowhere/x does not exist"),
-        (sif_header(), {"binds": "[x]"}, "`cluster.container.binds`: must hold absolute paths"),
-        (sif_header(), {"runtime": "runc"}, "`cluster.container.runtime`: must be"),
-    ],
-)
-def test_a_container_that_no_task_could_start_is_refused_before_submission(
-    start, tmp_path, capfd, content, changes, says
-):
-    if content is not None:
-        (tmp_path / "a.sif").write_bytes(content)
-    before = list(tmp_path.iterdir())
-    assert start(DRY, *contained("a.sif", **changes)) == 2
-    said = capfd.readouterr().err
-    assert says in said
-    assert said.count("\n") == 1
-    assert list(tmp_path.iterdir()) == before
-
-
-def test_a_sweep_in_a_folder_that_cannot_be_bound_is_refused(start, tmp_path, capfd):
-    (tmp_path / "a.sif").write_bytes(sif_header())
-    assert start(DRY, *contained("a.sif"), f"hydra.sweep.dir='{tmp_path}/../{tmp_path.name}/../a:b'") == 2
-    assert "`hydra.sweep.dir`: must be without colons and commas" in capfd.readouterr().err
-
-
-def test_in_an_image_that_sweep_sh_has_started_tasks_run_in_that_image(start, tmp_path, capfd, monkeypatch):
-    from hydra_plugins.simplexity_launcher import _slurm_batch
-
-    image = tmp_path / "a.sif"
-    image.write_bytes(sif_header())
-    monkeypatch.setenv("SIMPLEXITY_IMAGE", str(image))
-    monkeypatch.setattr(_slurm_batch, "is_inside_image", lambda: True)
-    assert start(DRY, "cluster=dev") == 0
-    assert f" {image} python -P -m simplexity.cli resume" in capfd.readouterr().out
