@@ -9,10 +9,20 @@ from pathlib import Path
 
 import pytest
 
+from simplexity.cluster import QueuedTask, SlurmError
 from simplexity.host import PreemptionGuard
-from simplexity.runs import RunDirectory
-from simplexity.sweeps import LocalLaunch, Manifest, Outcome, SlurmLaunch, SweepDirectory, SweepRun
+from simplexity.runs import EventKind, Ledger, RunDirectory
+from simplexity.sweeps import (
+    LocalLaunch,
+    Manifest,
+    Outcome,
+    SlurmLaunch,
+    SweepDirectory,
+    SweepRun,
+    _scheduler_state,
+)
 from simplexity.sweeps._local import LocalExecution
+from simplexity.sweeps._manifest import submission_names
 from simplexity.sweeps._slots import Slot
 from tests.profiles import dev_profile
 
@@ -57,6 +67,38 @@ def sweep_in(folder: Path, *works: dict, launch=LOCAL, name: str = "sweep of it"
         )
     )
     return sweep
+
+
+def queued(state, node=""):
+    return QueuedTask(state, "", node, None)
+
+
+def record(sweep, index, *kinds, reason=None):
+    """Gives a run a ledger of these events."""
+    directory = sweep.run_directory(sweep.read_manifest().run(index))
+    ledger = Ledger(directory.ledger_path)
+    name = submission_names(sweep.read_submissions()).get(index)
+    for step, kind in enumerate(kinds):
+        why = reason if kind in (EventKind.FAILED, EventKind.PREEMPTED) else None
+        ledger.append(kind, step, reason=why, submission=name if kind == EventKind.START else None)
+
+
+@pytest.fixture
+def slurm(monkeypatch):
+    """What the queue and the accounting say; None for no answer."""
+    said = {"queue": {}, "accounting": None}
+
+    def answer(what):
+        def ask(jobs):
+            if said[what] is None:
+                raise SlurmError(f"no {what}")
+            return {task: entry for task, entry in said[what].items() if task.partition("_")[0] in set(jobs)}
+
+        return ask
+
+    monkeypatch.setattr(_scheduler_state, "queued_tasks", answer("queue"))
+    monkeypatch.setattr(_scheduler_state, "accounted_tasks", answer("accounting"))
+    return said
 
 
 class Notes:

@@ -1,0 +1,118 @@
+"""Which of its tasks a run has, and what SLURM says of them: arrays, jobs that replace others, workers."""
+
+import pytest
+
+from simplexity.runs import EventKind
+from simplexity.sweeps import RunState, _scheduler_state, _sweep_status, read_status
+from tests.sweeps.conftest import queued, record
+
+START, SAVED, PREEMPTED, FAILED = EventKind.START, EventKind.CHECKPOINT, EventKind.PREEMPTED, EventKind.FAILED
+
+
+def test_a_resubmitted_run_is_known_whatever_it_has_printed_since(make_sweep, slurm_launch, slurm):
+    sweep = make_sweep({}, {}, launch=slurm_launch())
+    sweep.record_submission([0, 1], "7")
+    record(sweep, 1, START, SAVED, PREEMPTED)
+    sweep.log_path(1).parent.mkdir()
+    sweep.log_path(1).write_text("batch script: submitted 19 in its place\n" + "module load cuda\n" * 100)
+    sweep.resubmissions_path("1").write_text("18\n19;cluster\n")
+    slurm["queue"] = {"7_0": queued("RUNNING"), "7_1": queued("FAILED"), "19_1": queued("COMPLETING")}
+    assert [run.state for run in read_status(sweep).runs] == [RunState.RUNNING, RunState.WAITING]
+
+
+def test_what_was_submitted_anew_while_slurm_was_asked_has_not_stopped(make_sweep, slurm_launch, slurm, monkeypatch):
+    """Its task has ended in SLURM's answer, and the line about the new one was not there before the question."""
+    sweep = make_sweep({}, {}, launch=slurm_launch())
+    sweep.record_submission([0], "7")
+    sweep.record_submission([1], "8", None, num_workers=2)
+    for index in (0, 1):
+        record(sweep, index, START, SAVED, PREEMPTED)
+    sweep.log_path(0).parent.mkdir()
+    slurm["queue"] = {"7_0": queued("PREEMPTED"), "8_0": queued("COMPLETED"), "8_1": queued("PREEMPTED")}
+    ask = _scheduler_state.queued_tasks
+
+    def submit_anew_and_ask(jobs):
+        sweep.resubmissions_path("0").write_text("19\n")
+        sweep.resubmissions_path("array_1_1").write_text("20\n")
+        return ask(jobs)
+
+    monkeypatch.setattr(_scheduler_state, "queued_tasks", submit_anew_and_ask)
+    assert [run.state for run in read_status(sweep).runs] == [RunState.WAITING] * 2
+
+
+def test_what_was_completed_while_slurm_was_asked_is_not_lost(make_sweep, slurm_launch, slurm, monkeypatch):
+    sweep = make_sweep({}, launch=slurm_launch())
+    sweep.record_submission([0], "7")
+    record(sweep, 0, START, SAVED)
+    directory = sweep.run_directory(sweep.read_manifest().run(0))
+    slurm["queue"] = {"7_0": queued("COMPLETED")}
+    ask = _scheduler_state.queued_tasks
+
+    def complete_and_ask(jobs):
+        directory.mark_complete(4, 0.5, 0.25, 0.25)
+        return ask(jobs)
+
+    monkeypatch.setattr(_scheduler_state, "queued_tasks", complete_and_ask)
+    assert read_status(sweep).runs[0].state == RunState.COMPLETE
+
+
+@pytest.mark.parametrize(("on_slurm", "expected"), [(True, [0, 0, 1, 2, 2]), (False, [0, 1, 2])])
+def test_only_runs_that_may_have_ended_while_slurm_was_asked_are_read_again(
+    on_slurm, expected, make_sweep, slurm_launch, slurm, monkeypatch
+):
+    sweep = make_sweep({}, {}, {}, **({"launch": slurm_launch()} if on_slurm else {}))
+    sweep.record_submission([0, 1, 2], "7" if on_slurm else None)
+    record(sweep, 0, START, SAVED)
+    slurm["queue"] = {"7_2": queued("FAILED")}
+    real, indices = _sweep_status.read_run, []
+
+    def read_run(sweep, run):
+        indices.append(run.index)
+        return real(sweep, run)
+
+    monkeypatch.setattr(_sweep_status, "read_run", read_run)
+    read_status(sweep)
+    assert sorted(indices) == expected
+
+
+def test_an_array_with_an_offset(make_sweep, slurm_launch, slurm):
+    sweep = make_sweep({}, {}, {}, launch=slurm_launch())
+    sweep.record_submission([0, 1], "7")
+    sweep.record_submission([2], "8", first_index=2)
+    slurm["queue"] = {"7_0": queued("RUNNING"), "7_1": queued("PENDING"), "8_0": queued("RUNNING", "n2")}
+    runs = read_status(sweep).runs
+    assert [run.state for run in runs] == [RunState.RUNNING, RunState.PENDING, RunState.RUNNING]
+    assert runs[2].node == "n2"
+
+
+def test_the_runs_of_workers(make_sweep, slurm_launch, slurm):
+    """Any worker may execute any run, so all that SLURM knows is whether there is one."""
+    sweep = make_sweep({}, {}, {}, {}, launch=slurm_launch())
+    sweep.record_submission([0, 1, 2, 3], "7", None, 2)
+    name = "array_0"
+    for index, kinds in enumerate([(START, FAILED), (START, SAVED, PREEMPTED), (START, SAVED)]):
+        for step, kind in enumerate(kinds):
+            ledger = Ledger(sweep.run_directory(sweep.read_manifest().run(index)).ledger_path)
+            ledger.append(kind, step, submission=name if kind == START else None)
+    slurm["queue"] = {"7_0": queued("RUNNING"), "7_1": queued("FAILED")}
+    expected = [RunState.FAILED, RunState.WAITING, RunState.WAITING, RunState.PENDING]
+    assert [run.state for run in read_status(sweep).runs] == expected
+    slurm["queue"] = {"7_0": queued("COMPLETED"), "7_1": queued("FAILED")}
+    expected = [RunState.FAILED, RunState.STOPPED, RunState.LOST, RunState.MISSING]
+    assert [run.state for run in read_status(sweep).runs] == expected
+    slurm["queue"] = {"7_0": queued("COMPLETED"), "7_1": queued("CANCELLED")}
+    assert [run.state for run in read_status(sweep).runs][1:] == [RunState.CANCELLED] * 3
+    sweep.worker_log_path(f"{name}_0").parent.mkdir()
+    sweep.worker_log_path(f"{name}_0").write_text("the image is gone\n")
+    slurm["queue"] = {"7_0": queued("FAILED"), "7_1": queued("FAILED")}
+    (*_, last) = read_status(sweep).runs
+    assert (last.state, last.reason) == (RunState.FAILED, "FAILED: the image is gone")
+
+
+def test_a_worker_that_was_resubmitted_is_known(make_sweep, slurm_launch, slurm):
+    sweep = make_sweep({}, launch=slurm_launch())
+    sweep.record_submission([0], "7", None, 2)
+    sweep.log_path(0).parent.mkdir()
+    sweep.resubmissions_path("array_0_1").write_text("19\n")
+    slurm["queue"] = {"7_0": queued("COMPLETED"), "7_1": queued("COMPLETED"), "19_1": queued("PENDING")}
+    assert [run.state for run in read_status(sweep).runs] == [RunState.PENDING]
