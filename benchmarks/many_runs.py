@@ -3,7 +3,7 @@
 python -m benchmarks.many_runs [--runs N] [--record]
 
 A run has the files that `status` and `results` read, with the content that a run of 2,000 steps leaves. Nothing is
-submitted: complete runs are not asked of SLURM.
+submitted: SLURM is not queried about complete runs.
 """
 
 import argparse

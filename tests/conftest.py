@@ -145,7 +145,7 @@ def runner(cache):
 
 @pytest.fixture(scope="session")
 def uninterrupted(cache):
-    """Run directories of runs that nobody stopped, by model; whichever worker comes first runs them."""
+    """Run directories of uninterrupted runs, by model; whichever worker comes first runs them."""
     from tests.small_runs import run
 
     folder = cache.parent / "uninterrupted"

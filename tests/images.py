@@ -108,7 +108,7 @@ def buildah(shared_folder: Path) -> Callable[..., str]:
 
 
 def sif_header(*, architecture: str = "", version: str = "") -> bytes:
-    """The beginning of a SIF file, as far as anybody looks at it before it is run: 128 bytes, and then its labels.
+    """The beginning of a SIF file, as far as it is read before it is run: 128 bytes, and then its labels.
 
     Args:
         architecture: Code of the processor; empty for this machine's.

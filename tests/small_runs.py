@@ -1,4 +1,4 @@
-"""Small runs of the real script, and what they leave behind, for the tests that stop, kill and damage runs."""
+"""Small runs of the real script, and what they leave behind, for the tests that stop, kill and corrupt runs."""
 
 import io
 import os

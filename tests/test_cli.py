@@ -84,7 +84,7 @@ def test_show_tells_every_attempt(sweep, capfd):
     assert "complete at step 5: final loss 0.60000 nats, excess 0.10000 nats" in capfd.readouterr().out
 
 
-def test_nothing_is_going_on(sweep, capfd):
+def test_nothing_is_running(sweep, capfd):
     assert main(["cancel", str(sweep.path)]) == 0
     assert capfd.readouterr().out == "no run is running\n"
     (sweep.path / "1/run.jsonl").unlink()

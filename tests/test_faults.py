@@ -55,10 +55,10 @@ def empty(checkpoint):
     checkpoint.mkdir()
 
 
-@pytest.mark.parametrize("damage", [flip_a_bit, truncate, empty])
-def test_corrupt_checkpoint_is_renamed_and_the_run_ends_the_same(damage, stopped, uninterrupted, runner):
+@pytest.mark.parametrize("corrupt", [flip_a_bit, truncate, empty])
+def test_corrupt_checkpoint_is_renamed_and_the_run_ends_the_same(corrupt, stopped, uninterrupted, runner):
     checkpoint = newest_checkpoint(stopped)
-    damage(checkpoint)
+    corrupt(checkpoint)
     done = runner.run(stopped, "gru")
     assert done.returncode == 0, done.stderr
     assert f"step {checkpoint.name} is corrupt" in done.stdout + done.stderr
@@ -140,7 +140,7 @@ def test_full_disk_ends_the_run_in_one_line(small_disk, save_every, full, cache)
 @pytest.mark.slow
 def test_run_whose_cache_breaks_is_stopped_and_saved_as_ever(tmp_path):
     cache = tmp_path / "cache"
-    # The first program to be kept finds the disk full, and somebody tidies up.
+    # The first program to be kept finds the disk full, and then there is room again.
     (tmp_path / "sitecustomize.py").write_text(
         "import errno, os, shutil\n"
         "replace = os.replace\n"

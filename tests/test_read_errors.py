@@ -1,4 +1,4 @@
-"""Errors in reading a run's files, and files that are gone: no start takes them for damage or begins again silently."""
+"""Errors in reading a run's files, and files that are gone: no start takes them for corruption, none begins anew."""
 
 import errno
 import os
@@ -28,8 +28,8 @@ CHECKPOINT_FILES = (
     ("/_METADATA", "open", 1),
 )
 RUN_FILES = ("/manifest.json", "/run.jsonl", "/metrics.jsonl", "/config.yaml", "/environment.json")
-# Files that a start first asks whether they are there, and of what kind.
-ASKED_ABOUT = (*RUN_FILES[1:], "/COMPLETE", "/lock", "/checkpoints")
+# Files that a start looks for before it reads them.
+LOOKED_FOR = (*RUN_FILES[1:], "/COMPLETE", "/lock", "/checkpoints")
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,7 @@ def test_a_file_that_cannot_be_read_ends_the_start_and_changes_nothing(run_dir, 
     directory = RunDirectory(run_dir)
     names, metrics = sorted(os.listdir(directory.checkpoints_path)), directory.metrics_path.read_bytes()
     cases = [failing(path, number) for path, number in zip(RUN_FILES, ERRORS, strict=False)]
-    cases += [failing(path, errno.ESTALE, call="stat") for path in ASKED_ABOUT]
+    cases += [failing(path, errno.ESTALE, call="stat") for path in LOOKED_FOR]
     # Read once more, by the logger that continues the file.
     cases.append(failing("/metrics.jsonl", errno.EIO, after=1))
     for case, answer in zip(cases, answers("start", run_dir, cases, environment(cache) | preload), strict=True):

@@ -17,10 +17,10 @@ TOLERANCE = 1e-5
 
 @pytest.fixture(scope="module")
 def together(tmp_path_factory, cache):
-    """The run directory of a run in two processes that nobody stopped."""
+    """The run directory of an uninterrupted run in two processes."""
     run_dir = tmp_path_factory.mktemp("together") / "a run"
     with pytest.MonkeyPatch.context() as patch:
-        # As clusters have one, and nobody answers there.
+        # As clusters have one, and no program answers there.
         patch.setenv("http_proxy", "http://127.0.0.1:9")
         tasks = run_in_tasks(run_dir, MODEL, *ANALYSIS, cache=cache)
     assert [task.returncode for task in tasks] == [0, 0], tasks

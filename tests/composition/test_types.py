@@ -70,7 +70,7 @@ def test_what_cannot_be_had_fits_everywhere():
         (Base | None, "a section with a `_target_` or null"),
     ],
 )
-def test_describe(annotation, words):
+def test_describe_type(annotation, words):
     assert describe_type(annotation) == words
 
 
@@ -78,6 +78,6 @@ def test_describe(annotation, words):
     ("value", "words"),
     [(1, "1"), (True, "true"), (None, "null"), ("1", "the string '1'"), ({}, "a section"), ([1] * 99, "[1, 1,")],
 )
-def test_say(value, words):
+def test_describe_value(value, words):
     assert describe_value(value).startswith(words)
     assert len(describe_value(value)) < 70

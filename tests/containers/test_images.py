@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.container, pytest.mark.slow, pytest.mark.timeout(1500)
 RUN = Path(__file__).resolve().parents[2] / "containers/run.sh"
 EXPERIMENT_TIMEOUT_S = 500
 QUICK = ["training.num_train_steps=2", "training.batch_size=4", "training.sequence_len=8"]
-# What jax_cuda12_plugin 0.10.2 does without a driver, unless it is told that nobody wants CUDA.
+# What jax_cuda12_plugin 0.10.2 does without a driver, unless it is told not to use CUDA.
 PLUGIN = """
 def initialize():
     from jax._src import config

@@ -46,7 +46,7 @@ def test_proposals_leave_room(longest_s, lead_s):
         (600, 1440, 1.0, Severity.OK, ""),
     ],
 )
-def test_what_a_lead_is_worth(profile, lead_s, minutes, longest_s, severity, change):
+def test_what_an_earlier_signal_is_worth(profile, lead_s, minutes, longest_s, severity, change):
     changed = profile(signal_lead_s=lead_s, time_limit_minutes=minutes)
     result = check_signal_lead(changed, [Stop(0.1, "other"), Stop(longest_s, "multirun/7")])
     assert (result.severity, result.change) == (severity, change)

@@ -17,7 +17,7 @@ def job(profile, tmp_path):
     )  # fmt: skip
 
 
-def test_a_refused_submission_says_once_what_to_change_and_nothing_remains(job, tmp_path, monkeypatch):
+def test_a_refused_submission_says_once_what_to_change_and_leaves_no_files(job, tmp_path, monkeypatch):
     def refuse(sweep, manifest, indices):
         error = "sbatch: error: Invalid qos specification"
         raise SlurmError(f"{error}; {refused_keys(error, manifest.launch.profile)}")

@@ -39,7 +39,7 @@ def test_published_entropies(name):
         (gp.zero_one_random(0.5), 21, 7),
     ],
 )
-def test_words_of_up_to_four_tokens_and_the_states_they_lead_to(process, num_words, num_mixed):
+def test_words_of_up_to_four_tokens_and_the_states_after_them(process, num_words, num_mixed):
     presentation = mixed_state_presentation(process, 4)
     assert presentation.num_words(4) == num_words
     assert len(presentation.states) == num_mixed
@@ -53,7 +53,7 @@ def test_entropies_against_enumeration(process):
     np.testing.assert_allclose(found, expected, atol=1e-12)
 
 
-def test_each_state_is_what_its_words_lead_to(process):
+def test_each_state_is_the_one_after_each_of_its_words(process):
     presentation = mixed_state_presentation(process, 3)
     for word in oracles.words(min(process.vocab_size, 3), 3):
         number, row = 0, process.initial_state

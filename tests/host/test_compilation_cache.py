@@ -27,12 +27,12 @@ def test_entry_is_seen_by_the_next_process(shared):
     assert CompilationCache(shared).get("jit_f-0b") is None
 
 
-@pytest.mark.parametrize("damage", [lambda whole: whole[:-1], lambda whole: b"", lambda whole: whole[:-1] + b"?"])
-def test_damaged_entry_counts_as_none_and_is_written_again(shared, damage):
+@pytest.mark.parametrize("corrupt", [lambda whole: whole[:-1], lambda whole: b"", lambda whole: whole[:-1] + b"?"])
+def test_corrupt_entry_counts_as_none_and_is_written_again(shared, corrupt):
     cache = CompilationCache(shared)
     cache.put("jit_f-0a", b"program")
     (entry,) = files(shared)
-    entry.write_bytes(damage(entry.read_bytes()))
+    entry.write_bytes(corrupt(entry.read_bytes()))
     assert cache.get("jit_f-0a") is None
     cache.put("jit_f-0a", b"program")
     assert cache.get("jit_f-0a") == b"program"

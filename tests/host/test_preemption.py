@@ -10,7 +10,7 @@ import pytest
 from simplexity.host import PreemptionGuard
 from simplexity.host._preemption import PREEMPTION_SIGNALS
 
-# Says when the guard is in place and when it was asked to stop; leaves with 85 when its input ends.
+# Says when the guard is in place and that a stop was requested; exits with 85 when its input ends.
 PROGRAM = """
 import os, signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs inherit an ignored one
@@ -165,7 +165,7 @@ def test_the_second_interrupt_leaves_at_once():
 def test_a_late_signal_does_not_replace_the_exit_code():
     # What runs at exit stands for the shutdown of a large program.
     process = start(
-        then="guard.ignore(); import atexit; atexit.register(lambda: [print('leaving', flush=True), input()])"
+        then="guard.ignore(); import atexit; atexit.register(lambda: [print('exiting', flush=True), input()])"
     )
     process.send_signal(signal.SIGUSR2)
     assert process.stdout is not None
@@ -173,7 +173,7 @@ def test_a_late_signal_does_not_replace_the_exit_code():
     assert process.stdout.readline() == "SIGUSR2\n"
     process.stdin.write("\n")
     process.stdin.flush()
-    assert process.stdout.readline() == "leaving\n"
+    assert process.stdout.readline() == "exiting\n"
     for number in PREEMPTION_SIGNALS:
         process.send_signal(number)
     process.communicate("\n", timeout=20)

@@ -13,5 +13,5 @@ def test_streams_that_are_missing_are_opened_and_others_kept(monkeypatch, capsys
             open_missing_streams()
             assert getattr(sys, kept) is before
             with getattr(sys, missing) as opened:
-                print("nobody reads this", file=opened, flush=True)
+                print("this is discarded", file=opened, flush=True)
     assert capsys.readouterr() == ("", "")

@@ -20,7 +20,7 @@ SCRIPT = textwrap.dedent("""
         logger.log(step, {"loss": step / 10000, "optimum": 0.5})
         time.sleep(0.12)
         if step == 2000:
-            print("somebody else's line")
+            print("another program's line")
     logger.close()
     logger.close()
     print("final loss 0.3")
@@ -55,7 +55,7 @@ def test_a_terminal_shows_a_bar_that_starts_where_the_run_resumed():
         output,
     )
     assert "step 3,000/3,000 | loss 0.30000 | optimum 0.50000" in output
-    assert "somebody else's line" in output
+    assert "another program's line" in output
     assert output.endswith("final loss 0.3\r\n")
     # The cursor, which the bar hides, is back.
     assert output.rindex("\x1b[?25h") > output.rindex("\x1b[?25l")

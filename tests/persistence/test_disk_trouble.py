@@ -17,15 +17,15 @@ import pytest
 from simplexity.persistence import OrbaxCheckpointer, _orbax_checkpointer
 
 
-@pytest.mark.parametrize("damage", ["flip", "truncate", "empty", "delete_file", "no_directory_content"])
+@pytest.mark.parametrize("how", ["flip", "truncate", "empty", "delete_file", "no_directory_content"])
 def test_a_corrupt_checkpoint_is_renamed_and_the_one_before_it_used(
-    checkpointer, make_state, same_bits, tmp_path, caplog, damage
+    checkpointer, make_state, same_bits, tmp_path, caplog, how
 ):
     saver = checkpointer()
     for step in (1, 2):
         saver.save(step, make_state(step))
     saver.wait()
-    _damage(tmp_path / "checkpoints" / "2", damage)
+    _corrupt(tmp_path / "checkpoints" / "2", how)
     with caplog.at_level(logging.WARNING):
         step, restored = saver.restore(make_state())
     assert step == 1
@@ -39,19 +39,19 @@ def test_a_corrupt_checkpoint_is_renamed_and_the_one_before_it_used(
     assert same_bits(saver.restore(make_state())[1], make_state(2))
 
 
-def _damage(checkpoint, damage):
+def _corrupt(checkpoint, how):
     data = max((path for path in checkpoint.rglob("*") if path.is_file()), key=lambda path: path.stat().st_size)
-    if damage == "flip":
+    if how == "flip":
         content = bytearray(data.read_bytes())
         content[len(content) // 2] ^= 0x10
         data.write_bytes(content)
-    elif damage == "truncate":
+    elif how == "truncate":
         os.truncate(data, data.stat().st_size // 2)
-    elif damage == "empty":
+    elif how == "empty":
         for path in checkpoint.rglob("*"):
             if path.is_file():
                 os.truncate(path, 0)
-    elif damage == "delete_file":
+    elif how == "delete_file":
         data.unlink()
     else:
         shutil.rmtree(checkpoint)

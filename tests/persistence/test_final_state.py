@@ -44,7 +44,7 @@ def test_another_state_is_refused(directory, make_state):
         read_final_state(directory.final_state_path, make_state(0, num_moments=1))
 
 
-def test_damage_is_found(directory, make_state):
+def test_corruption_is_found(directory, make_state):
     content = bytearray(directory.final_state_path.read_bytes())
     content[-5] ^= 1
     directory.final_state_path.write_bytes(content)

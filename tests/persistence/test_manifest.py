@@ -58,13 +58,13 @@ def test_a_changed_manifest_is_corrupt_though_it_is_json(checkpoint):
         read_manifest(checkpoint)
 
 
-@pytest.mark.parametrize("damage", ["flip", "truncate", "delete"])
-def test_a_corrupt_file_is_named(checkpoint, damage):
+@pytest.mark.parametrize("change", ["flip", "truncate", "delete"])
+def test_a_corrupt_file_is_named(checkpoint, change):
     path = checkpoint / "state" / "d" / "data"
     content = bytearray(path.read_bytes())
     content[100] ^= 1
     {"flip": lambda: path.write_bytes(content), "truncate": lambda: path.write_bytes(b""), "delete": path.unlink}[
-        damage
+        change
     ]()
     with pytest.raises(CorruptCheckpointError, match="`state/d/data`"):
         verify_files(checkpoint, read_manifest(checkpoint))

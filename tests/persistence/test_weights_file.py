@@ -54,12 +54,12 @@ def test_every_process_writes_the_same_bytes(tmp_path):
         assert len({path.read_bytes() for path in paths}) == 1
 
 
-def test_damage_is_found_wherever_it_is(written, make_state):
+def test_corruption_is_found_wherever_it_is(written, make_state):
     content = written.read_bytes()
     for position in range(0, len(content), max(1, len(content) // 60)):
-        damaged = bytearray(content)
-        damaged[position] ^= 0x04
-        written.write_bytes(damaged)
+        corrupt = bytearray(content)
+        corrupt[position] ^= 0x04
+        written.write_bytes(corrupt)
         with pytest.raises((RuntimeError, ValueError), match=r"corrupt|another model saved it"):
             read_weights(written, make_state(0))
     for length in (0, 5, 8, 100, len(content) - 1):

@@ -182,7 +182,7 @@ def test_an_analysis_that_is_interrupted_writes_nothing(tmp_path):
 
 @pytest.fixture(scope="module")
 def analysed(tmp_path_factory, cache):
-    """A run with analyses during training that nobody stopped."""
+    """An uninterrupted run with analyses during training."""
     folder = tmp_path_factory.mktemp("analysed") / "run"
     done = run(folder, "gru", *ANALYSIS, OWN, cache=cache, variables={"PYTHONPATH": "."})
     assert done.returncode == 0, done.stderr
@@ -289,8 +289,8 @@ def test_an_analysis_by_hand_that_is_interrupted_writes_nothing_and_says_so(run_
 def test_mistakes_are_one_line(run_dir, arguments, message, capfd):
     try:
         code = main(["analyze", str(run_dir), *arguments])
-    except SystemExit as leaving:
-        code = leaving.code
+    except SystemExit as stopped:
+        code = stopped.code
     assert code == 2
     assert message in capfd.readouterr().err
 

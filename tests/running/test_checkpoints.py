@@ -1,4 +1,4 @@
-"""Whether a run begins, goes on or is refused, by what its folder has."""
+"""Whether a run begins, resumes or is refused, by what its folder has."""
 
 import pytest
 

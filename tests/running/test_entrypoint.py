@@ -29,7 +29,7 @@ def test_a_config_is_checked_and_built_once_per_start(start, body, monkeypatch):
     assert start() == 0
     assert len(checked) == len(body.built) == 1
     assert body.executed == body.built
-    # Each run of a sweep has a config of its own, which nobody has seen before the run starts.
+    # Each run of a sweep has a config of its own, which was not checked before the run starts.
     assert start("--multirun", "hydra/launcher=basic", "seed=1,2") == 0
     assert len(checked) == 3
     assert body.executed[1:] == [None, None]

@@ -81,17 +81,17 @@ def test_a_saved_model_that_is_corrupt_does_not_stop_the_run(run, caplog):
     before = everything(directory)
     lines = directory.analysis_path.read_text().splitlines(keepends=True)
     directory.analysis_path.unlink()
-    damaged = directory.snapshots_path / "2.safetensors"
-    content = bytearray(damaged.read_bytes())
+    corrupt = directory.snapshots_path / "2.safetensors"
+    content = bytearray(corrupt.read_bytes())
     content[-1] ^= 1
-    damaged.write_bytes(content)
+    corrupt.write_bytes(content)
     (missing,) = resume()
     assert missing.startswith("analysis.jsonl had nothing of step 2, and still has not: ")
     assert "2.safetensors" in missing
     assert "corrupt" in missing
     assert missing in caplog.messages
     assert directory.analysis_path.read_text() == lines[1]
-    damaged.write_bytes(before[damaged.name])
+    corrupt.write_bytes(before[corrupt.name])
     assert resume() == []
     assert everything(directory) == before
 

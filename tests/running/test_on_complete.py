@@ -171,8 +171,8 @@ def test_auto_is_compact_in_a_sweep_unless_checkpoints_are_kept_for_good(tmp_pat
 def test_a_corrupt_final_state_is_not_passed_over(compact):
     path = compact / "final_state.safetensors"
     content = path.read_bytes()
-    for damaged in (content[:-1] + b"?", b""):
-        path.write_bytes(damaged)
+    for corrupt in (content[:-1] + b"?", b""):
+        path.write_bytes(corrupt)
         with pytest.raises(RuntimeError, match=r"final_state\.safetensors` is corrupt.*restore it from a copy"):
             start(compact, *COMPACT, "training.num_train_steps=15")
     assert load_frozen(compact).training.num_train_steps == 15

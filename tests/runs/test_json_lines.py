@@ -55,10 +55,10 @@ def test_lines_longer_than_a_block_are_kept(tmp_path, length):
     path = tmp_path / "metrics.jsonl"
     append_json_line(path, {"a": 1})
     append_json_line(path, {"text": "x" * length})
-    sound = path.read_bytes()
-    path.write_bytes(sound + b"{")
+    whole = path.read_bytes()
+    path.write_bytes(whole + b"{")
     assert [len(line) for line in renew_json_lines(path)] == [8, length + 12]
-    assert path.read_bytes() == sound
+    assert path.read_bytes() == whole
 
 
 def test_every_cut_of_a_file_leaves_whole_lines(tmp_path):
@@ -69,7 +69,7 @@ def test_every_cut_of_a_file_leaves_whole_lines(tmp_path):
         assert read_json_lines(path) == RECORDS[: WHOLE[:size].count(b"\n")]
 
 
-def test_a_damaged_line_in_the_middle_is_named(tmp_path):
+def test_a_corrupt_line_in_the_middle_is_named(tmp_path):
     path = tmp_path / "metrics.jsonl"
     path.write_bytes(WHOLE + b"{oops\n" + WHOLE)
     with pytest.raises(RuntimeError, match=r"^line 3 of .*metrics\.jsonl is not a JSON object; restore"):

@@ -13,9 +13,9 @@ from simplexity.runs import Liveness, RunLock, UnreadableError, _former_holder, 
 from tests.runs.forged_locks import elsewhere, owner_of
 
 QUICK = {"heartbeat_s": 0.2, "expiry_s": 1.5}
-# Where nobody is alive, no time is too short.
+# A process that has ended needs no time to notice.
 IMPATIENT = {"heartbeat_s": 0.1, "expiry_s": 0.4}
-# Holds the lock until its input ends, says whether it still does, and leaves in order.
+# Holds the lock until its input ends, says whether it still does, and releases it.
 HOLD = """
 import pathlib, sys
 from simplexity.runs import RunLock, _owner
@@ -104,7 +104,7 @@ def test_a_killed_holder_is_taken_over_at_once(folder, holder, caplog):
 
 
 def test_a_holder_that_was_frozen_and_taken_over_knows_it(folder):
-    # Frozen in another container: nobody can see that it lives.
+    # Frozen in another container: no process here can see that it lives.
     frozen = hold(folder, kernel="another-boot")
     frozen.send_signal(signal.SIGSTOP)
     with RunLock(folder, **IMPATIENT) as lock:

@@ -15,7 +15,7 @@ import os, pathlib, sys, time
 from simplexity.runs import RunLock, _lock
 really_create = _lock.create
 def create(file, owner):
-    time.sleep(0.1)  # until all have come to the same conclusion
+    time.sleep(0.1)  # until all have decided the same
     return really_create(file, owner)
 _lock.create = create
 children = []

@@ -64,7 +64,7 @@ class DevCluster:
         """Leaves nothing that would keep the next test's jobs waiting."""
         jobs = self.slurm("squeue", "--noheader", "--format=%A").split()
         if jobs:
-            for options in (["--signal=KILL", "--full"], []):  # scancel complains of jobs that wait, or have just ended
+            for options in (["--signal=KILL", "--full"], []):  # scancel refuses jobs that wait, or have just ended
                 subprocess.run(["scancel", *options, *jobs], capture_output=True, check=False, timeout=LIMIT_S)
             wait_until(lambda: not self.slurm("squeue", "--noheader"))
 

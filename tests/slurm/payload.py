@@ -1,4 +1,4 @@
-"""A run that needs nothing but Python and keeps the contract: it counts, saves when told to stop, and leaves with 85.
+"""A run that needs nothing but Python and keeps the contract: it counts, saves when told to stop, and exits with 85.
 
 As an array task: `payload.py --sweep FOLDER --index N`; as run_experiment.py: `payload.py hydra.run.dir=FOLDER ...`.
 What it is to do stands in the variable PAYLOAD, as JSON: it counts to `steps`, and on until it has been started

@@ -42,7 +42,7 @@ def wait_for_empty_queue(cluster) -> None:
     cluster.wait_until(lambda: cluster.slurm("squeue", "--noheader") == "", 120)
 
 
-def test_all_is_well_and_nothing_remains(dev_cluster, doctor, tmp_path):
+def test_all_is_well_and_no_files_are_left(dev_cluster, doctor, tmp_path):
     cluster = dev_cluster(*REQUEUES)
     lines = doctor(*TINY, "--wait", "8")
     assert {line.partition(": ")[0] for of_topic in lines.values() for line in of_topic} == {"ok"}

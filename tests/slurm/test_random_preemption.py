@@ -43,17 +43,19 @@ with PreemptionGuard() as guard:
 
 @pytest.fixture
 def sweep(dev_cluster, tmp_path, cache):
-    """Twelve runs on two nodes with room for one each, whose driver was killed as soon as it had submitted them."""
+    """Twelve runs on two nodes with room for one each; the submitting process was killed after the submission."""
     dev_cluster("--cpus=1", "--grace=60")
     folder = str(tmp_path / HOSTILE).replace("'", "\\'")
     command = [sys.executable, str(ROOT / "simplexity/train_model.py"), "--multirun", "hydra/launcher=slurm"]
     command += ["cluster=dev", f"hydra.sweep.dir='{folder}'", *TINY, *SWEPT]
-    with subprocess.Popen(command, cwd=tmp_path, env=environment(cache), stdout=subprocess.PIPE, text=True) as driver:
-        assert driver.stdout is not None
-        for line in driver.stdout:
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=environment(cache), stdout=subprocess.PIPE, text=True
+    ) as submission:
+        assert submission.stdout is not None
+        for line in submission.stdout:
             if line.startswith("submitted 12 runs as job "):
-                driver.kill()
-    assert driver.returncode == -signal.SIGKILL
+                submission.kill()
+    assert submission.returncode == -signal.SIGKILL
     return SweepDirectory.open(tmp_path / HOSTILE)
 
 
@@ -68,7 +70,7 @@ def test_every_run_ends_as_if_nothing_had_been_taken_away(sweep, dev_cluster, tm
         finally:
             uninterrupted.kill()
 
-    assert witness.complaints == []
+    assert witness.problems == []
     assert {RunState.PENDING, RunState.RUNNING, RunState.WAITING, RunState.COMPLETE} <= set(witness.seen)
     for folder in folders:
         assert all(end <= start for (_, end), (start, _) in pairwise(intervals(folder)))
@@ -112,7 +114,7 @@ def count(folders: list[Path], kind: str) -> int:
 
 
 def start_references(folders: list[Path], references: Path, cache: Path) -> subprocess.Popen:
-    """The same runs, one after the other in a process that nobody stops."""
+    """The same runs, one after the other in a process that is not interrupted."""
     for folder in folders:
         (references / folder.name).mkdir(parents=True)
         (references / folder.name / "config.yaml").write_bytes((folder / "config.yaml").read_bytes())

@@ -28,7 +28,7 @@ SEEDS = range(4)
 def start(dev_cluster, tmp_path, cache):
     """Starts a sweep; returns the process that follows it, and what waits for something while it lives."""
     cluster = dev_cluster("--cpus=1", "--grace=60")
-    drivers: list[subprocess.Popen] = []
+    submissions: list[subprocess.Popen] = []
 
     def start(*arguments: str):
         words = [
@@ -40,21 +40,21 @@ def start(dev_cluster, tmp_path, cache):
             *GRU,
             *LONG,
         ]
-        with open(tmp_path / "driver.log", "a") as log:
+        with open(tmp_path / "submission.log", "a") as log:
             words += [*arguments, f"hydra.sweep.dir='{tmp_path}/sweep'", "persistence.instance.save_every_steps=10000"]
-            driver = subprocess.Popen(words, env=environment(cache), cwd=tmp_path, stdout=log, stderr=log)
-        drivers.append(driver)
+            submission = subprocess.Popen(words, env=environment(cache), cwd=tmp_path, stdout=log, stderr=log)
+        submissions.append(submission)
 
         def wait_until(condition) -> None:
-            cluster.wait_until(lambda: driver.poll() is not None or condition())
-            assert driver.poll() is None, (tmp_path / "driver.log").read_text()
+            cluster.wait_until(lambda: submission.poll() is not None or condition())
+            assert submission.poll() is None, (tmp_path / "submission.log").read_text()
 
-        return driver, wait_until
+        return submission, wait_until
 
     yield start
-    for driver in drivers:
-        driver.kill()
-        driver.wait()
+    for submission in submissions:
+        submission.kill()
+        submission.wait()
 
 
 def command(*arguments: str) -> subprocess.CompletedProcess:
@@ -67,7 +67,7 @@ def kinds(folder: Path) -> list[EventKind]:
 
 
 def test_preempted_runs_come_back_and_end_as_if_uninterrupted(dev_cluster, start, tmp_path, cache):
-    driver, wait_until = start("seed=0,1,2,3")
+    submission, wait_until = start("seed=0,1,2,3")
     folders = [tmp_path / "sweep" / str(seed) for seed in SEEDS]
 
     def count(kind: EventKind) -> int:
@@ -79,7 +79,7 @@ def test_preempted_runs_come_back_and_end_as_if_uninterrupted(dev_cluster, start
         stopped = count(EventKind.PREEMPTED)
         dev_cluster("--cpus=1", "--grace=60").preempt_everything()
         wait_until(lambda stopped=stopped: count(EventKind.PREEMPTED) >= stopped + 2)
-    assert driver.wait(timeout=600) == 0, (tmp_path / "driver.log").read_text()
+    assert submission.wait(timeout=600) == 0, (tmp_path / "submission.log").read_text()
     sweep = SweepDirectory.open(tmp_path / "sweep")
     assert [one.state for one in read_status(sweep).runs] == [RunState.COMPLETE] * 4
     for seed, folder in zip(SEEDS, folders, strict=True):
@@ -94,11 +94,11 @@ def test_preempted_runs_come_back_and_end_as_if_uninterrupted(dev_cluster, start
 
 def test_a_cancelled_sweep_saves_and_stays_cancelled_until_the_same_command(start, tmp_path):
     endless = ("seed=0", "training.num_train_steps=100000000")
-    driver, wait_until = start(*endless)
+    submission, wait_until = start(*endless)
     folder = tmp_path / "sweep" / "0"
     wait_until(lambda: EventKind.CHECKPOINT in kinds(folder))
     assert "cancelled" in command("cancel", str(tmp_path / "sweep")).stdout
-    assert driver.wait(timeout=120) == 1
+    assert submission.wait(timeout=120) == 1
     assert kinds(folder)[-1] == EventKind.PREEMPTED
     sweep = SweepDirectory.open(tmp_path / "sweep")
     assert [one.state for one in read_status(sweep).runs] == [RunState.CANCELLED]

@@ -28,13 +28,13 @@ class Witness(threading.Thread):
     """Samples until its `with` block ends; a sample during which the facts changed proves nothing and is left out.
 
     Attributes:
-        complaints: What was wrong; empty at the end of a good sweep.
+        problems: What was wrong; empty at the end of a good sweep.
         seen: How often each state was confirmed.
     """
 
     def __init__(self, sweep: SweepDirectory):
         super().__init__(daemon=True)
-        self.complaints: list[str] = []
+        self.problems: list[str] = []
         self.seen: Counter[RunState] = Counter()
         self._sweep = sweep
         self._folders = {run.index: sweep.path / run.directory for run in sweep.read_manifest().runs}
@@ -53,7 +53,7 @@ class Witness(threading.Thread):
             try:
                 self._sample()
             except Exception as error:
-                self.complaints.append(f"{type(error).__name__}: {error}")
+                self.problems.append(f"{type(error).__name__}: {error}")
                 raise
 
     def _sample(self) -> None:
@@ -67,7 +67,7 @@ class Witness(threading.Thread):
             allowed = expected_states(after[index])
             self.seen[run.state] += 1
             if run.state not in allowed or run.restarts != max(0, after[index].restarts):
-                self.complaints.append(f"run {index}: {run.state}, {run.restarts} restarts; but {after[index]}")
+                self.problems.append(f"run {index}: {run.state}, {run.restarts} restarts; but {after[index]}")
 
     def _facts(self) -> dict[int, Facts]:
         queue = self._queue()
@@ -76,7 +76,7 @@ class Witness(threading.Thread):
             starts = [event for event in ledger(folder) if event["kind"] == "start"]
             alive = [event["pid"] for event in starts if is_alive(event["pid"])]
             if len(alive) > 1:
-                self.complaints.append(f"run {index} has {len(alive)} processes: {alive}")
+                self.problems.append(f"run {index} has {len(alive)} processes: {alive}")
             complete = (folder / "COMPLETE").exists()
             in_queue = None if queue is None else queue.get(index, "")
             facts[index] = Facts(complete, bool(alive) and not complete, len(starts) - 1, in_queue)
@@ -101,7 +101,7 @@ def expected_states(facts: Facts) -> set[RunState]:
         # Cut off with its node, or about to leave.
         return {RunState.RUNNING, RunState.WAITING}
     if facts.in_queue is None:
-        # A killed run whose successor nobody can tell of.
+        # A killed run of whose successor there is no record.
         return {RunState.PENDING} if facts.restarts < 0 else {RunState.WAITING, RunState.LOST}
     return {RunState.PENDING if facts.restarts < 0 else RunState.WAITING}
 

@@ -51,11 +51,11 @@ def test_a_later_look_says_the_same_and_reads_only_what_is_not_complete(sweep, r
     assert first[1][0]["belief_r2"] == 0.9
 
 
-@pytest.mark.parametrize("damage", [b"", b"\xff\xfe 0 1\n", b"0 \n1 x\ty\n2", b'0 1:a b\t{"a"'])
-def test_a_corrupt_file_is_passed_over_and_mended(damage, sweep, read):
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe 0 1\n", b"0 \n1 x\ty\n2", b'0 1:a b\t{"a"'])
+def test_a_corrupt_file_is_passed_over_and_mended(content, sweep, read):
     first = look(sweep)
     for path in (sweep.complete_runs_path, sweep.results_path):
-        path.write_bytes(damage)
+        path.write_bytes(content)
     assert look(sweep) == first
     read.clear()
     assert look(sweep) == first

@@ -2,7 +2,7 @@
 
 import pytest
 
-from simplexity.runs import EventKind
+from simplexity.runs import EventKind, Ledger
 from simplexity.sweeps import RunState, _scheduler_state, _sweep_status, read_status
 from tests.sweeps.conftest import queued, record
 

@@ -112,7 +112,7 @@ def test_the_accounting_tells_what_the_queue_has_forgotten(submitted):
     assert run.reason == "OUT_OF_MEMORY"
 
 
-def test_a_retry_answers_an_earlier_failure_whatever_the_clocks_say(make_sweep, slurm_launch, slurm, monkeypatch):
+def test_a_retry_answers_an_earlier_failure_whatever_the_clocks_show(make_sweep, slurm_launch, slurm, monkeypatch):
     sweep = make_sweep({}, launch=slurm_launch())
     sweep.record_submission([0], "7")
     with monkeypatch.context() as patch:

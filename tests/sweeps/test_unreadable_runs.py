@@ -8,7 +8,7 @@ from simplexity.host import PreemptionGuard
 from simplexity.runs import EventKind, ExitCode, Ledger, RunLock, read_ledger
 from simplexity.sweeps import RunState, _outcome, _queue, cancel, read_status, results_rows, retry, status_lines
 
-DAMAGES = {
+CONTENTS = {
     "a line of the ledger is no JSON": ("run.jsonl", "not json\n{}\n", "line 1 of"),
     "a later version wrote the ledger": ("run.jsonl", '{"kind": "teleported"}\n', "another version"),
     "the ledger is not UTF-8": ("run.jsonl", b'\xff\xfe\n{"kind": "start"}\n', "run.jsonl"),
@@ -22,15 +22,15 @@ DAMAGES = {
 }
 
 
-@pytest.fixture(params=DAMAGES.values(), ids=DAMAGES)
+@pytest.fixture(params=CONTENTS.values(), ids=CONTENTS)
 def sweep_and_reason(request, make_sweep):
-    """Three runs: one complete, one damaged, one that never began."""
+    """Three runs: one complete, one unreadable, one that never began."""
     sweep = make_sweep({}, {}, {})
-    complete, damaged, _ = map(sweep.run_directory, sweep.read_manifest().runs)
+    complete, unreadable, _ = map(sweep.run_directory, sweep.read_manifest().runs)
     Ledger(complete.ledger_path).append(EventKind.START, 0)
     complete.mark_complete(4, 0.5, 0.25, 0.25)
     name, content, reason = request.param
-    path = damaged.path / name
+    path = unreadable.path / name
     if content is None:
         path.mkdir()
     else:
