@@ -23,7 +23,7 @@ from simplexity.generative_processes import (
 )
 from simplexity.process_rows import estimate_text, value_text
 from simplexity.process_table import docstring_sections
-from simplexity.runs import ExitCode
+from simplexity.runs import ExitCode, counted
 
 # A presentation is followed to so many tokens, or until it has more successors of states than this.
 _DEPTH, _MOST_SUCCESSORS = 60, 30_000
@@ -82,7 +82,7 @@ def _process_lines(name: str, parameters: Sequence[str], length: int, figure: Pa
     values, process = _compose(name, parameters)
     sections = docstring_sections(name)
     arguments = ", ".join(f"{key}={value_text(value)}" for key, value in values.items() if key != "_target_")
-    sizes = f"{_count(process.num_states, 'state')}, {_count(process.vocab_size, 'token')}"
+    sizes = f"{counted(process.num_states, 'state')}, {counted(process.vocab_size, 'token')}"
     yield _wrapped(f"{name}({arguments}): {type(process).__name__}, {sizes}")
     if sections:
         yield ""
@@ -158,9 +158,9 @@ def _row(numbers: Float[np.ndarray, " n"]) -> str:
 def _mixed_states(process: GenerativeProcess, presentation: MixedStatePresentation) -> Iterator[str]:
     num_states, depth = len(presentation.states), int(presentation.depths.max())
     if presentation.is_closed:
-        yield f"{_count(num_states, 'mixed state')}, {presentation.is_recurrent.sum()} recurrent"
+        yield f"{counted(num_states, 'mixed state')}, {presentation.is_recurrent.sum()} recurrent"
     else:
-        yield f"{_count(num_states, 'mixed state')} up to depth {depth}, and more beyond"
+        yield f"{counted(num_states, 'mixed state')} up to depth {depth}, and more beyond"
     if not is_ergodic(process):
         return
     try:
@@ -168,7 +168,7 @@ def _mixed_states(process: GenerativeProcess, presentation: MixedStatePresentati
     except ValueError:
         # Endlessly many causal states, or none that are known.
         return
-    yield f"epsilon machine: {_count(machine.num_states, 'causal state')}"
+    yield f"epsilon machine: {counted(machine.num_states, 'causal state')}"
     # Rounding, or a negative zero, must not show.
     yield f"statistical complexity: {abs(machine.statistical_complexity):.6f} nats"
     if not _is_stationary(process):
@@ -187,7 +187,3 @@ def _why_no_picture(process: GenerativeProcess, presentation: MixedStatePresenta
 
 def _wrapped(text: str) -> str:
     return textwrap.fill(" ".join(text.split()), _WIDTH, break_long_words=False, break_on_hyphens=False)
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'s' * (number != 1)}"

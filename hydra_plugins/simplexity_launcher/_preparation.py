@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 
 import simplexity
 from simplexity.composition import ConfigError, Problem, config_hash
-from simplexity.runs import RunDirectory
+from simplexity.runs import RunDirectory, counted
 from simplexity.sweeps import Launch, Manifest, SweepRun, describe
 
 from ._composer import RunComposer
@@ -136,5 +136,5 @@ def _of_runs(problem: Problem, names: Sequence[str], num_runs: int) -> Problem:
     """The problem with the runs that have it."""
     if num_runs == 1:
         return problem
-    others = f" and {len(names) - 1} more runs" if len(names) > 1 else ""
+    others = f" and {counted(len(names) - 1, 'more run')}" if len(names) > 1 else ""
     return Problem(problem.path, f"{problem.message} (run {names[0]}{others})")

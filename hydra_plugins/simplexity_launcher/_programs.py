@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from simplexity.cluster import ClusterProfile
-from simplexity.runs import read_ledger, summarize
+from simplexity.runs import counted, read_ledger, summarize
 from simplexity.sweeps import SlurmLaunch, SweepDirectory, display_path, duration
 
 from ._preparation import PreparedRun
@@ -43,7 +43,7 @@ class RunKind(NamedTuple):
 def programs_text(prepared: Sequence[PreparedRun]) -> str:
     """About how many programs the runs have, in words."""
     programs = len({kind.program for kind in _kinds(prepared)})
-    return f"about {programs} program{'s' * (programs != 1)}"
+    return f"about {counted(programs, 'program')}"
 
 
 def cost_text(sweep: SweepDirectory, launch: SlurmLaunch, prepared: Sequence[PreparedRun]) -> str:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from omegaconf import DictConfig, OmegaConf
 
 from simplexity.composition import ConfigError, Problem
-from simplexity.runs import RunDirectory, is_there, write_durably
+from simplexity.runs import RunDirectory, counted, is_there, write_durably
 from simplexity.sweeps import Launch, Manifest, SlurmLaunch, SweepDirectory, SweepRun, in_threads, require_own
 
 from ._extension import extend_runs, longer_runs
@@ -58,7 +58,7 @@ def _write_sweep(
     for _ in in_threads(lambda one: _write(sweep.run_directory(one.run), one.files), new):
         pass  # raises what a thread has raised
     if longer:
-        _log.info("extending %d runs to %d steps", len(longer), longer[0].run.num_train_steps)
+        _log.info("extending %s to %d steps", counted(len(longer), "run"), longer[0].run.num_train_steps)
     if found is None or longer or manifest.launch != found.launch:
         sweep.write_manifest(manifest)
     elif new:

@@ -21,6 +21,7 @@ from simplexity.cluster import (
     submission_limits,
 )
 from simplexity.composition import ConfigError, Problem, config_errors_at, read_profile
+from simplexity.runs import counted
 from simplexity.sweeps import (
     Manifest,
     SlurmLaunch,
@@ -115,7 +116,7 @@ def submit_batch(sweep: SweepDirectory, manifest: Manifest, prepared: Sequence[P
     cost = cost_text(sweep, manifest.launch, prepared) if isinstance(manifest.launch, SlurmLaunch) else ""
     job_ids = submit_runs(sweep, manifest, indices)
     how = "as job" if len(job_ids) == 1 else "as jobs"
-    _log.info("submitted %d runs %s %s, in %s", len(indices), how, ", ".join(job_ids), path)
+    _log.info("submitted %s %s %s, in %s", counted(len(indices), "run"), how, ", ".join(job_ids), path)
     if isinstance(manifest.launch, SlurmLaunch) and manifest.launch.workers is not None:
         # SLURM may have refused more.
         workers = sweep.read_submissions()[-1].num_workers or 1

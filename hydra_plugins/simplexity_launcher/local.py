@@ -63,7 +63,7 @@ class LocalLauncher(SweepLauncher):
             SystemExit: If a stop was requested; the runs have saved.
         """
         from simplexity.host import PreemptionGuard
-        from simplexity.runs import ExitCode
+        from simplexity.runs import ExitCode, counted
         from simplexity.sweeps import (
             RunState,
             display_path,
@@ -83,8 +83,8 @@ class LocalLauncher(SweepLauncher):
             with sweep.lock():
                 manifest = register(sweep, self._config, self._launch, prepared)
                 if initial_job_idx == 0:
-                    runs = f"{len(prepared)} run{'s' * (len(prepared) != 1)}"
-                    _log.info("started %s in %s", "the search" if self._searches() else runs, path)
+                    what = "the search" if self._searches() else counted(len(prepared), "run")
+                    _log.info("started %s in %s", what, path)
                     _log.info("to watch from another terminal: simplexity status %s --watch", shlex.quote(path))
                 outcomes = run_locally(sweep, manifest, self._launch, [one.run for one in prepared], guard)
         if guard.requested() and any(outcome.state == RunState.STOPPED for outcome in outcomes):

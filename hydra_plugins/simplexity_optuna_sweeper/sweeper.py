@@ -199,6 +199,7 @@ class OptunaSweeper(Sweeper):
     def _report(self) -> dict[str, Any]:
         from optuna.trial import TrialState
 
+        from simplexity.runs import counted
         from simplexity.sweeps import display_path
 
         from ._study import facts_of, trials_of
@@ -207,7 +208,7 @@ class OptunaSweeper(Sweeper):
         runs = [trial for trial in trials if facts_of(trial).run is not None]
         failed = [facts_of(trial).run for trial in runs if trial.state != TrialState.COMPLETE]
         if not any(trial.state == TrialState.COMPLETE for trial in trials):
-            raise RuntimeError(f"all {len(runs)} runs of the search failed; see the logs in {self._folder}")
+            raise RuntimeError(f"every run of the search failed; see the logs in {self._folder}")
         # The first of equals, and so a run: those that reuse its loss come later.
         best = self._study.best_trial
         facts = facts_of(best)
@@ -224,7 +225,9 @@ class OptunaSweeper(Sweeper):
         chosen = " ".join(f"{key}={value}" for key, value in best.params.items())
         where = "" if facts.run is None else f", in {Path(str(facts.sweep), str(facts.run))}"
         reused = f" ({len(trials) - len(runs)} reused the loss of an equal run)" if len(runs) < len(trials) else ""
-        _log.info("best of %d trials%s%s: final loss %.6f with %s", len(trials), reused, where, best.value, chosen)
+        _log.info(
+            "best of %s%s%s: final loss %.6f with %s", counted(len(trials), "trial"), reused, where, best.value, chosen
+        )
         _log.info("to see all results: simplexity results %s", shlex.quote(display_path(self._folder)))
         return results
 

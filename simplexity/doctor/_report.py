@@ -9,6 +9,7 @@ from types import TracebackType
 from rich.console import Console
 from rich.text import Text
 
+from simplexity.runs import counted
 from simplexity.sweeps import printable
 
 from ._check_result import CheckResult, Severity
@@ -96,8 +97,8 @@ def summary_line(results: Sequence[CheckResult]) -> str:
     problems, pieces = counts[Severity.PROBLEM], counts[Severity.ADVICE]
     if not problems and not pieces:
         return "nothing to change"
-    parts = [f"{problems} problem{'s' * (problems != 1)}"] * bool(problems)
-    parts += [f"{pieces} piece{'s' * (pieces != 1)} of advice"] * bool(pieces)
+    parts = [counted(problems, "problem")] * bool(problems)
+    parts += [f"{counted(pieces, 'piece')} of advice"] * bool(pieces)
     return ", ".join(parts)
 
 

@@ -11,6 +11,8 @@ from matplotlib.patches import Circle, FancyArrowPatch
 from matplotlib.path import Path as Curve
 from matplotlib.ticker import MaxNLocator
 
+from simplexity.runs import counted
+
 from ._belief_states import draw_points, frame, state_colours
 from ._plane import Plane, plane_of
 from ._style import BLUE, COLUMN_IN, GREY, SERIES, new_figure, save
@@ -74,7 +76,7 @@ def _draw_mixed_states(
         if plane.labels:
             axes.set(xlabel=plane.labels[0], ylabel=plane.labels[1])
     depth = int(presentation.depths.max())
-    axes.set_title("mixed states" if presentation.is_closed else f"mixed states, {depth} token{'s' * (depth != 1)}")
+    axes.set_title("mixed states" if presentation.is_closed else f"mixed states, {counted(depth, 'token')}")
 
 
 def _draw_graph(axes: Axes, presentation: "MixedStatePresentation", recurrent: Int[np.ndarray, " nodes"]) -> None:

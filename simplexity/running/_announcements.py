@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 
 from simplexity.host import num_usable_cores
 from simplexity.predictive_models import PredictiveModel
-from simplexity.runs import RunDirectory
+from simplexity.runs import RunDirectory, counted
 from simplexity.sweeps import display_path
 from simplexity.training import DataParallel
 
@@ -59,5 +59,5 @@ def _devices(parallel: DataParallel | None) -> str:
     count = 1 if parallel is None else parallel.num_devices
     if kind == "cpu":
         cores = num_usable_cores()
-        return f"CPU, {cores} core{'s' * (cores > 1)}"
+        return f"CPU, {counted(cores, 'core')}"
     return kind if count == 1 else f"{count} x {kind}"

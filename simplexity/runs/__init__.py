@@ -15,6 +15,7 @@ from ._directory import BEST_FILE as BEST_FILE
 from ._directory import Completion as Completion
 from ._directory import RunDirectory as RunDirectory
 from ._display import bold as bold
+from ._display import counted as counted
 from ._display import error_text as error_text
 from ._display import nats_text as nats_text
 from ._display import optimum_text as optimum_text

@@ -1,4 +1,4 @@
-"""How results and errors are shown to people: losses in nats, and colours on a terminal only."""
+"""How results and errors are shown to people: numbers of things, losses in nats, and colours on a terminal only."""
 
 import math
 import os
@@ -27,6 +27,11 @@ def error_text(message: str, stream: TextIO) -> str:
     if not stream.isatty():
         return message
     return f"{_BOLD + red('error:') if wants_colour(stream) else 'error:'} {message}"
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of things: `1 run`, `2 runs`, `10,000 runs`."""
+    return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
 def nats_text(value: float, digits: int = 5) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from simplexity.cluster import SlurmError, slurm_is_installed
 from simplexity.cluster import cancel as cancel_jobs
-from simplexity.runs import Liveness, is_alive, liveness, read_holder
+from simplexity.runs import Liveness, counted, is_alive, liveness, read_holder
 
 from ._directory import SweepDirectory
 from ._launch_settings import stops_on_failure
@@ -32,11 +32,11 @@ def cancel(sweep: SweepDirectory) -> str:
     # Workers that were started by hand, on this or another machine, and those between two runs.
     request_stop(sweep, "simplexity cancel")
     workers = live_worker_locks(sweep)
-    by_hand = f"; {len(workers)} workers that were started by hand stop too" if workers else ""
+    by_hand = f"; also requested a stop of {counted(len(workers), 'worker')} started by hand" if workers else ""
     if manifest.launch.on_slurm:
         tasks = slurm_tasks(sweep, sweep.read_submissions(), unfinished)
         cancel_jobs(tasks)
-        return f"cancelled the unfinished ones of {len(tasks)} array tasks; running ones save first{by_hand}"
+        return f"cancelled the unfinished ones of {counted(len(tasks), 'array task')}; running ones save first{by_hand}"
     # The process that executes the sweep stops its runs; where there is none, each worker and each run is stopped.
     if is_alive(sweep.lock_path):
         _stop(sweep.lock_path, hears_requests=True)
@@ -46,8 +46,8 @@ def cancel(sweep: SweepDirectory) -> str:
     runs = [sweep.run_directory(run).lock_path for run in manifest.runs if run.index in unfinished]
     stopped = sum(_stop(lock_path, hears_requests=bool(workers)) for lock_path in runs)
     if workers:
-        return f"requested a stop of {len(workers)} workers; their runs save and exit"
-    return f"requested a stop of {stopped} runs; they save and exit" if stopped else "no run is running"
+        return f"requested a stop of {counted(len(workers), 'worker')}; their runs save and exit"
+    return f"requested a stop of {counted(stopped, 'run')}; each saves and exits" if stopped else "no run is running"
 
 
 def stop_others(sweep: SweepDirectory, failed: SweepRun, *, as_array_task: bool) -> None:

@@ -14,6 +14,7 @@ from simplexity.runs import (
     RunDirectory,
     RunLock,
     append_json_line,
+    counted,
     folder_problem,
     is_alive,
     is_there,
@@ -56,8 +57,8 @@ class SweepDirectory:
                 remedy = "it is one run: simplexity show"
             elif runs:
                 remedy = (
-                    f"another launcher, such as hydra/launcher=basic, made its {len(runs)} runs; of each there is "
-                    f"`simplexity show`, as in: simplexity show {shlex.quote(str(runs[0]))}"
+                    f"another launcher, such as hydra/launcher=basic, made its {counted(len(runs), 'run')}; to look at "
+                    f"one: simplexity show {shlex.quote(str(runs[0]))}"
                 )
             raise ValueError(f"{path} is not a sweep, for it has no sweep/{sweep.manifest_path.name}; {remedy}")
         return sweep

@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import PurePath
 
-from simplexity.runs import Goodput
+from simplexity.runs import Goodput, counted
 
 from ._manifest import common_overrides
 from ._run_status import ACTIVE_STATES, UNFINISHED_STATES, RunState, RunStatus
@@ -49,7 +49,7 @@ def status_lines(
         rank = {RunState.RUNNING: 0, RunState.WAITING: 1, RunState.PENDING: 3, RunState.COMPLETE: 4}
         chosen = sorted(shown, key=lambda run: (rank.get(run.state, 2), run.run.index))[:room]
         shown = sorted(chosen, key=lambda run: run.run.index)
-        left_out = f"... and {len(status.runs) - room} more runs"
+        left_out = f"... and {counted(len(status.runs) - room, 'more run')}"
     common = common_overrides([run.run for run in status.runs])
     rows = (_row(run, common, short=width is not None) for run in shown)
     yield from table(_HEADER, rows, width, 1, _LEAST, colour)
@@ -60,8 +60,8 @@ def totals(status: SweepStatus) -> str:
     """The sweep in one line: `12 runs: 7 complete, 4 running, 1 failed; 3 restarts; total 2 h 5 min: 93 % training`."""
     counts = ", ".join(f"{status.counts[state]} {state}" for state in RunState if status.counts[state])
     restarts = sum(run.restarts for run in status.runs)
-    parts = [f"{_plural(len(status.runs), 'run')}: {counts}"]
-    parts += [_plural(restarts, "restart")] if restarts else []
+    parts = [f"{counted(len(status.runs), 'run')}: {counts}"]
+    parts += [counted(restarts, "restart")] if restarts else []
     parts += [goodput_text(status.goodput)] if status.goodput.total_s > 0 else []
     return "; ".join(parts)
 
@@ -79,7 +79,7 @@ def goodput_text(goodput: Goodput) -> str:
     }
     shares = {name: round(100 * seconds / goodput.total_s) for name, seconds in spent.items()}
     parts = [f"{share} % {name}" for name, share in shares.items() if share or name == "training"]
-    parts += [f"{_plural(goodput.steps_lost, 'step')} computed twice"] if goodput.steps_lost else []
+    parts += [f"{counted(goodput.steps_lost, 'step')} computed twice"] if goodput.steps_lost else []
     return f"total {duration(goodput.total_s)}: {', '.join(parts)}"
 
 
@@ -99,7 +99,7 @@ def best_run(status: SweepStatus) -> RunStatus | None:
 def summary_lines(sweep_path: str, status: SweepStatus) -> list[str]:
     """What came of a sweep: how many runs are complete, which is the best, and what to type to look further."""
     return [
-        f"{status.counts[RunState.COMPLETE]} of {_plural(len(status.runs), 'run')} complete",
+        f"{status.counts[RunState.COMPLETE]} of {counted(len(status.runs), 'run')} complete",
         *_best(sweep_path, status),
     ]
 
@@ -172,7 +172,3 @@ def _reasons(runs: Sequence[RunStatus], most: int) -> list[str]:
     ended = [run for run in runs if run.reason and run.state not in ACTIVE_STATES]
     lines = [f"run {run.run.index} {run.state}: {printable(run.reason)}" for run in ended[:most]]
     return lines + ([f"... and {len(ended) - most} more"] if len(ended) > most else [])
-
-
-def _plural(count: int, word: str) -> str:
-    return f"{count:,} {word}" + ("s" if count != 1 else "")

@@ -17,7 +17,7 @@ from simplexity.cluster import (
     submission_limits,
     submit,
 )
-from simplexity.runs import write_durably
+from simplexity.runs import counted, write_durably
 
 from ._directory import SweepDirectory
 from ._launch_settings import SlurmLaunch, stops_on_failure
@@ -123,12 +123,9 @@ def workers_text(num_runs: int, tasks: int, profile: ClusterProfile) -> str:
         profile: Says how many workers each of them has.
     """
     workers = tasks * profile.workers_per_task
-    where = f" in {tasks} array task{'s' * (tasks != 1)}" if workers != tasks else ""
+    where = f" in {counted(tasks, 'array task')}" if workers != tasks else ""
     each = round(num_runs / workers)
-    return (
-        f"{num_runs} run{'s' * (num_runs != 1)}, {workers} worker{'s' * (workers != 1)}{where}, "
-        f"about {each} run{'s' * (each != 1)} each"
-    )
+    return f"{counted(num_runs, 'run')}, {counted(workers, 'worker')}{where}, about {counted(each, 'run')} each"
 
 
 def task_command(

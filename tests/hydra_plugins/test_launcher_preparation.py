@@ -160,7 +160,7 @@ def test_all_mistakes_of_all_runs_at_once(master):
         prepare(*master, batch, 0, lambda: False)
     first, second = map(str, caught.value.problems)
     assert first.startswith("`training.batch_size`: ")
-    assert first.endswith("(run #1 training.batch_size=0 seed=1 and 1 more runs)")
+    assert first.endswith("(run #1 training.batch_size=0 seed=1 and 1 more run)")
     assert second.endswith(f"(run #3 {RATE}=-1)")
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from simplexity.runs import nats_text, optimum_text
+from simplexity.runs import counted, nats_text, optimum_text
 
 
 @pytest.mark.parametrize(
@@ -24,3 +24,8 @@ def test_an_error_below_the_printed_digits_is_left_out(error, shown):
 def test_fewer_digits_leave_out_more():
     assert optimum_text(1.29693, 4e-5, digits=4) == "1.2969"
     assert optimum_text(1.29693, 6e-5, digits=4) == "1.2969 ± 0.0001"
+
+
+@pytest.mark.parametrize(("number", "text"), [(0, "0 runs"), (1, "1 run"), (2, "2 runs"), (10_000, "10,000 runs")])
+def test_one_of_a_thing_is_singular(number, text):
+    assert counted(number, "run") == text

@@ -108,7 +108,7 @@ def test_a_failed_run_is_shown_and_retried_alone(dev_cluster, submit):
 def test_a_run_that_is_killed_comes_back_and_fails_after_three_restarts_in_vain(dev_cluster, submit):
     cluster = dev_cluster(*REQUEUES)
     sweep, done = submit("training.num_train_steps=200", "hydra.launcher.wait=false")
-    (job,) = re.findall("submitted 1 runs as job ([0-9]+), ", done.stdout)
+    (job,) = re.findall("submitted 1 run as job ([0-9]+), ", done.stdout)
 
     def wait_for_start(number):
         # Still importing: nothing is saved.
@@ -138,7 +138,7 @@ def test_a_restart_that_fails_before_the_run_begins_is_shown_with_its_cause(dev_
     setup = f"cluster.setup=['[[ ! -e {gone} ]] || {{ echo the image is gone; exit 2; }}']"
     sweep, done = submit("training.num_train_steps=100000000", "hydra.launcher.wait=false", setup)
     assert done.returncode == 0, done.stderr
-    (job,) = re.findall("submitted 1 runs as job ([0-9]+), ", done.stdout)
+    (job,) = re.findall("submitted 1 run as job ([0-9]+), ", done.stdout)
     cluster.wait_until(lambda: events(sweep, "first_step"))
     gone.touch()
     cluster.slurm("scontrol", "requeue", f"{job}_0")

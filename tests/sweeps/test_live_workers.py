@@ -35,7 +35,7 @@ def test_status_counts_on_a_worker_that_lives_without_its_sweep_and_cancel_stops
     assert states(sweep) == [RunState.MISSING] * 3
     worker = start_worker(sweep, *place)
     wait_until(lambda: states(sweep) == [RunState.COMPLETE, RunState.RUNNING, RunState.PENDING])
-    assert cancel(sweep) == "requested a stop of 1 workers; their runs save and exit"
+    assert cancel(sweep) == "requested a stop of 1 worker; their runs save and exit"
     assert worker.wait(30) == ExitCode.REQUEUE
     assert states(sweep) == [RunState.COMPLETE, RunState.STOPPED, RunState.MISSING]
 
