@@ -1,38 +1,29 @@
-"""A study of Optuna that may be stored: later searches continue its proposals, and reuse the losses of its runs."""
+"""A study of Optuna that may be stored for later searches to continue, and what is kept with each of its trials."""
 
-import datetime
-import logging
 import socket
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
-import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, check_distribution_compatibility
-from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
-from optuna.trial import FrozenTrial, Trial, TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from simplexity.composition import ConfigError, Problem
 from simplexity.runs import RunDirectory, is_alive, is_there
 from simplexity.sweeps import SweepDirectory
 
+from ._sampler import NumberedSampler
+
 if TYPE_CHECKING:
     from optuna import Study
 
-_log = logging.getLogger(__name__)
 LOCK_NAME = "search"
 """Folder, within the sweep's, of the lock that a search holds until it ends."""
 FACTS_KEY = "simplexity"
 """Name of the user attribute in which a trial keeps its `TrialFacts`."""
-# Of a finite space that other searches have half taken, so many random draws miss the other half once in a billion.
-_MOST_PROPOSALS = 30
-# A search needs well below a second from a new trial to its facts.
-_FACTS_POLL_S, _FACTS_LIMIT_S = 0.05, 5.0
-_BEING_PROPOSED = datetime.timedelta(minutes=1)
 
 
 class TrialFacts(NamedTuple):
@@ -49,43 +40,6 @@ class TrialFacts(NamedTuple):
     host: str | None = None
     run: int | None = None
     config: str | None = None
-
-
-class NumberedSampler(BaseSampler):
-    """A sampler of Optuna whose draws depend on the seed, the trial's number and the trials before it.
-
-    So a search that is continued proposes what an uninterrupted one would have, and two that share a study never
-    draw the same numbers.
-
-    Args:
-        seed: Seed of the search; None for a different one each time.
-        kind: The sampler. A tree-structured Parzen estimator counts running trials as bad
-            ones, and so keeps away from what other searches are about (Optuna's `constant_liar`).
-    """
-
-    def __init__(self, seed: int | None, kind: type[TPESampler] | type[RandomSampler] = TPESampler):
-        self._seed = seed
-        self._kind = kind
-        self._sampler = kind(seed=seed)
-
-    def before_trial(self, study: "Study", trial: FrozenTrial) -> None:
-        if self._seed is not None:
-            drawn = np.random.SeedSequence([self._seed, trial.number]).generate_state(1)
-            self._sampler = self._kind(seed=int(drawn[0]))
-        self._sampler.before_trial(study, trial)
-
-    def infer_relative_search_space(self, study: "Study", trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        return self._sampler.infer_relative_search_space(study, trial)
-
-    def sample_relative(
-        self, study: "Study", trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        return self._sampler.sample_relative(study, trial, search_space)
-
-    def sample_independent(
-        self, study: "Study", trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
-    ) -> Any:
-        return self._sampler.sample_independent(study, trial, param_name, param_distribution)
 
 
 def open_study(
@@ -137,67 +91,6 @@ def close_dead_trials(study: "Study", own_folder: Path) -> None:
         loss = _loss_on_disk(facts)
         state = TrialState.FAIL if loss is None else TrialState.COMPLETE
         study.tell(trial.number, loss, state=state, skip_if_finished=True)
-
-
-def propose(
-    study: "Study",
-    space: Mapping[str, BaseDistribution],
-    config_of: Callable[[Mapping[str, Any]], str | None],
-    seed: int | None,
-    own_folder: Path,
-) -> tuple[Trial, str | None]:
-    """A new trial and the hash of its config, which no other search of the study is running if another one is found.
-
-    Of two searches that propose the same config at the same time, the one whose trial has the higher number proposes
-    again, at random; its first trial is closed as failed. The caller adds the facts to the trial at once.
-
-    Args:
-        study: The study.
-        space: What is searched over.
-        config_of: The hash of the config of some parameters; None if it is not known.
-        seed: Of the search.
-        own_folder: Folder of this search, whose own running trials are not looked at.
-    """
-    sampler = study.sampler
-    try:
-        for _ in range(_MOST_PROPOSALS):
-            trial = study.ask(dict(space))
-            config = config_of(trial.params)
-            if config is None or not _runs_elsewhere(study, config, trial.number, own_folder):
-                return trial, config
-            study.tell(trial.number, state=TrialState.FAIL)
-            study.sampler = NumberedSampler(seed, RandomSampler)
-    finally:
-        study.sampler = sampler
-    _log.warning("other searches of this study run all configs that were proposed; the next run may repeat one of them")
-    trial = study.ask(dict(space))
-    return trial, config_of(trial.params)
-
-
-def _runs_elsewhere(study: "Study", config: str, number: int, own_folder: Path) -> bool:
-    """Whether a running trial below `number` of another search has this config."""
-    end = time.monotonic() + _FACTS_LIMIT_S
-    while True:
-        running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        lower = [trial for trial in running if trial.number < number]
-        if any(facts_of(one).config == config and facts_of(one).sweep != str(own_folder) for one in lower):
-            return True
-        # Another search may be between making its trial and adding the facts. One that died there is not waited for.
-        since = datetime.datetime.now() - _BEING_PROPOSED
-        started = [one for one in lower if one.datetime_start is not None and one.datetime_start > since]
-        if all(facts_of(one).sweep is not None for one in started) or time.monotonic() > end:
-            return False
-        time.sleep(_FACTS_POLL_S)
-
-
-def known_loss(study: "Study", config: str | None) -> float | None:
-    """The loss of a run of this config that some search of the study has completed; None if there is none."""
-    if config is None:
-        return None
-    for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
-        if facts_of(trial).config == config:
-            return trial.value
-    return None
 
 
 def trials_of(study: "Study", folder: Path) -> list[FrozenTrial]:

@@ -136,7 +136,8 @@ class OptunaSweeper(Sweeper):
 
     def _propose(self, size: int) -> "list[FrozenTrial]":
         """New trials, with a run for each config that no earlier one has: an equal run would have the same loss."""
-        from ._study import FACTS_KEY, TrialFacts, facts_of, known_loss, propose, trials_of
+        from ._proposals import known_loss, propose
+        from ._study import FACTS_KEY, TrialFacts, facts_of, trials_of
 
         runs = [facts_of(trial).run for trial in trials_of(self._study, self._folder)]
         next_run = max((run for run in runs if run is not None), default=-1) + 1
@@ -154,7 +155,8 @@ class OptunaSweeper(Sweeper):
 
     def _run(self, trials: "Sequence[FrozenTrial]") -> None:
         """Launches the runs of a batch, and reports the loss of each trial to the study."""
-        from ._study import facts_of, known_loss
+        from ._proposals import known_loss
+        from ._study import facts_of
 
         launched = [trial for trial in trials if facts_of(trial).run is not None]
         if launched:

@@ -7,15 +7,17 @@ import sys
 import pytest
 from optuna.trial import TrialState
 
+from hydra_plugins.simplexity_optuna_sweeper._proposals import propose
 from hydra_plugins.simplexity_optuna_sweeper._search_space import search_space
-from hydra_plugins.simplexity_optuna_sweeper._study import open_study
+from hydra_plugins.simplexity_optuna_sweeper._study import FACTS_KEY, TrialFacts, open_study
 from tests.hydra_plugins.test_optuna_sweeper import parsed
 
 SEARCH = """
 import json, sys
 from pathlib import Path
+from hydra_plugins.simplexity_optuna_sweeper._proposals import propose
 from hydra_plugins.simplexity_optuna_sweeper._search_space import search_space
-from hydra_plugins.simplexity_optuna_sweeper._study import FACTS_KEY, TrialFacts, open_study, propose
+from hydra_plugins.simplexity_optuna_sweeper._study import FACTS_KEY, TrialFacts, open_study
 from tests.hydra_plugins.test_optuna_sweeper import parsed
 space = search_space(parsed("key=" + ",".join(map(str, range(16)))))
 storage, folder = sys.argv[1:]
@@ -47,8 +49,6 @@ def test_two_processes_propose_different_configs_at_the_same_time(tmp_path):
 
 
 def test_where_no_other_config_is_left_one_is_proposed_again_and_it_is_said(tmp_path, caplog):
-    from hydra_plugins.simplexity_optuna_sweeper._study import FACTS_KEY, TrialFacts, propose
-
     space = search_space(parsed("key=1,2"))
     study = open_study(None, None, "minimize", 0, space)
     for run, key in enumerate(("1", "2")):
