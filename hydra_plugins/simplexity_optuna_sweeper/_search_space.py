@@ -57,7 +57,7 @@ def _range(sweep: RangeSweep, *, log: bool) -> BaseDistribution:
     """A range's stop is excluded, and it may run downwards; a distribution's bounds are its smallest and largest."""
     values = sorted(sweep.range())
     if not values:
-        raise ValueError("an empty range")
+        raise ValueError("the range is empty: from START its STEP does not lead to STOP")
     step = abs(sweep.step)
     if all(isinstance(value, int) for value in values):
         return IntDistribution(int(values[0]), int(values[-1]), log=log, step=1 if log else int(step))

@@ -146,7 +146,7 @@ def fold_words(rows: Int[np.ndarray, " words"], seed: int = 0) -> Int[np.ndarray
     """
     num_sequences = int(rows.max()) + 1
     if num_sequences < 2:
-        raise ValueError("`length` must be greater: the process has only one word of that length")
+        raise ValueError("`length` must be greater: the process has only one word of that length, and a fit needs two")
     order = np.random.default_rng(seed).permutation(num_sequences)
     folds = order % min(NUM_FOLDS, num_sequences)
     # Folds of which no word is left (each was read from an earlier sequence) do not count.

@@ -23,6 +23,7 @@ class EpsilonMachine(NamedTuple):
 
     @property
     def num_states(self) -> int:
+        """The number of causal states."""
         return len(self.stationary_distribution)
 
     @property

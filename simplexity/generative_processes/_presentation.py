@@ -82,7 +82,9 @@ class MixedStatePresentation(NamedTuple):
             ValueError: If the presentation was not followed so far.
         """
         if not self.is_closed and length > self.depths.max():
-            raise ValueError(f"`length` must be at most {self.depths.max()}, the depth of the presentation")
+            raise ValueError(
+                f"`length` must be at most {self.depths.max()}, the depth of the presentation, got {length}"
+            )
         rows = [np.zeros(len(self.states))]
         rows[0][0] = 1.0
         for _ in range(length):

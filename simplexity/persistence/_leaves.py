@@ -60,7 +60,14 @@ def check_same_leaves(saved: Mapping[str, Leaf], wanted: Mapping[str, Leaf], che
 
 
 def fill(like: PyTree, arrays: HostArrays, prefix: str = "") -> PyTree:
-    """`like` with its array leaves, or the shapes that stand for them, taken from `arrays`; what is neither stays."""
+    """`like` with its array leaves, or the shapes that stand for them, taken from `arrays`; what is neither stays.
+
+    Args:
+        like: A tree with the structure of the saved one. The types of its leaves say what to make of the arrays: NumPy
+            arrays stay on the host, JAX's arrays and random keys are put on the device.
+        arrays: The saved arrays, by the names of their leaves.
+        prefix: What the names in `arrays` begin with.
+    """
 
     def filled(path: Any, leaf: Any) -> Any:
         if not isinstance(leaf, _ARRAYS):

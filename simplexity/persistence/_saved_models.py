@@ -89,7 +89,18 @@ def read_model(directory: RunDirectory, like_model: ModelT, step: int | Literal[
 
 
 def check_saved_model(directory: RunDirectory, like_model: PyTree, step: int) -> None:
-    """Checks that `read_model` would find such a model, without reading the arrays; raises as it does."""
+    """Checks that `read_model` would find such a model, without reading the arrays.
+
+    Args:
+        directory: The run's.
+        like_model: A model of the same structure; shapes may stand for its arrays.
+        step: The step after which the model was saved.
+
+    Raises:
+        ValueError: If that step was not saved, or another model was.
+        RuntimeError: If it is corrupt.
+        OSError: If it cannot be read.
+    """
     _require_saved(directory, step)
     if step in snapshot_steps(directory.snapshots_path):
         check_weights_file(snapshot_path(directory.snapshots_path, step), like_model)
@@ -101,6 +112,10 @@ def check_saved_model(directory: RunDirectory, like_model: PyTree, step: int) ->
 
 def saved_model_digest(directory: RunDirectory, step: int) -> str:
     """A SHA-256 that tells whether a saved model is still the same: of its file, or its checkpoint's manifest.
+
+    Args:
+        directory: The run's.
+        step: One of `saved_steps`.
 
     Raises:
         OSError: If it cannot be read.

@@ -89,7 +89,9 @@ def _connect(tasks: StepTasks, guard: PreemptionGuard) -> bool:
             has_remarked = True
             sys.stderr.write(f"waiting for {_the_others(tasks)}\n")
         if waited_s > _CONNECT_S:
-            raise RuntimeError(f"waited {waited_s:.0f} s in vain for {_the_others(tasks)}")
+            raise RuntimeError(
+                f"waited {waited_s:.0f} s for {_the_others(tasks)}: see whether they have started, and submit again"
+            )
     joined.result()
     return True
 

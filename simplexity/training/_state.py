@@ -70,6 +70,10 @@ class TrainState(eqx.Module):
 def check_sequences(generator: DataGenerator, settings: TrainingSettings) -> None:
     """Checks that a generator can draw the sequences that the settings require.
 
+    Args:
+        generator: Draws the training sequences.
+        settings: Their length, and whether each batch continues the sequences of the one before.
+
     Raises:
         ValueError: If they are too short for the special tokens, or if `carry_state` is true although each sequence
             begins with a BOS token or the process has, or may have, several components.

@@ -73,7 +73,10 @@ def make_train_steps(
 ) -> StepFunction:
     """Builds and jits `train_steps(arguments, state, num_steps)`, which donates the buffers of `state`.
 
-    See `make_step_function`, which has the same arguments.
+    Args:
+        optimizer_of: Makes the optimizer from the hyperparameters: see `make_step_function`.
+        settings: The shape of a batch, and whether batches continue each other.
+        parallel: The devices that share each batch; None for one device.
     """
     # filter_jit hands arguments that it does not know to jax.jit.
     jit = eqx.filter_jit(donate="all-except-first", compiler_options=compiler_options())  # pyright: ignore[reportCallIssue]
