@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from simplexity.cluster import step_tasks
-from simplexity.host import PreemptionGuard
+from simplexity.host import PreemptionGuard, outlive_readers
 from simplexity.process_rows import read_rows, row_lines, rows_json
 from simplexity.runs import ExitCode, RunDirectory, is_there, wants_colour
 from simplexity.sweeps import (
@@ -88,6 +88,7 @@ def results_command(arguments: argparse.Namespace, guard: PreemptionGuard) -> in
 
 
 def retry_command(arguments: argparse.Namespace, guard: PreemptionGuard) -> int:
+    outlive_readers()
     both = arguments.failed == arguments.missing
     sweep = SweepDirectory.open(arguments.sweep_dir)
     return retry(
@@ -124,6 +125,7 @@ def show_command(arguments: argparse.Namespace, guard: PreemptionGuard) -> int:
 
 def resume_command(arguments: argparse.Namespace, guard: PreemptionGuard) -> int:
     """Resumes a run, in this process. It is also what executes every run of a sweep, here and on a node."""
+    outlive_readers()
     if (arguments.run_dir is None) == (arguments.sweep is None) or (arguments.sweep is None) != (
         arguments.index is None
     ):
@@ -146,6 +148,7 @@ def resume_command(arguments: argparse.Namespace, guard: PreemptionGuard) -> int
 
 def work_command(arguments: argparse.Namespace, guard: PreemptionGuard) -> int:
     """Executes runs of a sweep, in this process. It is also what a local sweep and array tasks with workers start."""
+    outlive_readers()
     sweep = SweepDirectory.open(arguments.sweep_dir)
     require_own(sweep)
     place = None if arguments.place is None else WorkerPlace.parse(arguments.place)

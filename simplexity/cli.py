@@ -3,11 +3,10 @@
 Exit codes: 0 done, 1 something failed, 2 a mistake in the command, 85 stopped and to be started again.
 """
 
-import os
 import sys
 from collections.abc import Sequence
 
-from simplexity.host import PreemptionGuard, collect_garbage_less_often, open_missing_streams
+from simplexity.host import PreemptionGuard, collect_garbage_less_often, discard, open_missing_streams
 from simplexity.runs import ExitCode, error_text, reason
 
 
@@ -27,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sys.stdout.flush()
         except BrokenPipeError:
             # As of `simplexity results SWEEP | head`. Python would report it again when it flushes at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            discard(sys.stdout.fileno())
             return ExitCode.COMPLETE
         except ValueError as error:
             return _report(error, ExitCode.BAD_CONFIG)

@@ -15,6 +15,7 @@ import pytest
 from simplexity.runs import EventKind, RunDirectory, read_json_lines, read_ledger, summarize
 
 from .small_runs import assert_same_run, command, environment, run, slow_disk
+from .terminal import on_terminal
 
 LIBFAKETIME = next(map(str, Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1")), None)
 
@@ -246,3 +247,29 @@ def test_a_rename_that_fails_is_one_line(cache, tmp_path):
     assert done.returncode == 1
     failed = r"the checkpoint of step \d+ could not be saved in `.*/checkpoints`: Input/output error\n"
     assert re.fullmatch(failed, done.stderr)
+
+
+def test_a_run_whose_reader_has_gone_is_completed_and_its_log_says_so(cache, tmp_path, uninterrupted):
+    words = command(tmp_path / "run", "gru")
+    process = subprocess.Popen(words, env=environment(cache), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.readline()
+    process.stdout.close()
+    with process.stderr:
+        assert process.stderr.read() == ""
+    assert process.wait(100) == 0
+    assert_same_run(tmp_path / "run", uninterrupted("gru"))
+    log = (tmp_path / "run" / "run_experiment.log").read_text()
+    assert log.count("[WARNING] standard output was closed (Broken pipe): what would be printed there is lost") == 1
+
+
+def test_a_run_whose_terminal_is_hung_up_saves_and_ends_with_85(cache, tmp_path):
+    words = command(
+        tmp_path / "run", "gru", "training.num_train_steps=1000000000", "training.log_every=1000", "validation.every=100000000"
+    )
+    with on_terminal(["env", f"SIMPLEXITY_CACHE={cache}", *words], columns=80) as terminal:
+        terminal.read_until("steps/s")
+        terminal.hang_up()
+        assert terminal.process.wait(100) == 85
+    assert read_ledger(RunDirectory(tmp_path / "run").ledger_path)[-1].kind == EventKind.PREEMPTED

@@ -9,4 +9,7 @@ from ._processors import check_num_cpu_devices as check_num_cpu_devices
 from ._processors import configure_accelerator as configure_accelerator
 from ._processors import jax_has_cuda as jax_has_cuda
 from ._processors import num_usable_cores as num_usable_cores
+from ._streams import discard as discard
 from ._streams import open_missing_streams as open_missing_streams
+from ._streams import outlive_readers as outlive_readers
+from ._streams import take_lost_streams as take_lost_streams

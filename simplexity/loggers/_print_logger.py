@@ -2,10 +2,11 @@
 
 import contextlib
 import math
-import os
 import shutil
 import sys
 import time
+
+from simplexity.host import discard
 
 from ._logger import Logger, Metrics, RunFacts
 from ._progress_report import ProgressReport
@@ -99,6 +100,4 @@ class Output:
         # The unwritten text stays in the stream's buffer, and Python's own flush at exit would fail on it and turn
         # the exit code into 120. https://docs.python.org/3/library/signal.html#note-on-sigpipe
         with contextlib.suppress(OSError, ValueError):
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, self._stream.fileno())
-            os.close(nowhere)
+            discard(self._stream.fileno())

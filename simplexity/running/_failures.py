@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from simplexity.composition import ConfigError, describe_error, one_line
+from simplexity.host import take_lost_streams
 from simplexity.runs import ExitCode, error_text
 
 # A logger that has only the run's log: the console gets one line on standard error instead.
@@ -20,7 +21,14 @@ class LogFile(logging.FileHandler):
     """A run's log. On a full disk its lines are lost silently.
 
     Whatever needs the disk reports that it is full; a traceback for each line of a log would hide that report.
+    Where nothing can be printed any more, because nobody reads it, the log says so before its next line.
     """
+
+    def emit(self, record: logging.LogRecord) -> None:
+        for lost in take_lost_streams():
+            text = f"{lost}: what would be printed there is lost, and the run continues"
+            super().emit(logging.LogRecord("simplexity", logging.WARNING, __file__, 0, text, None, None))
+        super().emit(record)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  logging's own name
         if not isinstance(sys.exception(), OSError):

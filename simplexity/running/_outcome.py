@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
-from simplexity.host import PreemptionGuard
+from simplexity.host import PreemptionGuard, discard
 from simplexity.runs import EventKind, ExitCode, Ledger, nats_text, optimum_text, this_job
 
 _log = logging.getLogger("simplexity")
@@ -32,9 +32,7 @@ def exit_process(exit_code: int, guard: PreemptionGuard) -> NoReturn:
         except OSError:
             # A terminal that was hung up, a full disk, a reader that is gone: Python's own flush at its end would
             # fail on the same text, and replace the exit code.
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, stream.fileno())
-            os.close(nowhere)
+            discard(stream.fileno())
     if exit_code != ExitCode.COMPLETE:
         # A compiler that is still at work in its thread would crash Python's own shutdown. Nothing is left to be done.
         logging.shutdown()

@@ -1,8 +1,6 @@
 """Where a worker prints: what a run prints goes to the run's log, and what it says between runs to its own output."""
 
-import errno
 import os
-import stat
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -23,27 +21,8 @@ class WorkerOutput:
         self._own = [os.dup(descriptor) for descriptor in _DESCRIPTORS]
 
     def print_line(self, line: str) -> None:
-        """Prints a line to the worker's own output; drops it if that fails.
-
-        The terminal may have been hung up, or the reader of a pipe be gone, while runs are to save, or to continue:
-        then nothing more is printed. A full disk may have room for the next line.
-        """
-        try:
-            print(line, flush=True)
-        except OSError as error:
-            stream = _DESCRIPTORS[0]
-            found = os.dup(stream)
-            nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
-            # What is still in the stream's buffer would go into the next run's log, or fail Python's last flush.
-            os.dup2(nowhere, stream)
-            sys.stdout.flush()
-            if _has_no_reader(error, found):
-                for own in self._own[:1]:
-                    os.dup2(nowhere, own)
-            else:
-                os.dup2(found, stream)
-            os.close(nowhere)
-            os.close(found)
+        """Prints a line to the worker's own output. Where nobody reads that any more, it is lost: `outlive_readers`."""
+        print(line, flush=True)
 
     @contextmanager
     def redirected_to(self, path: Path) -> Iterator[None]:
@@ -77,13 +56,6 @@ class WorkerOutput:
             for own in self._own:
                 os.close(own)
             self._own = []
-
-
-def _has_no_reader(error: OSError, descriptor: int) -> bool:
-    """Whether an error in writing is for good: the reader of a pipe is gone, or a terminal was hung up."""
-    # Not os.isatty, which says no of a terminal that was hung up.
-    is_terminal = stat.S_ISCHR(os.fstat(descriptor).st_mode)
-    return error.errno == errno.EPIPE or (error.errno == errno.EIO and is_terminal)
 
 
 def _flush() -> None:

@@ -86,7 +86,9 @@ def test_a_run_that_ends_its_worker_before_it_can_begin_fails_after_three_such_e
 def test_a_line_that_a_full_disk_refuses_is_dropped_alone(tmp_path):
     program = """
 import pathlib, resource, sys
+from simplexity.host import outlive_readers
 from simplexity.sweeps._worker_output import WorkerOutput
+outlive_readers()
 output = WorkerOutput()
 # The kernel refuses bytes beyond this size, as a full disk does.
 resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))

@@ -11,7 +11,7 @@ import time
 from contextlib import nullcontext
 from pathlib import Path
 
-from simplexity.host import PreemptionGuard
+from simplexity.host import PreemptionGuard, outlive_readers
 from simplexity.runs import EventKind, Ledger, RunLock, this_job
 from simplexity.sweeps import SweepDirectory, WorkerPlace, drain
 
@@ -29,6 +29,7 @@ WORK = {
 
 
 def main() -> int:
+    outlive_readers()
     with PreemptionGuard() as guard:
         *options, folder = sys.argv[1:]
         place = WorkerPlace.parse(options[1]) if options else None
