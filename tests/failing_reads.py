@@ -63,7 +63,7 @@ def _start(run_dir: Path) -> Callable[[], object]:
         with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()) as reported:
             exit_code = run_frozen(run_dir, Impatient(), None)
         if exit_code != 0:
-            raise RuntimeError(reported.getvalue().strip())
+            raise RuntimeError(f"exit code {exit_code}: {reported.getvalue().strip()}")
         return exit_code
 
     return start

@@ -266,7 +266,11 @@ def test_a_run_whose_reader_has_gone_is_completed_and_its_log_says_so(cache, tmp
 
 def test_a_run_whose_terminal_is_hung_up_saves_and_ends_with_85(cache, tmp_path):
     words = command(
-        tmp_path / "run", "gru", "training.num_train_steps=1000000000", "training.log_every=1000", "validation.every=100000000"
+        tmp_path / "run",
+        "gru",
+        "training.num_train_steps=1000000000",
+        "training.log_every=1000",
+        "validation.every=100000000",
     )
     with on_terminal(["env", f"SIMPLEXITY_CACHE={cache}", *words], columns=80) as terminal:
         terminal.read_until("steps/s")

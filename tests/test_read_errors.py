@@ -80,6 +80,18 @@ def test_a_file_that_cannot_be_read_ends_the_start_and_changes_nothing(run_dir, 
     assert_same_run(run_dir, uninterrupted("gru"))
 
 
+def test_in_a_job_the_first_start_that_cannot_read_any_file_is_made_once_more(run_dir, preload, uninterrupted, cache):  # noqa: F811
+    cases = [failing(path, errno.EIO) for path in RUN_FILES]
+    cases += [failing(path, errno.ESTALE, call="stat") for path in ASKED_ABOUT]
+    twice = [case for case in cases for _ in range(2)]
+    variables = environment(cache) | preload | {"SIMPLEXITY_SUBMISSION": "array_0"}
+    for i, (case, answer) in enumerate(zip(twice, answers("start", run_dir, twice, variables), strict=True)):
+        assert answer["value"].startswith(f"exit code {1 if i % 2 else 85}:"), (case, answer)
+    assert not RunDirectory(run_dir).unreadable_path.exists()
+    assert run(run_dir, "gru", cache=cache).returncode == 0
+    assert_same_run(run_dir, uninterrupted("gru"))
+
+
 def test_a_read_error_ends_the_real_script_with_1_and_in_one_line(run_dir, preload, cache):  # noqa: F811
     variables = preload | failing("/ocdbt.process_0/d/", errno.EIO, call="read")
     done = run(run_dir, "gru", cache=cache, variables=variables)

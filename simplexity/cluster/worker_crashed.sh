@@ -4,6 +4,13 @@ for record in "${RECORDS[@]}"; do
   earlier+=("$(grep -c '' "$record" 2>/dev/null)")
   rm -f "${record%.jsonl}.exit"
 done
+printed_earlier=$(grep -c '' "$LOG.log" 2>/dev/null)
+
+# Whether this start has used up the memory that SLURM gives the job. Of a process that SLURM's limit has killed, srun
+# returns no signal but 1, and its message is all that there is.
+is_out_of_memory() {
+  sed -n "$((${printed_earlier:-0} + 1)),\$p" "$LOG.log" | grep -q '^srun: error: .*: Out Of Memory$'
+} 2>/dev/null
 
 # The exit code of a worker, where it has left one because it shares the job with others, or that of srun.
 exit_code_of_worker() { # RECORD CODE_OF_SRUN
@@ -46,13 +53,14 @@ is_in_a_run() { # NUMBER of the record
 # The workers that have died in the middle of a run, as by a signal, or by os._exit or exit in a library. One that exits
 # with 85 there has given its run to another process. Each reads what killed it when it comes back, in words for its run.
 note_deaths() { # CODE_OF_SRUN
-  local i code signal how any=1
+  local i code signal how memory any=1
+  if is_out_of_memory; then memory='ran out of memory'; fi
   for i in "${!RECORDS[@]}"; do
     code=$(exit_code_of_worker "${RECORDS[i]}" "$1")
     if ((code == REQUEUE_ME || code == KILLED_BY_INT)) || ! is_in_a_run "$i"; then continue; fi
     signal=$(signal_of "$code")
     how=${signal:+was killed by SIG$signal}
-    echo "{\"died\":\"its process ${how:-exited with code $code}\"}" >>"${RECORDS[i]}"
+    echo "{\"died\":\"its process ${memory:-${how:-exited with code $code}}\"}" >>"${RECORDS[i]}"
     any=0
   done
   return "$any"

@@ -24,6 +24,7 @@ from ._step_directories import (
     delete_leftovers,
     quarantine,
     require_space,
+    steps_text,
     uncommitted,
 )
 
@@ -250,7 +251,7 @@ class OrbaxCheckpointer:
             with suppress(OSError):
                 # What was written of it is of no use, and on a full disk it is in the way.
                 delete_leftovers(self._directory, self._holder)
-                message += f"; saved steps are {', '.join(map(str, self.steps())) or 'none'}"
+                message += f"; {steps_text(self.steps())}"
             raise RuntimeError(message) from error
 
     def _delete_superseded(self) -> None:

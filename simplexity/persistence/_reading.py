@@ -10,7 +10,7 @@ from jaxtyping import PyTree
 
 from ._leaves import check_same_leaves, describe_leaves, fill
 from ._manifest import CorruptCheckpointError, Leaf, Manifest, read_manifest, verify_files
-from ._step_directories import committed_steps
+from ._step_directories import committed_steps, steps_text
 
 ModelT = TypeVar("ModelT")
 
@@ -103,14 +103,13 @@ def _named_step(directory: Path, step: int) -> Iterator[None]:
     """Refuses a step that was not saved; the error about a corrupt one lists the other steps."""
     steps = committed_steps(directory)
     if step not in steps:
-        raise ValueError(f"no checkpoint of step {step} in `{directory}`: saved steps are {_listed(steps)}")
+        raise ValueError(f"no checkpoint of step {step} in `{directory}`: {steps_text(steps)}")
     try:
         yield
     except CorruptCheckpointError as error:
         others = [other for other in steps if other != step]
         raise RuntimeError(
-            f"the checkpoint of step {step} in `{directory}` is corrupt ({error}): "
-            f"other saved steps are {_listed(others)}"
+            f"the checkpoint of step {step} in `{directory}` is corrupt ({error}): {steps_text(others, 'other ')}"
         ) from error
 
 
@@ -120,7 +119,3 @@ def _same_leaves(checkpoint: Path, manifest: Manifest, like: PyTree, prefix: str
     wanted = describe_leaves(like, prefix)
     check_same_leaves(saved, wanted, f"the checkpoint of step {checkpoint.name} in `{checkpoint.parent}`")
     return saved
-
-
-def _listed(steps: list[int]) -> str:
-    return ", ".join(map(str, steps)) or "none"

@@ -9,7 +9,7 @@ import errno
 import os
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -92,3 +92,15 @@ def delete_leftovers(directory: Path, holder: int) -> None:
             # Renamed first, or a former holder that wakes up could commit one that is half deleted.
             with suppress(FileNotFoundError):
                 shutil.rmtree(entry.rename(directory / f"{entry.name}.deleting"), ignore_errors=True)
+
+
+def steps_text(steps: Sequence[int], other: str = "") -> str:
+    """Which steps are saved, in words.
+
+    Args:
+        steps: The steps.
+        other: "other " where one more step is saved, which the sentence is about; otherwise empty.
+    """
+    if not steps:
+        return f"no {other}step is saved there"
+    return f"{other}saved steps are {', '.join(map(str, steps))}"

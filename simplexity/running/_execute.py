@@ -26,6 +26,7 @@ from simplexity.runs import (
 )
 
 from ._outcome import RunResult, record_stop
+from ._unreadable import forget_failed_starts, start_once_more
 
 _log = logging.getLogger("simplexity")
 
@@ -55,27 +56,24 @@ def execute(
         ConfigError: If the config cannot be built, or the checkpoints are not of this config.
         RuntimeError: If the run fails, a file cannot be read, or another process has the directory.
     """
-    directory = RunDirectory.create(run_dir)
-    config = new_config or frozen or load_frozen(run_dir)
-    completion = retry_read(directory.read_completion, guard.wait)
-    if completion is not None and completion.step >= config.training.num_train_steps:
-        _log.info("%s is complete: %d steps. A larger `training.num_train_steps` extends it.", run_dir, completion.step)
-        return RunResult(ExitCode.COMPLETE, completion.loss_nats)
-    guard.resume_command = f"simplexity resume {shlex.quote(str(run_dir))}"
-    guard.saves = config.persistence.instance is not None
     with ExitStack() as stack:
         try:
+            directory = RunDirectory.create(run_dir)
+            config = new_config or frozen or load_frozen(run_dir)
+            completion = retry_read(directory.read_completion, guard.wait)
+            if completion is not None and completion.step >= config.training.num_train_steps:
+                extends = "A larger `training.num_train_steps` extends it."
+                _log.info("%s is complete: %d steps. %s", run_dir, completion.step, extends)
+                return RunResult(ExitCode.COMPLETE, completion.loss_nats)
+            guard.resume_command = f"simplexity resume {shlex.quote(str(run_dir))}"
+            guard.saves = config.persistence.instance is not None
             lock = stack.enter_context(claim(directory)) if held is None else held
+            if new_config is not None:
+                config = load_frozen(freeze(new_config, run_dir, lock.require_held).parent)
+            ledger = Ledger(directory.ledger_path, lock.require_held, guard.wait)
         except UnreadableError as error:
-            if not guard.requested() and not _notes_down_a_try(directory):
-                raise
-            _log.error("%s; the run is started once more", describe_error(error))
-            return RunResult(ExitCode.REQUEUE, None)
-        with suppress(OSError):
-            _try_path(directory).unlink(missing_ok=True)
-        if new_config is not None:
-            config = load_frozen(freeze(new_config, run_dir, lock.require_held).parent)
-        ledger = Ledger(directory.ledger_path, lock.require_held, guard.wait)
+            return RunResult(start_once_more(run_dir, error, stop_requested=guard.requested()), None)
+        forget_failed_starts(directory)
         job = this_job()
         decision = next_start(ledger.events, job.submission if job is not None else None)
         step = ledger.saved_step
@@ -122,28 +120,6 @@ def _stop_here() -> None:
         sys.stderr.flush()
     finally:  # whoever would read it may be gone
         os._exit(ExitCode.FAILED)
-
-
-def _try_path(directory: RunDirectory) -> Path:
-    return directory.path / ".lock_was_unreadable"
-
-
-def _notes_down_a_try(directory: RunDirectory) -> bool:
-    """Whether a new start is to try again to take the lock: once, and only in a job, as in `_comes_back`.
-
-    Without the lock nothing may be written into the ledger, so a file of its own says that a start has tried.
-    """
-    if this_job() is None:
-        return False
-    path = _try_path(directory)
-    try:
-        path.touch(exist_ok=False)
-    except OSError:
-        # There already, or nothing can be written there: without a note there would be no end to the starts.
-        with suppress(OSError):
-            path.unlink(missing_ok=True)
-        return False
-    return True
 
 
 def _comes_back(error: Exception, job: Job | None, ledger: Ledger) -> bool:

@@ -11,12 +11,13 @@ from omegaconf import DictConfig
 
 from simplexity.composition import ConfigError, Problem, check, load_frozen, restore_surroundings, with_kept_files
 from simplexity.host import PreemptionGuard, configure_accelerator
-from simplexity.runs import RunDirectory, RunLock
+from simplexity.runs import RunDirectory, RunLock, UnreadableError
 
 from ._execute import execute
 from ._failures import log_failure, report
 from ._processes import in_all_tasks
 from ._run_log import log_to, thread_logs_to
+from ._unreadable import start_once_more
 
 
 def run_frozen(run_dir: Path, guard: PreemptionGuard, log_name: str | None) -> int:
@@ -31,7 +32,10 @@ def run_frozen(run_dir: Path, guard: PreemptionGuard, log_name: str | None) -> i
         The exit code: 0 complete, 1 failed, 2 a mistake in the config, 85 stopped and to be started again.
     """
     try:
-        restore_surroundings(run_dir)
+        try:
+            restore_surroundings(run_dir)
+        except UnreadableError as error:
+            return start_once_more(run_dir, error, stop_requested=guard.requested())
     except (ConfigError, RuntimeError) as error:
         return report(error)
     configure_accelerator()
@@ -61,8 +65,11 @@ def execute_frozen(
     """
     with ExitStack() as stack:
         try:
-            frozen = frozen or load_frozen(run_dir)
-            config = with_kept_files(frozen, RunDirectory(run_dir))
+            try:
+                frozen = frozen or load_frozen(run_dir)
+                config = with_kept_files(frozen, RunDirectory(run_dir))
+            except UnreadableError as error:
+                return start_once_more(run_dir, error, stop_requested=guard.requested())
             log = run_dir / (log_name or next((path.name for path in sorted(run_dir.glob("*.log"))), "resume.log"))
             if place is None:
                 log_to(log)

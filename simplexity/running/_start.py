@@ -27,9 +27,10 @@ from simplexity.composition import (
     rewrite_keys,
     set_environment,
 )
-from simplexity.runs import RunDirectory, is_there
+from simplexity.runs import RunDirectory, UnreadableError, is_there
 
 from ._failures import report
+from ._unreadable import start_once_more
 
 _log = logging.getLogger(__name__)
 _made_folders: list[Path] = []
@@ -51,10 +52,14 @@ class StartCheck(Callback):
             _set_environment(config)
             _raise([*_problems_with_name(config), *check(config)])
             _log.info("starting: JAX is being loaded")
-            self._built = _build(config)
-            run_dir = _run_directory(config, "run")
-            if is_there(RunDirectory(run_dir).config_path):
-                refuse_changes(load_frozen(run_dir), config)
+            try:
+                self._built = _build(config)
+                run_dir = _run_directory(config, "run")
+                if is_there(RunDirectory(run_dir).config_path):
+                    refuse_changes(load_frozen(run_dir), config)
+            except UnreadableError as error:
+                folder = Path(config.hydra.run.dir).absolute()
+                raise SystemExit(start_once_more(folder, error, stop_requested=False)) from error
         with read_write(config), open_dict(config):
             config.hydra.run.dir = str(run_dir)
 
@@ -175,6 +180,8 @@ def _run_directory(config: DictConfig, kind: Literal["run", "sweep"]) -> Path:
         if "${now:" in str(template):
             directory = _make_new(directory)
         return RunDirectory.create(directory).path
+    except UnreadableError:
+        raise
     except (OSError, RuntimeError) as error:
         raise ConfigError([Problem(f"hydra.{kind}.dir", f"{error}")]) from error
 

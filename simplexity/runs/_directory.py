@@ -151,6 +151,11 @@ class RunDirectory:
         return self.path / "COMPLETE"
 
     @property
+    def unreadable_path(self) -> Path:
+        """Notes down that the last start could not read a file, and is made once more."""
+        return self.path / ".was_unreadable"
+
+    @property
     def lock_path(self) -> Path:
         """Folder of the lock: see `RunLock`."""
         return self.path / "lock"

@@ -2,6 +2,7 @@
 
 import shlex
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 
 from simplexity.cluster import inspect_container
@@ -17,7 +18,9 @@ from ._run_status import RunState
 from ._slurm_submission import require_slurm, submit_runs
 from ._status_text import REPEATED_FAILURE, repeats_its_failure
 from ._sweep_status import SweepStatus, read_status, select_for_retry
-from ._text import describe, display_path, printable
+from ._text import describe, display_path, listed, printable
+
+_MOST_PRINTED = 20
 
 
 def retry(
@@ -56,22 +59,20 @@ def retry(
         status = read_status(sweep, locked=True)
         if status.remark:
             raise RuntimeError(f"{status.remark}: it is not known which runs SLURM will still execute")
-        for run in status.runs:
-            if run.state == RunState.UNREADABLE:
-                print(f"skipped: #{run.run.index} is unreadable: {printable(run.reason)}")
+        unreadable = [run for run in status.runs if run.state == RunState.UNREADABLE]
+        _print_some([f"skipped: #{run.run.index} is unreadable: {printable(run.reason)}" for run in unreadable])
         runs = select_for_retry(status, failed=failed, missing=missing)
         repeated = set() if repeat_failures else {run.run.index for run in status.runs if repeats_its_failure(run)}
-        for run in runs:
-            if run.index in repeated:
-                print(f"skipped: #{run.index}: {REPEATED_FAILURE}; --failed starts it nevertheless")
+        if skipped := [f"#{run.index}" for run in runs if run.index in repeated]:
+            print(f"skipped: {listed(skipped, _MOST_PRINTED)}: {REPEATED_FAILURE}; --failed starts it nevertheless")
         runs = [run for run in runs if run.index not in repeated]
         if not runs:
             print(_nothing_to_start(sweep, status, failed=failed, missing=missing))
             return ExitCode.COMPLETE
         common = common_overrides(manifest.runs)
-        again = "".join(f"again: #{run.index} {describe(run.overrides, common)}\n" for run in runs)
+        again = [f"again: #{run.index} {describe(run.overrides, common)}" for run in runs]
         if isinstance(manifest.launch, LocalLaunch):
-            print(again, end="", flush=True)
+            _print_some(again)
             outcomes = run_locally(sweep, manifest, manifest.launch, runs, guard)
             return print_summary(sweep, outcomes, stop_requested=guard.requested())
         if changed_image:
@@ -79,10 +80,22 @@ def retry(
             sweep.write_manifest(manifest)
         job_ids = submit_runs(sweep, manifest, [run.index for run in runs])
     # Not before: SLURM may refuse.
-    print(again, end="")
+    _print_some(again)
     watch = f"simplexity status {shlex.quote(display_path(sweep.path))} --watch"
     print(f"submitted as {', '.join(job_ids)}; to watch: {watch}")
     return ExitCode.COMPLETE
+
+
+def _print_some(lines: Sequence[str]) -> None:
+    """Prints what a person still reads of lines that may be thousands."""
+    more = len(lines) - _MOST_PRINTED
+    print(
+        *lines[:_MOST_PRINTED],
+        *([f"... and {more:,} more"] if more > 0 else []),
+        sep="\n",
+        end="\n" if lines else "",
+        flush=True,
+    )
 
 
 def _nothing_to_start(sweep: SweepDirectory, status: SweepStatus, *, failed: bool, missing: bool) -> str:

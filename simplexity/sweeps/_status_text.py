@@ -9,11 +9,13 @@ from simplexity.runs import Goodput, counted
 from ._manifest import common_overrides
 from ._run_status import ACTIVE_STATES, UNFINISHED_STATES, RunState, RunStatus
 from ._sweep_status import SweepStatus
-from ._text import describe, duration, number, printable, table, wrapped
+from ._text import describe, duration, listed, number, printable, table, wrapped
 
 _HEADER = ("run", "overrides", "state", "step", "steps/s", "loss", "excess", "restarts", "node", "left")
 # Of a terminal so low that the runs matter more than what there is to type.
 _FEW_LINES = 20
+# Of the runs that have ended for the same reason.
+_MOST_NAMED = 10
 FILES_ALONE = " (the states come from the runs' files alone)"
 # What a narrow terminal does without, in this order.
 _LEAST = tuple(_HEADER.index(name) for name in ("node", "restarts", "steps/s", "left"))
@@ -62,7 +64,7 @@ def totals(status: SweepStatus) -> str:
     restarts = sum(run.restarts for run in status.runs)
     parts = [f"{counted(len(status.runs), 'run')}: {counts}"]
     parts += [counted(restarts, "restart")] if restarts else []
-    parts += [goodput_text(status.goodput)] if status.goodput.total_s > 0 else []
+    parts += [goodput_text(status.goodput)] if status.goodput.total_s >= 1 else []
     return "; ".join(parts)
 
 
@@ -169,6 +171,13 @@ def _row(status: RunStatus, common: frozenset[str], *, short: bool) -> tuple[str
 
 
 def _reasons(runs: Sequence[RunStatus], most: int) -> list[str]:
-    ended = [run for run in runs if run.reason and run.state not in ACTIVE_STATES]
-    lines = [f"run {run.run.index} {run.state}: {printable(run.reason)}" for run in ended[:most]]
-    return lines + ([f"... and {len(ended) - most} more"] if len(ended) > most else [])
+    """A line for each reason, with the runs that have ended for it: thousands may have failed alike."""
+    alike: dict[tuple[RunState, str], list[str]] = {}
+    for run in runs:
+        if run.reason and run.state not in ACTIVE_STATES:
+            alike.setdefault((run.state, printable(run.reason)), []).append(str(run.run.index))
+    lines = [
+        f"run{'s' * (len(names) != 1)} {listed(names, _MOST_NAMED)} {state}: {reason}"
+        for (state, reason), names in alike.items()
+    ]
+    return [*lines[:most], *([f"... and {counted(len(lines) - most, 'more reason')}"] if len(lines) > most else [])]

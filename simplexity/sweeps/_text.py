@@ -61,6 +61,14 @@ def describe(overrides: Sequence[str], common: frozenset[str] = frozenset(), *, 
     return printable(" ".join(shown)) or "(no overrides)"
 
 
+def listed(names: Sequence[str], most: int) -> str:
+    """The names in one line, of which `most` stand there at most: `3, 7, 9 and 9,988 more`."""
+    rest = len(names) - most
+    if rest > 0:
+        return f"{', '.join(names[:most])} and {rest:,} more"
+    return " and ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)
+
+
 def number(value: float | int | None) -> str:
     """A loss as people read it; empty for None."""
     return "" if value is None else nats_text(value)

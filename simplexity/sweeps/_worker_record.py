@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from simplexity.runs import append_json_line
+from simplexity.runs import append_json_line, naming, retry_read
 
 
 class WorkerRecord:
@@ -81,12 +81,15 @@ class WorkerRecord:
 
     def _new_lines(self) -> list[bytes]:
         try:
-            with open(self._path, "rb") as file:
-                file.seek(self._offset)
-                content = file.read()
+            content = retry_read(self._read_on)
         except FileNotFoundError:
             return []
         # What follows the last newline is being written.
         whole = content[: content.rfind(b"\n") + 1]
         self._offset += len(whole)
         return whole.splitlines()
+
+    def _read_on(self) -> bytes:
+        with naming(self._path), open(self._path, "rb") as file:
+            file.seek(self._offset)
+            return file.read()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from simplexity.host import PreemptionGuard
-from simplexity.runs import EventKind, ExitCode, RunLock, read_ledger, retry_read, thread_job
+from simplexity.runs import EventKind, ExitCode, RunLock, UnreadableError, read_ledger, retry_read, thread_job
 
 from ._directory import SweepDirectory
 from ._launch_settings import stops_on_failure
@@ -183,13 +183,9 @@ class WorkerRuns:
                 # It is another's, and its files are no concern of this process any more.
                 ended = ExitCode.REQUEUE
             else:
-                directory = self._sweep.run_directory(run)
-                events = retry_read(lambda: read_ledger(directory.ledger_path))
-                if not events or events[-1].kind != EventKind.FAILED:
-                    # It ended before its ledger was open.
-                    words = last_printed(log)
-                    reason = f"it ended with exit code {ended}" + (f": {words}" if words else "")
-                    record_failure(directory, lock, submission, reason)
+                # What the run has printed names the file that cannot be read; the other runs can perhaps.
+                with suppress(UnreadableError):
+                    self._record_failure(run, lock, ended)
         except BaseException as error:
             # Its log could not be opened, for instance, and no start of the run counts that: if it looked interrupted,
             # this worker would be started again without end. It is, by `exit` in a library, which ends a whole process.
@@ -202,6 +198,15 @@ class WorkerRuns:
         if self._record is not None:
             self._record.end(run.index, ended)
         return ended
+
+    def _record_failure(self, run: SweepRun, lock: RunLock, exit_code: int) -> None:
+        """Records that a run has failed, unless it has done so itself: it may have ended before its ledger was open."""
+        directory = self._sweep.run_directory(run)
+        events = retry_read(lambda: read_ledger(directory.ledger_path))
+        if not events or events[-1].kind != EventKind.FAILED:
+            words = last_printed(self._sweep.log_path(run.index))
+            reason = f"it ended with exit code {exit_code}" + (f": {words}" if words else "")
+            record_failure(directory, lock, self._names.get(run.index), reason)
 
 
 def _end_text(exit_code: int, log: Path) -> str:

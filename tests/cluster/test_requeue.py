@@ -108,6 +108,19 @@ def test_a_worker_that_ends_in_the_middle_of_a_run_comes_back(run_script, tmp_pa
     assert "ended by signal" not in log
 
 
+def test_a_worker_that_has_used_up_the_memory_of_its_job_is_said_to_have(run_script, tmp_path):
+    """The words of srun 22.05, whose exit code is 1 where task/cgroup has killed the task."""
+    path = tmp_path / "sweep/sweep/workers/array_3_0.jsonl"
+    path.parent.mkdir(parents=True)
+    words = "srun: error: n1: task 0: Out Of Memory"
+    begins = f"echo '{STARTED}' >>{path}; echo '{BEGUN}' >>{path}"
+    for work in (f"{begins}; echo '{words}' >&2; exit 1", f"{begins}; exit 1"):
+        assert run_script(work, has_workers=True)[0] == 85
+    deaths = [line for line in path.read_text().splitlines() if "died" in line]
+    # What an earlier start has printed says nothing of this one.
+    assert deaths == ['{"died":"its process ran out of memory"}', '{"died":"its process exited with code 1"}']
+
+
 # As srun starts four tasks on a node with two GPUs, and returns the highest of their codes.
 FOUR_TASKS = """
 until [[ $1 == bash ]]; do shift; done

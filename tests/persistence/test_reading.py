@@ -49,7 +49,7 @@ def test_a_leaf_too_many_or_too_few_is_named(directory, make_state):
 def test_a_missing_step_is_answered_with_those_that_exist(directory, make_state):
     with pytest.raises(ValueError, match=r"no checkpoint of step 15 in `.*`: saved steps are 10, 20$"):
         restore_weights(directory, make_state().model, 15)
-    with pytest.raises(ValueError, match=r"saved steps are none$"):
+    with pytest.raises(ValueError, match=r"`: no step is saved there$"):
         restore_weights(directory.parent / "nowhere", make_state().model, 15)
 
 

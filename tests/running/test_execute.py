@@ -56,15 +56,22 @@ def test_a_run_that_was_complete_stays_so_when_its_extension_cannot_be_read(dire
     assert read_ledger(directory.ledger_path)[-1].kind == EventKind.FAILED
 
 
-def test_a_lock_that_cannot_be_read_is_tried_once_more_in_a_job(directory, monkeypatch):
+@pytest.mark.parametrize("what", ["COMPLETE", "run.jsonl", "lock"])
+def test_what_cannot_be_read_before_a_start_is_recorded_is_tried_once_more_in_a_job(what, directory, monkeypatch):
     names = {path.name for path in directory.path.iterdir()}
 
-    def fail(lock):
-        raise UnreadableError("the lock cannot be taken")
+    def fail(*arguments):
+        raise UnreadableError(f"{what} cannot be read")
+
+    place = {
+        "COMPLETE": (RunDirectory, "read_completion"),
+        "run.jsonl": (Ledger, "__init__"),
+        "lock": (RunLock, "acquire"),
+    }
 
     def starts():
         with monkeypatch.context() as patch:
-            patch.setattr(RunLock, "acquire", fail)
+            patch.setattr(*place[what], fail)
             return _execute.execute(directory.path, PreemptionGuard()).exit_code
 
     with pytest.raises(UnreadableError):
@@ -73,7 +80,7 @@ def test_a_lock_that_cannot_be_read_is_tried_once_more_in_a_job(directory, monke
     monkeypatch.setattr("simplexity.running._attempt.attempt", lambda *arguments: RunResult(ExitCode.COMPLETE, 0.6))
     for _ in range(2):
         assert starts() == ExitCode.REQUEUE
-        # A start that takes the lock begins to count anew.
+        # A start that can read begins to count anew.
         assert _execute.execute(directory.path, PreemptionGuard()).exit_code == ExitCode.COMPLETE
     assert starts() == ExitCode.REQUEUE
     with pytest.raises(UnreadableError):

@@ -34,11 +34,22 @@ def test_the_table_says_it_all(make_sweep, execute):
     execute(sweep)
     text = "\n".join(status_lines("my sweep", read_status(sweep)))
     assert re.search(r"^  0  seed=0     complete +4/4 +0\.25000  0\.12500", text, re.MULTILINE)
-    assert "3 runs: 2 complete, 1 failed; 1 restart; " in text
+    assert "3 runs: 2 complete, 1 failed; 1 restart" in text
     assert "run 1 failed: it ended with exit code 1: cannot even begin" in text
     assert "\nbest run: 0 (seed=0): final loss 0.25000 nats, excess 0.12500\n" in text
     assert "\nto look at it: simplexity show 'my sweep/0'\nto see all results: simplexity results 'my sweep'\n" in text
     assert text.endswith("to start the others again: simplexity retry 'my sweep'")
+
+
+def test_runs_that_have_failed_for_the_same_reason_share_a_line(make_sweep, execute):
+    sweep = make_sweep(*[{"silent": True}] * 12, {"raises_at": 1})
+    execute(sweep)
+    lines = list(status_lines("s", read_status(sweep)))
+    silent = "runs 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 2 more failed: it ended with exit code 1: cannot even begin"
+    assert [line for line in lines if " failed: " in line] == [
+        silent,
+        next(x for x in lines if x.startswith("run 12 ")),
+    ]
 
 
 def test_keys_are_short_where_that_is_clear():

@@ -1,0 +1,53 @@
+"""A start that cannot read a file of its run, before the ledger can say so: it is made once more, in a job.
+
+A start first reads the config, COMPLETE, the lock and the ledger. Until all of these are read, nothing may be written
+into the ledger, so a file of its own notes down that a start has failed in this way. The first start that has read them
+removes it. What is read later is in the ledger: see `Event.comes_back`.
+"""
+
+import logging
+from contextlib import suppress
+from pathlib import Path
+
+from simplexity.composition import describe_error
+from simplexity.runs import ExitCode, RunDirectory, UnreadableError, this_job
+
+_log = logging.getLogger("simplexity")
+
+
+def start_once_more(run_dir: Path, error: UnreadableError, *, stop_requested: bool) -> ExitCode:
+    """The exit code that has the run started again: after a stop request, or once in a job.
+
+    Args:
+        run_dir: The run's directory.
+        error: What could not be read.
+        stop_requested: Whether a stop was requested, which ends the tries at reading early and counts for none.
+
+    Raises:
+        UnreadableError: The same, if the start before this one has failed in this way too, or nothing would start the
+            run again.
+    """
+    if not stop_requested and not _note_down(RunDirectory(run_dir).unreadable_path):
+        raise error
+    _log.error("%s; the run is started once more", describe_error(error))
+    return ExitCode.REQUEUE
+
+
+def forget_failed_starts(directory: RunDirectory) -> None:
+    """To be called once everything is read: the next start that cannot read a file may be made once more again."""
+    with suppress(OSError):
+        directory.unreadable_path.unlink(missing_ok=True)
+
+
+def _note_down(path: Path) -> bool:
+    """Whether this is the first such start, which is then noted down."""
+    if this_job() is None:
+        return False
+    try:
+        path.touch(exist_ok=False)
+    except OSError:
+        # There already, or nothing can be written there: without a note there would be no end to the starts.
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+        return False
+    return True
