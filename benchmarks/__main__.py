@@ -91,13 +91,7 @@ def _startup() -> dict:
     """Measures and prints what a run's start, stop, resume and saves take."""
     from . import startup
 
-    times = startup.measure()
-    print(f"\nstart to first step, warm cache: {times.first_step_s:.2f} s, {times.first_step_cpu_s:.2f} s of CPU")
-    print(f"with an empty one: {times.cold_first_step_s:.1f} s, {times.cold_first_step_cpu_s:.1f} s of CPU")
-    print(f"start to first step of a resumed run: {times.first_step_after_resume_s:.2f} s")
-    print(f"signal to exit, checkpoint committed: {times.signal_to_exit_s:.2f} s")
-    print(f"saving every five minutes costs {times.saving_percent:.3f} % of the training time", flush=True)
-    return asdict(times)
+    return {model: asdict(times) for model, times in startup.measure_and_print().items()}
 
 
 def _local_sweep() -> dict:

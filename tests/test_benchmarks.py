@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import optima, record, snapshots
+from benchmarks import optima, record, snapshots, startup
 from benchmarks.cases import Case
 from benchmarks.peers import (
     PRODUCTS,
@@ -122,6 +122,24 @@ def test_the_loops_of_peers_take_turns_at_a_tiny_size(monkeypatch: pytest.Monkey
         case = Case(kind, 1, 4, 4, 4, num_heads=2, head_size=2)
         result = measure(case, our_loop, eager | {"Equinox": equinox_loop, PRODUCTS: products_loop}, num_rounds=2)
         assert all(other.cpu_ratio.median > 0 for other in result.others.values())
+
+
+def test_starts_are_measured_and_printed_for_each_model(monkeypatch, capsys):
+    monkeypatch.setattr(startup, "_saving_percent", lambda run_dir: 0.03)
+    # A cold start takes 9 s and 8 of CPU, a warm one a third, a resumed one 2 s; each exits 0.7 s after the signal.
+    times = {"cold": (9.0, 8.0, 0.7), 0: (3.0, 2.5, 0.7), 1: (2.0, 1.5, 0.7)}
+    models = []
+
+    def start(model, run_dir, cache, started_before):
+        models.append(model)
+        return times["cold" if run_dir.name == "cold" else started_before]
+
+    monkeypatch.setattr(startup, "_try", start)
+    measured = startup.measure_and_print()
+    assert list(measured) == ["gru", "transformer"]
+    assert models == [model for model in measured for _ in range(1 + 2 * startup.TRIES)]
+    assert measured["transformer"] == startup.Startup(9.0, 8.0, 3.0, 2.5, 0.7, 2.0, 0.03)
+    assert "start to first step, warm cache: 3.00 s, 2.50 s of CPU" in capsys.readouterr().out
 
 
 def test_what_snapshots_cost_is_the_difference_of_each_turn(monkeypatch, capsys):
