@@ -13,6 +13,8 @@ from ._predictive_model import ActivationRecorder
 # The queries of a block on a CPU, unless there would be too many blocks, which are compiled one by one.
 _FEWEST_QUERIES = 128
 _MOST_BLOCKS = 8
+# Exponentials of scores up to this size, sums of them and their products with values are far from float32's limits.
+_LARGEST_SCORE = 40.0
 # The base of the rotary frequencies in the reference of `rotate`.
 _ROTARY_BASE = 10000.0
 
@@ -114,10 +116,15 @@ def _attend(
 def _attend_forward(queries: Array, keys: Array, values: Array) -> tuple[Array, tuple[Array, ...]]:
     def of_heads(queries: Array, keys: Array, values: Array) -> tuple[Array, Array]:
         mixed, log_totals = [], []
-        for start, stop in _blocks(queries.shape[-2]):
+        blocks = _blocks(queries.shape[-2])
+        # No score is larger than the product of the two norms (Cauchy and Schwarz). Where that is small, a pass over
+        # all pairs of positions is saved. Otherwise, also for NaN, the largest score is subtracted; and always where
+        # there is one block, because there the pass takes no longer than the condition.
+        is_small = len(blocks) > 1 and _largest_norm(queries) * _largest_norm(keys) <= _LARGEST_SCORE
+        for start, stop in blocks:
             scores = _scores(queries, keys, start, stop)
-            largest = scores.max(axis=-1, keepdims=True)
-            exponentials = jnp.exp(scores - largest)
+            largest = jax.lax.cond(is_small, _zero_for_each_row, _largest_of_each_row, scores)
+            exponentials = jnp.exp(_masked(scores) - largest)
             total = exponentials.sum(axis=-1, keepdims=True)
             mixed.append(exponentials @ values[..., :stop, :] / total)
             log_totals.append(largest + jnp.log(total))
@@ -137,7 +144,7 @@ def _attend_backward(residuals: tuple[Array, ...], cotangent: Array) -> tuple[Ar
         for start, stop in _blocks(queries.shape[-2]):
             of_block = (..., slice(start, stop), slice(None))
             # The barrier keeps XLA from computing the pattern for each of its two readers.
-            scores = _scores(queries, keys, start, stop)
+            scores = _masked(_scores(queries, keys, start, stop))
             pattern = jax.lax.optimization_barrier(jnp.exp(scores - log_total[of_block]))
             d_pattern = cotangent[of_block] @ _transposed(values[..., :stop, :])
             d_scores = pattern * (d_pattern - from_total[of_block])
@@ -153,9 +160,26 @@ _attend.defvjp(_attend_forward, _attend_backward)
 
 
 def _scores(queries: Array, keys: Array, start: int, stop: int) -> Array:
-    """The scores of a block's queries with all keys up to its last position; minus infinity after each query's own."""
-    is_before = jnp.tri(stop - start, stop, start, dtype=bool)
-    return jnp.where(is_before, queries[..., start:stop, :] @ _transposed(keys[..., :stop, :]), -jnp.inf)
+    """The scores of a block's queries with all keys up to its last position."""
+    return queries[..., start:stop, :] @ _transposed(keys[..., :stop, :])
+
+
+def _masked(scores: Float[Array, "*heads queries keys"]) -> Float[Array, "*heads queries keys"]:
+    """The scores of queries that end with the last key; minus infinity after each query's own position."""
+    num_queries, num_keys = scores.shape[-2:]
+    return jnp.where(jnp.tri(num_queries, num_keys, num_keys - num_queries, dtype=bool), scores, -jnp.inf)
+
+
+def _largest_of_each_row(scores: Float[Array, "*heads queries keys"]) -> Float[Array, "*heads queries 1"]:
+    return _masked(scores).max(axis=-1, keepdims=True)
+
+
+def _zero_for_each_row(scores: Float[Array, "*heads queries keys"]) -> Float[Array, "*heads queries 1"]:
+    return jnp.zeros_like(scores[..., :1])
+
+
+def _largest_norm(vectors: Float[Array, "*heads length head_size"]) -> Float[Array, ""]:
+    return jnp.sqrt((vectors * vectors).sum(axis=-1).max())
 
 
 def _blocks(length: int) -> list[tuple[int, int]]:

@@ -5,11 +5,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from simplexity.predictive_models import _attention
 from simplexity.predictive_models._attention import attention_pattern, causal_attention
 
 
 @pytest.mark.parametrize("length", [1, 7, 128, 300])  # one block, a full one, and several of which the last is short
-def test_causal_attention_and_its_gradient_are_the_plain_formula(length):
+@pytest.mark.parametrize("largest_score", [0, 1000], ids=["largest subtracted", "nothing subtracted"])
+def test_causal_attention_and_its_gradient_are_the_plain_formula(length, largest_score, monkeypatch):
+    monkeypatch.setattr(_attention, "_LARGEST_SCORE", largest_score)
     shape = (2, length, 3, 4)
     queries, keys, values, direction = jax.random.normal(jax.random.key(0), (4, *shape))
 
@@ -33,3 +36,16 @@ def test_large_scores_neither_overflow_nor_hide_the_largest():
     values = jnp.array([1.0, 2.0, 3.0])[None, :, None, None]
     mixed = causal_attention(jnp.full_like(keys, 10), keys, values)
     np.testing.assert_array_equal(mixed.ravel(), [1, 2, 2])
+
+
+@pytest.mark.parametrize("size", [1e-20, 1.0, 6.3, 6.4, 1e15, jnp.nan], ids=str)
+@pytest.mark.parametrize("length", [3, 300])
+def test_equal_scores_of_any_size_make_equal_weights(size, length):
+    # One unit, so a score is the product of two sizes: 39.7 and 41 are at both sides of what is not subtracted.
+    x = jnp.full((1, length, 1, 1), float(size))
+    values = jnp.arange(1.0, length + 1)[None, :, None, None]
+    mixed, gradient = jax.value_and_grad(lambda x: causal_attention(x, -x, values).sum())(x)
+    means = jnp.full(length, jnp.nan) if jnp.isnan(size) else (1 + jnp.arange(1.0, length + 1)) / 2
+    np.testing.assert_allclose(causal_attention(x, -x, values).ravel(), means, rtol=1e-5)
+    np.testing.assert_allclose(mixed, means.sum(), rtol=1e-5)
+    assert bool(jnp.isnan(gradient).any()) == bool(jnp.isnan(size))
