@@ -84,10 +84,10 @@ class Case:
 
 CASES = (
     Case("GRU", 4, 64, batch_size=128, sequence_len=64, floor=1.8, peer_floor=2.0, product_floor=0.75),
-    Case("GRU", 1, 32, batch_size=32, sequence_len=32, floor=7.0),
-    Case("GRU", 4, 64, batch_size=4, sequence_len=8, floor=5.0),
+    Case("GRU", 1, 32, batch_size=32, sequence_len=32, floor=7.0, peer_floor=15.0),
+    Case("GRU", 4, 64, batch_size=4, sequence_len=8, floor=5.0, peer_floor=14.0),
     Case("LSTM", 4, 64, batch_size=128, sequence_len=64, floor=4.0, peer_floor=2.0, product_floor=0.75),
-    Case("RNN", 4, 64, batch_size=128, sequence_len=64, floor=4.0),
+    Case("RNN", 4, 64, batch_size=128, sequence_len=64, floor=4.0, peer_floor=2.0),
     Case(
         "transformer", 2, 64, num_heads=4, head_size=16, batch_size=128, sequence_len=64,
         floor=2.5, peer_floor=1.5, product_floor=0.5,
@@ -106,9 +106,9 @@ CASES = (
 # What `make bench-peers` measures.
 PEER_CASES = (
     *CASES,
-    Case("GRU", 4, 64, batch_size=1, sequence_len=64),
-    Case("GRU", 4, 64, batch_size=8, sequence_len=1024, product_floor=0.75),
-    Case("LSTM", 1, 32, batch_size=32, sequence_len=32),
+    Case("GRU", 4, 64, batch_size=1, sequence_len=64, peer_floor=2.0),
+    Case("GRU", 4, 64, batch_size=8, sequence_len=1024, peer_floor=2.0, product_floor=0.75),
+    Case("LSTM", 1, 32, batch_size=32, sequence_len=32, peer_floor=2.8),
     Case(
         "transformer", 2, 64, num_heads=4, head_size=16, batch_size=32, sequence_len=256,
         peer_floor=1.5, product_floor=0.5,
