@@ -104,7 +104,7 @@ WORDS = (
     Word(r"(?<!/)\belsewhere:", "from another terminal:"),
     Word(r"lies between them", "the difference; the gap"),
     Word(r"share of time|time is worth", "CPU affinity, capped by the cgroup quota"),
-    Word(r"num_alike|num_apart", "num_sigmoid_gates; num_nonadditive_gates"),
+    Word(r"num_alike|num_apart", "num_joined_gates; num_nonadditive_gates"),
     Word(r"to the letter\b|zeros come zeros", "unchanged; padding with zeros is preserved"),
 )
 

@@ -56,11 +56,12 @@ class DifferentiatedCell(Cell):
     takes blocks apart.
 
     Attributes:
-        num_sigmoid_gates: How many gates, the first ones, are a sigmoid of u_t + v_t: they may share a block.
+        num_joined_gates: How many gates, the first ones, share a block in a narrow layer on a CPU, because that takes
+            less time; 1 for none. They pass through the same function of u_t + v_t.
         num_nonadditive_gates: How many gates, the last ones, use v_t otherwise than in the sum u_t + v_t.
     """
 
-    num_sigmoid_gates: eqx.AbstractVar[int]
+    num_joined_gates: eqx.AbstractVar[int]
     num_nonadditive_gates: eqx.AbstractVar[int]
 
     @abstractmethod
@@ -102,7 +103,7 @@ class AutodiffCell(DifferentiatedCell):
     """
 
     cell: Cell
-    num_sigmoid_gates: ClassVar[int] = 0
+    num_joined_gates: ClassVar[int] = 1
 
     def __init__(self, cell: Cell):
         self.cell = cell
@@ -153,10 +154,10 @@ def gates(blocks: Blocks, hidden_size: int) -> Gates:
 
 
 def split(cell: DifferentiatedCell, all_gates: Float[Array, "*leading gates"]) -> Blocks:
-    """The blocks of an array of all gates: one per gate, but one for all sigmoid gates of a narrow layer on a CPU."""
+    """The blocks of an array of all gates: one per gate, but one for the joined gates of a narrow layer on a CPU."""
     hidden_size = all_gates.shape[-1] // cell.num_gates
     shares_a_block = jax.default_backend() == "cpu" and hidden_size <= _NARROW
-    num_joined = max(1, cell.num_sigmoid_gates) if shares_a_block else 1
+    num_joined = cell.num_joined_gates if shares_a_block else 1
     bounds = [0, *range(num_joined, cell.num_gates + 1)]
     return tuple(all_gates[..., start * hidden_size : stop * hidden_size] for start, stop in pairwise(bounds))
 

@@ -13,7 +13,7 @@ class _GRUCell(DifferentiatedCell):
 
     num_gates: ClassVar[int] = 3
     num_states: ClassVar[int] = 1
-    num_sigmoid_gates: ClassVar[int] = 2
+    num_joined_gates: ClassVar[int] = 2
     num_nonadditive_gates: ClassVar[int] = 1
 
     def step_and_save(self, inputs: Blocks, recurrent: Blocks, state: State) -> tuple[State, Blocks]:
