@@ -8,6 +8,7 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from ._config_errors import choices
+from ._site import absent_package
 
 
 class Parameter(NamedTuple):
@@ -66,7 +67,7 @@ def _import_longest(parts: list[str]) -> tuple[Any, list[str]]:
             if isinstance(error, ModuleNotFoundError) and (name == missing or name.startswith(f"{missing}.")):
                 continue
             raise ValueError(f"cannot be imported: {error}") from error
-    raise ValueError(f"there is no package `{parts[0]}`; is it installed?")
+    raise ValueError(absent_package(parts[0]))
 
 
 @cache

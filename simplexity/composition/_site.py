@@ -37,7 +37,21 @@ def site_folder() -> Path:
         raise ConfigError(
             [Problem(SITE_VARIABLE, f"must name a folder of configs, got '{named}'; create it, or unset it")]
         )
-    return Path(named or "configs").absolute()
+    return _site_folder_unchecked()
+
+
+def _site_folder_unchecked() -> Path:
+    return Path(os.environ.get(SITE_VARIABLE) or "configs").absolute()
+
+
+def absent_package(name: str) -> str:
+    """What is wrong if a `_target_` names a package that cannot be found, and what to do."""
+    folder = _site_folder_unchecked()
+    state = "" if folder.is_dir() else ", which does not exist"
+    return (
+        f"there is no package `{name}`: install it, or set {SITE_VARIABLE} to the folder of configs that has"
+        f" {name}.py (now {folder}{state})"
+    )
 
 
 def absent_group(name: str) -> str:
@@ -53,16 +67,17 @@ def absent_group(name: str) -> str:
 def make_importable(hydra: DictConfig) -> None:
     """Lets a `_target_` name modules that lie in a folder of configs: the site's, or another on the search path.
 
-    The folders come last on Python's path: `configs/logging` must not hide the module of that name.
+    The folders come last on Python's path: `configs/logging` must not hide the module of that name. Behind those that
+    the config was composed from comes the site's of today: a run that was copied to another machine, or whose folder of
+    configs was moved, finds its modules there.
 
     Args:
         hydra: Hydra's section of a composed config.
     """
-    for source in hydra.runtime.config_sources:
-        if source.schema == "file":
-            folder = str(Path(hydra.runtime.cwd, source.path))
-            if folder not in sys.path:
-                sys.path.append(folder)
+    sources = (source for source in hydra.runtime.config_sources if source.schema == "file")
+    for folder in (*(Path(hydra.runtime.cwd, source.path) for source in sources), _site_folder_unchecked()):
+        if str(folder) not in sys.path:
+            sys.path.append(str(folder))
 
 
 def set_environment(hydra: DictConfig) -> None:

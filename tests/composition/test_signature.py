@@ -28,7 +28,11 @@ def test_open_signatures_take_further_keys():
     [
         ("optax.adamm", "`optax` has no `adamm`; did you mean `adam`?"),
         ("optax.adam.more", "`optax.adam` has no `more`"),
-        ("no_such_package.Name", "no package `no_such_package`"),
+        (
+            "no_such_package.Name",
+            "no package `no_such_package`: install it, or set SIMPLEXITY_CONFIGS to the folder of configs that has"
+            " no_such_package.py",
+        ),
         ("optax", "must be a dotted path"),
         ("optax..adam", "must be a dotted path"),
         ("math.pi", "must name a class or a function"),
@@ -38,3 +42,13 @@ def test_targets_that_cannot_be_resolved(target, message):
     with pytest.raises(ValueError, match=r".") as caught:
         resolve(target)
     assert message in str(caught.value)
+
+
+def test_an_absent_package_names_the_folder_of_configs_and_whether_it_exists(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SIMPLEXITY_CONFIGS", raising=False)
+    with pytest.raises(ValueError, match=rf"\(now {tmp_path}/configs, which does not exist\)"):
+        resolve("my_models.Model")
+    (tmp_path / "configs").mkdir()
+    with pytest.raises(ValueError, match=rf"\(now {tmp_path}/configs\)"):
+        resolve("my_models.Model")

@@ -1,3 +1,4 @@
+import importlib.util
 import logging
 import os
 import re
@@ -212,7 +213,27 @@ def test_a_module_beside_the_sites_configs_can_be_named_and_is_found_again(start
     monkeypatch.setattr(sys, "path", [path for path in sys.path if path != str(site.parent / "site")])
     monkeypatch.delenv("SIMPLEXITY_CONFIGS")
     restore_surroundings(body.run_dirs[0])
-    assert sys.path[-1] == str(site.parent / "site")
+    assert sys.path[-2:] == [str(site.parent / "site"), str(site / "configs")]
+
+
+@pytest.mark.parametrize("now", ["moved", "current/configs"])
+def test_a_module_is_found_again_where_the_folder_of_configs_has_been_moved_to(start, body, site, monkeypatch, now):
+    from simplexity.composition import restore_surroundings
+
+    before = site.parent / "site"
+    (before / "moved_module.py").touch()
+    assert start() == 0
+    before.rename(site.parent / now)
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path != str(before)])
+    if now == "moved":
+        monkeypatch.setenv("SIMPLEXITY_CONFIGS", str(site.parent / now))
+    else:
+        monkeypatch.delenv("SIMPLEXITY_CONFIGS")
+    assert importlib.util.find_spec("moved_module") is None
+    restore_surroundings(body.run_dirs[0])
+    spec = importlib.util.find_spec("moved_module")
+    assert spec is not None
+    assert spec.origin == str(site.parent / now / "moved_module.py")
 
 
 def test_a_run_to_be_started_again_says_so(start, body):
