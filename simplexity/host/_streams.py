@@ -25,7 +25,7 @@ def open_missing_streams() -> None:
 
 
 def outlive_readers() -> None:
-    """What cannot be printed from now on is lost, and no error: a run is not to end because nobody reads its output.
+    """What cannot be printed from now on is lost, and no error: a run does not end with its reader.
 
     The reader of a pipe may be gone (`| head -1`), a terminal may be hung up, the disk of a redirection may be full.
     The first two are for good: `take_lost_streams` says so, for the run's log. After a full disk, printing is tried

@@ -21,7 +21,7 @@ class LogFile(logging.FileHandler):
     """A run's log. On a full disk its lines are lost silently.
 
     Whatever needs the disk reports that it is full; a traceback for each line of a log would hide that report.
-    Where nothing can be printed any more, because nobody reads it, the log says so before its next line.
+    Where the reader of what it prints is gone, the log says so before its next line.
     """
 
     def emit(self, record: logging.LogRecord) -> None:

@@ -21,7 +21,7 @@ class WorkerOutput:
         self._own = [os.dup(descriptor) for descriptor in _DESCRIPTORS]
 
     def print_line(self, line: str) -> None:
-        """Prints a line to the worker's own output. Where nobody reads that any more, it is lost: `outlive_readers`."""
+        """Prints a line to the worker's own output. A reader that is gone does no harm: `outlive_readers`."""
         print(line, flush=True)
 
     @contextmanager

@@ -1,4 +1,4 @@
-"""A process prints, and lives, though it was started without standard output and error, or nobody reads them."""
+"""A process prints, and lives, though it was started without standard output and error, or their reader is gone."""
 
 import os
 import subprocess
