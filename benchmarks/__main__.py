@@ -70,9 +70,9 @@ def _packs(on_gpu: bool) -> list[dict]:
     """Measures and prints packs; one of them on a CPU, where runs in turn are as fast, and none is aimed at."""
     from .packs import PACK_CASES, measure_pack
 
-    # The last two: with one kind of kernel or the other, whichever the program chooses.
+    # A call beside its steps; and the steps with one kind of kernel or the other, whichever the program chooses.
     kinds = f"{'aim':>8}{'blocks/s':>12}{'sequences/s':>13}" if on_gpu else ""
-    print(f"\n{'Packs':<44}{'runs':>6}{'alone/s':>10}{'together/s':>12}{'ratio':>8}{kinds}")
+    print(f"\n{'Packs':<44}{'runs':>6}{'alone/s':>10}{'together/s':>12}{'ratio':>8}{'call, µs/run':>14}{kinds}")
     results = []
     for pack in PACK_CASES if on_gpu else PACK_CASES[1:2]:
         result = measure_pack(pack)
@@ -81,7 +81,7 @@ def _packs(on_gpu: bool) -> list[dict]:
         kernels = "" if result.by_blocks is None else f"{result.by_blocks:>12.1f}{result.by_sequences:>13.1f}"
         print(
             f"{result.name:<44}{result.num_runs:>6}{result.alone_steps_per_s:>10.1f}{result.steps_per_s:>12.1f}"
-            f"{result.ratio:>7.1f}x{aim}{kernels}",
+            f"{result.ratio:>7.1f}x{result.call_overhead_us:>14,.0f}{aim}{kernels}",
             flush=True,
         )
     return results

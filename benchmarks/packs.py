@@ -6,7 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 
+import equinox as eqx
 import jax
+import jax.numpy as jnp
 import optax
 
 from simplexity.training import Pack, initial_train_state, make_step_function
@@ -38,7 +40,8 @@ class PackCase:
 class PackResult:
     """Figures of one pack: medians over the rounds, also of each round's ratios.
 
-    `by_blocks` and `by_sequences` are the steps per second with one kind of kernel or the other, whichever the program
+    `call_overhead_us` is what a call takes beside the steps, in microseconds per run: the time of a call of one step,
+    less that of a step in a long call. `by_blocks` and `by_sequences` are the steps per second with one kind of kernel or the other, whichever the program
     chooses by itself; None for a transformer and on a CPU.
     """
 
@@ -48,6 +51,7 @@ class PackResult:
     alone_steps_per_s: float
     steps_per_s: float
     ratio: float
+    call_overhead_us: float
     by_blocks: float | None
     by_sequences: float | None
 
@@ -68,13 +72,13 @@ PACK_CASES = (
 
 def measure_pack(pack: PackCase) -> PackResult:
     """Measures one pack, one of its runs alone, and on a GPU the pack with each kind of kernel, in turns."""
-    makers = [(compiled_loop, pack.case), (pack_of_runs, pack)]
+    makers = [(compiled_loop, pack.case), (pack_of_runs, pack), (_calls_of_one_step, pack)]
     if pack.case.kind != "transformer" and jax.default_backend() != "cpu":
         makers += [(_pack_by_blocks, pack), (_pack_by_sequences, pack)]
     with ExitStack() as stack:
         loops = [stack.enter_context(Loop(make, argument)) for make, argument in makers]
         rounds = [[loop.rates().per_second for loop in loops] for _ in range(ROUNDS)]
-    alone, together, *kernels = map(statistics.median, zip(*rounds, strict=True))
+    alone, together, _, *kernels = map(statistics.median, zip(*rounds, strict=True))
     by_blocks, by_sequences = kernels or (None, None)
     return PackResult(
         name=pack.case.name,
@@ -83,6 +87,7 @@ def measure_pack(pack: PackCase) -> PackResult:
         alone_steps_per_s=alone,
         steps_per_s=together,
         ratio=statistics.median(its_pack / its_run for its_run, its_pack, *_ in rounds),
+        call_overhead_us=statistics.median(1e6 / by_one - 1e6 / its_pack for _, its_pack, by_one, *_ in rounds),
         by_blocks=by_blocks,
         by_sequences=by_sequences,
     )
@@ -104,12 +109,18 @@ def _pack_with_blocks_from(fewest_sequences: int, pack: PackCase) -> Work:
     return pack_of_runs(pack)
 
 
-def pack_of_runs(pack: PackCase) -> Work:
+def _calls_of_one_step(pack: PackCase) -> Work:
+    return pack_of_runs(pack, one_step_per_call=True)
+
+
+def pack_of_runs(pack: PackCase, one_step_per_call: bool = False) -> Work:
     """Steps of all runs, each of which asks for its own from a thread of its own, as a worker's runs do."""
     given = problem(pack.case)
     states = [
         initial_train_state(
-            given.model, optax.adam(given.arguments.hyperparameters), given.arguments.generator, given.settings,
+            # Its own, because a pack takes over the arrays that a member begins with.
+            jax.tree.map(lambda leaf: jnp.copy(leaf) if eqx.is_array(leaf) else leaf, given.model),
+            optax.adam(given.arguments.hyperparameters), given.arguments.generator, given.settings,
             key=jax.random.key(seed),
         )
         for seed in range(pack.num_runs)
@@ -122,8 +133,9 @@ def pack_of_runs(pack: PackCase) -> Work:
 
     def steps_of(run: int) -> Callable[[int], None]:
         def take(num_steps: int) -> None:
-            for call in range(_CALLS_PER_ROUND):
-                part = num_steps * (call + 1) // _CALLS_PER_ROUND - num_steps * call // _CALLS_PER_ROUND
+            num_calls = num_steps if one_step_per_call else _CALLS_PER_ROUND
+            for call in range(num_calls):
+                part = num_steps * (call + 1) // num_calls - num_steps * call // num_calls
                 if part:
                     states[run] = members[run](states[run], part)
 

@@ -18,6 +18,7 @@ from simplexity.training import (
     DataParallel,
     PackMember,
     Preemption,
+    RunState,
     TrainState,
     TrainSteps,
     Validation,
@@ -186,7 +187,7 @@ class BackgroundValidation:
     def checked_before(self, train_steps: TrainSteps) -> TrainSteps:
         """`train_steps` that raise if the program cannot be compiled: a run must not find that out hours later."""
 
-        def checked(state: TrainState, num_steps: int) -> TrainState:
+        def checked(state: Any, num_steps: int) -> RunState:
             self.require()
             return train_steps(state, num_steps)
 

@@ -1,6 +1,7 @@
 """Process 0 of a run, which coordinates the other processes where there are any."""
 
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -9,7 +10,7 @@ from jax.experimental import multihost_utils
 
 from simplexity.host import PreemptionGuard
 from simplexity.persistence import copy_to_host, fill
-from simplexity.training import TrainState, TrainSteps
+from simplexity.training import RunState, TrainState, TrainSteps
 
 from ._messages import ToWorkers
 
@@ -53,7 +54,7 @@ class Coordinator:
         if workers is None:
             return train_steps
 
-        def train_steps_together(state: TrainState, num_steps: int) -> TrainState:
+        def train_steps_together(state: Any, num_steps: int) -> RunState:
             workers.command(num_steps)
             try:
                 return jax.block_until_ready(train_steps(state, num_steps))

@@ -39,8 +39,8 @@ class Optimizer(NamedTuple):
     hyperparameters: Hyperparameters
     make: Callable[[Hyperparameters], optax.GradientTransformation]
     text: str
-    learning_rate: Callable[[int, optax.OptState], float]
-    after_validation: Callable[[TrainState, float], TrainState]
+    learning_rate: Callable[[int, Callable[[], optax.OptState]], float]
+    after_validation: Callable[[TrainState, float], TrainState] | None
 
 
 def build_optimizer(config: DictConfig) -> Optimizer:
@@ -74,11 +74,11 @@ def build_optimizer(config: DictConfig) -> Optimizer:
             section.schedule, lambda numbers: _use_schedule(instantiate(section.schedule, numbers)), "schedule"
         )
 
-    def learning_rate(step: int, state: optax.OptState) -> float:
+    def learning_rate(step: int, state: Callable[[], optax.OptState]) -> float:
         if schedule is None:
             factor = 1.0
         elif isinstance(schedule, optax.GradientTransformation | ReduceOnValidationPlateau):
-            factor = _plateau_states(state)[-1].scale
+            factor = _plateau_states(state())[-1].scale
         else:
             factor = schedule(step)
         return float(jnp.asarray(base(step) * factor))
@@ -95,7 +95,7 @@ def build_optimizer(config: DictConfig) -> Optimizer:
     hyperparameters = Hyperparameters(numbers.values, of_schedule.values, norm)
     text = f"{numbers.remaining_text} {of_schedule.remaining_text}"
     follows = isinstance(schedule, ReduceOnValidationPlateau)
-    after_validation = schedule.observe if follows else lambda state, loss: state
+    after_validation = schedule.observe if follows else None
     return Optimizer(hyperparameters, make_with, text, learning_rate, after_validation)
 
 

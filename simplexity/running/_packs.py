@@ -48,7 +48,7 @@ class Packs:
         with self._lock:
             if place.key is None:
                 self._num_coming -= 1
-            elif not self._packs[place.key].remove_member():
+            elif not self._packs[place.key].remove_member(place.member):
                 del self._packs[place.key]
 
 
@@ -60,11 +60,13 @@ class Place:
 
     Attributes:
         key: That of the pack which the run is a member of; None before it has joined one.
+        member: The run in that pack; None before there is a program for it.
     """
 
     def __init__(self, packs: Packs):
         self._packs = packs
         self.key: Hashable | None = None
+        self.member: PackMember | None = None
 
     def join(
         self,
@@ -94,4 +96,5 @@ class Place:
         def new_pack(num_coming: Callable[[], int]) -> Pack:
             return Pack(make_step_function(), arguments, state, num_coming, kept)
 
-        return self._packs.enter(self, key, new_pack).member(arguments)
+        self.member = self._packs.enter(self, key, new_pack).member(arguments)
+        return self.member

@@ -21,6 +21,7 @@ from ._protocols import Preemption as Preemption
 from ._protocols import StepObserver as StepObserver
 from ._settings import TrainingSettings as TrainingSettings
 from ._settings import ValidationSettings as ValidationSettings
+from ._state import RunState as RunState
 from ._state import TrainState as TrainState
 from ._state import check_sequences as check_sequences
 from ._state import initial_train_state as initial_train_state

@@ -4,13 +4,11 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Literal, NamedTuple
 
-import equinox as eqx
-
 from ._chunk import Boundaries, ChunkLength, ChunkSizer
 from ._metrics import RunMetrics
 from ._protocols import Checkpointer, MetricLogger, Metrics, ModelValidation, Preemption, StepObserver
 from ._settings import TrainingSettings
-from ._state import MetricWindow, TrainState
+from ._state import RunState, TrainState
 from ._step import TrainSteps
 
 
@@ -39,7 +37,7 @@ class NotFiniteError(RuntimeError):
 
 
 def train(
-    state: TrainState,
+    state: RunState,
     train_steps: TrainSteps,
     settings: TrainingSettings,
     *,
@@ -50,7 +48,7 @@ def train(
     preemption: Preemption,
     timed: Callable[[Literal["computing", "saving"]], AbstractContextManager[object]],
     observers: Sequence[StepObserver] = (),
-    after_validation: Callable[[TrainState, float], TrainState] = lambda state, loss: state,
+    after_validation: Callable[[TrainState, float], TrainState] | None = None,
     chunk: ChunkLength | None = None,
 ) -> TrainResult:
     """Trains from `state` to the last step, or until a stop is requested.
@@ -72,7 +70,7 @@ def train(
         timed: A context manager that counts the seconds within it as one phase, "computing" or "saving".
         observers: Look at the model, one after the other, after a line was logged and before a checkpoint is saved.
         after_validation: Gives the state to train on from, for a state and its validation loss; not called at the last
-            step, whose validation is made up if the run is extended.
+            step, whose validation is made up if the run is extended. None for the same state.
         chunk: Chooses the number of steps of a call; None for one by the time that this run's calls take.
 
     Returns:
@@ -94,7 +92,7 @@ def train(
     def save() -> None:
         with timed("saving"):
             flush()  # first, because a run that is resumed at this checkpoint does not come back to earlier steps
-            checkpointer.save(step, state)
+            checkpointer.save(step, state.read())
 
     def end(finished: bool) -> TrainResult:
         if step > first_step:
@@ -102,7 +100,7 @@ def train(
         with timed("saving"):
             flush()
             checkpointer.wait()
-        return TrainResult(state, step, finished, line)
+        return TrainResult(state.read(), step, finished, line)
 
     while True:
         if not bool(state.finite):
@@ -113,18 +111,18 @@ def train(
         if boundaries.logs_at(step) and int(state.window.num_steps) > 0:
             scores = None
             if validation is not None and boundaries.validates_at(step):
-                scores = validation(state.model, preemption.requested)
+                scores = validation(state.read().model, preemption.requested)
                 if scores is None:
                     return end(finished=False)
             line = metrics.line(state, scores)
             logger.log(step, line)
             if step < settings.num_train_steps:
-                state = eqx.tree_at(lambda s: s.window, state, MetricWindow.empty())
-                if scores is not None:
-                    state = after_validation(state, metrics.validation_loss(scores))
+                state = state.with_empty_window()
+                if scores is not None and after_validation is not None:
+                    state = after_validation(state.read(), metrics.validation_loss(scores))
         for observer in observers:
             is_due = observer.next_due_step(step - 1) == step
-            if is_due and not observer.observe(step, state.model, preemption.requested):
+            if is_due and not observer.observe(step, state.read().model, preemption.requested):
                 return end(finished=False)
         if step == settings.num_train_steps:
             return end(finished=True)

@@ -1,22 +1,17 @@
 """The numbers of a logged line, from the sums that the device keeps."""
 
 import math
-import threading
 import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-import equinox as eqx
-import jax
-import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float
 
 from simplexity.generative_processes import LossOptimum
 
 from ._protocols import Metrics
 from ._settings import TrainingSettings
-from ._state import TrainState
+from ._state import RunState, TrainState
 from ._validation import ValidationMetrics
 
 
@@ -32,8 +27,8 @@ class RunMetrics:
 
     Args:
         settings: Tokens per step.
-        learning_rate: The learning rate of the update that was made at a step, counted from 0, and has left an
-            optimizer's state behind.
+        learning_rate: The learning rate of the update that was made at a step, counted from 0; also gets what returns
+            the optimizer's state after it.
         optima: Gives the best possible training and validation loss; first called when the first line is due.
         elapsed_s: Seconds that earlier attempts at this run had spent when its last line was logged.
         own: Further numbers of a validated state, by names that are not those of the others.
@@ -43,7 +38,7 @@ class RunMetrics:
     def __init__(
         self,
         settings: TrainingSettings,
-        learning_rate: Callable[[int, optax.OptState], float],
+        learning_rate: Callable[[int, Callable[[], optax.OptState]], float],
         optima: Callable[[], Optima],
         elapsed_s: float,
         own: Callable[[TrainState, ValidationMetrics], Metrics] = lambda state, scores: {},
@@ -56,7 +51,7 @@ class RunMetrics:
         self._clock = clock
         self._started_s = clock() - elapsed_s
 
-    def line(self, state: TrainState, validation: ValidationMetrics | None) -> Metrics:
+    def line(self, state: RunState, validation: ValidationMetrics | None) -> Metrics:
         """The metrics after `state.step` steps, and the validation's if there was one.
 
         Loss and accuracy are means over the state's window, the gradient's and update's norms those of its last step.
@@ -67,8 +62,7 @@ class RunMetrics:
         window, step = state.window, int(state.step)
         num_steps = int(window.num_steps)
         loss = float(window.loss) / num_steps
-        with _norms_lock:
-            parameter_norm, distance = _norms(state)
+        parameter_norm, distance = state.norms()
         optima = self._optima()
         line = {
             "loss": loss,
@@ -77,7 +71,7 @@ class RunMetrics:
             "optimum": optima.training.nats,
             "optimum_error": optima.training.error_nats,
             "excess": loss - optima.training.nats,
-            "learning_rate": float(self._learning_rate(step - 1, state.optimizer_state)),
+            "learning_rate": float(self._learning_rate(step - 1, lambda: state.read().optimizer_state)),
             "gradient_norm": float(window.gradient_norm),
             "update_norm": float(window.update_norm),
             "parameter_norm": float(parameter_norm),
@@ -95,21 +89,9 @@ class RunMetrics:
                 "validation_accuracy_per_position": validation.accuracy_per_position.tolist(),
                 "validation_kl_per_position": validation.kl_per_position.tolist(),
             }
-            line |= self._own(state, validation)
+            line |= self._own(state.read(), validation)
         return line | {"time_s": self._clock() - self._started_s, "timestamp": time.time()}
 
     def validation_loss(self, validation: ValidationMetrics) -> float:
         """The expected loss of a validation in nats per token: its optimum plus its KL divergence."""
         return self._optima().validation.nats + validation.kl
-
-
-# The threads of a pack would all compile it at their first line.
-_norms_lock = threading.Lock()
-
-
-@eqx.filter_jit
-def _norms(state: TrainState) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    """Euclidean norms of the parameters, and of their difference from the initial ones."""
-    parameters = eqx.filter(state.model, eqx.is_inexact_array)
-    difference = jax.tree.map(jnp.subtract, parameters, state.initial_parameters)
-    return optax.tree.norm(parameters), optax.tree.norm(difference)

@@ -3,20 +3,26 @@
 A tiny model leaves most of a GPU idle, and each of its kernels takes as long as a kernel of many such models. So the
 steps of many runs are computed as one program over one more axis. Everything else of a run stays in its own thread: its
 loop, its validations, its lines and checkpoints, its end and its failure.
+
+From a member's first call on, the pack has the member's state (`_pack_rows.py`). A call returns a few numbers of it.
+The member copies the whole from the device where it needs that, to validate or to save, and not after its next call.
 """
 
 import queue
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
 from functools import partial
 from typing import Any, NamedTuple
 
 import jax
-from jaxtyping import Array, UInt32
+import numpy as np
+from jaxtyping import UInt32
 
 from ._chunk import ChunkSizer
-from ._pack_programs import PackPrograms, StepsOfRun
+from ._pack_programs import PackPrograms
+from ._pack_rows import PackRows, StepsOfRun
+from ._packed_state import Numbers, PackedState
 from ._state import TrainState
 from ._step import StepArguments, StepFunction
 
@@ -26,9 +32,8 @@ _PATIENCE_S = 0.05
 
 
 class _Request(NamedTuple):
-    member: "PackMember"
     steps: StepsOfRun
-    answer: Future[UInt32[Array, " words"]]
+    answer: Future[Numbers]
 
 
 class Pack:
@@ -62,6 +67,7 @@ class Pack:
     ):
         one_by_one = jax.default_backend() == "cpu" if one_by_one is None else one_by_one
         self._programs = PackPrograms(train_steps, arguments, state, kept, one_by_one)
+        self._rows = PackRows(self._programs)
         self._num_coming = num_coming
         self._lock = threading.Lock()
         self._num_members = 0
@@ -92,10 +98,16 @@ class Pack:
             RuntimeError: If memory does not suffice for a single member.
         """
         self._programs.require(self._num_members, self._num_wanted)
-        return PackMember(self, self._programs.write_arguments(arguments))
+        return PackMember(self, np.asarray(self._programs.write_arguments(arguments)))
 
-    def remove_member(self) -> bool:
-        """One member fewer; returns whether any are left. A pack without members is over."""
+    def remove_member(self, member: "PackMember | None") -> bool:
+        """One member fewer; returns whether any are left. A pack without members is over.
+
+        Args:
+            member: It, whose state can be read no more; None for one that has failed before it had anything to call.
+        """
+        if member is not None:
+            self._rows.remove(member)
         with self._lock:
             self._num_members -= 1
             is_over = self._num_members == 0
@@ -106,50 +118,52 @@ class Pack:
             threading.Thread(target=make_smaller, name="smaller pack").start()
         return not is_over
 
-    def steps(self, member: "PackMember", state: TrainState, num_steps: int) -> TrainState:
-        """The state of a member after `num_steps`, computed together with what the other members want."""
-        answer: Future[UInt32[Array, " words"]] = Future()
-        words = member.taken_words(state)
-        if words is None:
-            words = self._programs.write_state(state)
-        self._requests.put(_Request(member, StepsOfRun(member.arguments, words, num_steps), answer))
-        words = answer.result()
-        after = self._programs.read_state(words)
-        member.words, member.state = words, after
-        return after
+    def put(self, member: "PackMember", state: TrainState) -> None:
+        """Takes over a member's state, whose buffers are donated."""
+        self._rows.put(member, member.arguments, self._programs.write_state(state))
+        for leaf in jax.tree.leaves(state):
+            if isinstance(leaf, jax.Array):
+                leaf.delete()
+
+    def steps(self, member: "PackMember", num_steps: int, empties_window: bool) -> Numbers:
+        """Takes steps of a member together with what the other members want; returns the numbers of its state."""
+        answer: Future[Numbers] = Future()
+        self._requests.put(_Request(StepsOfRun(member, num_steps, empties_window), answer))
+        return answer.result()
+
+    def read(self, member: "PackMember") -> TrainState:
+        """The state of a member, in arrays of its own."""
+        return self._rows.read(member)
 
     def _num_wanted(self) -> int:
         """Places for the members and for all that may become members."""
         return 1 << max(0, self._num_members + self._num_coming() - 1).bit_length()
 
     def _serve(self) -> None:
-        expected: set[PackMember] | None = set()
+        expected: set[Hashable] | None = set()
         while expected is not None:
             expected = self._serve_once(expected)
 
-    def _serve_once(self, expected: set["PackMember"]) -> set["PackMember"] | None:
-        """Computes one call, and returns its members; None once the pack is over.
-
-        A function of its own, so that nothing keeps the states of a call while the next one is waited for.
-        """
+    def _serve_once(self, expected: set[Hashable]) -> set[Hashable] | None:
+        """Computes one call, and returns its members; None once the pack is over."""
         first = self._requests.get()
         if first is None:
             return None
         requests = self._gather(first, expected)
         try:
-            states = self._call(requests)
+            numbers = self._call(requests)
         except BaseException as error:
             for request in requests:
                 request.answer.set_exception(error)
         else:
-            for request, state in zip(requests, states, strict=True):
-                request.answer.set_result(state)
-        return {request.member for request in requests}
+            for request, its_numbers in zip(requests, numbers, strict=True):
+                request.answer.set_result(its_numbers)
+        return {request.steps.run for request in requests}
 
-    def _gather(self, first: _Request, expected: set["PackMember"]) -> list[_Request]:
+    def _gather(self, first: _Request, expected: set[Hashable]) -> list[_Request]:
         """The requests of one call: of all that took part in the last one, unless they are late, and of all others."""
         requests = [first]
-        missing = expected - {first.member}
+        missing = expected - {first.steps.run}
         while True:
             try:
                 request = self._requests.get(timeout=_PATIENCE_S if missing else 0)
@@ -159,14 +173,14 @@ class Pack:
                 self._requests.put(None)
                 return requests
             requests.append(request)
-            missing.discard(request.member)
+            missing.discard(request.steps.run)
 
-    def _call(self, requests: Sequence[_Request]) -> list[UInt32[Array, " words"]]:
+    def _call(self, requests: Sequence[_Request]) -> list[Numbers]:
         longest = max(request.steps.num_steps for request in requests)
         self._sizer.start(longest)
-        states = self._programs.run([request.steps for request in requests])
+        numbers = self._rows.run([request.steps for request in requests])
         self._sizer.stop(longest)
-        return states
+        return numbers
 
 
 class PackMember:
@@ -174,31 +188,42 @@ class PackMember:
 
     Args:
         pack: The pack.
-        arguments: Those of the run's program, as words.
-
-    Attributes:
-        state: The one that its last call has returned, which most calls begin with. None before the first, and within a
-            call.
-        words: The same as words, so that it need not be written as such again.
+        arguments: Those of the run's program, as words in the host's memory.
     """
 
-    def __init__(self, pack: Pack, arguments: UInt32[Array, " words"]):
+    def __init__(self, pack: Pack, arguments: UInt32[np.ndarray, " words"]):
         self._pack = pack
         self.arguments = arguments
-        self.state: TrainState | None = None
-        self.words: UInt32[Array, " words"] | None = None
+        # What reads the state of the last call: the states of earlier ones have others.
+        self._source: Callable[[], TrainState] | None = None
 
-    def __call__(self, state: TrainState, num_steps: int) -> TrainState:
-        return self._pack.steps(self, state, num_steps)
+    def __call__(self, state: TrainState | PackedState, num_steps: int) -> PackedState:
+        """The state after `num_steps`.
 
-    def taken_words(self, state: TrainState) -> UInt32[Array, " words"] | None:
-        """The words of `state` if it is the one of the last call, else None; afterwards the member keeps neither.
-
-        So while a call is computed, a member that has replaced its state does not need memory for the old one too.
+        Args:
+            state: That of the last call; or any whole state, whose buffers are donated.
+            num_steps: At least 1.
         """
-        words = self.words if state is self.state else None
-        self.state = self.words = None
-        return words
+        if isinstance(state, PackedState) and state.source is self._source:
+            empties_window = state.has_empty_window
+            state.release()
+        else:
+            empties_window = False
+            self._pack.put(self, state.read())
+        self._source = None
+        numbers = self._pack.steps(self, num_steps, empties_window)
+        self._source = source = _Source(self)
+        return PackedState(numbers, source)
+
+    def read(self, source: "_Source") -> TrainState:
+        """The state that `source` was made for.
+
+        Raises:
+            RuntimeError: If the member has taken further steps since.
+        """
+        if source is not self._source:
+            raise RuntimeError("a state was read after the run's next steps, which have replaced it")
+        return self._pack.read(self)
 
     def start(self, most: int) -> int:
         """The number of steps of the next call, at most `most`: all members have the same unless something is due."""
@@ -206,3 +231,13 @@ class PackMember:
 
     def stop(self, num_steps: int) -> None:
         """Does nothing: the pack measures its calls."""
+
+
+class _Source:
+    """Reads a member's state of one call."""
+
+    def __init__(self, member: PackMember):
+        self._member = member
+
+    def __call__(self) -> TrainState:
+        return self._member.read(self)

@@ -2,37 +2,31 @@
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.errors import JaxRuntimeError
-from jaxtyping import Array, Int, UInt32
+from jaxtyping import Array, Bool, Int, UInt32
 
 from ._compiler_options import compiler_options
-from ._state import TrainState
+from ._packed_state import Numbers, numbers_of
+from ._state import MetricWindow, TrainState
 from ._step import StepArguments, StepFunction
 from ._word_vector import WordVector
 
 _log = logging.getLogger("simplexity")
 
 
-class StepsOfRun(NamedTuple):
-    """The steps that a run wants: its program's arguments and its state, both as words, and the number of steps."""
-
-    arguments: UInt32[Array, " argument_words"]
-    state: UInt32[Array, " words"]
-    num_steps: int
-
-
 class PackPrograms:
     """Programs with places for 1, 2, 4 ... runs.
 
-    If one needs more memory than there is, programs have at most half as many places from then on, and a call for more
-    runs is several calls. No run is harmed: a program does not change the states that it is given.
+    If one needs more memory than there is, programs have at most half as many places from then on. A program does not
+    change the arrays that it is given, so a call that fails harms no run.
 
     Args:
         train_steps: The step function that all runs have.
@@ -95,21 +89,49 @@ class PackPrograms:
             finally:
                 self._compiling.release()
 
-    def run(self, wanted: Sequence[StepsOfRun]) -> list[UInt32[Array, " words"]]:
-        """The states of runs after the steps that they want."""
-        states: list[UInt32[Array, " words"]] = []
-        while rest := wanted[len(states) :]:
-            programs = dict(self._programs)
-            size = min((size for size in programs if size >= len(rest)), default=max(programs))
-            try:
-                states += _run_together(programs[size], rest[:size], size)
-            except JaxRuntimeError as error:
-                if size == 1 or not _is_out_of_memory(error):
-                    raise
-                with self._compiling:
-                    self._halve(size)
-                    self._compile(size)
-        return states
+    @property
+    def largest(self) -> int:
+        """The number of places of the largest program."""
+        return max(self._programs)
+
+    def size_for(self, num_runs: int) -> int:
+        """The number of places of the smallest program with at least `num_runs`, or of the largest one."""
+        sizes = self.sizes
+        return next((size for size in sizes if size >= num_runs), sizes[-1])
+
+    def call(
+        self,
+        arguments: UInt32[Array, "runs argument_words"],
+        states: UInt32[Array, "runs words"],
+        num_steps: Int[np.ndarray, " runs"],
+        empties_window: Bool[np.ndarray, " runs"],
+    ) -> tuple[UInt32[Array, "runs words"], Numbers] | None:
+        """The states after the steps, and their numbers in the host's memory.
+
+        Args:
+            arguments: Of each run.
+            states: Of each run.
+            num_steps: Of each run; 0 leaves its state as it is.
+            empties_window: Whether a run's metric window is emptied before its steps.
+
+        Returns:
+            None if there was not enough memory: there is a program for half as many runs then.
+
+        Raises:
+            JaxRuntimeError: If the call fails otherwise, or a single run needs too much memory.
+        """
+        size = len(num_steps)
+        try:
+            after, numbers = self._programs[size](arguments, states, num_steps, empties_window)
+            # Waits for all of them, so that an error is one of this call.
+            return jax.block_until_ready(after), jax.device_get(numbers)
+        except JaxRuntimeError as error:
+            if size == 1 or not _is_out_of_memory(error):
+                raise
+        with self._compiling:
+            self._halve(size)
+            self._compile(size)
+        return None
 
     def _at_most(self, size: int) -> int:
         return size if self._most is None else min(size, self._most)
@@ -149,42 +171,38 @@ class PackPrograms:
         """
 
         def compiled() -> Callable[..., Any]:
-            arguments, states = (
-                [jnp.zeros(vector.num_words, jnp.uint32)] * size for vector in (self._arguments, self._states)
+            like = (
+                np.zeros((size, self._arguments.num_words), np.uint32),
+                np.zeros((size, self._states.num_words), np.uint32),
+                np.zeros(size, np.int32),
+                np.zeros(size, np.bool_),
             )
             # filter_jit hands arguments that it does not know to jax.jit.
             program = eqx.filter_jit(self._steps_of_all, compiler_options=compiler_options())  # pyright: ignore
-            return program.lower(arguments, states, np.zeros(size, np.int32)).compile()
+            return program.lower(*like).compile()
 
         return self._programs.get(size) or self._kept(size, compiled)
 
     def _steps_of_all(
         self,
-        arguments: list[UInt32[Array, " argument_words"]],
-        states: list[UInt32[Array, " words"]],
+        arguments: UInt32[Array, "runs argument_words"],
+        states: UInt32[Array, "runs words"],
         num_steps: Int[Array, " runs"],
-    ) -> list[UInt32[Array, " words"]]:
+        empties_window: Bool[Array, " runs"],
+    ) -> tuple[UInt32[Array, "runs words"], Numbers]:
         def of_one(
-            run: tuple[UInt32[Array, " argument_words"], UInt32[Array, " words"], Int[Array, ""]],
-        ) -> UInt32[Array, " words"]:
-            given, state, number = run
-            after = self._train_steps(self._arguments.read(given), self._states.read(state), number)
-            return self._states.write(after)
+            run: tuple[UInt32[Array, " argument_words"], UInt32[Array, " words"], Int[Array, ""], Bool[Array, ""]],
+        ) -> tuple[UInt32[Array, " words"], Numbers]:
+            given, words, number, empties = run
+            state = self._states.read(words)
+            window = jax.tree.map(partial(jnp.where, empties), MetricWindow.empty(), state.window)
+            state = eqx.tree_at(lambda state: state.window, state, window)
+            after = self._train_steps(self._arguments.read(given), state, number)
+            return self._states.write(after), numbers_of(after)
 
-        stacked = (jnp.stack(arguments), jnp.stack(states), num_steps)
-        after = jax.lax.map(of_one, stacked) if self._one_by_one else jax.vmap(of_one)(stacked)
-        return list(after)
+        runs = (arguments, states, num_steps, empties_window)
+        return jax.lax.map(of_one, runs) if self._one_by_one else jax.vmap(of_one)(runs)
 
 
 def _is_out_of_memory(error: Exception) -> bool:
     return str(error).startswith("RESOURCE_EXHAUSTED")
-
-
-def _run_together(
-    program: Callable[..., Any], wanted: Sequence[StepsOfRun], num_places: int
-) -> list[UInt32[Array, " words"]]:
-    # An empty place repeats the first run, and takes no steps.
-    empty = [wanted[0]._replace(num_steps=0)] * (num_places - len(wanted))
-    arguments, states, num_steps = zip(*wanted, *empty, strict=True)
-    states = program(list(arguments), list(states), np.array(num_steps, np.int32))
-    return jax.block_until_ready(states)[: len(wanted)]

@@ -1,10 +1,12 @@
 """The training state, one pytree with everything that the rest of a run depends on; its random keys; its start."""
 
-from typing import NamedTuple
+import threading
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree, UInt32
 
@@ -65,6 +67,67 @@ class TrainState(eqx.Module):
     window: MetricWindow
     initial_parameters: PyTree
     finite: Bool[Array, ""]
+
+    def read(self) -> "TrainState":
+        """Itself: see `RunState`."""
+        return self
+
+    def norms(self) -> "Norms":
+        """See `RunState`."""
+        with _norms_lock:
+            return _compiled_norms(self)
+
+    def with_empty_window(self) -> "TrainState":
+        """See `RunState`."""
+        return eqx.tree_at(lambda state: state.window, self, MetricWindow.empty())
+
+
+class Norms(NamedTuple):
+    """Euclidean norms of the parameters, and of their difference from the initial ones."""
+
+    parameters: Float[Array, ""]
+    distance: Float[Array, ""]
+
+
+@runtime_checkable
+class RunState(Protocol):
+    """A training state as the host sees it: a few numbers, and the whole state only where that is asked for.
+
+    A `TrainState` is one. So is a member's in a pack, whose arrays stay with those of the other members.
+    """
+
+    @property
+    def step(self) -> Int[Array, ""] | np.ndarray: ...
+
+    @property
+    def finite(self) -> Bool[Array, ""] | np.ndarray: ...
+
+    @property
+    def window(self) -> MetricWindow: ...
+
+    def read(self) -> TrainState:
+        """The whole state; not after the next steps are taken."""
+        ...
+
+    def norms(self) -> Norms:
+        """Those of the parameters."""
+        ...
+
+    def with_empty_window(self) -> "RunState":
+        """The state with a window over no steps, once the line of its step is logged."""
+        ...
+
+
+def norms(state: TrainState) -> Norms:
+    """The norms of a state's parameters; to be traced or jitted."""
+    parameters = eqx.filter(state.model, eqx.is_inexact_array)
+    difference = jax.tree.map(jnp.subtract, parameters, state.initial_parameters)
+    return Norms(optax.tree.norm(parameters), optax.tree.norm(difference))
+
+
+_compiled_norms = eqx.filter_jit(norms)
+# The threads of a pack may all come with their first line at the same time.
+_norms_lock = threading.Lock()
 
 
 def check_sequences(generator: DataGenerator, settings: TrainingSettings) -> None:

@@ -15,11 +15,12 @@ from ._compiler_options import compiler_options
 from ._data_parallel import DataParallel
 from ._gradient import make_loss_and_gradient
 from ._settings import TrainingSettings
-from ._state import MetricWindow, TrainState
+from ._state import MetricWindow, RunState, TrainState
 from ._validation_plateau import ReduceOnValidationPlateau
 
-TrainSteps = Callable[[TrainState, int], TrainState]
-"""`train_steps(state, num_steps)`, which donates the buffers of `state` and returns the state after the steps."""
+TrainSteps = Callable[[Any, int], RunState]
+"""`train_steps(state, num_steps)` for a `TrainState`, whose buffers it donates, or for the state that it has returned
+last; returns the state after the steps."""
 
 
 class StepArguments(NamedTuple):

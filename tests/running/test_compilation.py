@@ -241,7 +241,7 @@ def test_a_schedule_as_learning_rate_is_none_of_the_numbers():
     schedule = "{_target_: optax.linear_schedule, init_value: 0.1, end_value: 0.0, transition_steps: 10}"
     optimizer = build_optimizer(compose("experiment", [f"{RATE}={schedule.replace(': ', ':')}"]))
     assert sorted(optimizer.hyperparameters.optimizer) == ["b1", "b2"]
-    assert optimizer.learning_rate(5, ()) == pytest.approx(0.05)
+    assert optimizer.learning_rate(5, lambda: ()) == pytest.approx(0.05)
 
 
 def test_without_a_place_for_programs_there_is_one_warning(monkeypatch, caplog):

@@ -2,6 +2,7 @@
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from simplexity.running import _packs
@@ -18,12 +19,12 @@ class Recorded(Pack):
     def add_member(self):
         self.members += 1
 
-    def remove_member(self):
+    def remove_member(self, member):
         self.members -= 1
         return self.members > 0
 
     def member(self, arguments):
-        return PackMember(self, jnp.zeros(0, jnp.uint32))
+        return PackMember(self, np.zeros(0, np.uint32))
 
 
 @pytest.fixture

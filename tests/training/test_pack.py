@@ -97,9 +97,9 @@ def train_together(programs, calls_of, states=None, **settings):
         try:
             for num_steps in calls_of[number]:
                 state = joined(state, num_steps)
-            return state
+            return state.read()
         finally:
-            pack.remove_member()
+            pack.remove_member(joined)
 
     lock = threading.Lock()
     with optimized(compiler_options()), ThreadPoolExecutor(len(calls_of)) as pool:
@@ -186,7 +186,8 @@ def test_a_run_that_comes_later_joins_those_that_are_there():
                 first_has_begun.set()
                 if number == 1:
                     second_is_done.set()
-            pack.remove_member()
+            state = state.read()
+            pack.remove_member(joined)
             ended_at[number] = int(state.step)
             return state
 
@@ -217,7 +218,7 @@ def test_an_error_of_the_program_reaches_every_member_and_one_of_a_member_no_oth
             except (OSError, RuntimeError) as error:
                 errors.append(str(error))
             finally:
-                pack.remove_member()
+                pack.remove_member(joined)
             return state
 
         def fails(*arguments):

@@ -2,7 +2,6 @@
 
 import dataclasses
 import logging
-import weakref
 
 import equinox as eqx
 import jax
@@ -10,15 +9,20 @@ import jax.numpy as jnp
 import pytest
 from jax.errors import JaxRuntimeError
 
-from simplexity.training import Pack, StepArguments, TrainState
-from simplexity.training._pack_programs import PackPrograms, StepsOfRun
+from simplexity.training import StepArguments, TrainState
+from simplexity.training._pack_programs import PackPrograms
+from simplexity.training._pack_rows import PackRows, StepsOfRun
+from simplexity.training._state import MetricWindow
 
 
 def state_at(step: int) -> TrainState:
     """Nothing but a number of steps: a model would take seconds to compile."""
+    weight = {"weight": jnp.zeros(1)}
+    fields = {"step": jnp.int32(step), "window": MetricWindow.empty(), "finite": jnp.array(True)}
+    fields |= {"model": weight, "initial_parameters": jax.tree.map(jnp.copy, weight)}
     state = object.__new__(TrainState)
     for field in dataclasses.fields(TrainState):
-        object.__setattr__(state, field.name, jnp.int32(step) if field.name == "step" else None)
+        object.__setattr__(state, field.name, fields.get(field.name))
     return state
 
 
@@ -41,11 +45,12 @@ def programs(kept) -> PackPrograms:
 
 def steps_after(programs: PackPrograms, wanted: list[int]) -> list[int]:
     """Where runs are that begin at 100, 200, ... with strides of 1, 2, ..., after so many steps each."""
-    states = programs.run([
-        StepsOfRun(programs.write_arguments(stride(run)), programs.write_state(state_at(100 * run)), num_steps)
-        for run, num_steps in enumerate(wanted, start=1)
-    ])  # fmt: skip
-    return [int(programs.read_state(state).step) for state in states]
+    rows = PackRows(programs)
+    for run in range(1, len(wanted) + 1):
+        rows.put(run, programs.write_arguments(stride(run)), programs.write_state(state_at(100 * run)))
+    numbers = rows.run([StepsOfRun(run, num_steps, False) for run, num_steps in enumerate(wanted, start=1)])
+    assert [int(rows.read(run).step) for run in range(1, len(wanted) + 1)] == [int(each.step) for each in numbers]
+    return [int(each.step) for each in numbers]
 
 
 # XLA fails to compile the program with 16 places, the one with 8 is refused, those with 4 and 2 fail when called.
@@ -81,41 +86,6 @@ def test_a_run_whose_program_cannot_be_compiled_fails() -> None:
     made = programs(lambda size, compiled: exhausted())
     with pytest.raises(JaxRuntimeError, match=r"^RESOURCE_EXHAUSTED"):
         made.require(2, lambda: 2)
-
-
-def test_a_state_is_written_as_words_only_where_it_is_not_the_one_of_the_last_call(monkeypatch) -> None:
-    pack = Pack(move, stride(0), state_at(0), lambda: 0, one_by_one=False)
-    pack.add_member()
-    written, write = [], pack._programs.write_state
-    monkeypatch.setattr(pack._programs, "write_state", lambda state: written.append(int(state.step)) or write(state))
-    member = pack.member(stride(2))
-    state = member(member(state_at(100), 3), 1)
-    assert int(state.step) == 108
-    assert int(member(state_at(7), 2).step) == 11
-    assert written == [100, 7]
-    pack.remove_member()
-
-
-def test_no_earlier_state_is_kept_while_steps_are_computed(monkeypatch) -> None:
-    pack = Pack(move, stride(0), state_at(0), lambda: 0, one_by_one=False)
-    pack.add_member()
-    member = pack.member(stride(2))
-    run, seen, kept = pack._programs.run, [], []
-
-    def watched(wanted):
-        kept.append([words() is not None for words in seen])
-        states = run(wanted)
-        seen.extend(weakref.ref(words) for words in (wanted[0].state, *states))
-        return states
-
-    monkeypatch.setattr(pack._programs, "run", watched)
-    state = member(state_at(100), 3)
-    state = member(state, 1)  # begins with the words that the first call returned
-    state = weakref.ref(state)
-    member(state_at(7), 2)
-    assert kept == [[], [False, True], [False] * 4]
-    assert state() is None
-    pack.remove_member()
 
 
 def test_a_larger_program_stays_where_there_is_no_memory_to_compile_a_smaller_one(caplog) -> None:

@@ -1,0 +1,152 @@
+"""The states of a pack stay on the device, each in a row of its own, whoever comes, leaves or reads."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from simplexity.training import Pack
+from simplexity.training._pack_programs import PackPrograms
+from simplexity.training._pack_rows import PackRows, StepsOfRun
+
+from .test_pack_programs import move, state_at, stride
+
+
+@pytest.fixture
+def programs() -> PackPrograms:
+    return PackPrograms(move, stride(0), state_at(0), lambda size, compiled: compiled(), one_by_one=False)
+
+
+@pytest.fixture
+def rows(programs: PackPrograms) -> PackRows:
+    return PackRows(programs)
+
+
+@pytest.fixture
+def member():
+    pack = Pack(move, stride(0), state_at(0), lambda: 0, one_by_one=False)
+    pack.add_member()
+    member = pack.member(stride(2))
+    yield member
+    pack.remove_member(member)
+
+
+def put(rows: PackRows, *runs: int) -> None:
+    """Runs that begin at 100 times their number, and move by their number."""
+    for run in runs:
+        rows.put(run, rows._programs.write_arguments(stride(run)), rows._programs.write_state(state_at(100 * run)))
+
+
+def take(rows: PackRows, num_steps: dict[int, int]) -> list[int]:
+    return [int(each.step) for each in rows.run([StepsOfRun(run, number, False) for run, number in num_steps.items()])]
+
+
+def sizes(rows: PackRows) -> list[int]:
+    return [each.size for each in rows._all]
+
+
+def test_members_that_come_leave_and_pause_have_their_own_states(programs: PackPrograms, rows: PackRows) -> None:
+    programs.require(3, lambda: 4)
+    put(rows, 1, 2, 3)
+    assert take(rows, {1: 1, 2: 1, 3: 1}) == [101, 202, 303]
+    assert take(rows, {3: 2, 1: 1}) == [309, 102]
+    rows.remove(2)
+    put(rows, 4)
+    assert take(rows, {4: 1, 3: 1}) == [404, 312]
+    assert sizes(rows) == [4]
+    programs.require(5, lambda: 8)
+    put(rows, 5, 2)
+    assert take(rows, {1: 1, 5: 1, 2: 3}) == [103, 505, 206]
+    assert sizes(rows) == [8]
+    for run in (1, 2, 5):
+        rows.remove(run)
+    programs.add_smaller(lambda: 2)
+    assert take(rows, {3: 1}) == [315]
+    assert sizes(rows) == [2]
+    assert [int(rows.read(run).step) for run in (3, 4)] == [315, 404]
+    for run in (3, 4):
+        rows.remove(run)
+    put(rows, 6)
+    assert take(rows, {6: 1}) == [606]
+    assert sizes(rows) == [2]
+
+
+def test_a_state_in_place_of_a_runs_own_takes_its_row(programs: PackPrograms, rows: PackRows) -> None:
+    programs.require(2, lambda: 2)
+    put(rows, 1, 2)
+    take(rows, {1: 5, 2: 5})
+    put(rows, 1)
+    assert take(rows, {2: 1, 1: 0}) == [212, 100]
+
+
+def test_a_run_is_read_while_others_take_steps(programs: PackPrograms, rows: PackRows, monkeypatch) -> None:
+    programs.require(2, lambda: 2)
+    put(rows, 1, 2)
+    take(rows, {1: 1, 2: 1})
+    call, read = programs.call, []
+
+    def reading(*arguments):
+        result = call(*arguments)
+        read.append(int(rows.read(2).step))
+        return result
+
+    monkeypatch.setattr(programs, "call", reading)
+    take(rows, {1: 1})
+    assert read == [202]
+
+
+def test_a_call_that_fails_leaves_the_states_as_they_were(programs: PackPrograms, rows: PackRows, monkeypatch) -> None:
+    programs.require(2, lambda: 2)
+    put(rows, 1, 2)
+    take(rows, {1: 1, 2: 1})
+    with monkeypatch.context() as patched:
+        patched.setattr(programs, "_programs", {2: lambda *arguments: 1 / 0})
+        with pytest.raises(ZeroDivisionError):
+            take(rows, {1: 1})
+    assert take(rows, {1: 1, 2: 1}) == [102, 204]
+
+
+def test_a_member_writes_and_reads_its_state_only_where_it_must(member, monkeypatch) -> None:
+    programs = member._pack._programs
+    written, read = [], []
+    write_state, read_state = programs.write_state, programs.read_state
+    monkeypatch.setattr(programs, "write_state", lambda state: written.append(int(state.step)) or write_state(state))
+    monkeypatch.setattr(programs, "read_state", lambda words: read.append(1) or read_state(words))
+    state = member(member(state_at(100), 3), 1)
+    assert (int(state.step), int(member(state_at(7), 2).step)) == (108, 11)
+    assert (written, read) == ([100, 7], [])
+    state = member(state_at(0), 1)
+    assert int(state.read().step) == int(state.with_empty_window().read().step) == 2
+    assert read == [1]
+
+
+def test_a_state_is_gone_once_its_member_has_taken_further_steps(member) -> None:
+    begun = state_at(100)
+    first = member(begun, 3)
+    second = member(first, 1)
+    assert begun.step.is_deleted()
+    with pytest.raises(RuntimeError, match="was read after the run's next steps"):
+        first.read()
+    with pytest.raises(RuntimeError, match="was read after the run's next steps"):
+        member(first, 1)
+    assert int(second.read().step) == 108
+
+
+def test_nothing_of_a_member_but_its_row_is_on_the_device_while_it_takes_steps(member, monkeypatch) -> None:
+    """What a program's own analysis says that it takes is then all that a pack needs."""
+    jax.clear_caches()
+    before = {id(array) for array in jax.live_arrays()}
+    call, sizes = member._pack._programs.call, []
+
+    def watched(arguments, states, *others):
+        ours = [array for array in jax.live_arrays() if id(array) not in before]
+        sizes.append(sum(array.nbytes for array in ours) - arguments.nbytes - states.nbytes)
+        return call(arguments, states, *others)
+
+    monkeypatch.setattr(member._pack._programs, "call", watched)
+    state = member(state_at(100), 3)
+    state.read()
+    state = state.with_empty_window()
+    state = member(state, 2)
+    assert sizes == [0, 0]
+    assert np.all(jnp.asarray(state.step) == 110)
