@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from simplexity.training import Pack, initial_train_state, make_step_function
+from simplexity.training import Pack, RunState, initial_train_state, make_step_function
 
 from .cases import Case
 from .training_speed import ROUNDS, compiled_loop, problem
@@ -41,8 +41,8 @@ class PackResult:
     """Figures of one pack: medians over the rounds, also of each round's ratios.
 
     `call_overhead_us` is what a call takes beside the steps, in microseconds per run: the time of a call of one step,
-    less that of a step in a long call. `by_blocks` and `by_sequences` are the steps per second with one kind of kernel or the other, whichever the program
-    chooses by itself; None for a transformer and on a CPU.
+    less that of a step in a long call. `by_blocks` and `by_sequences` are the steps per second with one kind of kernel
+    or the other, whichever the program chooses by itself; None for a transformer and on a CPU.
     """
 
     name: str
@@ -116,7 +116,7 @@ def _calls_of_one_step(pack: PackCase) -> Work:
 def pack_of_runs(pack: PackCase, one_step_per_call: bool = False) -> Work:
     """Steps of all runs, each of which asks for its own from a thread of its own, as a worker's runs do."""
     given = problem(pack.case)
-    states = [
+    first = [
         initial_train_state(
             # Its own, because a pack takes over the arrays that a member begins with.
             jax.tree.map(lambda leaf: jnp.copy(leaf) if eqx.is_array(leaf) else leaf, given.model),
@@ -125,7 +125,8 @@ def pack_of_runs(pack: PackCase, one_step_per_call: bool = False) -> Work:
         )
         for seed in range(pack.num_runs)
     ]  # fmt: skip
-    shared = Pack(make_step_function(optax.adam, given.settings), given.arguments, states[0], lambda: 0)
+    shared = Pack(make_step_function(optax.adam, given.settings), given.arguments, first[0], lambda: 0)
+    states: list[RunState] = [*first]
     for _ in states:
         shared.add_member()
     members = [shared.member(given.arguments) for _ in states]

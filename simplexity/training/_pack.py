@@ -23,7 +23,7 @@ from ._chunk import ChunkSizer
 from ._pack_programs import PackPrograms
 from ._pack_rows import PackRows, StepsOfRun
 from ._packed_state import Numbers, PackedState
-from ._state import TrainState
+from ._state import RunState, TrainState
 from ._step import StepArguments, StepFunction
 
 # A call waits for the members of the last one: so long after each of them has come, for the next. A member that
@@ -197,7 +197,7 @@ class PackMember:
         # What reads the state of the last call: the states of earlier ones have others.
         self._source: Callable[[], TrainState] | None = None
 
-    def __call__(self, state: TrainState | PackedState, num_steps: int) -> PackedState:
+    def __call__(self, state: RunState, num_steps: int) -> PackedState:
         """The state after `num_steps`.
 
         Args:

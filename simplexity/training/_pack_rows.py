@@ -158,8 +158,8 @@ class PackRows:
         while newcomers:
             runs, newcomers = newcomers[:largest], newcomers[largest:]
             first, size = self._written[runs[0]], self._programs.size_for(len(runs))
-            repeated = [jnp.broadcast_to(words, (size, len(words))) for words in first]
-            arranged.append(_Rows(*repeated, {}))
+            arguments, states = (jnp.broadcast_to(words, (size, len(words))) for words in first)
+            arranged.append(_Rows(arguments, states, {}))
             self._write(arranged[-1], runs)
         self._all = arranged
 
