@@ -150,3 +150,17 @@ def test_nothing_of_a_member_but_its_row_is_on_the_device_while_it_takes_steps(m
     state = member(state, 2)
     assert sizes == [0, 0]
     assert np.all(jnp.asarray(state.step) == 110)
+
+
+@pytest.mark.parametrize("size", [1, 4])
+def test_a_programs_own_analysis_counts_the_states_before_a_call_and_after_it(
+    programs: PackPrograms, size: int
+) -> None:
+    programs.require(size, lambda: size)
+    sizes = programs._programs[size].compiled.memory_analysis()
+    states = size * programs.write_state(state_at(0)).nbytes
+    arguments = size * programs.write_arguments(stride(0)).nbytes
+    # Beside them, the numbers of steps and what the host sees of each state.
+    assert states + arguments < sizes.argument_size_in_bytes <= states + arguments + 32 * size
+    assert states < sizes.output_size_in_bytes <= states + 128 * size
+    assert sizes.alias_size_in_bytes == 0
