@@ -141,5 +141,6 @@ def test_a_plateau_of_the_validation_loss_lowers_the_logged_learning_rate():
     generator = DataGenerator(coin(0.5), None, None)
     state = initial_train_state(model, optimizer, generator, settings, key=keys.data)
     for loss, rate in ((0.5, 0.1), (0.4, 0.1), (0.4, 0.05), (0.3, 0.05)):
+        assert built.after_validation is not None
         state = built.after_validation(state, loss)
         assert built.learning_rate(0, lambda state=state: state.optimizer_state) == pytest.approx(rate)
