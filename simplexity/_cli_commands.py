@@ -22,6 +22,7 @@ from simplexity.sweeps import (
     cancel,
     copy_log,
     display_path,
+    find_log,
     follow_log,
     newest_folder,
     paused_collector,
@@ -41,6 +42,10 @@ from simplexity.sweeps import (
     write_csv,
     write_csv_rows,
 )
+
+# What there is for one run, where a command is for sweeps.
+_RESUME = "to start it again: simplexity resume {folder}"
+_STOP = "Ctrl-C in its terminal stops it, or scancel of its job"
 
 
 def status_command(arguments: argparse.Namespace, guard: PreemptionGuard) -> int:
@@ -88,9 +93,9 @@ def results_command(arguments: argparse.Namespace, guard: PreemptionGuard) -> in
 
 
 def retry_command(arguments: argparse.Namespace, guard: PreemptionGuard) -> int:
+    sweep = SweepDirectory.open(arguments.sweep_dir, for_one_run=_RESUME)
     outlive_readers()
     both = arguments.failed == arguments.missing
-    sweep = SweepDirectory.open(arguments.sweep_dir)
     return retry(
         sweep,
         guard,
@@ -102,14 +107,13 @@ def retry_command(arguments: argparse.Namespace, guard: PreemptionGuard) -> int:
 
 
 def cancel_command(arguments: argparse.Namespace, guard: PreemptionGuard) -> int:
-    print(cancel(SweepDirectory.open(arguments.sweep_dir)))
+    print(cancel(SweepDirectory.open(arguments.sweep_dir, for_one_run=_STOP)))
     return ExitCode.COMPLETE
 
 
 def logs_command(arguments: argparse.Namespace, guard: PreemptionGuard) -> int:
-    sweep = SweepDirectory.open(arguments.sweep_dir)
-    run = sweep.read_run(arguments.run)
-    (follow_log if arguments.follow else copy_log)(sweep, run, sys.stdout.buffer)
+    log = find_log(arguments.folder, arguments.run)
+    (follow_log if arguments.follow else copy_log)(log, sys.stdout.buffer)
     return ExitCode.COMPLETE
 
 
@@ -148,8 +152,8 @@ def resume_command(arguments: argparse.Namespace, guard: PreemptionGuard) -> int
 
 def work_command(arguments: argparse.Namespace, guard: PreemptionGuard) -> int:
     """Executes runs of a sweep, in this process. It is also what a local sweep and array tasks with workers start."""
+    sweep = SweepDirectory.open(arguments.sweep_dir, for_one_run=_RESUME)
     outlive_readers()
-    sweep = SweepDirectory.open(arguments.sweep_dir)
     require_own(sweep)
     place = None if arguments.place is None else WorkerPlace.parse(arguments.place)
     if step_tasks() is not None:

@@ -102,8 +102,9 @@ def _parser() -> argparse.ArgumentParser:
     again.add_argument("--missing", action="store_true", help="only runs that were stopped, lost, or never began")
     again.add_argument("--changed-image", action="store_true", help="use the container image as it is now")
     add_for_sweep("cancel", commands.cancel_command, "Stop all runs of a sweep; what is running saves first.")
-    logs = add_for_sweep("logs", commands.logs_command, "What a run has printed.")
-    logs.add_argument("run", metavar="N", type=int, help="the run's index")
+    logs = add("logs", commands.logs_command, "What a run has printed.")
+    logs.add_argument("folder", metavar="FOLDER", type=Path, help="the folder of a sweep, or of one run")
+    logs.add_argument("run", metavar="N", type=int, nargs="?", help="the run's index in the sweep")
     logs.add_argument("--follow", action="store_true", help="keep printing until the run ends")
     show = add("show", commands.show_command, "The attempts at one run, why each ended, and where the time went.")
     help_text = "the run's folder (default: the newest in outputs/)"

@@ -158,7 +158,7 @@ class Sweep:
     """
 
     def __init__(self, path: str | Path):
-        self._directory = SweepDirectory.open(Path(path).resolve())
+        self._directory = SweepDirectory.open(Path(path).resolve(), for_one_run="open it with load_run")
         self.path = self._directory.path
 
     @property

@@ -81,7 +81,7 @@ def test_show_tells_every_attempt(sweep, capfd):
     assert "failed: RuntimeError: out of\\nmemory" in shown
     assert "not running; saved up to step 5" in shown
     assert main(["show", str(sweep.path / "0")]) == 0
-    assert "complete at step 5: final loss 0.60000 nats, excess 0.10000 nats" in capfd.readouterr().out
+    assert "complete at step 5: final loss 0.60000 nats, excess 0.10000\n" in capfd.readouterr().out
 
 
 def test_nothing_is_running(sweep, capfd):
@@ -113,7 +113,7 @@ def test_a_sweep_of_another_launcher_is_known_for_one(sweep, tmp_path, capfd):
     assert main(["status", str(tmp_path / "basic")]) == 2
     told = capfd.readouterr().err
     assert "another launcher, such as hydra/launcher=basic, made its 2 runs" in told
-    assert told.endswith(f"as in: simplexity show {tmp_path}/basic/0\n")
+    assert told.endswith(f"to look at one: simplexity show {tmp_path}/basic/0\n")
 
 
 def test_json_has_an_object_for_every_run(sweep, capfd):

@@ -17,6 +17,9 @@ from ._launch_settings import pack_of as pack_of
 from ._local_progress import print_summary as print_summary
 from ._local_progress import run_locally as run_locally
 from ._local_progress import unfinished_text as unfinished_text
+from ._logs import copy_log as copy_log
+from ._logs import find_log as find_log
+from ._logs import follow_log as follow_log
 from ._look_up import newest_folder as newest_folder
 from ._look_up import no_run_problem as no_run_problem
 from ._look_up import sweep_of as sweep_of
@@ -50,8 +53,6 @@ from ._text import describe as describe
 from ._text import display_path as display_path
 from ._text import duration as duration
 from ._text import printable as printable
-from ._watch import copy_log as copy_log
-from ._watch import follow_log as follow_log
 from ._watch import watch as watch
 from ._worker import drain as drain
 from ._worker_place import WorkerPlace as WorkerPlace

@@ -41,8 +41,12 @@ class SweepDirectory:
     path: Path
 
     @classmethod
-    def open(cls, path: Path) -> "SweepDirectory":
+    def open(cls, path: Path, *, for_one_run: str = "to look at it: simplexity show {folder}") -> "SweepDirectory":
         """The sweep in `path`, which a command names.
+
+        Args:
+            path: The sweep's folder.
+            for_one_run: What to do instead if `path`, which stands for {folder}, is the folder of one run.
 
         Raises:
             ValueError: If there is none.
@@ -54,7 +58,7 @@ class SweepDirectory:
             runs = sorted(folder for folder in path.glob("*") if is_there(RunDirectory(folder).config_path))
             remedy = "name the folder that a --multirun has printed"
             if is_there(RunDirectory(sweep.path).config_path):
-                remedy = "it is one run: simplexity show"
+                remedy = f"it is one run; {for_one_run.format(folder=shlex.quote(str(path)))}"
             elif runs:
                 remedy = (
                     f"another launcher, such as hydra/launcher=basic, made its {counted(len(runs), 'run')}; to look at "

@@ -17,7 +17,7 @@ from simplexity.runs import (
 )
 
 from ._run_files import is_metrics, last_records, read_events, with_progress
-from ._status_text import REPEATED_FAILURE, goodput_text, is_repeated
+from ._status_text import REPEATED_FAILURE, excess_text, goodput_text, is_repeated
 from ._text import display_path, duration, number, printable, table, wrapped
 
 _HEADER = ("attempt", "began", "where", "from step", "to step", "saves", "took", "ended")
@@ -62,8 +62,8 @@ def run_text(directory: RunDirectory, *, width: int | None = None, colour: bool 
     ]
     completion = directory.read_completion()
     if completion is not None:
-        excess = "" if completion.excess_nats is None else f", excess {number(completion.excess_nats)} nats"
-        remarks.append(f"complete at step {completion.step:,}: final loss {number(completion.loss_nats)} nats{excess}")
+        loss = f"final loss {number(completion.loss_nats)} nats{excess_text(completion.excess_nats)}"
+        remarks.append(f"complete at step {completion.step:,}: {loss}")
     elif alive:
         remarks.append(f"running; saved up to step {summary.saved_step:,}")
     elif is_repeated(events[-1].reason):
@@ -74,7 +74,7 @@ def run_text(directory: RunDirectory, *, width: int | None = None, colour: bool 
     best = best_saved_step(directory)
     if best is not None:
         remarks.append(f"best saved step {best.step:,}: validation loss {number(best.validation_loss)} nats")
-    remarks.append(goodput_text(summary.goodput))
+    remarks.append(f"total {goodput_text(summary.goodput)}")
     # Commands stay whole, to be copied.
     return "\n".join([*lines, "", *wrapped(remarks, width), *commands])
 

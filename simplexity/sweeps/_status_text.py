@@ -59,17 +59,19 @@ def status_lines(
 
 
 def totals(status: SweepStatus) -> str:
-    """The sweep in one line: `12 runs: 7 complete, 4 running, 1 failed; 3 restarts; total 2 h 5 min: 93 % training`."""
+    """The sweep in one line: `12 runs: 7 complete, 5 running; the runs' times add up to 2 h: 93 % training`."""
     counts = ", ".join(f"{status.counts[state]} {state}" for state in RunState if status.counts[state])
     restarts = sum(run.restarts for run in status.runs)
     parts = [f"{counted(len(status.runs), 'run')}: {counts}"]
     parts += [counted(restarts, "restart")] if restarts else []
-    parts += [goodput_text(status.goodput)] if status.goodput.total_s >= 1 else []
+    if status.goodput.total_s >= 1:
+        # Longer than the sweep has taken: runs train at the same time, those of a pack even in one process.
+        parts += [f"the runs' times add up to {goodput_text(status.goodput)}"]
     return "; ".join(parts)
 
 
 def goodput_text(goodput: Goodput) -> str:
-    """Where the time went, in one line; what took less than one percent is left out."""
+    """A time and where it went, `2 h 5 min: 93 % training`; what took less than one percent is left out."""
     spent = {
         "training": goodput.computing_s,
         "waiting": goodput.waiting_s,
@@ -82,7 +84,16 @@ def goodput_text(goodput: Goodput) -> str:
     shares = {name: round(100 * seconds / goodput.total_s) for name, seconds in spent.items()}
     parts = [f"{share} % {name}" for name, share in shares.items() if share or name == "training"]
     parts += [f"{counted(goodput.steps_lost, 'step')} computed twice"] if goodput.steps_lost else []
-    return f"total {duration(goodput.total_s)}: {', '.join(parts)}"
+    return f"{duration(goodput.total_s)}: {', '.join(parts)}"
+
+
+def excess_text(excess_nats: float | None) -> str:
+    """What follows a final loss: `, excess 0.00300`, and why one may be negative; empty if it is not known."""
+    if excess_nats is None:
+        return ""
+    # The validation's is a KL divergence, which cannot be.
+    by_chance = " (negative by chance: without validation the loss is of the last training batches)"
+    return f", excess {number(excess_nats)}{by_chance if round(excess_nats, 5) < 0 else ''}"
 
 
 def best_run(status: SweepStatus) -> RunStatus | None:
@@ -140,11 +151,10 @@ def _best(sweep_path: str, status: SweepStatus) -> list[str]:
     if best is None:
         return []
     common = common_overrides([run.run for run in status.runs])
-    excess = "" if best.excess_nats is None else f", excess {number(best.excess_nats)}"
     described = f"{best.run.index} ({describe(best.run.overrides, common, short=True)})"
     folder = str(PurePath(sweep_path, best.run.directory))
     return [
-        f"best run: {described}: final loss {number(best.loss_nats)} nats{excess}",
+        f"best run: {described}: final loss {number(best.loss_nats)} nats{excess_text(best.excess_nats)}",
         f"to look at it: simplexity show {shlex.quote(folder)}",
         f"to see all results: simplexity results {shlex.quote(sweep_path)}",
     ]

@@ -1,4 +1,4 @@
-"""Following a sweep, or what one of its runs prints, until it ends or Ctrl-C is typed."""
+"""Following a sweep until it ends or Ctrl-C is typed."""
 
 import shutil
 import signal
@@ -7,12 +7,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import BinaryIO
 
 from simplexity.runs import wants_colour
 
 from ._directory import SweepDirectory
-from ._manifest import SweepRun
 from ._run_status import ACTIVE_STATES
 from ._status_text import FILES_ALONE, next_commands, status_lines, totals
 from ._sweep_status import SweepStatus, read_status
@@ -25,9 +23,6 @@ _POLL_S = 0.1
 _REFRESH_S = 2.0
 _LARGE_REFRESH_S = 10.0
 _LARGE = 200
-_LOG_POLL_S = 0.5
-# Asking for the state may mean to ask SLURM.
-_LOG_POLLS_PER_STATUS = 10
 
 
 def watch(sweep: SweepDirectory) -> SweepStatus:
@@ -113,38 +108,3 @@ def _watch_on_terminal(sweep: SweepDirectory, shown_path: str, sleep: _Sleep) ->
 def _pause_s(status: SweepStatus) -> float:
     """Between two looks: a large sweep's take a while, and a file server serves others too."""
     return _REFRESH_S if len(status.runs) < _LARGE else _LARGE_REFRESH_S
-
-
-def copy_log(sweep: SweepDirectory, run: SweepRun, output: BinaryIO) -> None:
-    """Copies all that a run has printed so far.
-
-    Raises:
-        RuntimeError: If it has printed nothing.
-    """
-    try:
-        with open(sweep.log_path(run.index), "rb") as log:
-            shutil.copyfileobj(log, output)
-    except FileNotFoundError:
-        raise RuntimeError(f"run {run.index} has printed nothing yet: it has not begun") from None
-
-
-def follow_log(sweep: SweepDirectory, run: SweepRun, output: BinaryIO) -> None:
-    """Copies what a run has printed and prints, until it ends, or until Ctrl-C, which does not stop the run."""
-    position = polls = 0
-    ended = False
-    with stop_on_signal() as sleep:
-        while True:
-            try:
-                with open(sweep.log_path(run.index), "rb") as log:
-                    log.seek(position)
-                    shutil.copyfileobj(log, output)
-                    position = log.tell()
-                output.flush()
-            except FileNotFoundError:
-                pass  # it has not begun
-            if ended or sleep(0 if polls == 0 else _LOG_POLL_S):
-                return
-            if polls % _LOG_POLLS_PER_STATUS == 0:
-                # What it printed before it ended is copied once more round.
-                ended = next(one.state for one in read_status(sweep).runs if one.run == run) not in ACTIVE_STATES
-            polls += 1

@@ -13,7 +13,7 @@ def test_a_folder_that_is_no_sweep(tmp_path):
     with pytest.raises(ValueError, match=r"is not a sweep.*--multirun"):
         SweepDirectory.open(tmp_path)
     RunDirectory(tmp_path).config_path.write_text("")
-    with pytest.raises(ValueError, match="it is one run: simplexity show"):
+    with pytest.raises(ValueError, match=f"it is one run; to look at it: simplexity show {tmp_path}"):
         SweepDirectory.open(tmp_path)
 
 

@@ -4,8 +4,9 @@ import re
 
 import pytest
 
+from simplexity.runs import Goodput
 from simplexity.sweeps import describe, read_status, status_lines
-from simplexity.sweeps._status_text import best_run
+from simplexity.sweeps._status_text import best_run, excess_text, totals
 
 
 @pytest.mark.parametrize(
@@ -39,6 +40,32 @@ def test_the_table_says_it_all(make_sweep, execute):
     assert "\nbest run: 0 (seed=0): final loss 0.25000 nats, excess 0.12500\n" in text
     assert "\nto look at it: simplexity show 'my sweep/0'\nto see all results: simplexity results 'my sweep'\n" in text
     assert text.endswith("to start the others again: simplexity retry 'my sweep'")
+
+
+def test_the_times_of_runs_that_train_together_are_called_a_sum(make_sweep, execute):
+    sweep = make_sweep({}, {})
+    execute(sweep)
+    status = read_status(sweep)
+    runs = [run._replace(goodput=Goodput(computing_s=90, compiling_s=30)) for run in status.runs]
+    assert totals(status._replace(runs=runs)).endswith(
+        "; the runs' times add up to 4 min: 75 % training, 25 % compiling"
+    )
+
+
+@pytest.mark.parametrize(
+    ("excess", "text"),
+    [
+        (None, ""),
+        (0.003, ", excess 0.00300"),
+        (-1e-9, ", excess 0.00000"),
+        (
+            -0.01964,
+            ", excess -0.01964 (negative by chance: without validation the loss is of the last training batches)",
+        ),
+    ],
+)
+def test_a_negative_excess_is_explained(excess, text):
+    assert excess_text(excess) == text
 
 
 def test_runs_that_have_failed_for_the_same_reason_share_a_line(make_sweep, execute):
