@@ -1,7 +1,9 @@
 """The command line of `simplexity`: its commands and their arguments."""
 
 import argparse
+import difflib
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -43,11 +45,19 @@ def run_command(arguments: Sequence[str] | None, guard: PreemptionGuard) -> int:
     # Words that follow an option are left over where others came before it.
     if rest and ("words" not in parsed or any(word.startswith("-") for word in rest)):
         # What stands before the command is none of its options.
-        (parser if given[:1] == rest[:1] else parsed.parser).error(f"unrecognized arguments: {' '.join(rest)}")
+        where = parser if given[:1] == rest[:1] else parsed.parser
+        where.error(f"unrecognized arguments: {' '.join(rest)}{_meant(rest, where)}")
     if rest:
         parsed.words.extend(rest)
     command: Command = parsed.command
     return command(parsed, guard)
+
+
+def _meant(words: Sequence[str], parser: argparse.ArgumentParser) -> str:
+    """A question whether the first of these words that looks like an option was to be another; empty if none does."""
+    option = next((word.partition("=")[0] for word in words if word.startswith("--")), "")
+    close = difflib.get_close_matches(option, re.findall(r"--[\w-]+", parser.format_help()), n=1, cutoff=0.75)
+    return f" (did you mean {close[0]}?)" if close else ""
 
 
 def _pack(text: str) -> int | Literal["auto"]:

@@ -231,7 +231,7 @@ def test_mistakes_end_in_one_line(sweep, tmp_path, arguments, code, says):
     [
         ([], "the following arguments are required: COMMAND; see simplexity --help"),
         (["statsu"], "invalid choice: 'statsu'"),
-        (["status", "--wach"], "unrecognized arguments: --wach; see simplexity status --help"),
+        (["status", "--wach"], "unrecognized arguments: --wach (did you mean --watch?); see simplexity status --help"),
         (["--bogus", "status"], "unrecognized arguments: --bogus; see simplexity --help"),
         (["status", "a", "b"], "unrecognized arguments: b; see simplexity status --help"),
         (["logs", "{sweep}", "one"], "argument N: invalid int value: 'one'; see simplexity logs --help"),

@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 from simplexity.runs import reason
 
+# Letters below which a name is not taken for the beginning of a longer one.
+_SHORTENED = 4
 _NAMED = re.compile(r"`(\w+(?:\[\d+\])*)`:?\s+(.*)", re.DOTALL)
 
 
@@ -50,14 +52,31 @@ def one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def choices(name: str, valid: Iterable[str]) -> str:
-    """A remedy for a wrong `name`: the closest valid one where one is close, and all of them."""
+def closest(name: str, valid: Iterable[str]) -> str | None:
+    """The valid name that a wrong one most likely stands for; None if none is close."""
+    valid = sorted(valid)
+    for typed in (name, name.lower()):
+        if close := difflib.get_close_matches(typed, valid, n=1):
+            return close[0]
+    # People shorten long names, as `beleif` for belief_geometry.
+    beginnings = {option[: len(name)]: option for option in valid} if len(name) >= _SHORTENED else {}
+    close = difflib.get_close_matches(name.lower(), beginnings, n=1, cutoff=0.75)
+    return beginnings[close[0]] if close else None
+
+
+def choices(name: str, valid: Iterable[str], guess: str | None = None) -> str:
+    """A remedy for a wrong `name`: the closest valid one where one is close, and all of them.
+
+    Args:
+        name: As it was typed.
+        valid: What it may be.
+        guess: What was meant, where more is known than `name`; None for the closest of `valid`.
+    """
     valid = sorted(valid)
     if not valid:
         return "there are none to choose from"
-    close = difflib.get_close_matches(name, valid, n=1) or difflib.get_close_matches(name.lower(), valid, n=1)
-    guess = f"did you mean `{close[0]}`? " if close else ""
-    return f"{guess}valid: {', '.join(valid)}"
+    guess = guess or closest(name, valid)
+    return (f"did you mean `{guess}`? " if guess else "") + f"valid: {', '.join(valid)}"
 
 
 def problem_at(path: str, error: Exception) -> Problem:

@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Collection, Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -11,7 +11,7 @@ from hydra.errors import HydraException, InstantiationException, MissingConfigEx
 from omegaconf import DictConfig, OmegaConf
 from yaml import MarkedYAMLError
 
-from ._config_errors import Problem, choices
+from ._config_errors import Problem, choices, closest
 from ._from_run import BASE_CHOICE
 from ._overrides import as_typed
 from ._sections import GENERATOR_GROUP, GENERATORS
@@ -139,10 +139,7 @@ def _unknown_key(key: str, config: DictConfig) -> Problem:
     for depth, part in enumerate(parts):
         parent = ".".join(parts[:depth])
         if node is None:
-            remedy = "choose a member of its group first"
-            if parent == "validation_data_generator":
-                remedy = "validation follows the training generator unless you add validation_data_generator=NAME"
-            return Problem(key, f"cannot be set, `{parent}` is null: {remedy}")
+            return Problem(key, f"cannot be set, `{parent}` is null{_remedy_of_null(parent)}")
         if not isinstance(node, DictConfig):
             value = OmegaConf.to_object(node) if OmegaConf.is_config(node) else node
             return Problem(key, f"cannot be set, `{parent}` is {describe_value(value)}")
@@ -151,7 +148,10 @@ def _unknown_key(key: str, config: DictConfig) -> Problem:
         if part not in node:
             if depth == len(parts) - 1 and (home := _home(node, part)) is not None:
                 return Problem(key, home.format(parent=parent, name=part))
-            return Problem(key, f"unknown key; {choices(part, [str(name) for name in node if name != 'hydra'])}")
+            names = [str(name) for name in node if name != "hydra"]
+            guess = _corrected(parts[depth:], node)
+            guess = ".".join([*parts[:depth], *guess]) if guess else None
+            return Problem(key, f"unknown key; {choices(part, names, guess)}")
         node = OmegaConf.select(node, part)
     if not isinstance(node, DictConfig):
         return Problem(key, "is no key of what this command chooses elsewhere")
@@ -159,6 +159,27 @@ def _unknown_key(key: str, config: DictConfig) -> Problem:
     rule = f"is merged into the section that is there, which {f'has only {names}' if names else 'is empty'}"
     remedy = f"to add to it, write +{key}=...; " if key in _OPEN else ""
     return Problem(key, f"{rule}; {remedy}to replace that, write ~{key} +{key}=...")
+
+
+def _remedy_of_null(path: str) -> str:
+    """What to choose first, to set a key of a section that is null."""
+    if path == "validation_data_generator":
+        return ": validation follows the training generator unless you add validation_data_generator=NAME"
+    group = path.replace(".", "/")
+    members = [f"{group}={member}" for member in _typable(_options(group))]
+    return f": choose a member of its group first, {' or '.join(members)}" if members else ""
+
+
+def _corrected(parts: Sequence[str], section: Any) -> list[str] | None:
+    """The key of `section` that was meant by these parts of a dotted one; None if one of them is close to nothing."""
+    if not parts:
+        return []
+    names = [str(name) for name in section if name != "hydra"] if isinstance(section, DictConfig) else []
+    name = parts[0] if parts[0] in names else closest(parts[0], names)
+    if name is None:
+        return None
+    rest = _corrected(parts[1:], OmegaConf.select(section, name)) if len(parts) > 1 else []
+    return None if rest is None else [name, *rest]
 
 
 def _form(override: str, text: str) -> str:

@@ -1,6 +1,7 @@
 """The command line of both scripts: Hydra's flags and overrides, its help, and every mistake in a command at once."""
 
 import argparse
+import difflib
 import io
 import itertools
 import os
@@ -49,10 +50,15 @@ def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     parser = get_args_parser()
 
     def refuse(message: str) -> NoReturn:
-        unknown = re.fullmatch(r"unrecognized arguments: --([\w.]+)(?:=(\S+))?.*", message)
+        unknown = re.fullmatch(r"unrecognized arguments: --([\w.-]+)(?:=(\S+))?.*", message)
         if unknown is not None:
+            flags = re.findall(r"--([\w-]+)", parser.format_usage())
+            close = difflib.get_close_matches(unknown[1], flags, n=1, cutoff=0.75)
             following = dict(itertools.pairwise(arguments)).get(f"--{unknown[1]}")
-            message += f"; keys of the config have no dashes: {unknown[1]}={unknown[2] or following or 'VALUE'}"
+            if close:
+                message += f"; did you mean --{close[0]}?"
+            else:
+                message += f"; keys of the config have no dashes: {unknown[1]}={unknown[2] or following or 'VALUE'}"
         raise ConfigError([Problem("command line", message)])
 
     parser.error = refuse

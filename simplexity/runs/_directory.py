@@ -65,8 +65,8 @@ class RunDirectory:
             write_durably(probe, b"\0" * 4096)
             probe.unlink()
         except OSError as error:
-            message = f"the run directory {directory.path} cannot be written: {reason(error)}"
-            raise RuntimeError(f"{message}; or choose another folder") from None
+            why = reason(error, otherwise="choose another folder")
+            raise RuntimeError(f"the run directory {directory.path} cannot be written: {why}") from None
         return directory
 
     def _refuse_links(self) -> None:

@@ -22,10 +22,15 @@ _REMEDIES = {
 }
 
 
-def reason(error: OSError) -> str:
-    """Why a file could not be written, and what helps: "No space left on device; free some space there"."""
-    remedy = _REMEDIES.get(error.errno or 0)
-    return (error.strerror or type(error).__name__) + (f"; {remedy}" if remedy else "")
+def reason(error: OSError, otherwise: str = "") -> str:
+    """Why a file could not be written, and what helps: "No space left on device; free some space there".
+
+    Args:
+        error: What the system said.
+        otherwise: A further remedy, which helps whatever the error is.
+    """
+    remedies = [remedy for remedy in (_REMEDIES.get(error.errno or 0), otherwise) if remedy]
+    return "; ".join([error.strerror or type(error).__name__, *([", or ".join(remedies)] if remedies else [])])
 
 
 def write_durably(

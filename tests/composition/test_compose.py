@@ -49,8 +49,10 @@ def test_a_section_that_is_null_stays_so_with_a_study_that_sets_its_keys(monkeyp
         ("training/optimiser=adam", "training/optimiser", "did you mean `training/optimizer`?"),
         ("training=3", "training", "must name a member of its group, got 3"),
         ("training=NaN", "training", "must name a member of its group, got NaN"),
-        ("training.batchsize=3", "training.batchsize", "did you mean `batch_size`?"),
-        ("trainin.batch_size=3", "trainin.batch_size", "did you mean `training`?"),
+        ("training.batchsize=3", "training.batchsize", "did you mean `training.batch_size`?"),
+        ("trainin.batch_size=3", "trainin.batch_size", "did you mean `training.batch_size`? valid: all_devices,"),
+        ("trainin.batchsize=3", "trainin.batchsize", "did you mean `training.batch_size`?"),
+        ("trainin.nothing_like_it=3", "trainin.nothing_like_it", "did you mean `training`?"),
         ("seed.x=3", "seed.x", "`seed` is 0"),
         ("validation_data_generator.instance.x=3", "validation_data_generator.instance.x", "add validation_data_gen"),
         ("training.batch_size=1,2", "training.batch_size", "add --multirun"),
@@ -77,6 +79,27 @@ def test_overrides_that_cannot_be_applied(site, override, path, words):
     assert problem.startswith(f"`{path}`: ")
     assert words in problem
     assert "\n" not in problem
+
+
+@pytest.mark.parametrize("choice", ["beleif", "belief", "Belief_geometri"])
+def test_a_study_is_suggested_as_other_members_of_groups_are(monkeypatch, choice):
+    monkeypatch.chdir(ROOT)
+    (problem,) = problems_of(f"+study={choice}")
+    assert problem.startswith(f"`study`: there is no '{choice}'; did you mean `belief_geometry`? valid: ")
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("validation.every=3", "`validation` is null: choose a member of its group first, validation=default"),
+        ("analysis.every=3", "`analysis` is null: choose a member of its group first, analysis=default"),
+        ("predictive_model.load_checkpoint_step.x=3", "`predictive_model.load_checkpoint_step` is null"),
+    ],
+)
+def test_a_key_of_a_section_that_is_null_names_what_to_choose(override, says):
+    with pytest.raises(ConfigError) as caught:
+        compose("train_model", [override])
+    assert str(caught.value) == f"`{override.partition('=')[0]}`: cannot be set, {says}"
 
 
 def test_all_of_them_are_reported_but_not_their_consequences(site):

@@ -191,7 +191,7 @@ def test_the_value_of_a_variable_is_in_files_of_the_user_alone(start_on_slurm, t
             [
                 "`cluster.sbatch_options`: is merged into the section that is there, which is empty; to add to it, "
                 "write +cluster.sbatch_options=...;",
-                "`cluster.memori`: unknown key; did you mean `memory`? valid: account,",
+                "`cluster.memori`: unknown key; did you mean `cluster.memory`? valid: account,",
             ],
         ),
         (

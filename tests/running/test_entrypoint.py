@@ -115,6 +115,12 @@ def test_a_key_with_dashes_is_shown_without(start, capfd, arguments):
     assert capfd.readouterr().err.endswith("keys of the config have no dashes: seed=3\n")
 
 
+@pytest.mark.parametrize(("typed", "meant"), [("mutlirun", "multirun"), ("config-nmae", "config-name")])
+def test_a_mistyped_flag_is_not_taken_for_a_key(start, capfd, typed, meant):
+    assert start(f"--{typed}", "seed=1,2") == 2
+    assert capfd.readouterr().err.endswith(f"; did you mean --{meant}?\n")
+
+
 def test_a_torn_yaml_file_is_named(start, body, site, capfd):
     (site.parent / "site/generative_process/torn.yaml").write_text("instance:\n  p: [0.5\n")
     assert start("training_data_generator=torn") == 2

@@ -38,7 +38,9 @@ def test_a_relative_path_stays_put_when_the_program_moves(tmp_path, monkeypatch)
 
 def test_a_file_in_the_way_is_named(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(RuntimeError, match=r"^the run directory .*file/run cannot be written: Not a directory; or"):
+    with pytest.raises(
+        RuntimeError, match=r"^the run directory .*file/run cannot be written: Not a directory; choose another folder$"
+    ):
         RunDirectory.create(tmp_path / "file" / "run")
 
 
@@ -54,7 +56,7 @@ except RuntimeError as error:
 """
     path = tmp_path / "run"
     done = subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True, text=True, timeout=20)
-    assert done.stdout == (f"the run directory {path} cannot be written: File too large; or choose another folder\n")
+    assert done.stdout == (f"the run directory {path} cannot be written: File too large; choose another folder\n")
     assert os.listdir(path) == []
 
 
