@@ -15,16 +15,18 @@ if TYPE_CHECKING:
     from simplexity import generative_processes as processes
     from simplexity import predictive_models as models
     from simplexity.analysis import regress_beliefs as regress_beliefs
+    from simplexity.composition import ConfigError as ConfigError
     from simplexity.experiment import load_run as load_run
     from simplexity.experiment import load_sweep as load_sweep
     from simplexity.training import fit as fit
 
 __version__ = "0.1.0"
 
-__all__ = ["fit", "load_run", "load_sweep", "models", "processes", "regress_beliefs"]
+__all__ = ["ConfigError", "fit", "load_run", "load_sweep", "models", "processes", "regress_beliefs"]
 
 _MODULES = {"models": "simplexity.predictive_models", "processes": "simplexity.generative_processes"}
 _HOMES = {
+    "ConfigError": "simplexity.composition",
     "fit": "simplexity.training",
     "load_run": "simplexity.experiment",
     "load_sweep": "simplexity.experiment",

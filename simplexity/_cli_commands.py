@@ -12,7 +12,7 @@ from typing import Any, Literal
 from simplexity.cluster import step_tasks
 from simplexity.host import PreemptionGuard, outlive_readers
 from simplexity.process_rows import read_rows, row_lines, rows_json
-from simplexity.runs import ExitCode, RunDirectory, is_there, wants_colour
+from simplexity.runs import ExitCode, RunDirectory, error_text, is_there, wants_colour
 from simplexity.sweeps import (
     RunState,
     SweepDirectory,
@@ -181,7 +181,7 @@ def analyze_command(arguments: argparse.Namespace, guard: PreemptionGuard) -> in
             interrupted=guard.requested,
         )
     except ConfigError as error:
-        raise ValueError(str(error)) from None
+        return _report_mistakes(error)
     if pictures is None:
         analyses = display_path(RunDirectory(run_dir).analysis_path)
         kept = f"the steps that are printed above are kept in {analyses}" if every_step else "nothing was written"
@@ -246,14 +246,24 @@ def doctor_command(arguments: argparse.Namespace, guard: PreemptionGuard) -> int
         raise ValueError(f"`--wait` must be a number of minutes above 0, got {arguments.wait:g}")
     # Hydra and OmegaConf, and never JAX.
     from simplexity._cli_doctor import doctor
+    from simplexity.composition import ConfigError
 
-    return doctor(
-        arguments.words,
-        guard,
-        stopped_runs=arguments.runs,
-        with_job=arguments.job,
-        wait_s=60 * arguments.wait,
-    )
+    try:
+        return doctor(
+            arguments.words,
+            guard,
+            stopped_runs=arguments.runs,
+            with_job=arguments.job,
+            wait_s=60 * arguments.wait,
+        )
+    except ConfigError as error:
+        return _report_mistakes(error)
+
+
+def _report_mistakes(error: Exception) -> int:
+    """Prints what is wrong with a config, each mistake on a line of its own."""
+    print(error_text(f"simplexity: {error}", sys.stderr), file=sys.stderr)
+    return ExitCode.BAD_CONFIG
 
 
 def _sweep(arguments: argparse.Namespace) -> SweepDirectory:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
-from simplexity.composition import ConfigError, plan_for_cluster
+from simplexity.composition import plan_for_cluster
 from simplexity.doctor import CheckResult, ReportPrinter, Severity, TestJob, check_cluster, summary_line
 from simplexity.host import PreemptionGuard
 from simplexity.runs import ExitCode
@@ -26,13 +26,11 @@ def doctor(
         FAILED if there is a problem.
 
     Raises:
-        ValueError: If an override, or a folder, is wrong.
+        ConfigError: If an override is wrong.
+        ValueError: If a folder is wrong.
         RuntimeError: If a stop was requested.
     """
-    try:
-        plan = plan_for_cluster(overrides)
-    except ConfigError as error:
-        raise ValueError(str(error)) from None
+    plan = plan_for_cluster(overrides)
     for folder in stopped_runs:
         if not folder.is_dir():
             raise ValueError(f"`--runs`: there is no folder {folder}")

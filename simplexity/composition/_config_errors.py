@@ -24,7 +24,19 @@ class Problem(NamedTuple):
 
 
 class ConfigError(Exception):
-    """A config that cannot be run, with every mistake that was found in it."""
+    """A config that cannot be run, with every mistake that was found in it.
+
+    Attributes:
+        problems: The mistakes.
+
+    Example:
+        >>> import simplexity as sx
+        >>> try:
+        ...     sx.load_run("nowhere")
+        ... except sx.ConfigError as error:
+        ...     print([problem.message for problem in error.problems])
+        ['there is no such folder']
+    """
 
     def __init__(self, problems: Sequence[Problem]):
         super().__init__(report(problems))

@@ -22,11 +22,10 @@ def printable(text: str) -> str:
 
 
 def display_path(path: Path) -> str:
-    """The path as one would type it here: relative to the current folder if it lies within."""
-    try:
-        return str(path.relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)
+    """The path as one would type it here: relative to the current folder if it lies within; never to the root."""
+    current = Path.cwd()
+    # From the root everything lies within, and tmp/run would read as a broken /tmp/run.
+    return str(path.relative_to(current) if current.name and path.is_relative_to(current) else path)
 
 
 def duration(seconds: float | int) -> str:

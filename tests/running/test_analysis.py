@@ -295,6 +295,14 @@ def test_mistakes_are_one_line(run_dir, arguments, message, capfd):
     assert message in capfd.readouterr().err
 
 
+def test_several_mistakes_are_a_line_each(tmp_path, capfd):
+    (tmp_path / "config.yaml").write_text("seed: -1\n")
+    assert main(["analyze", str(tmp_path)]) == 2
+    first, *others = capfd.readouterr().err.splitlines()
+    assert first == f"simplexity: the config has {len(others)} mistakes:"
+    assert "  `seed`: must lie in [0, 4294967295], got -1" in others
+
+
 def test_a_folder_without_a_run(tmp_path, capfd):
     assert main(["analyze", str(tmp_path)]) == 2
     assert "is not a run directory" in capfd.readouterr().err

@@ -1,7 +1,9 @@
+from pathlib import Path
+
 import pytest
 from rich.cells import cell_len
 
-from simplexity.sweeps._text import duration, number, printable, table
+from simplexity.sweeps._text import display_path, duration, number, printable, table
 
 
 def test_nothing_moves_the_cursor():
@@ -41,3 +43,11 @@ def test_a_narrow_terminal_does_without_the_least_columns():
         ["0", "learning_rate=0.01", "0.7"],
         ["0", "…ng_rate=0.01", "0.7"],
     ]
+
+
+@pytest.mark.parametrize(
+    ("current", "shown"), [("/", "/usr/lib/x"), ("/usr", "lib/x"), ("/usr/lib", "x"), ("/etc", "/usr/lib/x")]
+)
+def test_a_path_is_relative_to_the_current_folder_and_never_to_the_root(monkeypatch, current, shown):
+    monkeypatch.chdir(current)
+    assert display_path(Path("/usr/lib/x")) == shown
