@@ -5,6 +5,7 @@ from ._averages import averages_lines as averages_lines
 from ._cancel import cancel as cancel
 from ._cancel import stop_others as stop_others
 from ._directory import SweepDirectory as SweepDirectory
+from ._in_threads import in_threads as in_threads
 from ._json_text import results_json as results_json
 from ._json_text import run_json as run_json
 from ._json_text import status_json as status_json
@@ -46,7 +47,6 @@ from ._slurm_submission import require_slurm as require_slurm
 from ._slurm_submission import submit_runs as submit_runs
 from ._status_text import status_lines as status_lines
 from ._status_text import summary_lines as summary_lines
-from ._sweep_status import in_threads as in_threads
 from ._sweep_status import paused_collector as paused_collector
 from ._sweep_status import read_status as read_status
 from ._text import describe as describe

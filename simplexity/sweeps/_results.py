@@ -9,11 +9,12 @@ from typing import Any
 from simplexity.runs import RunDirectory
 
 from ._directory import SweepDirectory
+from ._in_threads import in_threads
 from ._kept_answers import KeptAnswers, marks, marks_of_absence
 from ._rows import Cell, Row
 from ._run_files import last_records, reading_failure
 from ._run_status import RunState, RunStatus
-from ._sweep_status import SweepStatus, in_threads, paused_collector
+from ._sweep_status import SweepStatus, paused_collector
 
 # Bookkeeping of the metrics, no results.
 _NO_RESULTS = ("step", "timestamp")

@@ -2,17 +2,16 @@
 
 import gc
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import reduce
-from itertools import chain
 from operator import add
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from simplexity.runs import Goodput
 
 from ._directory import SweepDirectory
+from ._in_threads import in_threads
 from ._kept_answers import COMPLETE_NAME, KeptAnswers, answer_of, marks, read_answer
 from ._live_workers import BY_HAND, live_submissions
 from ._manifest import Manifest, Submission, SweepRun, submission_names
@@ -20,13 +19,8 @@ from ._run_files import RunFiles, read_run
 from ._run_status import ACTIVE_STATES, UNFINISHED_STATES, RunState, RunStatus, run_status
 from ._scheduler_state import SchedulerState, slurm_states
 
-# Not for the processor: on a network file system every look at a file is a wait.
-_READERS = 16
-_LARGEST_PIECE = 256
 _NOBODY = SchedulerState(False)
 _MAY_HAVE_ENDED_SINCE = UNFINISHED_STATES | {RunState.FAILED}
-ItemT = TypeVar("ItemT")
-ReadT = TypeVar("ReadT")
 
 
 class SweepStatus(NamedTuple):
@@ -96,23 +90,6 @@ def read_status(sweep: SweepDirectory, *, locked: bool = False) -> SweepStatus:
     if manifest.launch.on_slurm:
         _read_ended_again(sweep, runs, states)
     return SweepStatus(runs, remark)
-
-
-def in_threads(read: Callable[[ItemT], ReadT], items: Sequence[ItemT]) -> Iterator[ReadT]:
-    """What a function that reads or writes files returns for each item, in their order; several are called at a time.
-
-    Args:
-        read: Called in several threads.
-        items: A run's entry, for instance.
-    """
-    # A task for each of a hundred thousand runs would take longer than what it does.
-    size = min(_LARGEST_PIECE, len(items) // (4 * _READERS) + 1)
-    with ThreadPoolExecutor(_READERS) as readers:
-        # What is read is not wanted faster than it is used up.
-        for first in range(0, len(items), size * _READERS):
-            starts = range(first, min(first + size * _READERS, len(items)), size)
-            pieces = readers.map(lambda start: list(map(read, items[start : start + size])), starts)
-            yield from chain.from_iterable(pieces)
 
 
 @paused_collector()
