@@ -12,7 +12,7 @@ from typing import Any, Literal
 from simplexity.cluster import step_tasks
 from simplexity.host import PreemptionGuard, outlive_readers
 from simplexity.process_rows import read_rows, row_lines, rows_json
-from simplexity.runs import ExitCode, RunDirectory, error_text, is_there, wants_colour
+from simplexity.runs import ExitCode, RunDirectory, counted, error_text, is_there, wants_colour
 from simplexity.sweeps import (
     RunState,
     SweepDirectory,
@@ -88,7 +88,8 @@ def results_command(arguments: argparse.Namespace, guard: PreemptionGuard) -> in
     else:
         write_csv(arguments.csv, rows)
         # Not on standard output, which the file may be: /dev/stdout.
-        print(f"wrote {len(rows)} {'runs' if arguments.over is None else 'rows'} to {arguments.csv}", file=sys.stderr)
+        wrote = counted(len(rows), "run" if arguments.over is None else "row")
+        print(f"wrote {wrote} to {arguments.csv}", file=sys.stderr)
     return ExitCode.COMPLETE
 
 
