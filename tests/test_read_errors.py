@@ -82,7 +82,7 @@ def test_a_file_that_cannot_be_read_ends_the_start_and_changes_nothing(run_dir, 
 
 def test_in_a_job_the_first_start_that_cannot_read_any_file_is_made_once_more(run_dir, preload, uninterrupted, cache):  # noqa: F811
     cases = [failing(path, errno.EIO) for path in RUN_FILES]
-    cases += [failing(path, errno.ESTALE, call="stat") for path in ASKED_ABOUT]
+    cases += [failing(path, errno.ESTALE, call="stat") for path in LOOKED_FOR]
     twice = [case for case in cases for _ in range(2)]
     variables = environment(cache) | preload | {"SIMPLEXITY_SUBMISSION": "array_0"}
     for i, (case, answer) in enumerate(zip(twice, answers("start", run_dir, twice, variables), strict=True)):

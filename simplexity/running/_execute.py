@@ -62,6 +62,7 @@ def execute(
             config = new_config or frozen or load_frozen(run_dir)
             completion = retry_read(directory.read_completion, guard.wait)
             if completion is not None and completion.step >= config.training.num_train_steps:
+                forget_failed_starts(directory)
                 extends = "A larger `training.num_train_steps` extends it."
                 _log.info("%s is complete: %d steps. %s", run_dir, completion.step, extends)
                 return RunResult(ExitCode.COMPLETE, completion.loss_nats)

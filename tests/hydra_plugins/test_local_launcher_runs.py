@@ -65,9 +65,11 @@ def test_real_runs_one_of_which_fails_and_is_retried(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_real_runs_survive_the_sweeps_process(tmp_path, number):
-    arguments = ("training.num_train_steps=1500", "seed=0,1", "hydra.launcher.max_parallel=1")
+@pytest.mark.parametrize(("number", "num_steps"), [(signal.SIGINT, 30_000), (signal.SIGKILL, 1500)])
+def test_real_runs_survive_the_sweeps_process(tmp_path, number, num_steps):
+    # SIGINT has to arrive before the first run ends, on a busy machine too.
+    training = (f"training.num_train_steps={num_steps}", "training.log_every=100")
+    arguments = (*training, "seed=0,1", "hydra.launcher.max_parallel=1")
     sweep = SweepDirectory(tmp_path / "s")
     with subprocess.Popen(
         program(sweep.path, *arguments), cwd=tmp_path, stdout=subprocess.PIPE, text=True
@@ -86,4 +88,5 @@ def test_real_runs_survive_the_sweeps_process(tmp_path, number):
     # A worker needs no living process of the sweep.
     while "2 complete" not in command("status", str(sweep.path)).stdout and number == signal.SIGKILL:
         assert time.monotonic() < deadline
+        time.sleep(0.1)
     assert "2 runs: 2 complete" in command("status", str(sweep.path)).stdout

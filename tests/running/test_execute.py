@@ -86,3 +86,10 @@ def test_what_cannot_be_read_before_a_start_is_recorded_is_tried_once_more_in_a_
     with pytest.raises(UnreadableError):
         starts()
     assert {path.name for path in directory.path.iterdir()} - names <= {"lock"}
+
+
+def test_a_complete_run_forgets_that_it_could_not_be_read(directory):
+    directory.mark_complete(9, 0.6)
+    directory.unreadable_path.touch()
+    assert _execute.execute(directory.path, PreemptionGuard()).exit_code == ExitCode.COMPLETE
+    assert not directory.unreadable_path.exists()
