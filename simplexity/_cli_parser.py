@@ -115,7 +115,11 @@ def _parser() -> argparse.ArgumentParser:
     logs = add("logs", commands.logs_command, "What a run has printed.")
     logs.add_argument("folder", metavar="FOLDER", type=Path, help="the folder of a sweep, or of one run")
     logs.add_argument("run", metavar="N", type=int, nargs="?", help="the run's index in the sweep")
-    logs.add_argument("--follow", action="store_true", help="keep printing until the run ends")
+    logs.add_argument(
+        "--follow",
+        action="store_true",
+        help="keep printing until the run ends; that of one run: until its process ends, or at once without one",
+    )
     show = add("show", commands.show_command, "The attempts at one run, why each ended, and where the time went.")
     help_text = "the run's folder (default: the newest in outputs/)"
     show.add_argument("run_dir", metavar="RUN_DIR", type=Path, nargs="?", help=help_text)
