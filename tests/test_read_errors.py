@@ -87,8 +87,8 @@ def test_in_a_job_the_first_start_that_cannot_read_any_file_is_made_once_more(ru
     variables = environment(cache) | preload | {"SIMPLEXITY_SUBMISSION": "array_0"}
     for i, (case, answer) in enumerate(zip(twice, answers("start", run_dir, twice, variables), strict=True)):
         assert answer["value"].startswith(f"exit code {1 if i % 2 else 85}:"), (case, answer)
-    assert not RunDirectory(run_dir).unreadable_path.exists()
     assert run(run_dir, "gru", cache=cache).returncode == 0
+    assert not RunDirectory(run_dir).unreadable_path.exists()
     assert_same_run(run_dir, uninterrupted("gru"))
 
 

@@ -30,5 +30,6 @@ from ._slurm_answers import leading_number as leading_number
 from ._slurm_answers import parse_duration as parse_duration
 from ._slurm_answers import refused_keys as refused_keys
 from ._step_tasks import StepTasks as StepTasks
+from ._step_tasks import start_of_step as start_of_step
 from ._step_tasks import step_tasks as step_tasks
 from ._worker_tasks import gpu_memory_share as gpu_memory_share

@@ -68,6 +68,15 @@ def step_tasks(
     )
 
 
+def start_of_step(environment: Mapping[str, str] | None = None) -> str | None:
+    """Names this start of this process's job step, alike in all of its tasks; None for a process alone."""
+    values = os.environ if environment is None else environment
+    if int(values.get("SLURM_STEP_NUM_TASKS") or 1) == 1:
+        return None
+    restart = values.get("SLURM_RESTART_COUNT") or 0
+    return f"step {values['SLURM_STEP_ID']} of job {values['SLURM_JOB_ID']}, restart {restart}"
+
+
 def coordinator_port(job_id: int, step_id: int, restart_count: int) -> int:
     """A port for each start of each job step, so that two on one node, or what one left behind, do not use the same."""
     offset = job_id + _PORTS_PER_STEP * step_id + _PORTS_PER_RESTART * restart_count

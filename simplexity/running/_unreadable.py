@@ -9,10 +9,12 @@ import logging
 from contextlib import suppress
 from pathlib import Path
 
+from simplexity.cluster import start_of_step
 from simplexity.composition import describe_error
-from simplexity.runs import ExitCode, RunDirectory, UnreadableError, this_job
+from simplexity.runs import ExitCode, RunDirectory, UnreadableError, this_job, write_durably
 
 _log = logging.getLogger("simplexity")
+_AGAIN, _FAILED = "is made once more", "has failed"
 
 
 def start_once_more(run_dir: Path, error: UnreadableError, *, stop_requested: bool) -> ExitCode:
@@ -27,7 +29,7 @@ def start_once_more(run_dir: Path, error: UnreadableError, *, stop_requested: bo
         UnreadableError: The same, if the start before this one has failed in this way too, or nothing would start the
             run again.
     """
-    if not stop_requested and not _note_down(RunDirectory(run_dir).unreadable_path):
+    if not stop_requested and not _may_come_back(RunDirectory(run_dir).unreadable_path):
         raise error
     _log.error("%s; the run is started once more", describe_error(error))
     return ExitCode.REQUEUE
@@ -39,15 +41,26 @@ def forget_failed_starts(directory: RunDirectory) -> None:
         directory.unreadable_path.unlink(missing_ok=True)
 
 
-def _note_down(path: Path) -> bool:
-    """Whether this is the first such start, which is then noted down."""
+def _may_come_back(path: Path) -> bool:
+    """Whether the start before this one has not failed so, which is noted down.
+
+    The tasks of a job step may each fail to read the same file, and SLURM takes the highest of their exit codes: all of
+    them have to give the same answer. So the note of a start that is not made again stays, for the other tasks.
+    """
     if this_job() is None:
         return False
+    step = start_of_step()
+    again, failed = (f"{step or 'a process alone'}: {answer}" for answer in (_AGAIN, _FAILED))
     try:
-        path.touch(exist_ok=False)
+        with suppress(FileNotFoundError):
+            note = path.read_text()
+            if step is not None and note in (again, failed):
+                return note == again
+            if not note.endswith(_FAILED):
+                write_durably(path, failed)
+                return False
+        write_durably(path, again)
     except OSError:
-        # There already, or nothing can be written there: without a note there would be no end to the starts.
-        with suppress(OSError):
-            path.unlink(missing_ok=True)
+        # Without a note there would be no end to the starts.
         return False
     return True

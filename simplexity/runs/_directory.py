@@ -152,7 +152,7 @@ class RunDirectory:
 
     @property
     def unreadable_path(self) -> Path:
-        """Notes down that the last start could not read a file, and is made once more."""
+        """Notes down that the last start could not read a file, and whether it is made once more."""
         return self.path / ".was_unreadable"
 
     @property

@@ -85,7 +85,8 @@ def test_what_cannot_be_read_before_a_start_is_recorded_is_tried_once_more_in_a_
     assert starts() == ExitCode.REQUEUE
     with pytest.raises(UnreadableError):
         starts()
-    assert {path.name for path in directory.path.iterdir()} - names <= {"lock"}
+    assert {path.name for path in directory.path.iterdir()} - names <= {"lock", ".was_unreadable"}
+    assert starts() == ExitCode.REQUEUE
 
 
 def test_a_complete_run_forgets_that_it_could_not_be_read(directory):
