@@ -84,8 +84,8 @@ class Case:
 
 CASES = (
     Case("GRU", 4, 64, batch_size=128, sequence_len=64, floor=1.8, peer_floor=2.0, product_floor=0.75),
-    Case("GRU", 1, 32, batch_size=32, sequence_len=32, floor=7.0, peer_floor=15.0),
-    Case("GRU", 4, 64, batch_size=4, sequence_len=8, floor=5.0, peer_floor=14.0),
+    Case("GRU", 1, 32, batch_size=32, sequence_len=32, floor=7.0, peer_floor=12.0),
+    Case("GRU", 4, 64, batch_size=4, sequence_len=8, floor=5.0, peer_floor=12.0),
     Case("LSTM", 4, 64, batch_size=128, sequence_len=64, floor=4.0, peer_floor=2.0, product_floor=0.75),
     Case("RNN", 4, 64, batch_size=128, sequence_len=64, floor=4.0, peer_floor=2.0),
     Case(
