@@ -25,6 +25,9 @@ CONFIG_MODULE = "simplexity.configs"
 
 SITE_VARIABLE = "SIMPLEXITY_CONFIGS"
 
+# What this process has added to Python's path.
+_added: set[str] = set()
+
 
 def site_folder() -> Path:
     """The site's folder of configs.
@@ -69,15 +72,19 @@ def make_importable(hydra: DictConfig) -> None:
 
     The folders come last on Python's path: `configs/logging` must not hide the module of that name. Behind those that
     the config was composed from comes the site's of today: a run that was copied to another machine, or whose folder of
-    configs was moved, finds its modules there.
+    configs was moved, finds its modules there. Those of earlier runs in this process come behind both.
 
     Args:
         hydra: Hydra's section of a composed config.
     """
     sources = (source for source in hydra.runtime.config_sources if source.schema == "file")
-    for folder in (*(Path(hydra.runtime.cwd, source.path) for source in sources), _site_folder_unchecked()):
-        if str(folder) not in sys.path:
-            sys.path.append(str(folder))
+    folders = [*(Path(hydra.runtime.cwd, source.path) for source in sources), _site_folder_unchecked()]
+    others = [path for path in sys.path if path not in _added]
+    wanted = [path for path in dict.fromkeys(map(str, folders)) if path not in others]
+    earlier = [path for path in sys.path if path in _added and path not in wanted]
+    _added.update(wanted)
+    if sys.path != (paths := [*others, *wanted, *earlier]):
+        sys.path[:] = paths
 
 
 def set_environment(hydra: DictConfig) -> None:

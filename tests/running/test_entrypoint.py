@@ -2,6 +2,7 @@ import importlib.util
 import logging
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -219,7 +220,8 @@ def test_a_module_beside_the_sites_configs_can_be_named_and_is_found_again(start
     monkeypatch.setattr(sys, "path", [path for path in sys.path if path != str(site.parent / "site")])
     monkeypatch.delenv("SIMPLEXITY_CONFIGS")
     restore_surroundings(body.run_dirs[0])
-    assert sys.path[-2:] == [str(site.parent / "site"), str(site / "configs")]
+    first = sys.path.index(str(site.parent / "site"))
+    assert sys.path[first + 1] == str(site / "configs")
 
 
 @pytest.mark.parametrize("now", ["moved", "current/configs"])
@@ -240,6 +242,28 @@ def test_a_module_is_found_again_where_the_folder_of_configs_has_been_moved_to(s
     spec = importlib.util.find_spec("moved_module")
     assert spec is not None
     assert spec.origin == str(site.parent / now / "moved_module.py")
+
+
+def test_each_of_two_runs_finds_its_own_modules_before_those_of_today_and_of_the_other(start, body, site, monkeypatch):
+    from simplexity.composition import restore_surroundings
+
+    folders = [site.parent / "site", site.parent / "another"]
+    shutil.copytree(*folders)
+    for folder in folders:
+        monkeypatch.setenv("SIMPLEXITY_CONFIGS", str(folder))
+        assert start() == 0
+    today = site / "configs"
+    today.mkdir()
+    monkeypatch.delenv("SIMPLEXITY_CONFIGS")
+    for folder in (*folders, today):
+        (folder / "own_module.py").touch()
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if Path(path) not in folders])
+    for run_dir, folder in zip(body.run_dirs, folders, strict=True):
+        restore_surroundings(run_dir)
+        importlib.invalidate_caches()
+        spec = importlib.util.find_spec("own_module")
+        assert spec is not None
+        assert spec.origin == str(folder / "own_module.py")
 
 
 def test_a_run_to_be_started_again_says_so(start, body):
