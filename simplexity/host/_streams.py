@@ -28,20 +28,25 @@ def outlive_readers() -> None:
     """What cannot be printed from now on is lost, and no error: a run does not end with its reader.
 
     The reader of a pipe may be gone (`| head -1`), a terminal may be hung up, the disk of a redirection may be full.
-    The first two are for good: `take_lost_streams` says so, for the run's log. After a full disk, printing is tried
-    again. For programs that train; one whose only purpose is to print should end instead.
+    The first two are for good: `take_lost_streams` says so, for the run's log. After a full disk, or a full pipe that
+    does not block, printing is tried again. For programs that train; one whose only purpose is to print should end
+    instead.
     """
     for name in ("stdout", "stderr"):
         found = getattr(sys, name)
-        # Not the streams of a test or a notebook, which are no descriptors.
-        if isinstance(found, io.TextIOWrapper) and isinstance(getattr(found.buffer, "raw", found.buffer), io.FileIO):
+        # Not what a test or a notebook has put in their place, nor what outlives its reader already.
+        raw = getattr(found.buffer, "raw", found.buffer) if type(found) is io.TextIOWrapper else None
+        if type(raw) is io.FileIO:
             setattr(sys, name, _outliving(name, found))
 
 
 def take_lost_streams() -> list[str]:
     """Which streams have lost their reader since the last call: `standard output was closed (Broken pipe)`."""
-    lost = [f"{name} was closed ({reason})" for name, reason in _lost.items()]
-    _lost.clear()
+    lost = []
+    with suppress(KeyError):  # nothing is left; other threads may print meanwhile
+        while True:
+            name, reason = _lost.popitem()
+            lost.append(f"{name} was closed ({reason})")
     return lost
 
 
@@ -77,7 +82,9 @@ class _OutlivingFile(io.FileIO):
 
     def write(self, data: Any, /) -> int:
         try:
-            return super().write(data)
+            written = super().write(data)
+            # None of a full pipe that does not block: to its buffer, that would be an error.
+            return len(data) if written is None else written
         except OSError as error:
             # To raise or to log here would end the run, or print again in the middle of printing.
             if _has_no_reader(error, self.fileno()):

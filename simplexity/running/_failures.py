@@ -26,7 +26,7 @@ class LogFile(logging.FileHandler):
 
     def emit(self, record: logging.LogRecord) -> None:
         for lost in take_lost_streams():
-            text = f"{lost}: what would be printed there is lost, and the run continues"
+            text = f"{lost}: what would be printed there is lost"
             super().emit(logging.LogRecord("simplexity", logging.WARNING, __file__, 0, text, None, None))
         super().emit(record)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from simplexity.host import PreemptionGuard
+from simplexity.host import PreemptionGuard, take_lost_streams
 
 _DESCRIPTORS = (1, 2)
 
@@ -23,12 +23,18 @@ class WorkerOutput:
     def print_line(self, line: str) -> None:
         """Prints a line to the worker's own output. A reader that is gone does no harm: `outlive_readers`."""
         print(line, flush=True)
+        # Nothing that the log of a run should tell: what the run prints is not lost.
+        take_lost_streams()
 
     @contextmanager
     def redirected_to(self, path: Path) -> Iterator[None]:
         """What this process prints within the `with` block, and the libraries in it, is appended to a file."""
         path.parent.mkdir(exist_ok=True)
         _flush()
+        take_lost_streams()
+        for descriptor, own in zip(_DESCRIPTORS, self._own, strict=True):
+            # One that has lost its reader leads elsewhere by now: see `outlive_readers`.
+            os.dup2(descriptor, own, inheritable=False)
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
         try:
             for descriptor in _DESCRIPTORS:

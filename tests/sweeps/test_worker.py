@@ -1,5 +1,6 @@
 """What a worker records and prints of a run that it could not bring to an end."""
 
+import os
 import subprocess
 import sys
 from contextlib import nullcontext
@@ -102,6 +103,30 @@ output.print_line("of the worker")
         subprocess.run([sys.executable, "-c", program, str(tmp_path)], stdout=log, check=True, timeout=60)
     assert (tmp_path / "run").read_text() == "of the run\n"
     assert (tmp_path / "worker").read_text() == "of the worker\n"
+
+
+def test_a_worker_whose_reader_has_gone_says_nothing_of_it_in_the_logs_of_its_runs(tmp_path):
+    program = """
+import pathlib, sys
+from simplexity.host import outlive_readers, take_lost_streams
+from simplexity.sweeps._worker_output import WorkerOutput
+outlive_readers()
+output = WorkerOutput()
+for name in ("1", "2"):
+    print("logged by the worker", file=sys.stderr)
+    output.print_line("of the worker")
+    with output.redirected_to(pathlib.Path(sys.argv[1], name)):
+        print("of the run", *take_lost_streams())
+    print("a loss is noticed once", file=sys.stderr)
+    print(*take_lost_streams(), file=open(f"{sys.argv[1]}/between {name}", "w"))
+"""
+    reads, writes = os.pipe()
+    os.close(reads)
+    subprocess.run([sys.executable, "-c", program, str(tmp_path)], stdout=writes, stderr=writes, check=True, timeout=60)
+    os.close(writes)
+    for name in ("1", "2"):
+        assert (tmp_path / name).read_text() == "of the run\n"
+        assert (tmp_path / f"between {name}").read_text() == "\n"
 
 
 @pytest.mark.parametrize(
