@@ -194,8 +194,7 @@ class PackMember:
     def __init__(self, pack: Pack, arguments: UInt32[np.ndarray, " words"]):
         self._pack = pack
         self.arguments = arguments
-        # What reads the state of the last call: the states of earlier ones have others.
-        self._source: Callable[[], TrainState] | None = None
+        self._num_calls = 0
 
     def __call__(self, state: RunState, num_steps: int) -> PackedState:
         """The state after `num_steps`.
@@ -204,24 +203,23 @@ class PackMember:
             state: That of the last call; or any whole state, whose buffers are donated.
             num_steps: At least 1.
         """
-        if isinstance(state, PackedState) and state.source is self._source:
+        if isinstance(state, PackedState) and state.read_row == _RowReader(self, self._num_calls):
             empties_window = state.has_empty_window
             state.release()
         else:
             empties_window = False
             self._pack.put(self, state.read())
-        self._source = None
+        self._num_calls += 1
         numbers = self._pack.steps(self, num_steps, empties_window)
-        self._source = source = _Source(self)
-        return PackedState(numbers, source)
+        return PackedState(numbers, _RowReader(self, self._num_calls))
 
-    def read(self, source: "_Source") -> TrainState:
-        """The state that `source` was made for.
+    def read(self, call: int) -> TrainState:
+        """The state after this call, the first of which is 1.
 
         Raises:
             RuntimeError: If the member has taken further steps since.
         """
-        if source is not self._source:
+        if call != self._num_calls:
             raise RuntimeError("a state was read after the run's next steps, which have replaced it")
         return self._pack.read(self)
 
@@ -233,11 +231,15 @@ class PackMember:
         """Does nothing: the pack measures its calls."""
 
 
-class _Source:
-    """Reads a member's state of one call."""
+class _RowReader(NamedTuple):
+    """Reads a member's state after one of its calls.
 
-    def __init__(self, member: PackMember):
-        self._member = member
+    The member has the number of the call and not the reader: in a cycle of the two, the arrays of a pack that is over
+    would stay on the device until Python looks for cycles.
+    """
+
+    member: PackMember
+    call: int
 
     def __call__(self) -> TrainState:
-        return self._member.read(self)
+        return self.member.read(self.call)

@@ -70,10 +70,10 @@ class _Rows:
         row = self.row_of.get(run)
         if row is None:
             row = min(set(range(self.size)).difference(self.row_of.values()))
-            self.row_of[run] = row
         index = np.int32(row)
         self.arguments = _with_row(self.arguments, index, written.arguments)
         self.states = _with_row(self.states, index, written.state)
+        self.row_of[run] = row
 
 
 class PackRows:
@@ -97,11 +97,12 @@ class PackRows:
             self._written[run] = _Written(arguments, state)
 
     def remove(self, run: Hashable) -> None:
-        """Gives up a run's row; no call of its steps may be pending."""
+        """Gives up a run's row, and an array without runs; no call of the run's steps may be pending."""
         with self._lock:
             self._written.pop(run, None)
             for rows in self._all:
                 rows.row_of.pop(run, None)
+            self._all = [rows for rows in self._all if rows.row_of]
 
     def read(self, run: Hashable) -> TrainState:
         """The state of a run that has a row, in arrays of its own."""
@@ -162,6 +163,8 @@ class PackRows:
             arranged.append(_Rows(arguments, states, {}))
             self._write(arranged[-1], runs)
         self._all = arranged
+        # Not before: if memory is too short for an array, the newcomers have no row yet and come again.
+        self._written.clear()
 
     def _resized(self, rows: _Rows, runs: Sequence[Hashable], num_runs: int) -> _Rows:
         size = self._programs.size_for(num_runs)
@@ -169,7 +172,7 @@ class PackRows:
 
     def _write(self, rows: _Rows, runs: Sequence[Hashable]) -> None:
         for run in runs:
-            if (written := self._written.pop(run, None)) is not None:
+            if (written := self._written.get(run)) is not None:
                 rows.put(run, written)
 
 

@@ -28,12 +28,12 @@ class PackedState:
 
     Args:
         numbers: Its own, in the host's memory.
-        source: Copies the row into arrays of its own; raises once the row has later steps.
+        read_row: Copies the row into arrays of its own; raises once the row has later steps.
         has_empty_window: Whether its window is to be empty, which that of the row is not.
     """
 
-    def __init__(self, numbers: Numbers, source: Callable[[], TrainState], has_empty_window: bool = False):
-        self._numbers, self.source = numbers, source
+    def __init__(self, numbers: Numbers, read_row: Callable[[], TrainState], has_empty_window: bool = False):
+        self._numbers, self.read_row = numbers, read_row
         self._whole: TrainState | None = None
         self.has_empty_window = has_empty_window
 
@@ -59,12 +59,12 @@ class PackedState:
             RuntimeError: If the member has taken further steps.
         """
         if self._whole is None:
-            whole = self.source()
+            whole = self.read_row()
             self._whole = whole.with_empty_window() if self.has_empty_window else whole
         return self._whole
 
     def with_empty_window(self) -> "PackedState":
-        emptied = PackedState(self._numbers, self.source, has_empty_window=True)
+        emptied = PackedState(self._numbers, self.read_row, has_empty_window=True)
         if self._whole is not None:
             emptied._whole = self._whole.with_empty_window()
         return emptied

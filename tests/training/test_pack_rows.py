@@ -1,15 +1,20 @@
 """The states of a pack stay on the device, each in a row of its own, whoever comes, leaves or reads."""
 
+import gc
+import threading
+import weakref
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.errors import JaxRuntimeError
 
-from simplexity.training import Pack
+from simplexity.training import Pack, _pack_rows
 from simplexity.training._pack_programs import PackPrograms
 from simplexity.training._pack_rows import PackRows, StepsOfRun
 
-from .test_pack_programs import move, state_at, stride
+from .test_pack_programs import exhausted, move, state_at, stride
 
 
 @pytest.fixture
@@ -99,11 +104,74 @@ def test_a_call_that_fails_leaves_the_states_as_they_were(programs: PackPrograms
     programs.require(2, lambda: 2)
     put(rows, 1, 2)
     take(rows, {1: 1, 2: 1})
+    program = programs._programs[2]
+
+    def fails_at_its_end(*arguments):
+        jax.block_until_ready(program(*arguments))
+        raise ZeroDivisionError
+
     with monkeypatch.context() as patched:
-        patched.setattr(programs, "_programs", {2: lambda *arguments: 1 / 0})
+        patched.setattr(programs, "_programs", {2: fails_at_its_end})
         with pytest.raises(ZeroDivisionError):
             take(rows, {1: 1})
     assert take(rows, {1: 1, 2: 1}) == [102, 204]
+
+
+def test_newcomers_that_there_was_no_memory_for_come_again(programs: PackPrograms, rows: PackRows, monkeypatch) -> None:
+    programs.require(1, lambda: 1)
+    put(rows, 1)
+    take(rows, {1: 1})
+    programs.require(2, lambda: 2)
+    put(rows, 2, 3, 4)
+    with monkeypatch.context() as patched:
+        patched.setattr(_pack_rows, "_Rows", exhausted)
+        with pytest.raises(JaxRuntimeError, match=r"^RESOURCE_EXHAUSTED"):
+            take(rows, {1: 1, 2: 1})
+    with monkeypatch.context() as patched:
+        # The first array has its newcomer, and there is none for the others.
+        patched.setattr(_pack_rows.jnp, "broadcast_to", exhausted)
+        with pytest.raises(JaxRuntimeError, match=r"^RESOURCE_EXHAUSTED"):
+            take(rows, {1: 1, 2: 1})
+    with monkeypatch.context() as patched:
+        patched.setattr(_pack_rows, "_with_row", exhausted)
+        with pytest.raises(JaxRuntimeError, match=r"^RESOURCE_EXHAUSTED"):
+            take(rows, {1: 1, 2: 1})
+    assert take(rows, {1: 1, 2: 1, 3: 1, 4: 1}) == [102, 202, 303, 404]
+
+
+@pytest.fixture
+def no_search_for_cycles():
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def test_an_array_is_gone_with_its_last_run(programs: PackPrograms, rows: PackRows, no_search_for_cycles) -> None:
+    programs.require(2, lambda: 2)
+    put(rows, 1, 2, 3)
+    take(rows, {1: 1, 2: 1, 3: 1})
+    states = [weakref.ref(each.states) for each in rows._all]
+    rows.remove(3)
+    assert [state() is None for state in states] == [False, True]
+    rows.remove(1)
+    rows.remove(2)
+    assert [state() for state in states] == [None, None]
+
+
+def test_a_pack_is_gone_with_its_last_member(no_search_for_cycles) -> None:
+    others = threading.enumerate()
+    pack = Pack(move, stride(0), state_at(0), lambda: 0, one_by_one=False)
+    (serving,) = set(threading.enumerate()).difference(others)
+    pack.add_member()
+    member = pack.member(stride(2))
+    state = member(state_at(100), 3)
+    state.read()
+    of_member, of_states = weakref.ref(member), weakref.ref(pack._rows._all[0].states)
+    pack.remove_member(member)
+    del pack, member, state
+    serving.join(60)
+    assert (of_member(), of_states()) == (None, None)
 
 
 def test_a_member_writes_and_reads_its_state_only_where_it_must(member, monkeypatch) -> None:
@@ -134,12 +202,12 @@ def test_a_state_is_gone_once_its_member_has_taken_further_steps(member) -> None
 
 def test_nothing_of_a_member_but_its_row_is_on_the_device_while_it_takes_steps(member, monkeypatch) -> None:
     """What a program's own analysis says that it takes is then all that a pack needs."""
-    jax.clear_caches()
-    before = {id(array) for array in jax.live_arrays()}
+    before = jax.live_arrays()  # held, so that no later array gets the id of one of them
+    ids_before = {id(array) for array in before}
     call, sizes = member._pack._programs.call, []
 
     def watched(arguments, states, *others):
-        ours = [array for array in jax.live_arrays() if id(array) not in before]
+        ours = [array for array in jax.live_arrays() if id(array) not in ids_before]
         sizes.append(sum(array.nbytes for array in ours) - arguments.nbytes - states.nbytes)
         return call(arguments, states, *others)
 
