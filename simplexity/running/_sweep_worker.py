@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 from simplexity.composition import (
     ConfigError,
     SectionCheck,
+    describe_error,
     environment_variables,
     load_frozen,
     make_importable,
@@ -18,9 +19,10 @@ from simplexity.composition import (
     set_environment,
 )
 from simplexity.host import PreemptionGuard, configure_accelerator
-from simplexity.runs import RunLock, read_origin, retry_read
+from simplexity.runs import ExitCode, RunLock, UnreadableError, read_origin, retry_read
 from simplexity.sweeps import PackSize, SweepDirectory, SweepRun, WorkerPlace, drain, pack_of
 
+from ._failures import report
 from ._resume import execute_frozen
 from ._run_log import close_logs, log_by_thread
 
@@ -66,9 +68,13 @@ class _Executor:
         self._problems_of = SectionCheck()
         # The last config that was read, and its run: it is asked for twice.
         self._read: tuple[int, DictConfig] | None = None
+        # The runs of which it is unknown whether this process can take them, and those that are tried once more.
+        self._unread: dict[int, UnreadableError] = {}
+        self._tried: set[int] = set()
 
     def can_take(self, run: SweepRun) -> bool:
         directory = self._sweep.run_directory(run)
+        self._unread.pop(run.index, None)
         try:
             hydra = read_surroundings(directory.path)
             variables = {}
@@ -82,12 +88,16 @@ class _Executor:
                 self._variables = variables
                 return True
             return variables == self._variables and self._has_devices_for(run)
+        except UnreadableError as error:
+            # Without its variables and modules, it would train as another run: `execute` refuses it.
+            self._unread[run.index] = error
+            return True
         except (ConfigError, RuntimeError):
             # To execute it tells the user what is wrong with it.
             return True
 
     def num_at_once(self, run: SweepRun) -> int:
-        if self._pack == 1:
+        if self._pack == 1 or run.index in self._unread:
             return 1
         # With jax, which imports after the environment is as the runs want it.
         from ._devices import share_among_devices, start_jax
@@ -121,6 +131,8 @@ class _Executor:
             self._packs = None
 
     def execute(self, run: SweepRun, lock: RunLock) -> int:
+        if (error := self._unread.pop(run.index, None)) is not None:
+            return self._put_off(run, error)
         run_dir = self._sweep.run_directory(run).path
         if self._packs is not None:
             with self._packs.place() as place:
@@ -136,6 +148,14 @@ class _Executor:
         sys.stdout.flush()
         sys.stderr.flush()
         os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], self._found)
+
+    def _put_off(self, run: SweepRun, error: UnreadableError) -> int:
+        """The exit code of a run that is tried once more after the others, and has failed if it is for nothing."""
+        if run.index in self._tried and not self._guard.requested():
+            return report(error)
+        self._tried.add(run.index)
+        sys.stderr.write(f"{describe_error(error)}; the run is tried once more\n")
+        return ExitCode.REQUEUE
 
     def _has_devices_for(self, run: SweepRun) -> bool:
         """Whether this process sees the CPU as so many devices as the run trains on: other sums round otherwise."""
