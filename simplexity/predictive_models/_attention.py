@@ -119,7 +119,8 @@ def _attend_forward(queries: Array, keys: Array, values: Array) -> tuple[Array, 
         blocks = _blocks(queries.shape[-2])
         # No score is larger than the product of the two norms (Cauchy and Schwarz). Where that is small, a pass over
         # all pairs of positions is saved. Otherwise, also for NaN, the largest score is subtracted; and always where
-        # there is one block, because there the pass takes no longer than the condition.
+        # there is one block, because there the pass takes no longer than the condition. A later token may change which
+        # of the two it is, and with it the last bits of earlier positions.
         is_small = len(blocks) > 1 and _largest_norm(queries) * _largest_norm(keys) <= _LARGEST_SCORE
         for start, stop in blocks:
             scores = _scores(queries, keys, start, stop)
