@@ -2,6 +2,7 @@
 
 from simplexity.host import PreemptionGuard
 from simplexity.running._entrypoint import run
+from simplexity.running._run_log import close_logs
 
 
 def call_program(config_name: str, *arguments: str) -> int:
@@ -11,4 +12,8 @@ def call_program(config_name: str, *arguments: str) -> int:
         config_name: Primary config. Hydra names the run's log by `sys.argv[0]`, which the caller sets.
         *arguments: Of the command line.
     """
-    return run(config_name, arguments, PreemptionGuard())
+    try:
+        return run(config_name, arguments, PreemptionGuard())
+    finally:
+        # A process that ends would do so; here the next test would be told of a file that nobody has closed.
+        close_logs()
