@@ -47,7 +47,7 @@ print(min(make(case).rates().per_second for case in cases for make in (compiled_
 
 @pytest.mark.slow
 def test_the_training_benchmark_needs_little_beside_jax():
-    done = subprocess.run([sys.executable, "-c", PROGRAM], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", PROGRAM], cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert float(done.stdout) > 0
 
