@@ -24,12 +24,19 @@ def unreadable(monkeypatch):
     return is_so
 
 
-def test_the_run_is_not_executed_without_them_but_tried_once_more(tmp_path, unreadable, monkeypatch, capfd):
-    monkeypatch.setattr(_sweep_worker, "execute_frozen", lambda *_: pytest.fail("executed without its variables"))
+@pytest.fixture
+def worker(tmp_path):
+    """A worker, the only run of its sweep, and the run's lock."""
     sweep = sweep_in(tmp_path, {})
     (run,) = sweep.read_manifest().runs
     lock = RunLock(sweep.run_directory(run).lock_path)
     executor = _Executor(sweep, PreemptionGuard(), 1)
+    return executor, run, lock
+
+
+def test_the_run_is_not_executed_without_them_but_tried_once_more(worker, unreadable, monkeypatch, capfd):
+    monkeypatch.setattr(_sweep_worker, "execute_frozen", lambda *_: pytest.fail("executed without its variables"))
+    executor, run, lock = worker
     assert executor.can_take(run)
     assert executor.execute(run, lock) == ExitCode.REQUEUE
     assert "tried once more" in capfd.readouterr().err
@@ -38,12 +45,9 @@ def test_the_run_is_not_executed_without_them_but_tried_once_more(tmp_path, unre
     assert "Input/output error" in capfd.readouterr().err
 
 
-def test_the_run_is_executed_once_they_can_be_read(tmp_path, unreadable, monkeypatch):
+def test_the_run_is_executed_once_they_can_be_read(worker, unreadable, monkeypatch):
     monkeypatch.setattr(_sweep_worker, "execute_frozen", lambda *_: ExitCode.COMPLETE)
-    sweep = sweep_in(tmp_path, {})
-    (run,) = sweep.read_manifest().runs
-    lock = RunLock(sweep.run_directory(run).lock_path)
-    executor = _Executor(sweep, PreemptionGuard(), 1)
+    executor, run, lock = worker
     assert executor.can_take(run)
     assert executor.execute(run, lock) == ExitCode.REQUEUE
     unreadable[0] = False
