@@ -29,6 +29,9 @@ from tests.images import sif as sif
 from tests.recorded_slurm import recorded as recorded
 from tests.site_configs import site as site
 
+# A failing assertion there shows both sides, as one in a test does.
+pytest.register_assert_rewrite("tests.small_runs")
+
 install_import_hook("simplexity", f"{type_checks.__name__}.checked")
 
 # absl comes with Orbax, and closes its handler's stream when Hydra sets up logging: that must not be pytest's.

@@ -1,6 +1,8 @@
 """The training state, one pytree with everything that the rest of a run depends on; its random keys; its start."""
 
 import threading
+from collections.abc import Callable
+from functools import cache
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import equinox as eqx
@@ -13,6 +15,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree, UInt32
 from simplexity.generative_processes import DataGenerator, is_ergodic
 from simplexity.predictive_models import PredictiveModel
 
+from ._compiler_options import compiler_options
 from ._settings import TrainingSettings
 
 
@@ -75,7 +78,7 @@ class TrainState(eqx.Module):
     def norms(self) -> "Norms":
         """See `RunState`."""
         with _norms_lock:
-            return _compiled_norms(self)
+            return _compiled_norms()(self)
 
     def with_empty_window(self) -> "TrainState":
         """See `RunState`."""
@@ -125,7 +128,13 @@ def norms(state: TrainState) -> Norms:
     return Norms(optax.tree.norm(parameters), optax.tree.norm(difference))
 
 
-_compiled_norms = eqx.filter_jit(norms)
+@cache
+def _compiled_norms() -> Callable[[TrainState], Norms]:
+    # With the options of the training steps, as a pack's program computes them: other ones may sum in another order.
+    # filter_jit hands arguments that it does not know to jax.jit.
+    return eqx.filter_jit(norms, compiler_options=compiler_options())  # pyright: ignore[reportCallIssue]
+
+
 # The threads of a pack may all come with their first line at the same time.
 _norms_lock = threading.Lock()
 

@@ -15,5 +15,5 @@ def call_program(config_name: str, *arguments: str) -> int:
     try:
         return run(config_name, arguments, PreemptionGuard())
     finally:
-        # A process that ends would do so; here the next test would be told of a file that nobody has closed.
+        # A process's end closes them. Left open here, they would fail whichever test comes next.
         close_logs()
