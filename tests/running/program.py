@@ -1,8 +1,15 @@
-"""The program of both scripts, called in this process."""
+"""The program of both scripts, called in this process, and Python programs started as processes of their own."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 from simplexity.host import PreemptionGuard
 from simplexity.running._entrypoint import run
 from simplexity.running._run_log import close_logs
+
+ROOT = Path(__file__).parents[2]
 
 
 def call_program(config_name: str, *arguments: str) -> int:
@@ -17,3 +24,12 @@ def call_program(config_name: str, *arguments: str) -> int:
     finally:
         # A process's end closes them. Left open here, they would fail whichever test comes next.
         close_logs()
+
+
+def python(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
+    """Starts Python in `folder`, a user's own, beside which lies the folder of the site's configs."""
+    # The stand-in model's module lies beside the site's configs.
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{folder.parent / 'site'}"}
+    return subprocess.run(
+        [sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True, timeout=60
+    )
