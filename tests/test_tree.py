@@ -125,6 +125,28 @@ def test_what_a_package_exports_is_used_elsewhere_and_not_by_tests_alone():
     none(sorted(unused ^ FOR_USERS))
 
 
+def exported_functions() -> Iterator[tuple[Path, ast.FunctionDef]]:
+    """What each package's `__init__.py` takes from its modules, of that the functions."""
+    for init in (file for file in files("simplexity") if file.name == "__init__.py"):
+        for node in tree(init).body:
+            if not isinstance(node, ast.ImportFrom) or node.level != 1:
+                continue
+            module = init.parent / f"{node.module}.py"
+            names = {name.name for name in node.names}
+            yield from (
+                (module, one) for one in tree(module).body if isinstance(one, ast.FunctionDef) and one.name in names
+            )
+
+
+def test_what_packages_export_describes_its_arguments():
+    none(
+        f"{file}:{function.lineno}: {function.name} takes {num_arguments} arguments, and its docstring has no `Args:`"
+        for file, function in exported_functions()
+        if (num_arguments := sum(isinstance(node, ast.arg) for node in ast.walk(function.args))) > 1
+        and "Args:" not in (ast.get_docstring(function) or "")
+    )
+
+
 def test_every_module_says_what_is_in_it():
     none(file for file in files(*PROGRAMS) if not ast.get_docstring(tree(file)))
 

@@ -166,7 +166,11 @@ def try_submission(script_path: Path) -> str:
 
 
 def send_signal(job_id: str, name: str) -> None:
-    """Sends a signal such as "USR2" to the steps of a job or array task, as SLURM does before its time limit.
+    """Sends a signal to the steps of a job or array task, as SLURM does before its time limit.
+
+    Args:
+        job_id: As `17`, or `17_3` for one task of an array.
+        name: The signal's, without SIG: `USR2`.
 
     Raises:
         SlurmError: If SLURM does not answer, or no step is running.

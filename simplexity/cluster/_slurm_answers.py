@@ -130,7 +130,11 @@ def parse_qos(text: str) -> dict[str, QualityOfService]:
 
 
 def parse_duration(duration: str) -> int | None:
-    """Reads SLURM's [DAYS-][HOURS:]MINUTES:SECONDS; None for words such as UNLIMITED or INVALID."""
+    """Reads SLURM's [DAYS-][HOURS:]MINUTES:SECONDS.
+
+    Returns:
+        Seconds; None for words such as UNLIMITED or INVALID.
+    """
     found = _DURATION.fullmatch(duration)
     if found is None:
         return None
@@ -139,7 +143,12 @@ def parse_duration(duration: str) -> int | None:
 
 
 def leading_number(text: str, default: int) -> int:
-    """The whole number that a text such as "30 sec" begins with."""
+    """The whole number that a text such as "30 sec" begins with.
+
+    Args:
+        text: A value of `scontrol show config`.
+        default: What to return for a text that begins otherwise.
+    """
     found = re.match(r"\d+", text)
     return default if found is None else int(found.group())
 

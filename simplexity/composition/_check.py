@@ -25,12 +25,15 @@ def check(config: DictConfig, only: str | None = None) -> list[Problem]:
     Args:
         config: A composed config, with or without Hydra's own section.
         only: A key of the root, to check that section alone; None for the whole config.
+
+    Returns:
+        The mistakes. What is wrong with several `_target_`s alike, as a package that is not installed, is one of them.
     """
     problems: list[Problem] = []
     values = plain_values(config, problems, only)
     schema = CONFIG if only is None else Section(keys={only: CONFIG.keys[only]})
     _Checker(problems).section(values, schema, "")
-    return problems
+    return _with_one_remedy(problems)
 
 
 def check_plugin(section: DictConfig, path: str) -> list[Problem]:
@@ -187,7 +190,7 @@ class _Checker:
         for name in [name for name in keys if name not in allowed]:
             home = self._home_of(name, keys)
             remedy = f"belongs under `{path}.instance`" if home else choices(name, allowed)
-            if not path and isinstance(keys[name], str):
+            if not path and _names_members(keys[name]):
                 remedy += absent_group(name)
             self.problems.append(Problem(_join(path, name), f"unknown key; {remedy}"))
         for name in sorted(required - set(keys)):
@@ -244,6 +247,25 @@ def _target_of_name(value: Mapping[str, Any], path: str) -> str:
     except ValueError:
         return ""
     return f"; here {sections[-1]['_target_']}, with what stands under `{name}` beside it"
+
+
+def _names_members(value: Any) -> bool:
+    """Whether a value may have been meant to choose from a group of configs: a name, or a list of names."""
+    return isinstance(value, str) or (isinstance(value, list) and all(isinstance(name, str) for name in value))
+
+
+def _with_one_remedy(problems: list[Problem]) -> list[Problem]:
+    """The problems, those of several `_target_`s with the same remedy joined to the first of them."""
+    joined: dict[object, list[Problem]] = {}
+    for problem in problems:
+        # Every other problem is mended by itself, whatever it says.
+        joined.setdefault(problem.message if problem.path.endswith("_target_") else problem, []).append(problem)
+    return [
+        first._replace(message=f"{first.message}; also at {', '.join(f'`{problem.path}`' for problem in others)}")
+        if others
+        else first
+        for first, *others in joined.values()
+    ]
 
 
 def _is_complete(value: Any) -> bool:

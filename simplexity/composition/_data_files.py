@@ -68,7 +68,16 @@ def keep_data_files(
 
 
 def with_kept_files(config: DictConfig, directory: RunDirectory) -> DictConfig:
-    """The config with the run's copies in the place of the files that it names; before its first start, as it is."""
+    """The config with the run's copies in the place of the files that it names.
+
+    Args:
+        config: The run's, frozen.
+        directory: The run's; before its first start it has no copies, and the config is returned as it is.
+
+    Raises:
+        UnreadableError: If the record of the copies cannot be read.
+        RuntimeError: If it holds something else.
+    """
     files = retry_read(lambda: read_origin(directory.origin_path)).files
     if not files:
         return config

@@ -106,7 +106,11 @@ def may_change(difference: Difference) -> bool:
 
 
 def refuse_changes(frozen: DictConfig, new: DictConfig) -> None:
-    """Checks that the run of `frozen` may be resumed as `new`.
+    """Checks that a run may be resumed with another config.
+
+    Args:
+        frozen: The config that it was started with.
+        new: The one that it is to be resumed with, resolved.
 
     Raises:
         ConfigError: With every difference that matters.

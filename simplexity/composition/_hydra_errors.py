@@ -52,9 +52,9 @@ def find_culprit(error: Exception, overrides: Sequence[str]) -> Culprit | None:
         for override in overrides:
             key, _, value = override.lstrip("+").partition("=")
             group, _, section = key.partition("@")
-            value = value.strip("'\"")
-            # A value may have slashes of its own, as `../mess3`.
-            if f"{group}/{value}" == error.missing_cfg_file:
+            # A list chooses several members, and a value may have slashes of its own, as `../mess3`.
+            names = [name.strip(" '\"") for name in value.strip().removeprefix("[").removesuffix("]").split(",")]
+            if error.missing_cfg_file in [f"{group}/{name}" for name in names]:
                 return Culprit(override, error, section=(section or group).replace("/", "."))
         return None
     if str(error).startswith(_SWEEP_OF_HYDRA):

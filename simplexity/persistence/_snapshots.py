@@ -167,5 +167,10 @@ def snapshot_steps(directory: Path) -> list[int]:
 
 
 def snapshot_path(directory: Path, step: int) -> Path:
-    """The file of a step."""
+    """The file of a step.
+
+    Args:
+        directory: The run's `snapshots_path`.
+        step: Number of training steps before it.
+    """
     return directory / f"{step}.safetensors"

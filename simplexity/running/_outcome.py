@@ -22,7 +22,12 @@ class RunResult(NamedTuple):
 
 
 def exit_process(exit_code: int, guard: PreemptionGuard) -> NoReturn:
-    """Ends the process with `exit_code`, whatever signals still come and whatever its threads are doing."""
+    """Ends the process, whatever signals still come and whatever its threads are doing.
+
+    Args:
+        exit_code: What it ends with, also if what it has printed cannot be written.
+        guard: Holds the signals, which are ignored from now on.
+    """
     guard.ignore()
     for stream in (sys.stdout, sys.stderr):
         try:

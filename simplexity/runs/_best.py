@@ -38,7 +38,16 @@ def read_scores(path: Path) -> list[ScoredStep]:
 
 
 def write_scores(path: Path, scores: Sequence[ScoredStep], require_held: Callable[[], object]) -> None:
-    """Replaces the file. Only the process that holds the run's lock may call it."""
+    """Replaces the file. Only the process that holds the run's lock may call it.
+
+    Args:
+        path: The run's `best_path`.
+        scores: The best step, and those that were the best before it, in the order of training.
+        require_held: As in `write_durably`.
+
+    Raises:
+        OSError: If they cannot be written; then the file is what it was.
+    """
     write_durably(path, json.dumps(scores) + "\n", require_held)
 
 

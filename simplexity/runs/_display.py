@@ -23,19 +23,34 @@ def red(text: str) -> str:
 
 
 def error_text(message: str, stream: TextIO) -> str:
-    """An error as a stream shows it: on a terminal behind the word `error:`, and in a file as it is."""
+    """An error as a stream shows it: on a terminal behind the word `error:`, and in a file as it is.
+
+    Args:
+        message: What went wrong, and what to do.
+        stream: Where it will be printed.
+    """
     if not stream.isatty():
         return message
     return f"{_BOLD + red('error:') if wants_colour(stream) else 'error:'} {message}"
 
 
 def counted(number: int, noun: str) -> str:
-    """A number of things: `1 run`, `2 runs`, `10,000 runs`."""
+    """A number of things: `1 run`, `2 runs`, `10,000 runs`.
+
+    Args:
+        number: How many.
+        noun: In the singular; one whose plural ends in s.
+    """
     return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
 def nats_text(value: float, digits: int = 5) -> str:
-    """A loss with this many digits behind the point; one of ten nats or more with six digits in all."""
+    """A loss as it is printed; one of ten nats or more has six digits in all.
+
+    Args:
+        value: In nats; it may be infinite or not a number.
+        digits: How many to print behind the point.
+    """
     # Adding zero makes of -0.0 a zero without a sign.
     return f"{round(value, digits) + 0.0:.{digits}f}" if abs(value) < 9.99999 else f"{value:.6g}"
 

@@ -76,7 +76,15 @@ def read_environments(path: Path) -> list[dict[str, Any]]:
 
 
 def environment_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    """The code and the versions that differ between two records: `jax 0.10.0 -> 0.11.2`; what computes comes first."""
+    """The code and the versions that differ between two records: `jax 0.10.0 -> 0.11.2`; what computes comes first.
+
+    Args:
+        before: What an earlier attempt has recorded, as `read_environments` returns it.
+        after: What a later one has.
+
+    Returns:
+        A text for each difference; none if the two computed with the same.
+    """
     pairs = [("commit", *((record.get("git") or {}).get("commit", "unknown")[:9] for record in (before, after)))]
     pairs += [("python", *(str(record.get("python")) for record in (before, after)))]
     old, new = before.get("versions", {}), after.get("versions", {})

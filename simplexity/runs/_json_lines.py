@@ -16,7 +16,16 @@ from ._writing import sync_directory, write_all, write_durably
 
 
 def append_json_line(path: Path, record: Mapping[str, Any], require_held: Callable[[], object] = lambda: None) -> None:
-    """Appends one line: see `append_json_lines`."""
+    """Appends one line, and returns once it is on disk.
+
+    Args:
+        path: The file, made if it is missing.
+        record: The line.
+        require_held: As in `write_durably`.
+
+    Raises:
+        OSError: If it cannot be written whole; then nothing of it stays in the file.
+    """
     append_json_lines(path, [record], require_held)
 
 

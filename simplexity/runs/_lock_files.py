@@ -31,7 +31,17 @@ class Sighting(NamedTuple):
 
 
 def read_holder(folder: Path) -> Sighting | None:
-    """The holder of a run's lock, running or ended, and its last heartbeat; None without one. Changes nothing."""
+    """The holder of a run's lock, running or ended, and its last heartbeat. Changes nothing.
+
+    Args:
+        folder: The run's `lock_path`.
+
+    Returns:
+        None if the run was never locked, or its last holder has released the lock.
+
+    Raises:
+        OSError: If the folder or the lock's file cannot be read.
+    """
     while numbers := generations(folder):
         try:
             seen = look(folder / str(max(numbers)))

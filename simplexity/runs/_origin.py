@@ -75,5 +75,14 @@ def read_origin(path: Path) -> Origin:
 
 
 def write_origin(path: Path, origin: Origin, require_held: Callable[[], object] = lambda: None) -> None:
-    """Replaces the file. Only the process that holds the run's lock may call it: see `write_durably`."""
+    """Replaces the file. Only the process that holds the run's lock may call it.
+
+    Args:
+        path: The run's `origin_path`.
+        origin: What the file is to hold.
+        require_held: As in `write_durably`.
+
+    Raises:
+        OSError: If it cannot be written; then the file is what it was.
+    """
     write_durably(path, json.dumps(asdict(origin), indent=1) + "\n", require_held)

@@ -29,7 +29,12 @@ def naming(path: Path) -> Iterator[None]:
 
 
 def read_file(path: Path) -> bytes:
-    """The content of a file; an error in reading what was opened names it too, which `Path.read_bytes` leaves out."""
+    """The content of a file.
+
+    Raises:
+        OSError: If it cannot be opened or read. It names the file, which that of `Path.read_bytes` does not if the file
+            could be opened.
+    """
     with naming(path):
         return path.read_bytes()
 
@@ -114,7 +119,11 @@ def is_there(path: Path, wait: Callable[[float], bool] = sleep) -> bool:
 
 
 def folder_problem(path: Path, what: str) -> str | None:
-    """Why there can be no `what`, such as "run", in a folder that a command names; None if there is such a folder.
+    """Why there can be nothing to read in a folder that a command names; None if there is such a folder.
+
+    Args:
+        path: As the command names it.
+        what: What the command looks for in it, such as "run".
 
     Raises:
         UnreadableError: In one line, if it could not be found out, several times.

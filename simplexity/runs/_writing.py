@@ -125,7 +125,11 @@ def write_all(descriptor: int, content: bytes) -> None:
 
 
 def sync_directory(directory: Path) -> None:
-    """Puts the directory's entries on disk: a file's own fsync does not cover its name."""
+    """Puts the directory's entries on disk: a file's own fsync does not cover its name.
+
+    Raises:
+        OSError: If that fails, or there is no such directory. A file system that has no such operation is no error.
+    """
     _sync(directory, os.O_RDONLY | os.O_DIRECTORY)
 
 

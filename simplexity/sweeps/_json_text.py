@@ -24,6 +24,10 @@ from ._sweep_status import SweepStatus
 def status_json(sweep: SweepDirectory, status: SweepStatus) -> Iterator[str]:
     """A sweep's status: its folder, a remark on what SLURM did not answer, and an object for every run.
 
+    Args:
+        sweep: The sweep's folder.
+        status: What `read_status` has found in it.
+
     Yields:
         Pieces of the text, as whole it may be a hundred megabytes.
     """

@@ -82,7 +82,12 @@ def print_summary(sweep: SweepDirectory, outcomes: list[Outcome], *, stop_reques
 
 
 def unfinished_text(sweep_path: str, outcomes: Sequence[Outcome]) -> str:
-    """Which runs are not complete, and how to start them again, in one line; empty if all are complete."""
+    """Which runs are not complete, and how to start them again, in one line; empty if all are complete.
+
+    Args:
+        sweep_path: The sweep's folder, as one would type it.
+        outcomes: How each run ended.
+    """
     failed = [outcome for outcome in outcomes if outcome.state in (RunState.FAILED, RunState.UNREADABLE)]
     others = [outcome for outcome in outcomes if outcome.state != RunState.COMPLETE]
     if not others:

@@ -66,6 +66,10 @@ def find_log(folder: Path, index: int | None) -> RunLog:
 def copy_log(log: RunLog, output: BinaryIO) -> None:
     """Copies all that a run has printed so far.
 
+    Args:
+        log: As `find_log` returns it.
+        output: Where to.
+
     Raises:
         RuntimeError: If it has printed nothing.
     """
@@ -77,7 +81,15 @@ def copy_log(log: RunLog, output: BinaryIO) -> None:
 
 
 def follow_log(log: RunLog, output: BinaryIO) -> None:
-    """Copies what a run has printed and prints, until it ends, or until Ctrl-C, which does not stop the run."""
+    """Copies what a run has printed and prints, until it ends, or until Ctrl-C, which does not stop the run.
+
+    Args:
+        log: As `find_log` returns it. A run that has not begun is waited for.
+        output: Where to; flushed after each piece.
+
+    Raises:
+        OSError: If the log cannot be read.
+    """
     position = polls = 0
     ended = False
     with stop_on_signal() as sleep:

@@ -30,6 +30,13 @@ def results_rows(sweep: SweepDirectory, status: SweepStatus) -> list[Row]:
     Of a complete run, `loss`, `optimum` and `excess` are the final ones, of the validation if there was one; behind
     them come the numbers that were logged last, and those of the last analysis: the R² of the layer with the greatest,
     its controls, and what the user's own functions have returned.
+
+    Args:
+        sweep: The sweep's folder. What was read of its complete runs is kept in it, for the next call.
+        status: What `read_status` has found in it.
+
+    Returns:
+        The rows in the order of the runs, all with the same columns; a cell without a value is None.
     """
     keys = list(dict.fromkeys(key for run in status.runs for key in _split(run.run.overrides)))
     # Whatever columns there are, the reason comes last: its place is the first, to be known from the beginning.

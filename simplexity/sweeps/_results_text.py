@@ -14,6 +14,10 @@ from ._text import printable, table, wrapped
 def write_csv(path: Path, rows: Sequence[Mapping[str, Cell]]) -> None:
     """Writes a row for every run, with the columns' names first.
 
+    Args:
+        path: The file, replaced if it is there.
+        rows: Those of `results_rows`.
+
     Raises:
         OSError: If the file cannot be written.
     """
@@ -22,7 +26,15 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, Cell]]) -> None:
 
 
 def write_csv_rows(file: TextIO, rows: Sequence[Mapping[str, Cell]]) -> None:
-    """Writes the same to an open file, such as standard output."""
+    """Writes what `write_csv` writes to an open file, such as standard output.
+
+    Args:
+        file: Opened with `newline=""`, where it is not standard output.
+        rows: Those of `results_rows`.
+
+    Raises:
+        OSError: If it cannot be written to.
+    """
     names = list(rows[0]) if rows else ["run"]
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(names)

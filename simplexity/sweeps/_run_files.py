@@ -139,7 +139,19 @@ def _exit_code(path: Path) -> int | None:
 
 
 def last_lines(path: Path, count: int) -> list[bytes]:
-    """The last `count` whole lines, oldest first; fewer if there are fewer, or if they are beyond all measure."""
+    """The last whole lines of a file, oldest first, without its beginning being read.
+
+    Args:
+        path: The file. What follows its last newline is being written, and is left out.
+        count: How many lines to return.
+
+    Returns:
+        The lines without their newlines. Fewer if there are fewer, or if so many are longer than 2 MB together;
+        none if there is no file.
+
+    Raises:
+        OSError: If it cannot be read.
+    """
     try:
         with open(path, "rb") as file:
             size = file.seek(0, os.SEEK_END)

@@ -109,6 +109,11 @@ def plan_arrays(
 def submit_runs(sweep: SweepDirectory, manifest: Manifest, indices: Sequence[int]) -> list[str]:
     """Submits runs of a sweep that this process has locked, and records each array job as soon as it is one.
 
+    Args:
+        sweep: The sweep's folder.
+        manifest: What it was launched with.
+        indices: The numbers of the runs to submit.
+
     Returns:
         The job ids.
 

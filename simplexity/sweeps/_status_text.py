@@ -110,7 +110,12 @@ def best_run(status: SweepStatus) -> RunStatus | None:
 
 
 def summary_lines(sweep_path: str, status: SweepStatus) -> list[str]:
-    """What came of a sweep: how many runs are complete, which is the best, and what to type to look further."""
+    """What came of a sweep: how many runs are complete, which is the best, and what to type to look further.
+
+    Args:
+        sweep_path: The sweep's folder, as one would type it.
+        status: What `read_status` has found in it.
+    """
     return [
         f"{status.counts[RunState.COMPLETE]} of {counted(len(status.runs), 'run')} complete",
         *_best(sweep_path, status),

@@ -131,7 +131,17 @@ def workers_text(num_runs: int, tasks: int, profile: ClusterProfile) -> str:
 def task_command(
     profile: ClusterProfile, working_folder: Path, sweep_path: Path, command: Sequence[str] = RESUME
 ) -> list[str]:
-    """What a task executes on a node, in the profile's container if it has one."""
+    """What a task executes on a node, in the profile's container if it has one.
+
+    Args:
+        profile: The cluster's.
+        working_folder: The current folder on the node; absolute.
+        sweep_path: The sweep's folder, which a container sees under the same name; absolute.
+        command: Python and its arguments; in a container Python is the image's.
+
+    Raises:
+        ValueError: If a folder has a name that the container's runtime cannot bind.
+    """
     if profile.container is None:
         return list(command)
     return container_command(profile, ["python", *command[1:]], [working_folder, sweep_path])

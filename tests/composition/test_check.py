@@ -37,6 +37,17 @@ def test_good_configs_have_no_problems(site, overrides):
     assert problems_of(*overrides) == []
 
 
+def test_the_remedy_for_a_missing_package_is_said_once():
+    targets = [
+        f"++{section}.instance._target_=absent.Own" for section in ("predictive_model", "persistence", "logging")
+    ]
+    (problem,) = problems_of(*targets)
+    assert problem.count("install it") == 1
+    assert all(
+        f"`{section}.instance._target_`" in problem for section in ("predictive_model", "persistence", "logging")
+    )
+
+
 @pytest.mark.parametrize(
     ("override", "path", "words"),
     [

@@ -81,11 +81,12 @@ def test_overrides_that_cannot_be_applied(site, override, path, words):
     assert "\n" not in problem
 
 
-@pytest.mark.parametrize("choice", ["beleif", "belief", "Belief_geometri"])
-def test_a_study_is_suggested_as_other_members_of_groups_are(monkeypatch, choice):
+@pytest.mark.parametrize("choice", ["{}", "[{},small]", "[small, '{}']"])
+@pytest.mark.parametrize("name", ["beleif", "belief", "Belief_geometri"])
+def test_a_study_is_suggested_as_other_members_of_groups_are(monkeypatch, choice, name):
     monkeypatch.chdir(ROOT)
-    (problem,) = problems_of(f"+study={choice}")
-    assert problem.startswith(f"`study`: there is no '{choice}'; did you mean `belief_geometry`? valid: ")
+    (problem,) = problems_of(f"+study={choice.format(name)}")
+    assert problem.startswith(f"`study`: there is no '{name}'; did you mean `belief_geometry`? valid: ")
 
 
 @pytest.mark.parametrize(
@@ -123,9 +124,10 @@ def test_no_site_at_all_is_no_warning(site, monkeypatch):
         compose("experiment", ["training_data_generator=site_coin"])
 
 
-def test_a_study_outside_of_the_checkout_is_told_where_the_studies_are(tmp_path, monkeypatch):
+@pytest.mark.parametrize("choice", ["quantum", "[quantum,small]"])
+def test_a_study_outside_of_the_checkout_is_told_where_the_studies_are(tmp_path, monkeypatch, choice):
     monkeypatch.chdir(tmp_path)
-    (problem,) = check(compose("experiment", ["+study=quantum"]))
+    (problem,) = check(compose("experiment", [f"+study={choice}"]))
     assert problem.path == "study"
     assert f"it would be the folder {tmp_path}/configs/study, which does not exist" in problem.message
     assert "SIMPLEXITY_CONFIGS to the folder of configs (that of the studies is CHECKOUT/configs)" in problem.message
