@@ -8,11 +8,15 @@ a writer begins.
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from ._reading import naming, read_file, retry_read, sleep
 from ._writing import sync_directory, write_all, write_durably
+
+_PIECE_BYTES = 2**16
 
 
 def append_json_line(path: Path, record: Mapping[str, Any], require_held: Callable[[], object] = lambda: None) -> None:
@@ -88,8 +92,8 @@ def iter_json_lines(path: Path) -> Iterator[dict[str, Any]]:
     """
     torn = 0
     with naming(path), open(path, "rb") as file:
-        for number, line in enumerate(file, start=1):
-            record = _parse(line) if line.endswith(b"\n") else None
+        pieces = iter(lambda: file.readlines(_PIECE_BYTES), [])
+        for number, record in enumerate(chain.from_iterable(map(_parse_all, pieces)), start=1):
             if record is None:
                 torn = torn or number
             elif torn:
@@ -158,6 +162,17 @@ def open_to_append(path: Path) -> int:
         OSError: If it cannot be opened.
     """
     return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+
+
+def _parse_all(lines: list[bytes]) -> list[dict[str, Any] | None]:
+    """The record of each line, None for one that is not whole: as one JSON list where all are, in half the time."""
+    if all(line.startswith(b"{") and line.endswith(b"}\n") for line in lines):
+        with suppress(ValueError):
+            records = json.loads(b"[" + b",".join(lines) + b"]")
+            # A line of two objects is none.
+            if len(records) == len(lines):
+                return records
+    return [_parse(line) if line.endswith(b"\n") else None for line in lines]
 
 
 def _parse(line: bytes) -> dict[str, Any] | None:

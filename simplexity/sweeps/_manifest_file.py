@@ -11,6 +11,7 @@ import json
 import os
 from collections.abc import Iterable
 from dataclasses import fields
+from operator import itemgetter
 from pathlib import Path
 from sys import intern
 from typing import Any
@@ -21,6 +22,7 @@ from ._launch_settings import launch_from_json, launch_to_json, without_private_
 from ._manifest import Manifest, SweepRun
 
 _FORMAT = 2
+_run_values = itemgetter(*SweepRun._fields)
 _HEAD_KEYS = {field.name for field in fields(Manifest)} - {"launch", "runs"}
 
 
@@ -133,5 +135,6 @@ def _load(path: Path) -> dict[str, Any]:
 
 
 def _run(record: dict[str, Any]) -> SweepRun:
+    index, overrides, *others = _run_values(record)
     # The same object for all runs that have an override in common.
-    return SweepRun(**{**record, "overrides": tuple(map(intern, record["overrides"]))})
+    return SweepRun(index, tuple(map(intern, overrides)), *others)

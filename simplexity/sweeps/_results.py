@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache, partial
+from itertools import compress
 from pathlib import Path
 from sys import intern
-from typing import Any
+from typing import Any, NamedTuple
 
 from simplexity.runs import RunDirectory
 
@@ -18,8 +19,6 @@ from ._sweep_status import SweepStatus, paused_collector
 
 # Bookkeeping of the metrics, no results.
 _NO_RESULTS = ("step", "timestamp")
-# Made once: `int | float` is a new object each time.
-_NUMBER = (int, float)
 _ANALYSIS = RunDirectory(Path()).analysis_path.name
 
 
@@ -38,47 +37,61 @@ def results_rows(sweep: SweepDirectory, status: SweepStatus) -> list[Row]:
     Returns:
         The rows in the order of the runs, all with the same columns; a cell without a value is None.
     """
-    keys = list(dict.fromkeys(key for run in status.runs for key in _split(run.run.overrides)))
+    keys = list(dict.fromkeys(_key(override) for run in status.runs for override in run.run.overrides))
     # Whatever columns there are, the reason comes last: its place is the first, to be known from the beginning.
     places: dict[str, int] = {}
     rows: list[Row] = []
+    columns: dict[tuple[Any, ...], _Columns] = {}
     latest: tuple[str, ...] = ()
     is_in_order = True
     with KeptAnswers(sweep.results_path) as kept:
         for run, read in zip(status.runs, in_threads(partial(_numbers, sweep, kept), status.runs), strict=True):
             pairs = _split(run.run.overrides)
-            if len(pairs) < len(keys):
-                pairs = {key: pairs.get(key) for key in keys}
             logged, analysed, reason = read
-            cells = _cells(run, pairs, logged, analysed)
-            if (names := tuple(cells)) != latest:
+            error = () if run.optimum_error_nats is None else (run.optimum_error_nats,)
+            shape = (len(error), *logged, *map(type, logged.values()), *analysed)
+            if (found := columns.get(shape)) is None:
+                found = columns[shape] = _columns(keys, bool(error), logged, analysed)
+            names, are_shown = found
+            values = (
+                run.run.index, run.state.value, *map(pairs.get, keys), run.step,
+                run.loss_nats, run.optimum_nats, run.excess_nats, *error,
+                *compress(logged.values(), are_shown), *analysed.values(),
+            )  # fmt: skip
+            if names is not latest:
                 latest = names
                 for name in names:
                     places.setdefault(name, len(places) + 1)
                 is_in_order = names == tuple(places)
-            # As in most sweeps.
-            values = cells.values() if is_in_order else map(cells.get, places)
+            if not is_in_order:  # as in few sweeps
+                # Of two values of a name, the last.
+                values = map(dict(zip(names, values, strict=True)).get, places)
             rows.append(Row(places, (reason, *values)))
         kept.save()
     places["reason"] = 0
     return rows
 
 
-def _cells(
-    status: RunStatus, overrides: Mapping[str, str | None], logged: dict[str, Any], analysed: dict[str, Cell]
-) -> dict[str, Cell]:
-    """A run's row, but for the reason."""
-    row: dict[str, Cell] = {"run": status.run.index, "state": status.state.value, **overrides, "step": status.step}
-    row |= {"loss": status.loss_nats, "optimum": status.optimum_nats, "excess": status.excess_nats}
-    if status.optimum_error_nats is not None:
-        row["optimum_error"] = status.optimum_error_nats
-    known = frozenset(row)
-    for name, value in logged.items():
-        if isinstance(value, _NUMBER) and name not in _NO_RESULTS:
-            # A training loss stands for itself beside a validation's.
-            row[f"training_{name}" if name in known else name] = value
-    row |= analysed
-    return row
+class _Columns(NamedTuple):
+    """The columns of runs that have logged and analysed the same.
+
+    Attributes:
+        names: Of all of a run's values, but for the reason.
+        are_shown: Which of the logged values are among them.
+    """
+
+    names: tuple[str, ...]
+    are_shown: list[bool]
+
+
+def _columns(keys: Sequence[str], has_error: bool, logged: Mapping[str, Any], analysed: Mapping[str, Cell]) -> _Columns:
+    """The columns of a run's values: of a hundred thousand runs most have the same."""
+    names = ["run", "state", *keys, "step", "loss", "optimum", "excess", *["optimum_error"] * has_error]
+    known = frozenset(names)
+    are_shown = [isinstance(value, int | float) and name not in _NO_RESULTS for name, value in logged.items()]
+    # A training loss stands for itself beside a validation's.
+    names += (f"training_{name}" if name in known else name for name in compress(logged, are_shown))
+    return _Columns((*names, *analysed), are_shown)
 
 
 def _numbers(
@@ -146,3 +159,7 @@ def _split(overrides: Sequence[str]) -> dict[str, str]:
 def _key_and_value(override: str) -> tuple[str, str]:
     key, _, value = override.partition("=")
     return key.lstrip("+"), value
+
+
+def _key(override: str) -> str:
+    return override.partition("=")[0].lstrip("+")

@@ -60,13 +60,15 @@ def status_lines(
 
 def totals(status: SweepStatus) -> str:
     """The sweep in one line: `12 runs: 7 complete, 5 running; the runs' times add up to 2 h: 93 % training`."""
-    counts = ", ".join(f"{status.counts[state]} {state}" for state in RunState if status.counts[state])
+    # Each is computed when it is asked for.
+    num_in, goodput = status.counts, status.goodput
+    counts = ", ".join(f"{num_in[state]} {state}" for state in RunState if num_in[state])
     restarts = sum(run.restarts for run in status.runs)
     parts = [f"{counted(len(status.runs), 'run')}: {counts}"]
     parts += [counted(restarts, "restart")] if restarts else []
-    if status.goodput.total_s >= 1:
+    if goodput.total_s >= 1:
         # Longer than the sweep has taken: runs train at the same time, those of a pack even in one process.
-        parts += [f"the runs' times add up to {goodput_text(status.goodput)}"]
+        parts += [f"the runs' times add up to {goodput_text(goodput)}"]
     return "; ".join(parts)
 
 
@@ -166,17 +168,13 @@ def _best(sweep_path: str, status: SweepStatus) -> list[str]:
 
 
 def _row(status: RunStatus, common: frozenset[str], *, short: bool) -> tuple[str, ...]:
-    total = status.run.num_train_steps
+    total, rate = status.run.num_train_steps, status.steps_per_s
     return (
         str(status.run.index),
         describe(status.run.overrides, common, short=short),
-        status.state.value,
+        status.state,
         f"{status.step:,}/{max(total, status.step):,}",
-        ""
-        if status.steps_per_s is None
-        else f"{status.steps_per_s:,.3g}"
-        if status.steps_per_s < 100
-        else f"{status.steps_per_s:,.0f}",
+        "" if rate is None else f"{rate:,.3g}" if rate < 100 else f"{rate:,.0f}",
         number(status.loss_nats),
         number(status.excess_nats),
         str(status.restarts) if status.restarts else "",

@@ -4,8 +4,7 @@ import gc
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import reduce
-from operator import add
+from operator import attrgetter
 from typing import NamedTuple
 
 from simplexity.runs import Goodput
@@ -19,6 +18,7 @@ from ._run_files import RunFiles, read_run
 from ._run_status import ACTIVE_STATES, UNFINISHED_STATES, RunState, RunStatus, run_status
 from ._scheduler_state import SchedulerState, slurm_states
 
+_state, _goodput = attrgetter("state"), attrgetter("goodput")
 _NOBODY = SchedulerState(False)
 _MAY_HAVE_ENDED_SINCE = UNFINISHED_STATES | {RunState.FAILED}
 
@@ -37,7 +37,7 @@ class SweepStatus(NamedTuple):
     @property
     def counts(self) -> Counter[RunState]:
         """Runs in each state."""
-        return Counter(status.state for status in self.runs)
+        return Counter(map(_state, self.runs))
 
     @property
     def has_ended(self) -> bool:
@@ -47,7 +47,7 @@ class SweepStatus(NamedTuple):
     @property
     def goodput(self) -> Goodput:
         """Where the time of all runs went."""
-        return add_goodputs(status.goodput for status in self.runs)
+        return add_goodputs(map(_goodput, self.runs))
 
 
 @contextmanager
@@ -112,7 +112,7 @@ def select_for_retry(status: SweepStatus, *, failed: bool, missing: bool) -> lis
 
 def add_goodputs(goodputs: Iterable[Goodput]) -> Goodput:
     """The sum, field by field."""
-    return reduce(lambda total, one: Goodput._make(map(add, total, one)), goodputs, Goodput())
+    return Goodput._make(map(sum, zip(Goodput(), *goodputs, strict=True)))
 
 
 def _read_all(sweep: SweepDirectory, runs: Sequence[SweepRun]) -> list[RunStatus | RunFiles]:

@@ -1,7 +1,9 @@
 """Numbers, names and paths as people read them, and tables of them."""
 
+import re
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
 from pathlib import Path
 
 from rich.cells import cell_len, set_cell_size
@@ -11,6 +13,10 @@ from simplexity.runs import bold, nats_text, red
 _GAP = "  "
 # In no printable text.
 _SEPARATOR = "\x1f"
+# What goes through a table's rows does so by columns, in pieces of this many rows: several times as fast as by cells.
+_PIECE = 256
+# Reads a cell as a number, such as -0.5, 1e-05 or 20/1,000; an empty one fits any column.
+_read_number = re.compile(r"(?:[+-]*\d(?:.*\d)?)?", re.DOTALL).fullmatch
 _FAILED = frozenset({"failed", "lost", "unreadable"})
 
 
@@ -105,12 +111,16 @@ def table(
     numeric = list(range(len(header)))
     # One text for each row, since the cells of a hundred thousand runs would take ten times the memory.
     joined: list[str] = []
-    for row in rows:
-        cells = row if "".join(row).isprintable() else list(map(printable, row))
-        text = _SEPARATOR.join(cells)
-        sizes = list(map(max, sizes, map(len if text.isascii() else cell_len, cells)))
-        numeric = [i for i in numeric if _is_number(cells[i])]
-        joined.append(text)
+    rows = iter(rows)
+    while piece := list(islice(rows, _PIECE)):
+        text = "".join(chain.from_iterable(piece))
+        if not text.isprintable():
+            piece = [list(map(printable, row)) for row in piece]
+        length = len if text.isascii() else _length
+        columns = list(zip(*piece, strict=True))
+        sizes = [max(size, *map(length, column)) for size, column in zip(sizes, columns, strict=True)]
+        numeric = [i for i in numeric if all(map(_read_number, columns[i]))]
+        joined += map(_SEPARATOR.join, piece)
     kept = list(range(len(sizes)))
 
     def excess() -> int:
@@ -133,11 +143,6 @@ def table(
     yield bold(names) if colour else names
     for text in joined:
         yield red(aligned(text)) if colour and not _FAILED.isdisjoint(text.split(_SEPARATOR)) else aligned(text)
-
-
-def _is_number(cell: str) -> bool:
-    """Whether a cell reads as a number, such as -0.5, 1e-05 or 20/1,000; an empty one fits any column."""
-    return not cell or (cell.lstrip("+-")[:1].isdigit() and cell[-1].isdigit())
 
 
 def _length(cell: str) -> int:

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from simplexity.runs import append_json_line, read_json_lines, renew_json_lines
+from simplexity.runs import append_json_line, iter_json_lines, read_json_lines, renew_json_lines
 
 RECORDS = [{"step": 1, "loss": 0.5}, {"step": 2, "loss": 0.25, "note": 'Zeile\nmit "ü"'}]
 WHOLE = b"".join(json.dumps(record).encode() + b"\n" for record in RECORDS)
@@ -115,3 +115,19 @@ def test_a_symbolic_link_is_not_followed(tmp_path):
         append_json_line(path, {"step": 1})
     renew_json_lines(path)
     assert target.read_text() == "my diary"
+
+
+@pytest.mark.parametrize("line", [b"torn", b'{"n": 1}, {"n": 2}', b'{"n": 1', b"[1]", b""])
+@pytest.mark.parametrize("place", [0, 7000, 9999])
+def test_a_line_among_thousands_that_is_no_record_is_named(tmp_path, line, place):
+    path = tmp_path / "runs.jsonl"
+    lines = [b'{"n": %d}' % n for n in range(10_000)]
+    path.write_bytes(b"\n".join(lines) + b"\n")
+    assert [record["n"] for record in iter_json_lines(path)] == list(range(10_000))
+    lines[place] = line
+    path.write_bytes(b"\n".join(lines) + b"\n")
+    if place == 9999:
+        assert [record["n"] for record in iter_json_lines(path)] == list(range(place))
+    else:
+        with pytest.raises(RuntimeError, match=f"line {place + 1} of"):
+            list(iter_json_lines(path))

@@ -116,6 +116,21 @@ def test_a_worker_passes_over_what_is_known_to_be_complete(sweep, monkeypatch):
     assert claimed() == [0, 2]
 
 
+@pytest.mark.parametrize("order", [1, -1, 7])
+def test_answers_are_found_in_any_order_and_of_any_length(tmp_path, order):
+    path = tmp_path / "answers.txt"
+    answers = ["x" * (20_000 if index % 100 == 50 else 90 + index % 60) for index in range(1000)]
+    with _kept_answers.KeptAnswers(path) as kept:
+        for index, answer in enumerate(answers):
+            kept.add(index, "seen", answer)
+        kept.save()
+    with _kept_answers.KeptAnswers(path) as kept:
+        for number in range(1000):
+            index = number * order % 1000
+            assert kept.get(index, "seen") == answers[index]
+            assert kept.get(index, "other") is None
+
+
 def test_a_sweep_that_may_not_be_written_is_still_shown(sweep):
     for path in (sweep.complete_runs_path, sweep.results_path):
         path.mkdir()

@@ -1,6 +1,7 @@
 import csv
 import json
 from copy import deepcopy
+from dataclasses import replace
 
 import pytest
 
@@ -113,3 +114,33 @@ def test_the_last_analysis_has_its_columns(make_sweep, execute):
     assert lines[0].split() == ["run", "state", "loss", "excess", "optimum", "belief_r2", "seed"]
     assert lines[1].split()[-2:] == ["0.91000", "0"]
     assert next(row["run"] for row in sort_rows(rows, "probe.mean", descending=True)) == 0
+
+
+def test_runs_that_have_overridden_and_logged_other_things_share_a_table(make_sweep):
+    sweep = make_sweep({}, {}, {}, {})
+    manifest = sweep.read_manifest()
+    overrides = [("a=1", "b=2"), ("b=3", "a=4"), ("b=5", "a=6"), ("c=7",)]
+    runs = tuple(run._replace(overrides=values) for run, values in zip(manifest.runs, overrides, strict=True))
+    sweep.write_manifest(replace(manifest, runs=runs))
+    lines = [{"loss": 0.75, "note": "x"}, {"note": 0.25, "loss": 0.5}, {"loss": None, "accuracy": 1}, {}]
+    for run, line in zip(runs, lines, strict=True):
+        directory = sweep.run_directory(run)
+        directory.metrics_path.write_text(json.dumps({"step": 4} | line) + "\n")
+        directory.mark_complete(4, 0.5 + run.index, 0.25, 0.25 + run.index, 0.125 if run.index == 2 else None)
+    sweep.run_directory(runs[3]).analysis_path.write_text(
+        json.dumps({"step": 4, "functions": {"f": {"n": 8}}, "best": None}) + "\n"
+    )
+    columns = ["run", "state", "a", "b", "c", "step", "loss", "optimum", "excess"]
+    columns += ["training_loss", "note", "optimum_error", "accuracy", "f.n", "reason"]
+    expected = [
+        [0, "complete", "1", "2", None, 0, 0.5, 0.25, 0.25, 0.75, None, None, None, None, ""],
+        [1, "complete", "4", "3", None, 0, 1.5, 0.25, 1.25, 0.5, 0.25, None, None, None, ""],
+        [2, "complete", "6", "5", None, 0, 2.5, 0.25, 2.25, None, None, 0.125, 1, None, ""],
+        [3, "complete", None, None, "7", 0, 3.5, 0.25, 3.25, None, None, None, None, 8, ""],
+    ]
+    for _ in ("first look", "later look"):
+        rows = list(map(dict, results_rows(sweep, read_status(sweep))))
+        assert [{name: row[name] for name in columns} for row in rows] == [
+            dict(zip(columns, values, strict=True)) for values in expected
+        ]
+        assert all(set(row) == set(columns) and list(row)[-1] == "reason" for row in rows)
