@@ -15,6 +15,9 @@ from tests.compilation import QUICK_FLAGS, compile_quickly
 # Before jax is imported: tests run on the CPU even where there is an accelerator (GPU tests are subprocesses).
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ["XLA_FLAGS"] = QUICK_FLAGS
+# Each of xdist's workers, which inherit this, would have a thread of NumPy's BLAS per core, and all of them would wait
+# for one another: long walks over belief states took twice the CPU time.
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 from absl import logging as absl_logging
 from jaxtyping import install_import_hook
@@ -111,6 +114,12 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
 def quick_compilation() -> None:
     """Not for the processes that tests start, and not where a test is about the bits of a program as users have it."""
     compile_quickly()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def threads_of_a_run() -> None:
+    """The processes that tests start have as many threads as users' have; this one's BLAS has read its number."""
+    del os.environ["OPENBLAS_NUM_THREADS"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
