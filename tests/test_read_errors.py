@@ -65,7 +65,13 @@ def test_a_checkpoint_that_cannot_be_read_is_not_taken_for_corrupt(tmp_path, pre
     assert sorted(os.listdir(folder)) == ["1", "2"]
 
 
-def test_a_file_that_cannot_be_read_ends_the_start_and_changes_nothing(run_dir, preload, uninterrupted, cache):  # noqa: F811
+def test_a_file_that_cannot_be_read_ends_the_start_and_changes_nothing(
+    run_dir,
+    preload,  # noqa: F811
+    uninterrupted,
+    runner,
+    cache,
+):
     directory = RunDirectory(run_dir)
     names, metrics = sorted(os.listdir(directory.checkpoints_path)), directory.metrics_path.read_bytes()
     cases = [failing(path, number) for path, number in zip(RUN_FILES, ERRORS, strict=False)]
@@ -76,18 +82,24 @@ def test_a_file_that_cannot_be_read_ends_the_start_and_changes_nothing(run_dir, 
         assert f"{case['FAIL_PATH']}` cannot be read: {os.strerror(int(case['FAIL_ERRNO']))};" in answer["value"]
     assert sorted(os.listdir(directory.checkpoints_path)) == names
     assert directory.metrics_path.read_bytes() == metrics
-    assert run(run_dir, "gru", cache=cache).returncode == 0
+    assert runner.run(run_dir, "gru").returncode == 0
     assert_same_run(run_dir, uninterrupted("gru"))
 
 
-def test_in_a_job_the_first_start_that_cannot_read_any_file_is_made_once_more(run_dir, preload, uninterrupted, cache):  # noqa: F811
+def test_in_a_job_the_first_start_that_cannot_read_any_file_is_made_once_more(
+    run_dir,
+    preload,  # noqa: F811
+    uninterrupted,
+    runner,
+    cache,
+):
     cases = [failing(path, errno.EIO) for path in RUN_FILES]
     cases += [failing(path, errno.ESTALE, call="stat") for path in LOOKED_FOR]
     twice = [case for case in cases for _ in range(2)]
     variables = environment(cache) | preload | {"SIMPLEXITY_SUBMISSION": "array_0"}
     for i, (case, answer) in enumerate(zip(twice, answers("start", run_dir, twice, variables), strict=True)):
         assert answer["value"].startswith(f"exit code {1 if i % 2 else 85}:"), (case, answer)
-    assert run(run_dir, "gru", cache=cache).returncode == 0
+    assert runner.run(run_dir, "gru").returncode == 0
     assert not RunDirectory(run_dir).unreadable_path.exists()
     assert_same_run(run_dir, uninterrupted("gru"))
 
@@ -146,7 +158,7 @@ def test_a_run_whose_checkpoints_are_gone_begins_again_on_purpose_only(what, run
 
 
 @pytest.mark.parametrize("lost", ["all", "the end"])
-def test_lost_metrics_and_snapshots_are_said_and_written_down(lost, run_dir, cache):
+def test_lost_metrics_and_snapshots_are_said_and_written_down(lost, run_dir, runner):
     directory = RunDirectory(run_dir)
     lines = directory.metrics_path.read_bytes().splitlines(keepends=True)
     directory.metrics_path.write_bytes(b"".join(lines[:1]))
@@ -154,7 +166,7 @@ def test_lost_metrics_and_snapshots_are_said_and_written_down(lost, run_dir, cac
         directory.metrics_path.unlink()
     (directory.snapshots_path / "3.safetensors").unlink()
     last, step = 0 if lost == "all" else 5, newest_step(run_dir)
-    done = run(run_dir, "gru", cache=cache)
+    done = runner.run(run_dir, "gru")
     assert done.returncode == 0, done.stderr
     reasons = [
         f"{what}, though the checkpoint is of step {step}"

@@ -177,10 +177,10 @@ def test_an_analysis_that_is_interrupted_writes_nothing(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def analysed(tmp_path_factory, cache):
+def analysed(tmp_path_factory, runner):
     """An uninterrupted run with analyses during training."""
     folder = tmp_path_factory.mktemp("analysed") / "run"
-    done = run(folder, "gru", *ANALYSIS, OWN, cache=cache, variables={"PYTHONPATH": "."})
+    done = runner.run(folder, "gru", *ANALYSIS, OWN)
     assert done.returncode == 0, done.stderr
     assert [line["step"] for line in read_json_lines(RunDirectory(folder).analysis_path)] == [10, 20, 30]
     return folder
@@ -196,16 +196,14 @@ def analysed(tmp_path_factory, cache):
     ],
 )
 def test_a_run_that_is_stopped_in_an_analysis_writes_the_same_lines(
-    signal_name, phase, count, analysed, uninterrupted, cache, tmp_path
+    signal_name, phase, count, analysed, uninterrupted, runner, cache, tmp_path
 ):
-    def start(**stop):
-        return run(tmp_path / "run", "gru", *ANALYSIS, OWN, cache=cache, variables={"PYTHONPATH": "."}, **stop)
-
-    exit_code = start(stop_at=(phase, signal_name, count)).returncode
+    stop = {"stop_at": (phase, signal_name, count), "variables": {"PYTHONPATH": "."}}
+    exit_code = run(tmp_path / "run", "gru", *ANALYSIS, OWN, cache=cache, **stop).returncode
     assert exit_code == (85 if signal_name == "SIGTERM" else -signal.SIGKILL)
     path = RunDirectory(tmp_path / "run").analysis_path
     assert len(read_json_lines(path)) == count - 1
-    assert start().returncode == 0
+    assert runner.run(tmp_path / "run", "gru", *ANALYSIS, OWN).returncode == 0
     assert path.read_bytes() == RunDirectory(analysed).analysis_path.read_bytes()
     # And a run computes the same with analyses as without.
     assert_same_run(tmp_path / "run", uninterrupted("gru"))
