@@ -12,7 +12,7 @@ from typing import Any, Literal
 from simplexity.cluster import step_tasks
 from simplexity.host import PreemptionGuard, outlive_readers
 from simplexity.process_rows import read_rows, row_lines, rows_json
-from simplexity.runs import ExitCode, RunDirectory, counted, error_text, is_there, wants_colour
+from simplexity.runs import ExitCode, RunDirectory, UnreadableError, counted, error_text, is_there, wants_colour
 from simplexity.sweeps import (
     RunState,
     SweepDirectory,
@@ -135,16 +135,21 @@ def resume_command(arguments: argparse.Namespace, guard: PreemptionGuard) -> int
         arguments.index is None
     ):
         raise ValueError("give either RUN_DIR, or --sweep SWEEP_DIR and --index N")
+    # Hydra, OmegaConf and, once the config was found, JAX: nothing that the other commands have use for.
+    from simplexity.running import exit_process, forget_failed_starts, run_frozen, start_once_more
+
     if arguments.sweep is None:
         run_dir, log_name, sweep, run = arguments.run_dir.absolute(), None, None, None
     else:
-        sweep = SweepDirectory.open(arguments.sweep)
-        run = sweep.read_run(arguments.index)
-        run_dir = sweep.run_directory(run).path
-        log_name = f"{sweep.read_manifest(with_runs=False).program}.log"
-    # Hydra, OmegaConf and, once the config was found, JAX: nothing that the other commands have use for.
-    from simplexity.running import exit_process, run_frozen
-
+        note = SweepDirectory(arguments.sweep.absolute()).unreadable_path(str(arguments.index))
+        try:
+            sweep = SweepDirectory.open(arguments.sweep)
+            run = sweep.read_run(arguments.index)
+            run_dir = sweep.run_directory(run).path
+            log_name = f"{sweep.read_manifest(with_runs=False).program}.log"
+        except UnreadableError as error:
+            exit_process(start_once_more(note, error, stop_requested=guard.requested()), guard)
+        forget_failed_starts(note)
     code = run_frozen(run_dir, guard, log_name)
     if sweep is not None and run is not None and code not in (ExitCode.COMPLETE, ExitCode.REQUEUE):
         stop_others(sweep, run, as_array_task=True)
@@ -153,15 +158,21 @@ def resume_command(arguments: argparse.Namespace, guard: PreemptionGuard) -> int
 
 def work_command(arguments: argparse.Namespace, guard: PreemptionGuard) -> int:
     """Executes runs of a sweep, in this process. It is also what a local sweep and array tasks with workers start."""
-    sweep = SweepDirectory.open(arguments.sweep_dir, for_one_run=_RESUME)
-    outlive_readers()
-    require_own(sweep)
     place = None if arguments.place is None else WorkerPlace.parse(arguments.place)
+    # Hydra, OmegaConf and JAX.
+    from simplexity.running import exit_process, start_once_more, work
+
+    try:
+        sweep = SweepDirectory.open(arguments.sweep_dir, for_one_run=_RESUME)
+        outlive_readers()
+        require_own(sweep)
+    except UnreadableError as error:
+        if place is None:
+            raise
+        note = SweepDirectory(arguments.sweep_dir.absolute()).unreadable_path(place.name)
+        exit_process(start_once_more(note, error, stop_requested=guard.requested()), guard)
     if step_tasks() is not None:
         raise ValueError("`simplexity work` executes runs of one process each: give srun `-n1`")
-    # Hydra, OmegaConf and JAX.
-    from simplexity.running import exit_process, work
-
     exit_process(work(sweep, guard, place, arguments.pack), guard)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from jaxtyping import PyTree
 
-from simplexity.runs import BEST_FILE, reason, retry_read
+from simplexity.runs import BEST_FILE, UnreadableError, reason, retry_read
 
 from ._best_step import BestStep
 from ._leaves import HostArrays, copy_to_host, describe_leaves
@@ -252,7 +252,9 @@ class OrbaxCheckpointer:
                 # What was written of it is of no use, and on a full disk it is in the way.
                 delete_leftovers(self._directory, self._holder)
                 message += f"; {steps_text(self.steps())}"
-            raise RuntimeError(message) from error
+            # The lock that cannot be read is read again by a new start; what cannot be written is not.
+            kind = UnreadableError if isinstance(error, UnreadableError) else RuntimeError
+            raise kind(message) from error
 
     def _delete_superseded(self) -> None:
         """What cannot be deleted is left for the next time: the new checkpoint is saved, and the exit code says so."""
@@ -263,5 +265,6 @@ class OrbaxCheckpointer:
                 if superseded not in best:
                     self._require_held()
                     delete(self._directory, superseded, self._holder)
-        except OSError as error:
-            _log.warning("older checkpoints in `%s` could not be deleted: %s", self._directory, reason(error))
+        except (OSError, UnreadableError) as error:
+            why = reason(error) if isinstance(error, OSError) else str(error)
+            _log.warning("older checkpoints in `%s` could not be deleted: %s", self._directory, why)

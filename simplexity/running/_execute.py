@@ -62,7 +62,7 @@ def execute(
             config = new_config or frozen or load_frozen(run_dir)
             completion = retry_read(directory.read_completion, guard.wait)
             if completion is not None and completion.step >= config.training.num_train_steps:
-                forget_failed_starts(directory)
+                forget_failed_starts(directory.unreadable_path)
                 extends = "A larger `training.num_train_steps` extends it."
                 _log.info("%s is complete: %d steps. %s", run_dir, completion.step, extends)
                 return RunResult(ExitCode.COMPLETE, completion.loss_nats)
@@ -73,8 +73,9 @@ def execute(
                 config = load_frozen(freeze(new_config, run_dir, lock.require_held).parent)
             ledger = Ledger(directory.ledger_path, lock.require_held, guard.wait)
         except UnreadableError as error:
-            return RunResult(start_once_more(run_dir, error, stop_requested=guard.requested()), None)
-        forget_failed_starts(directory)
+            note = RunDirectory(run_dir).unreadable_path
+            return RunResult(start_once_more(note, error, stop_requested=guard.requested()), None)
+        forget_failed_starts(directory.unreadable_path)
         job = this_job()
         decision = next_start(ledger.events, job.submission if job is not None else None)
         step = ledger.saved_step
@@ -96,10 +97,13 @@ def execute(
             return attempt(directory, config, ledger, lock, guard, built, place)
         except Exception as error:
             if isinstance(error, UnreadableError) and guard.requested():
-                # Only what a start reads raises it: nothing has been computed that could be lost.
-                return record_stop(ledger, guard, step, saves=guard.saves)
+                # What has been computed since the last checkpoint is computed once more.
+                with suppress(OSError, UnreadableError):
+                    return record_stop(ledger, guard, ledger.saved_step, saves=guard.saves)
+                _log.error("%s", describe_error(error))
+                return RunResult(ExitCode.REQUEUE, None)
             comes_back = _comes_back(error, job, ledger)
-            with suppress(OSError):  # the disk may be what failed
+            with suppress(OSError, UnreadableError):  # the disk may be what failed
                 if lock.still_held():
                     reason = f"{type(error).__name__}: {error}"
                     ledger.append(EventKind.FAILED, ledger.saved_step, reason=reason, comes_back=comes_back or None)

@@ -35,7 +35,8 @@ def run_frozen(run_dir: Path, guard: PreemptionGuard, log_name: str | None) -> i
         try:
             restore_surroundings(run_dir)
         except UnreadableError as error:
-            return start_once_more(run_dir, error, stop_requested=guard.requested())
+            note = RunDirectory(run_dir).unreadable_path
+            return start_once_more(note, error, stop_requested=guard.requested())
     except (ConfigError, RuntimeError) as error:
         return report(error)
     configure_accelerator()
@@ -69,7 +70,8 @@ def execute_frozen(
                 frozen = frozen or load_frozen(run_dir)
                 config = with_kept_files(frozen, RunDirectory(run_dir))
             except UnreadableError as error:
-                return start_once_more(run_dir, error, stop_requested=guard.requested())
+                note = RunDirectory(run_dir).unreadable_path
+                return start_once_more(note, error, stop_requested=guard.requested())
             log = run_dir / (log_name or next((path.name for path in sorted(run_dir.glob("*.log"))), "resume.log"))
             if place is None:
                 log_to(log)

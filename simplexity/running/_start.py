@@ -58,8 +58,8 @@ class StartCheck(Callback):
                 if is_there(RunDirectory(run_dir).config_path):
                     refuse_changes(load_frozen(run_dir), config)
             except UnreadableError as error:
-                folder = Path(config.hydra.run.dir).absolute()
-                raise SystemExit(start_once_more(folder, error, stop_requested=False)) from error
+                note = RunDirectory(Path(config.hydra.run.dir).absolute()).unreadable_path
+                raise SystemExit(start_once_more(note, error, stop_requested=False)) from error
         with read_write(config), open_dict(config):
             config.hydra.run.dir = str(run_dir)
 

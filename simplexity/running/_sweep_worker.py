@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
@@ -25,6 +26,7 @@ from simplexity.sweeps import PackSize, SweepDirectory, SweepRun, WorkerPlace, d
 from ._failures import report
 from ._resume import execute_frozen
 from ._run_log import close_logs, log_by_thread
+from ._unreadable import forget_failed_starts, start_once_more
 
 # `auto` on a GPU: enough to fill it with small models, and few enough for the memory of larger ones.
 _AUTO_PACK = 64
@@ -49,15 +51,21 @@ def work(
     Returns:
         The exit code: 0 no run has failed here, 1 one has, 85 stopped and to be started again.
     """
-    if pack is None:
-        pack = pack_of(sweep.read_manifest().launch)
-    return drain(sweep, guard, _Executor(sweep, guard, pack), place)
+    note = None if place is None else sweep.unreadable_path(place.name)
+    try:
+        if pack is None:
+            pack = pack_of(sweep.read_manifest().launch)
+        return drain(sweep, guard, _Executor(sweep, guard, pack, note), place)
+    except UnreadableError as error:
+        if note is None:
+            raise
+        return start_once_more(note, error, stop_requested=guard.requested())
 
 
 class _Executor:
     """Executes runs in this process: all that share the variables and the devices that JAX was started with."""
 
-    def __init__(self, sweep: SweepDirectory, guard: PreemptionGuard, pack: PackSize):
+    def __init__(self, sweep: SweepDirectory, guard: PreemptionGuard, pack: PackSize, note: Path | None = None):
         self._sweep = sweep
         self._pack = pack
         self._packs: Any = None
@@ -71,6 +79,8 @@ class _Executor:
         # The runs of which it is unknown whether this process can take them, and those that are tried once more.
         self._unread: dict[int, UnreadableError] = {}
         self._tried: set[int] = set()
+        # Of this worker's earlier starts: see `start_once_more`.
+        self._note = note
 
     def can_take(self, run: SweepRun) -> bool:
         directory = self._sweep.run_directory(run)
@@ -131,6 +141,10 @@ class _Executor:
             self._packs = None
 
     def execute(self, run: SweepRun, lock: RunLock) -> int:
+        if self._note is not None:
+            # Whatever a worker reads before its first run, it has read.
+            forget_failed_starts(self._note)
+            self._note = None
         if (error := self._unread.pop(run.index, None)) is not None:
             return self._put_off(run, error)
         run_dir = self._sweep.run_directory(run).path

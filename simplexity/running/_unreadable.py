@@ -1,8 +1,9 @@
 """A start that cannot read a file of its run, before the ledger can say so: it is made once more, in a job.
 
-A start first reads the config, COMPLETE, the lock and the ledger. Until all of these are read, nothing may be written
-into the ledger, so a file of its own notes down that a start has failed in this way. The first start that has read them
-removes it. What is read later is in the ledger: see `Event.comes_back`.
+A start first reads the sweep's manifest, the config, COMPLETE, the lock and the ledger. Until all of these are read,
+nothing may be written into the ledger, so a file of its own, in the run's folder or beside the sweep's logs, notes down
+that a start has failed in this way. The first start that has read them removes it. What is read later is in the ledger:
+see `Event.comes_back`.
 """
 
 import logging
@@ -11,34 +12,34 @@ from pathlib import Path
 
 from simplexity.cluster import start_of_step
 from simplexity.composition import describe_error
-from simplexity.runs import ExitCode, RunDirectory, UnreadableError, this_job, write_durably
+from simplexity.runs import ExitCode, UnreadableError, this_job, write_durably
 
 _log = logging.getLogger("simplexity")
 _AGAIN, _FAILED = "is made once more", "has failed"
 
 
-def start_once_more(run_dir: Path, error: UnreadableError, *, stop_requested: bool) -> ExitCode:
-    """The exit code that has the run started again: after a stop request, or once in a job.
+def start_once_more(note: Path, error: UnreadableError, *, stop_requested: bool) -> ExitCode:
+    """The exit code that has the run, or the worker, started again: after a stop request, or once in a job.
 
     Args:
-        run_dir: The run's directory.
+        note: The file that says how the start before this one has failed, if it has.
         error: What could not be read.
         stop_requested: Whether a stop was requested, which ends the tries at reading early and counts for none.
 
     Raises:
         UnreadableError: The same, if the start before this one has failed in this way too, or nothing would start the
-            run again.
+            it again.
     """
-    if not stop_requested and not _may_come_back(RunDirectory(run_dir).unreadable_path):
+    if not stop_requested and not _may_come_back(note):
         raise error
-    _log.error("%s; the run is started once more", describe_error(error))
+    _log.error("%s; this start is made once more", describe_error(error))
     return ExitCode.REQUEUE
 
 
-def forget_failed_starts(directory: RunDirectory) -> None:
+def forget_failed_starts(note: Path) -> None:
     """To be called once everything is read: the next start that cannot read a file may be made once more again."""
     with suppress(OSError):
-        directory.unreadable_path.unlink(missing_ok=True)
+        note.unlink(missing_ok=True)
 
 
 def _may_come_back(path: Path) -> bool:

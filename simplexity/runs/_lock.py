@@ -176,20 +176,13 @@ class RunLock:
 
         Raises:
             LostLockError: If another process has taken over.
-            OSError: If the lock cannot be read.
+            UnreadableError: If the lock cannot be read, in several tries.
         """
-        error: OSError | None = None
         for _ in range(_TRIES):
-            try:
-                if self.still_held():
-                    return self._generation
-                error = None
-            except OSError as failed:
-                error = failed
-            # A network file system may fail once, or fail to find a file once.
+            if retry_read(self.still_held):
+                return self._generation
+            # A network file system may fail to find a file once.
             time.sleep(_RECHECK_S)
-        if error is not None:
-            raise error
         raise LostLockError(
             f"another process took over {self._folder.parent} while this one was frozen: it writes nothing more"
         )

@@ -163,6 +163,14 @@ class SweepDirectory:
         """
         return self.path / LOG_FOLDER / f"{name}.jobs"
 
+    def unreadable_path(self, name: str) -> Path:
+        """Notes down that a job's last start could not read the sweep's own files, and whether it is made once more.
+
+        Args:
+            name: A run's index, or a worker's name.
+        """
+        return self.path / LOG_FOLDER / f"{name}.unreadable"
+
     def exit_code_path(self, index: int) -> Path:
         """Exit code of a run's last batch script, if that has ended and is not to come back."""
         return self.log_path(index).with_suffix(".exit")

@@ -4,6 +4,8 @@ import os
 import shlex
 import stat
 
+from simplexity.runs import retry_read
+
 from ._directory import SweepDirectory
 from ._launch_settings import private_values, read_private_values
 
@@ -16,7 +18,7 @@ def require_own(sweep: SweepDirectory) -> None:
     """
     for path in (sweep.path, sweep.folder, sweep.manifest_path, sweep.runs_path, sweep.environment_path):
         try:
-            status = path.stat()
+            status = retry_read(path.stat)
         except FileNotFoundError:
             continue
         if status.st_uid != os.geteuid():

@@ -25,6 +25,7 @@ from simplexity.runs import (
 from ._directory import SweepDirectory
 from ._kept_answers import COMPLETE_NAME, KeptAnswers, completed_step, marks
 from ._manifest import SweepRun
+from ._worker_record import known_deaths
 
 _log = logging.getLogger("simplexity")
 # A run that ends its worker so often without getting on is given up, so that the others are executed.
@@ -53,7 +54,6 @@ class RunQueue:
         wait: Sleeps between tries at reading a run's files; see `RetryBudget`.
         interrupted: The runs that earlier processes of this worker have begun and not ended: they come first. With how
             many of these processes have died in each.
-        death: Why that process ended; empty if unknown.
 
     Attributes:
         has_passed_over: Whether there was a run whose files are corrupt, or could not be read.
@@ -67,7 +67,6 @@ class RunQueue:
         make_lock: Callable[[RunDirectory], RunLock],
         wait: Callable[[float], bool],
         interrupted: Mapping[int, int] = MappingProxyType({}),
-        death: str = "",
     ):
         self._sweep = sweep
         self._waiting = deque(sorted(runs, key=lambda run: run.index not in interrupted))
@@ -75,7 +74,6 @@ class RunQueue:
         self._submissions = submissions
         self._make_lock = make_lock
         self._interrupted = interrupted
-        self._death = death
         self._budget = RetryBudget(wait)
         self._given_up: list[SweepRun] = []
         self._suspects: set[int] = set()
@@ -182,8 +180,12 @@ class RunQueue:
         if decision.allowed and unrecorded < _MOST_DEATHS:
             return False
         reason = decision.reason or f"it has ended its worker {deaths} times before it could begin"
-        if run.index in self._interrupted and self._death:
-            reason = f"it has ended its worker {deaths} times; at last, {self._death}"
+        # Also of the other workers that had it before.
+        known = known_deaths(self._sweep.workers_path, submission, run.index) if submission else []
+        if len(known) >= deaths:
+            reason = f"it has ended its worker {deaths} times; at last, {known[-1]}"
+        elif known:
+            reason = f"{reason}; of one of these ends it is known that {known[-1]}"
         # It has failed even if that cannot be recorded.
         self._given_up.append(run)
         record_failure(directory, lock, submission, reason)

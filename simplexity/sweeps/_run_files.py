@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,6 +25,7 @@ from ._look_up import no_run_problem
 from ._manifest import SweepRun
 
 _FIRST_BYTES = 2048
+_SRUN_EXIT = re.compile(r"srun: error: .*: tasks? [\d,\[\]-]+: Exited with exit code \d+$")
 _MOST_BYTES = 2**20
 
 
@@ -182,9 +184,11 @@ def last_records(path: Path, count: int) -> list[dict[str, Any]]:
 
 
 def last_printed(path: Path) -> str:
-    """The last line of a log that is not blank; empty if there is none, or it cannot be read: words for people."""
+    """The last line of a log that says something; empty if there is none, or it cannot be read: words for people."""
     try:
         lines = [line.decode(errors="replace").strip() for line in reversed(last_lines(path, 20))]
     except OSError:
         return ""
-    return next((line for line in lines if line), "")
+    lines = [line for line in lines if line]
+    # Before it, the process itself has said why.
+    return next((line for line in lines if not _SRUN_EXIT.match(line)), lines[0] if lines else "")

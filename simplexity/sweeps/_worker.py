@@ -82,7 +82,7 @@ def drain(
 
         number, num_workers = (0, 1) if place is None else (place.number, place.num_workers)
         record = None if place is None else WorkerRecord(sweep.worker_path(place.name))
-        interrupted, death = ({}, "") if record is None else (_interrupted_runs(record), record.death)
+        interrupted = {} if record is None else _interrupted_runs(record)
         if record is not None:
             record.start()
         queue = RunQueue(
@@ -92,7 +92,6 @@ def drain(
             lambda directory: make_lock(directory.lock_path, begin_anew),
             guard.wait,
             interrupted,
-            death,
         )
         work = WorkerRuns(sweep, manifest, guard, executor, output, record, names)
         work.execute_all(queue)

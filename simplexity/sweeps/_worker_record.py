@@ -3,10 +3,11 @@
 import json
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from simplexity.runs import append_json_line, naming, retry_read
+from simplexity.runs import UnreadableError, append_json_line, naming, retry_read
 
 
 class WorkerRecord:
@@ -27,7 +28,7 @@ class WorkerRecord:
         self._offset = 0
         # A dict keeps their order.
         self._running: dict[int, None] = {}
-        self._death = ""
+        self._deaths: dict[int, list[str]] = {}
 
     def start(self) -> None:
         """A process of the worker starts. What an earlier one had begun and not ended was interrupted."""
@@ -53,10 +54,11 @@ class WorkerRecord:
             except ValueError:  # torn by a kill
                 continue
             if "died" in record:
-                self._death = str(record["died"])
+                for index in self._running:
+                    self._deaths.setdefault(index, []).append(str(record["died"]))
                 continue
             if "pid" in record:
-                self._running, self._death = {}, ""
+                self._running = {}
                 continue
             index, exit_code = record["run"], record.get("exit_code")
             if exit_code is None:
@@ -70,10 +72,9 @@ class WorkerRecord:
         """The indices of the runs that have begun and not ended, as of the last reading."""
         return tuple(self._running)
 
-    @property
-    def death(self) -> str:
-        """Why the worker's last process ended in the middle of its runs; empty if that is unknown."""
-        return self._death
+    def deaths(self, index: int) -> list[str]:
+        """Why processes of the worker have ended in the middle of this run, where that is known."""
+        return self._deaths.get(index, [])
 
     def _append(self, record: dict[str, Any]) -> None:
         self._path.parent.mkdir(exist_ok=True)
@@ -93,3 +94,22 @@ class WorkerRecord:
         with naming(self._path), open(self._path, "rb") as file:
             file.seek(self._offset)
             return file.read()
+
+
+def known_deaths(folder: Path, submission: str, index: int) -> list[str]:
+    """Why workers of a submission have ended in the middle of a run, whoever had it; the last is the newest.
+
+    Args:
+        folder: Of the workers' records.
+        submission: Its name, which begins those of its workers.
+        index: The run's.
+    """
+    records: list[tuple[float, list[str]]] = []
+    for path in folder.glob(f"{submission}_*.jsonl"):
+        # What is known of one worker is said even if the record of another cannot be read.
+        with suppress(OSError, UnreadableError):
+            record = WorkerRecord(path)
+            for _ in record.read_new():
+                pass
+            records.append((path.stat().st_mtime, record.deaths(index)))
+    return [death for _, deaths in sorted(records) for death in deaths]

@@ -94,3 +94,35 @@ def test_a_complete_run_forgets_that_it_could_not_be_read(directory):
     directory.unreadable_path.touch()
     assert _execute.execute(directory.path, PreemptionGuard()).exit_code == ExitCode.COMPLETE
     assert not directory.unreadable_path.exists()
+
+
+@pytest.mark.parametrize(
+    ("stops", "lasts", "kind"),
+    [(True, True, EventKind.START), (True, False, EventKind.PREEMPTED), (False, False, EventKind.FAILED)],
+)
+def test_a_lock_that_cannot_be_read_in_the_middle_of_a_run_ends_no_job(directory, monkeypatch, stops, lasts, kind):
+    """As when a checkpoint is saved; a stop may have been requested, and the lock be unreadable even afterwards."""
+    is_unreadable, still_held = [False], RunLock.still_held
+
+    def look(lock):
+        if is_unreadable[0]:
+            raise OSError(errno.EIO, "Input/output error", "lock/1")
+        return still_held(lock)
+
+    def attempt(directory, config, ledger, lock, guard, *built):
+        is_unreadable[0] = True
+        if stops:
+            guard.request("SIGTERM")
+        try:
+            lock.require_held()
+        finally:
+            is_unreadable[0] = lasts
+
+    monkeypatch.setattr(RunLock, "still_held", look)
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    monkeypatch.setattr("simplexity.running._attempt.attempt", attempt)
+    monkeypatch.setenv("SIMPLEXITY_SUBMISSION", "array_0")
+    assert _execute.execute(directory.path, PreemptionGuard()).exit_code == ExitCode.REQUEUE
+    event = read_ledger(directory.ledger_path)[-1]
+    assert (event.kind, event.step) == (kind, 5)
+    assert event.comes_back is (True if kind == EventKind.FAILED else None)

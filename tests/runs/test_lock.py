@@ -284,3 +284,25 @@ def test_a_read_error_while_the_lock_is_taken_is_tried_again(folder, monkeypatch
         RunLock(folder).acquire()
     with RunLock(folder) as lock:
         assert lock.still_held()
+
+
+def test_a_lock_that_cannot_be_read_before_a_write_is_not_taken_for_lost(folder, monkeypatch):
+    failures, pauses_s = [], []
+
+    def fails(file):
+        failures.append(file)
+        if len(failures) <= most:
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(file))
+        return real(file)
+
+    with RunLock(folder, heartbeat_s=1000, expiry_s=2000) as lock:
+        real = _lock.look
+        monkeypatch.setattr("time.sleep", pauses_s.append)
+        monkeypatch.setattr(_lock, "look", fails)
+        most = 3
+        assert lock.require_held() == 1
+        assert sum(pauses_s) > 5  # a hiccup of a file server takes seconds
+        failures.clear()
+        most = 4
+        with pytest.raises(UnreadableError, match=r"`.*/1` cannot be read: Input/output error; start again"):
+            lock.require_held()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from simplexity.host import PreemptionGuard
-from simplexity.runs import EventKind, ExitCode, LostLockError, RunLock, read_ledger
+from simplexity.runs import EventKind, ExitCode, Ledger, LostLockError, RunLock, read_ledger
 from simplexity.sweeps import SweepRun, WorkerPlace, drain
 from simplexity.sweeps._manifest import submission_name
 from simplexity.sweeps._run_threads import RunThreads
@@ -82,6 +82,32 @@ def test_a_run_that_ends_its_worker_before_it_can_begin_fails_after_three_such_e
     # The other run is executed.
     assert error is None
     assert list(record.read_new())[-1] == (1, ExitCode.COMPLETE)
+
+
+@pytest.mark.parametrize("num_known", [1, 2, 3])
+def test_a_run_that_other_workers_have_died_in_fails_with_what_ended_them(num_known, make_sweep):
+    sweep = make_sweep({})
+    sweep.record_submission([0])
+    run = sweep.read_run(0)
+    ledger = Ledger(sweep.run_directory(run).ledger_path)
+    for number in range(1, 4):
+        ledger.append(EventKind.START, 0, submission="local_0")
+        record = WorkerRecord(sweep.worker_path(f"local_0_{number}"))
+        record.start()
+        record.begin(0)
+        if number <= num_known:
+            record.die(f"its process was killed by signal {number}")
+        os.utime(sweep.worker_path(f"local_0_{number}"), (number, number))
+    _, error = drained(sweep, Executor(1))
+    assert error is None
+    last = read_ledger(sweep.run_directory(run).ledger_path)[-1]
+    reason = "it has ended its worker 3 times; at last, its process was killed by signal 3"
+    if num_known < 3:
+        reason = (
+            "3 starts in a row saved nothing after step 0 (ended unexpectedly after start); of one of these ends it is "
+            f"known that its process was killed by signal {num_known}"
+        )
+    assert (last.kind, last.reason) == (EventKind.FAILED, reason)
 
 
 def test_a_line_that_a_full_disk_refuses_is_dropped_alone(tmp_path):

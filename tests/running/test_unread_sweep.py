@@ -1,0 +1,72 @@
+"""An array task whose sweep's own files cannot be read: it is started once more, and then fails."""
+
+import pytest
+
+from simplexity import cli
+from simplexity.runs import ExitCode, UnreadableError
+from simplexity.sweeps import SweepDirectory
+from tests.sweeps.conftest import sweep_in
+
+
+@pytest.fixture
+def sweep(tmp_path, monkeypatch):
+    """A sweep of one run, which anything completes that executes it."""
+    sweep = sweep_in(tmp_path, {})
+    sweep.record_submission([0], job_id="7", num_workers=1)
+    (sweep.path / "logs").mkdir()
+
+    def end(exit_code, guard):
+        raise SystemExit(int(exit_code))
+
+    monkeypatch.setattr("simplexity.running.exit_process", end)
+    monkeypatch.setattr("simplexity.running.run_frozen", lambda *_: ExitCode.COMPLETE)
+    monkeypatch.setattr("simplexity.running._sweep_worker.execute_frozen", lambda *_: ExitCode.COMPLETE)
+    monkeypatch.setattr("simplexity.running._sweep_worker.configure_accelerator", lambda: None)
+    monkeypatch.setattr("simplexity.running._devices.start_jax", lambda *_: "cpu")
+    return sweep
+
+
+def start(*words) -> int:
+    try:
+        return cli.main([*map(str, words)])
+    except SystemExit as end:
+        return int(end.code or 0)
+
+
+@pytest.mark.parametrize("what", ["read_manifest", "read_submissions", "open"])
+@pytest.mark.parametrize("command", ["resume", "work"])
+def test_a_sweep_that_cannot_be_read_ends_the_second_start_only(sweep, monkeypatch, caplog, capfd, what, command):
+    if (command, what) == ("resume", "read_submissions"):
+        what = "read_run"
+    words = ["work", "--place", "array_0/0/1", sweep.path]
+    if command == "resume":
+        words = ["resume", "--sweep", sweep.path, "--index", 0]
+
+    def fails(*_, **__):
+        raise UnreadableError(f"{what} failed")
+
+    def start_without_it():
+        with monkeypatch.context() as patch:
+            patch.setattr(SweepDirectory, what, fails)
+            return start(*words)
+
+    assert start_without_it() == ExitCode.FAILED, "nothing would start it again"
+    monkeypatch.setenv("SIMPLEXITY_SUBMISSION", "array_0")
+    assert start_without_it() == ExitCode.REQUEUE
+    assert f"{what} failed; this start is made once more" in caplog.text
+    assert start_without_it() == ExitCode.FAILED
+    assert f"{what} failed" in capfd.readouterr().err
+    # One that can read begins to count anew.
+    assert start(*words) == ExitCode.COMPLETE
+    assert not list((sweep.path / "logs").glob("*.unreadable"))
+    assert start_without_it() == ExitCode.REQUEUE
+
+
+def test_a_worker_that_was_started_by_hand_says_what_it_cannot_read(sweep, monkeypatch, capfd):
+    def fails(*_, **__):
+        raise UnreadableError("it failed")
+
+    monkeypatch.setenv("SIMPLEXITY_SUBMISSION", "array_0")
+    monkeypatch.setattr(SweepDirectory, "read_manifest", fails)
+    assert start("work", sweep.path) == ExitCode.FAILED
+    assert capfd.readouterr().err.splitlines()[-1] == "simplexity: it failed"
