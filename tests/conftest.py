@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import sys
+from functools import cache as cached
 from pathlib import Path
 
 import pytest
@@ -83,23 +84,30 @@ def pytest_collection_finish() -> None:
     gc.set_threshold(50_000, 20, 50)
 
 
-class OneWorkerPerFolder(LoadScopeScheduling):
-    """Spreads tests one by one over the workers, but keeps those of some folders on one.
+class OneWorkerForWhatIsShared(LoadScopeScheduling):
+    """Spreads tests one by one over the workers, but keeps those of some folders, and those of some files, on one.
 
     Two SLURMs on one machine would each count on all of it, as sweeps on one GPU would on all of its memory; and one
-    worker builds the images and runs them, while the others do not wait for it. xdist has marks for groups, which
-    pytest from 9.2 on does not let it act on.
+    worker builds the images and runs them, while the others do not wait for it. What a fixture makes for all tests of
+    a file, such as a run that was stopped, each worker with one of these tests would make again. xdist has marks for
+    groups, which pytest from 9.2 on does not let it act on.
     """
 
     _FOLDERS = ("tests/slurm/", "tests/containers/", "tests/gpu/")
 
+    def __init__(self, config: pytest.Config, log):
+        super().__init__(config, log)
+        self._shares_fixtures = cached(lambda file: 'scope="module"' in (config.rootpath / file).read_text("utf-8"))
+
     def _split_scope(self, nodeid: str) -> str:
-        return next((folder for folder in self._FOLDERS if nodeid.startswith(folder)), nodeid)
+        file = nodeid.partition("::")[0]
+        alone = file if self._shares_fixtures(file) else nodeid
+        return next((folder for folder in self._FOLDERS if nodeid.startswith(folder)), alone)
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log) -> OneWorkerPerFolder | None:
-    return OneWorkerPerFolder(config, log) if config.getvalue("dist") == "loadgroup" else None
+def pytest_xdist_make_scheduler(config: pytest.Config, log) -> OneWorkerForWhatIsShared | None:
+    return OneWorkerForWhatIsShared(config, log) if config.getvalue("dist") == "loadgroup" else None
 
 
 @pytest.hookimpl(optionalhook=True)
