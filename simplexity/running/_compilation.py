@@ -12,7 +12,6 @@ import jax
 import numpy as np
 
 from simplexity.host import CompilationCache, default_cache_folder
-from simplexity.predictive_models import PredictiveModel
 from simplexity.training import (
     ChunkLength,
     DataParallel,
@@ -22,6 +21,7 @@ from simplexity.training import (
     TrainState,
     TrainSteps,
     Validation,
+    ValidationArguments,
     ValidationMetrics,
     ValidationSettings,
     compiler_options,
@@ -34,7 +34,7 @@ from simplexity.training import (
 from ._build import Experiment
 from ._kept_programs import kept_program, structure_of
 from ._memory import require_memory
-from ._packs import Place
+from ._packs import Place, kept_in_packs
 from ._private_jax import jax_uses
 from ._process_arguments import as_argument
 from ._program import Lowerable
@@ -42,6 +42,9 @@ from ._saved_programs import saved_program
 
 _log = logging.getLogger("simplexity")
 _POLL_S = 0.05
+_VALIDATION_NEEDS = "validation takes", "choose a smaller `validation.batch_size`"
+
+_Validate = Callable[[RunState, Callable[[], bool]], ValidationMetrics | None]
 
 
 class Programs(NamedTuple):
@@ -102,14 +105,13 @@ class BackgroundCompilation:
         validation = None
         if self._validates and experiment.validation is not None:
             validation = BackgroundValidation(experiment.validation)
-        make_validation = partial(_validation, experiment, state)
         try:
             if self._place is not None and self._parallel is None:
-                # The validation first: a member of a pack is ready to take steps once it has joined.
-                if validation is not None:
-                    validation.compile(make_validation)
-                    validation.require()
                 member = self._member(experiment, state, self._place)
+                if validation is not None:
+                    # Before the steps: on a GPU XLA tries out kernels, for which there is less memory beside them.
+                    validation.compile(partial(_validation_in_pack, experiment, state, member))
+                    validation.require()
                 self._programs = Programs(member, member, validation)
             else:
                 self._programs = Programs(self._train_steps(experiment, state), None, validation)
@@ -118,7 +120,7 @@ class BackgroundCompilation:
         finally:
             self._can_train.set()
         if self._error is None and validation is not None:
-            validation.compile(make_validation)
+            validation.compile(partial(_validation, experiment, state))
 
     def _member(self, experiment: Experiment, state: TrainState, place: Place) -> PackMember:
         arguments = experiment.step_arguments()
@@ -158,9 +160,9 @@ class BackgroundValidation:
 
     def __init__(self, settings: ValidationSettings):
         self.settings = settings
-        self._made: Future[Validation] = Future()
+        self._made: Future[_Validate] = Future()
 
-    def compile(self, make: Callable[[], Validation]) -> None:
+    def compile(self, make: Callable[[], _Validate]) -> None:
         """Makes it ready by `make`, unless it is. What that raises is raised by `require`, and where it is called."""
         if self._made.done():
             return
@@ -174,15 +176,13 @@ class BackgroundValidation:
         if self._made.done():
             self._made.result()
 
-    def __call__(
-        self, model: PredictiveModel, interrupted: Callable[[], bool] = lambda: False
-    ) -> ValidationMetrics | None:
-        """Validates a model, as soon as the program is compiled; None if it was interrupted."""
+    def __call__(self, state: RunState, interrupted: Callable[[], bool] = lambda: False) -> ValidationMetrics | None:
+        """Validates the model of a state, as soon as the program is compiled; None if it was interrupted."""
         while not self._made.done():
             if interrupted():
                 return None
             wait([self._made], _POLL_S)
-        return self._made.result()(model, interrupted)
+        return self._made.result()(state, interrupted)
 
     def checked_before(self, train_steps: TrainSteps) -> TrainSteps:
         """`train_steps` that raise if the program cannot be compiled: a run must not find that out hours later."""
@@ -196,16 +196,39 @@ class BackgroundValidation:
 
 def _validation(experiment: Experiment, state: TrainState) -> Validation:
     """The run may have donated the arrays of `state` meanwhile: only their shapes and types are looked at."""
-    settings, length = experiment.validation, experiment.settings.sequence_len
-    assert settings is not None
-    key = jax.jit(run_keys)(np.uint32(experiment.seed)).validation
-    generator = as_argument(experiment.validation_generator)
+    settings, length = _validation_settings(experiment)
+    generator, key = _validation_arguments(experiment)
     arguments = (generator, state.model, key, jax.device_put(np.int32(0)))
     program_key = ("validation", settings.batch_size, length, experiment.model.text, structure_of(arguments))
     program = Lowerable(make_score(settings.batch_size, length).__wrapped__)  # pyright: ignore
     score = kept_program(program_key, lambda: saved_program(program_key, lambda: program.lower(*arguments).compile()))
-    require_memory(score, "validation takes", "choose a smaller `validation.batch_size`")
+    require_memory(score, *_VALIDATION_NEEDS)
     return Validation(generator, settings, length, key=key, score=score)
+
+
+def _validation_in_pack(experiment: Experiment, state: TrainState, member: PackMember) -> _Validate:
+    settings, length = _validation_settings(experiment)
+    arguments = _validation_arguments(experiment)
+    key = ("validation", settings.batch_size, length, experiment.model.text, structure_of((arguments, state)))
+    return member.validation(
+        key,
+        make_score(settings.batch_size, length),
+        arguments,
+        state,
+        settings.num_batches,
+        kept_in_packs(key, *_VALIDATION_NEEDS),
+    )
+
+
+def _validation_settings(experiment: Experiment) -> tuple[ValidationSettings, int]:
+    """The settings, and the length of the sequences."""
+    assert experiment.validation is not None
+    return experiment.validation, experiment.settings.sequence_len
+
+
+def _validation_arguments(experiment: Experiment) -> ValidationArguments:
+    key = jax.jit(run_keys)(np.uint32(experiment.seed)).validation
+    return ValidationArguments(as_argument(experiment.validation_generator), key)
 
 
 @contextmanager

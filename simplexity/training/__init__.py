@@ -33,6 +33,7 @@ from ._step import make_optimizer as make_optimizer
 from ._step import make_step_function as make_step_function
 from ._step import make_train_steps as make_train_steps
 from ._validation import Validation as Validation
+from ._validation import ValidationArguments as ValidationArguments
 from ._validation import ValidationMetrics as ValidationMetrics
 from ._validation import make_score as make_score
 from ._validation_plateau import ReduceOnValidationPlateau as ReduceOnValidationPlateau

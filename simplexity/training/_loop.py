@@ -111,7 +111,7 @@ def train(
         if boundaries.logs_at(step) and int(state.window.num_steps) > 0:
             scores = None
             if validation is not None and boundaries.validates_at(step):
-                scores = validation(state.read().model, preemption.requested)
+                scores = validation(state, preemption.requested)
                 if scores is None:
                     return end(finished=False)
             line = metrics.line(state, scores)

@@ -8,32 +8,23 @@ From a member's first call on, the pack has the member's state (`_pack_rows.py`)
 The member copies the whole from the device where it needs that, to validate or to save, and not after its next call.
 """
 
-import queue
 import threading
-from collections.abc import Callable, Hashable, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Hashable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import UInt32
+from jaxtyping import Float, UInt32
 
-from ._chunk import ChunkSizer
-from ._pack_programs import PackPrograms
+from ._pack_calls import PackCalls
+from ._pack_programs import Kept, PackPrograms
 from ._pack_rows import PackRows, StepsOfRun
-from ._packed_state import Numbers, PackedState
+from ._pack_scores import BATCHES_PER_CALL, MOST_PLACES, BatchesOfRun, PackScores
+from ._packed_state import PackedState
 from ._state import RunState, TrainState
 from ._step import StepArguments, StepFunction
-
-# A call waits for the members of the last one: so long after each of them has come, for the next. A member that
-# validates or saves takes longer, and then misses a call. Members that log a line do not.
-_PATIENCE_S = 0.05
-
-
-class _Request(NamedTuple):
-    steps: StepsOfRun
-    answer: Future[Numbers]
+from ._validation import Score, ValidationArguments, ValidationMetrics, mean_over_batches
 
 
 class Pack:
@@ -53,6 +44,9 @@ class Pack:
         num_coming: How many threads may still become members, which a program has places for.
         kept: See `PackPrograms`.
         one_by_one: Whether to compute the members one after the other; None for whether the devices are CPUs.
+
+    Attributes:
+        calls: Takes their steps, and scores their validations.
     """
 
     def __init__(
@@ -61,25 +55,18 @@ class Pack:
         arguments: StepArguments,
         state: TrainState,
         num_coming: Callable[[], int],
-        kept: Callable[[int, Callable[[], Any]], Any] = lambda size, compiled: compiled(),
+        kept: Kept = lambda size, compiled: compiled(),
         *,
         one_by_one: bool | None = None,
     ):
-        one_by_one = jax.default_backend() == "cpu" if one_by_one is None else one_by_one
-        self._programs = PackPrograms(train_steps, arguments, state, kept, one_by_one)
+        self._one_by_one = jax.default_backend() == "cpu" if one_by_one is None else one_by_one
+        self._programs = PackPrograms(train_steps, arguments, state, kept, self._one_by_one)
+        self._scores: dict[Hashable, PackScores] = {}
         self._rows = PackRows(self._programs)
         self._num_coming = num_coming
         self._lock = threading.Lock()
         self._num_members = 0
-        self._sizer = ChunkSizer()
-        self._requests: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
-        # A daemon: a process that has to end at once does not wait for a call.
-        threading.Thread(target=self._serve, daemon=True).start()
-
-    @property
-    def num_steps(self) -> int:
-        """How many steps a call may have, to last as long as one of a run alone."""
-        return self._sizer.num_steps
+        self.calls = PackCalls(self._rows)
 
     def add_member(self) -> None:
         """One member more."""
@@ -112,24 +99,38 @@ class Pack:
             self._num_members -= 1
             is_over = self._num_members == 0
         if is_over:
-            self._requests.put(None)
+            self.calls.end()
         elif 2 * self._num_wanted() <= max(self._programs.sizes, default=0):
             make_smaller = partial(self._programs.add_smaller, self._num_wanted)
             threading.Thread(target=make_smaller, name="smaller pack").start()
         return not is_over
 
-    def put(self, member: "PackMember", state: TrainState) -> None:
-        """Takes over a member's state, whose buffers are donated."""
-        self._rows.put(member, member.arguments, self._programs.write_state(state))
-        for leaf in jax.tree.leaves(state):
-            if isinstance(leaf, jax.Array):
-                leaf.delete()
+    def scores(
+        self, key: Hashable, score: Score, arguments: ValidationArguments, state: TrainState, kept: Kept
+    ) -> PackScores:
+        """What scores the validations of members with the same `key`; returns once there is a program.
 
-    def steps(self, member: "PackMember", num_steps: int, empties_window: bool) -> Numbers:
-        """Takes steps of a member together with what the other members want; returns the numbers of its state."""
-        answer: Future[Numbers] = Future()
-        self._requests.put(_Request(StepsOfRun(member, num_steps, empties_window), answer))
-        return answer.result()
+        Args:
+            key: All that the program depends on beside the states.
+            score: That of one batch.
+            arguments: Those of one member: all have the same structure.
+            state: That of one member.
+            kept: See `PackPrograms`.
+
+        Raises:
+            RuntimeError: If memory does not suffice for a single model.
+        """
+        with self._lock:
+            if key not in self._scores:
+                places = min(MOST_PLACES, self._num_wanted())
+                self._scores[key] = PackScores(score, arguments, state, places, kept, self._one_by_one)
+            scores = self._scores[key]
+        scores.require()
+        return scores
+
+    def put(self, member: "PackMember", state: TrainState) -> None:
+        """Copies a member's state into the pack."""
+        self._rows.put(member, member.arguments, self._programs.write_state(state))
 
     def read(self, member: "PackMember") -> TrainState:
         """The state of a member, in arrays of its own."""
@@ -138,49 +139,6 @@ class Pack:
     def _num_wanted(self) -> int:
         """Places for the members and for all that may become members."""
         return 1 << max(0, self._num_members + self._num_coming() - 1).bit_length()
-
-    def _serve(self) -> None:
-        expected: set[Hashable] | None = set()
-        while expected is not None:
-            expected = self._serve_once(expected)
-
-    def _serve_once(self, expected: set[Hashable]) -> set[Hashable] | None:
-        """Computes one call, and returns its members; None once the pack is over."""
-        first = self._requests.get()
-        if first is None:
-            return None
-        requests = self._gather(first, expected)
-        try:
-            numbers = self._call(requests)
-        except BaseException as error:
-            for request in requests:
-                request.answer.set_exception(error)
-        else:
-            for request, its_numbers in zip(requests, numbers, strict=True):
-                request.answer.set_result(its_numbers)
-        return {request.steps.run for request in requests}
-
-    def _gather(self, first: _Request, expected: set[Hashable]) -> list[_Request]:
-        """The requests of one call: of all that took part in the last one, unless they are late, and of all others."""
-        requests = [first]
-        missing = expected - {first.steps.run}
-        while True:
-            try:
-                request = self._requests.get(timeout=_PATIENCE_S if missing else 0)
-            except queue.Empty:
-                return requests
-            if request is None:  # the last member has ended: an error has reached it elsewhere
-                self._requests.put(None)
-                return requests
-            requests.append(request)
-            missing.discard(request.steps.run)
-
-    def _call(self, requests: Sequence[_Request]) -> list[Numbers]:
-        longest = max(request.steps.num_steps for request in requests)
-        self._sizer.start(longest)
-        numbers = self._rows.run([request.steps for request in requests])
-        self._sizer.stop(longest)
-        return numbers
 
 
 class PackMember:
@@ -203,15 +161,62 @@ class PackMember:
             state: That of the last call; or any whole state, whose buffers are donated.
             num_steps: At least 1.
         """
-        if isinstance(state, PackedState) and state.read_row == _RowReader(self, self._num_calls):
+        if isinstance(state, PackedState) and self._is_in_pack(state):
             empties_window = state.has_empty_window
             state.release()
         else:
             empties_window = False
-            self._pack.put(self, state.read())
+            whole = state.read()
+            self._pack.put(self, whole)
+            for leaf in jax.tree.leaves(whole):
+                if isinstance(leaf, jax.Array):
+                    leaf.delete()
         self._num_calls += 1
-        numbers = self._pack.steps(self, num_steps, empties_window)
+        numbers = self._pack.calls.steps(StepsOfRun(self, num_steps, empties_window))
         return PackedState(numbers, _RowReader(self, self._num_calls))
+
+    def validation(
+        self,
+        key: Hashable,
+        score: Score,
+        arguments: ValidationArguments,
+        state: TrainState,
+        num_batches: int,
+        kept: Kept = lambda size, compiled: compiled(),
+    ) -> Callable[[RunState, Callable[[], bool]], ValidationMetrics | None]:
+        """What validates the run together with the other members that are due; returns once there is a program.
+
+        Args:
+            key: All that the program depends on beside the states.
+            score: That of one batch.
+            arguments: The run's.
+            state: A state of the run's shapes.
+            num_batches: How many batches a validation has.
+            kept: See `PackPrograms`.
+
+        Returns:
+            A function like `Validation`, of the same numbers.
+
+        Raises:
+            RuntimeError: If memory does not suffice for a single model.
+        """
+        scores = self._pack.scores(key, score, arguments, state, kept)
+        words = np.asarray(scores.write_arguments(arguments))
+
+        def validate(state: RunState, interrupted: Callable[[], bool]) -> ValidationMetrics | None:
+            if not self._is_in_pack(state):
+                self._pack.put(self, state.read())
+
+            def scores_from(batch: int) -> Float[np.ndarray, "batches 3 sequence_len"]:
+                number = min(BATCHES_PER_CALL, num_batches - batch)
+                return self._pack.calls.scores(BatchesOfRun(self, words, batch, number), scores)
+
+            return mean_over_batches(num_batches, scores_from, interrupted)
+
+        return validate
+
+    def _is_in_pack(self, state: RunState) -> bool:
+        return isinstance(state, PackedState) and state.read_row == _RowReader(self, self._num_calls)
 
     def read(self, call: int) -> TrainState:
         """The state after this call, the first of which is 1.
@@ -225,7 +230,7 @@ class PackMember:
 
     def start(self, most: int) -> int:
         """The number of steps of the next call, at most `most`: all members have the same unless something is due."""
-        return min(most, self._pack.num_steps)
+        return min(most, self._pack.calls.num_steps)
 
     def stop(self, num_steps: int) -> None:
         """Does nothing: the pack measures its calls."""

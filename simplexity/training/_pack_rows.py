@@ -56,11 +56,15 @@ class _Rows:
     def size(self) -> int:
         return len(self.states)
 
+    def rows_of(self, runs: Sequence[Hashable], size: int) -> Int[np.ndarray, " size"]:
+        """The rows of `runs`, and then the first of them again, `size` in all."""
+        rows = np.full(size, self.row_of[runs[0]], np.int32)
+        rows[: len(runs)] = [self.row_of[run] for run in runs]
+        return rows
+
     def with_runs(self, runs: Sequence[Hashable], size: int) -> "_Rows":
         """Rows of `runs` alone, in arrays with `size` rows, of which those without a run repeat the first."""
-        rows = np.zeros(size, np.int32)
-        rows[: len(runs)] = [self.row_of[run] for run in runs]
-        rows[len(runs) :] = rows[0]
+        rows = self.rows_of(runs, size)
         return _Rows(
             _rows_of(self.arguments, rows), _rows_of(self.states, rows), {run: row for row, run in enumerate(runs)}
         )
@@ -110,6 +114,17 @@ class PackRows:
             rows = self._rows_of(run)
             words = _row_of(rows.states, np.int32(rows.row_of[run]))
         return self._programs.read_state(words)
+
+    def stack(self, runs: Sequence[Hashable], size: int) -> tuple[list[Hashable], UInt32[Array, "size words"]]:
+        """The first of `runs`, and `size` others at most that are in the same array; and their states.
+
+        Rows of the result that have no run repeat the first.
+        """
+        with self._lock:
+            self._arrange()
+            rows = self._rows_of(runs[0])
+            chosen = [run for run in runs if run in rows.row_of][:size]
+            return chosen, _rows_of(rows.states, rows.rows_of(chosen, size))
 
     def run(self, wanted: Sequence[StepsOfRun]) -> list[Numbers]:
         """Takes the steps; returns the numbers of each run's state after them, in the host's memory."""

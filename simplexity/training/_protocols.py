@@ -6,7 +6,7 @@ from typing import Protocol, runtime_checkable
 from simplexity.predictive_models import PredictiveModel
 
 from ._settings import ValidationSettings
-from ._state import TrainState
+from ._state import RunState, TrainState
 from ._validation import ValidationMetrics
 
 # A logged line: numbers, and lists with one number per position of a sequence.
@@ -15,12 +15,12 @@ Metrics = Mapping[str, float | list[float]]
 
 @runtime_checkable
 class ModelValidation(Protocol):
-    """Something that validates models."""
+    """Something that validates the model of a state."""
 
     settings: ValidationSettings
 
-    def __call__(self, model: PredictiveModel, interrupted: Callable[[], bool]) -> ValidationMetrics | None:
-        """Validates a model; returns None as soon as `interrupted`, called before each batch, says so."""
+    def __call__(self, state: RunState, interrupted: Callable[[], bool]) -> ValidationMetrics | None:
+        """Validates it; returns None as soon as `interrupted`, called every few batches, says so."""
         ...
 
 

@@ -1,6 +1,7 @@
 """Validation on fresh sequences that training never sees, the same ones at every validation of a run."""
 
 from collections.abc import Callable
+from functools import reduce
 from typing import NamedTuple
 
 import equinox as eqx
@@ -14,6 +15,7 @@ from simplexity.predictive_models import PredictiveModel
 
 from ._losses import accuracy, cross_entropy, kl_divergence
 from ._settings import ValidationSettings
+from ._state import RunState
 
 
 class ValidationMetrics(NamedTuple):
@@ -31,6 +33,13 @@ class ValidationMetrics(NamedTuple):
     kl: float
     accuracy_per_position: Float[np.ndarray, " sequence_len"]
     kl_per_position: Float[np.ndarray, " sequence_len"]
+
+
+class ValidationArguments(NamedTuple):
+    """What all validations of a run share but the model: where its sequences come from, and their random key."""
+
+    generator: DataGenerator
+    key: PRNGKeyArray
 
 
 Score = Callable[[DataGenerator, PredictiveModel, PRNGKeyArray, Int[Array, ""]], Float[Array, "3 sequence_len"]]
@@ -84,29 +93,46 @@ class Validation:
         self.settings = settings
         self._key = key
         self._generator = generator
-        self._sequence_len = sequence_len
         self._score = make_score(settings.batch_size, sequence_len) if score is None else score
 
-    def __call__(
-        self, model: PredictiveModel, interrupted: Callable[[], bool] = lambda: False
-    ) -> ValidationMetrics | None:
-        """Validates a model.
+    def __call__(self, state: RunState, interrupted: Callable[[], bool] = lambda: False) -> ValidationMetrics | None:
+        """Validates the model of a state.
 
         Args:
-            model: The model, of the shape that was compiled for.
+            state: The state, of the shapes that were compiled for.
             interrupted: Whether to stop; called before each batch.
 
         Returns:
             The metrics, or None if it was interrupted.
         """
-        total = np.zeros((3, self._sequence_len))
-        for batch in range(self.settings.num_batches):
-            if interrupted():
-                return None
-            scores = self._score(self._generator, model, self._key, jax.device_put(np.int32(batch)))
-            total += np.asarray(scores, dtype=np.float64)
-        loss, correct, kl = total / self.settings.num_batches
-        return ValidationMetrics(float(loss.mean()), float(correct.mean()), float(kl.mean()), correct, kl)
+        model = state.read().model
+
+        def scores_from(batch: int) -> Float[np.ndarray, "1 3 sequence_len"]:
+            return np.asarray(self._score(self._generator, model, self._key, jax.device_put(np.int32(batch))))[None]
+
+        return mean_over_batches(self.settings.num_batches, scores_from, interrupted)
+
+
+def mean_over_batches(
+    num_batches: int,
+    scores_from: Callable[[int], Float[np.ndarray, "batches 3 sequence_len"]],
+    interrupted: Callable[[], bool],
+) -> ValidationMetrics | None:
+    """The metrics of a validation; None if it was interrupted.
+
+    Args:
+        num_batches: How many batches it has.
+        scores_from: The scores of the batch with this number, and of as many after it as are computed at a time.
+        interrupted: Whether to stop; called before each call of `scores_from`.
+    """
+    of_batches: list[Float[np.ndarray, "3 sequence_len"]] = []
+    while len(of_batches) < num_batches:
+        if interrupted():
+            return None
+        of_batches.extend(scores_from(len(of_batches)).astype(np.float64))
+    # One after the other, so that the sum does not depend on how many came at a time.
+    loss, correct, kl = reduce(np.add, of_batches) / num_batches
+    return ValidationMetrics(float(loss.mean()), float(correct.mean()), float(kl.mean()), correct, kl)
 
 
 def score_positions(

@@ -56,7 +56,7 @@ def step_and_validate(*overrides):
     with compilation_cache():
         state = programs.train_steps(state, 1)
         assert programs.validation is not None
-        assert programs.validation(state.model) is not None
+        assert programs.validation(state) is not None
     return state
 
 
@@ -114,9 +114,9 @@ def test_the_first_steps_do_not_wait_for_the_validation(kept, monkeypatch):
     programs, state = compile_programs()
     state = programs.train_steps(state, 1)
     assert programs.validation is not None
-    assert programs.validation(state.model, lambda: True) is None
+    assert programs.validation(state, lambda: True) is None
     may_compile.set()
-    assert programs.validation(state.model) is not None
+    assert programs.validation(state) is not None
 
 
 def test_a_validation_that_cannot_be_compiled_ends_the_run_within_a_call(kept, monkeypatch):
@@ -132,7 +132,7 @@ def test_a_validation_that_cannot_be_compiled_ends_the_run_within_a_call(kept, m
     # The workers would wait in a computation that this process never joins.
     coordinator._workers.command.assert_not_called()
     with pytest.raises(RuntimeError, match="9 TB"):
-        programs.validation(state.model)
+        programs.validation(state)
 
 
 class Traced:

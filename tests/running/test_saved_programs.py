@@ -45,7 +45,7 @@ def as_new_process(tmp_path, monkeypatch):
             assert programs is not None
             assert programs.validation is not None
             state = programs.train_steps(state, 3)
-            validated = programs.validation(state.model)
+            validated = programs.validation(state)
         assert validated is not None
         return [np.asarray(leaf) for leaf in jax.tree.leaves(state.model)], validated.kl_per_position
 

@@ -4,11 +4,12 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from simplexity.generative_processes import DataGenerator, loss_optimum, mess3
 from simplexity.predictive_models import GRU, PredictiveModel
-from simplexity.training import Validation, ValidationSettings, make_score
+from simplexity.training import TrainingSettings, Validation, ValidationSettings, initial_train_state, make_score
 
 LENGTH = 6
 SETTINGS = ValidationSettings(every=10, batch_size=500, num_batches=2)
@@ -31,8 +32,13 @@ def generator():
     return DataGenerator(mess3(0.05, 0.85), None, None)
 
 
+def state_of(generator, model):
+    settings = TrainingSettings(1, 1, LENGTH, 1, False, None)
+    return initial_train_state(model, optax.identity(), generator, settings, key=jax.random.key(0))
+
+
 def validate(generator, model, seed=0):
-    return Validation(generator, SETTINGS, LENGTH, key=jax.random.key(seed))(model)
+    return Validation(generator, SETTINGS, LENGTH, key=jax.random.key(seed))(state_of(generator, model))
 
 
 def test_process_itself_reaches_the_optimum_without_divergence(generator):
@@ -47,13 +53,18 @@ def model():
 
 
 @pytest.fixture(scope="module")
+def state(generator, model):
+    return state_of(generator, model)
+
+
+@pytest.fixture(scope="module")
 def validation(generator):
     """One compiled program for all tests of the small model."""
     return Validation(generator, SETTINGS, LENGTH, key=jax.random.key(0))
 
 
-def test_means_over_positions_are_the_whole_s(generator, validation, model):
-    scores = validation(model)
+def test_means_over_positions_are_the_whole_s(generator, validation, state):
+    scores = validation(state)
     assert scores.accuracy == pytest.approx(scores.accuracy_per_position.mean())
     assert scores.kl == pytest.approx(scores.kl_per_position.mean())
     # The sampled loss is the optimum and the divergence, but for the sampled tokens' noise.
@@ -74,22 +85,22 @@ def test_the_loss_has_far_less_noise_than_that_of_sampled_tokens(generator):
     assert excess == pytest.approx(divergences.mean(), abs=4 * float(sampled.std(ddof=1)) / 20**0.5)
 
 
-def test_same_key_validates_on_the_same_sequences_compiled_ahead_or_not(generator, validation, model):
+def test_same_key_validates_on_the_same_sequences_compiled_ahead_or_not(generator, validation, model, state):
     key = jax.random.key(0)
     score = make_score(SETTINGS.batch_size, LENGTH).lower(generator, model, key, jax.device_put(np.int32(0))).compile()
     ahead = Validation(generator, SETTINGS, LENGTH, key=key, score=score)
-    assert validation(model).sampled_loss == validation(model).sampled_loss == ahead(model).sampled_loss
-    assert validate(generator, model, seed=1).sampled_loss != validation(model).sampled_loss
+    assert validation(state).sampled_loss == validation(state).sampled_loss == ahead(state).sampled_loss
+    assert validate(generator, model, seed=1).sampled_loss != validation(state).sampled_loss
 
 
-def test_interruption_is_heeded_between_batches(validation, model):
+def test_interruption_is_heeded_between_batches(validation, state):
     asked = []
 
     def interrupted():
         asked.append(True)
         return len(asked) > 1
 
-    assert validation(model, interrupted) is None
+    assert validation(state, interrupted) is None
     assert len(asked) == 2
 
 
