@@ -72,7 +72,10 @@ def _packs(on_gpu: bool) -> list[dict]:
 
     # A call beside its steps; and the steps with one kind of kernel or the other, whichever the program chooses.
     kinds = f"{'aim':>8}{'blocks/s':>12}{'sequences/s':>13}" if on_gpu else ""
-    print(f"\n{'Packs':<44}{'runs':>6}{'alone/s':>10}{'together/s':>12}{'ratio':>8}{'call, µs/run':>14}{kinds}")
+    print(
+        f"\n{'Packs':<44}{'runs':>6}{'alone/s':>10}{'together/s':>12}{'ratio':>8}{'call, µs/run':>14}"
+        f"{'validated/s':>13}{'alone':>8}{kinds}"
+    )
     results = []
     for pack in PACK_CASES if on_gpu else PACK_CASES[1:2]:
         result = measure_pack(pack)
@@ -81,7 +84,8 @@ def _packs(on_gpu: bool) -> list[dict]:
         kernels = "" if result.by_blocks is None else f"{result.by_blocks:>12.1f}{result.by_sequences:>13.1f}"
         print(
             f"{result.name:<44}{result.num_runs:>6}{result.alone_steps_per_s:>10.1f}{result.steps_per_s:>12.1f}"
-            f"{result.ratio:>7.1f}x{result.call_overhead_us:>14,.0f}{aim}{kernels}",
+            f"{result.ratio:>7.1f}x{result.call_overhead_us:>14,.0f}"
+            f"{result.validations_per_s:>13.1f}{result.alone_validations_per_s:>8.1f}{aim}{kernels}",
             flush=True,
         )
     return results

@@ -1,4 +1,4 @@
-"""Training steps per second of a pack, of all its runs together, against those of one run alone."""
+"""Training steps and validations per second of a pack, of all its runs together, against those of one run alone."""
 
 import statistics
 from collections.abc import Callable
@@ -11,11 +11,25 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from simplexity.training import Pack, RunState, initial_train_state, make_step_function
+from simplexity.training import (
+    Pack,
+    PackMember,
+    RunState,
+    TrainState,
+    Validation,
+    ValidationArguments,
+    ValidationSettings,
+    initial_train_state,
+    make_score,
+    make_step_function,
+)
 
 from .cases import Case
-from .training_speed import ROUNDS, compiled_loop, problem
+from .training_speed import ROUNDS, Problem, compiled_loop, problem
 from .turns import Loop, Work
+
+# The default of a run.
+_VALIDATION = ValidationSettings(every=500, batch_size=512, num_batches=8)
 
 # A round is so many calls: a pack's calls last half a second, after which its runs look for requests to stop.
 _CALLS_PER_ROUND = 3
@@ -42,7 +56,8 @@ class PackResult:
 
     `call_overhead_us` is what a call takes beside the steps, in microseconds per run: the time of a call of one step,
     less that of a step in a long call. `by_blocks` and `by_sequences` are the steps per second with one kind of kernel
-    or the other, whichever the program chooses by itself; None for a transformer and on a CPU.
+    or the other, whichever the program chooses by itself; None for a transformer and on a CPU. `validations_per_s` are
+    those of all runs, due at the same time, and `alone_validations_per_s` those of one run after the other.
     """
 
     name: str
@@ -54,6 +69,8 @@ class PackResult:
     call_overhead_us: float
     by_blocks: float | None
     by_sequences: float | None
+    alone_validations_per_s: float
+    validations_per_s: float
 
 
 PACK_CASES = (
@@ -72,13 +89,19 @@ PACK_CASES = (
 
 def measure_pack(pack: PackCase) -> PackResult:
     """Measures one pack, one of its runs alone, and on a GPU the pack with each kind of kernel, in turns."""
-    makers = [(compiled_loop, pack.case), (pack_of_runs, pack), (_calls_of_one_step, pack)]
+    makers = [
+        (compiled_loop, pack.case),
+        (pack_of_runs, pack),
+        (_calls_of_one_step, pack),
+        (validations, pack),
+        (validations_alone, pack.case),
+    ]
     if pack.case.kind != "transformer" and jax.default_backend() != "cpu":
         makers += [(_pack_by_blocks, pack), (_pack_by_sequences, pack)]
     with ExitStack() as stack:
         loops = [stack.enter_context(Loop(make, argument)) for make, argument in makers]
         rounds = [[loop.rates().per_second for loop in loops] for _ in range(ROUNDS)]
-    alone, together, _, *kernels = map(statistics.median, zip(*rounds, strict=True))
+    alone, together, _, validated, validated_alone, *kernels = map(statistics.median, zip(*rounds, strict=True))
     by_blocks, by_sequences = kernels or (None, None)
     return PackResult(
         name=pack.case.name,
@@ -90,6 +113,8 @@ def measure_pack(pack: PackCase) -> PackResult:
         call_overhead_us=statistics.median(1e6 / by_one - 1e6 / its_pack for _, its_pack, by_one, *_ in rounds),
         by_blocks=by_blocks,
         by_sequences=by_sequences,
+        alone_validations_per_s=validated_alone,
+        validations_per_s=validated,
     )
 
 
@@ -115,21 +140,8 @@ def _calls_of_one_step(pack: PackCase) -> Work:
 
 def pack_of_runs(pack: PackCase, one_step_per_call: bool = False) -> Work:
     """Steps of all runs, each of which asks for its own from a thread of its own, as a worker's runs do."""
-    given = problem(pack.case)
-    first = [
-        initial_train_state(
-            # Its own, because a pack takes over the arrays that a member begins with.
-            jax.tree.map(lambda leaf: jnp.copy(leaf) if eqx.is_array(leaf) else leaf, given.model),
-            optax.adam(given.arguments.hyperparameters), given.arguments.generator, given.settings,
-            key=jax.random.key(seed),
-        )
-        for seed in range(pack.num_runs)
-    ]  # fmt: skip
-    shared = Pack(make_step_function(optax.adam, given.settings), given.arguments, first[0], lambda: 0)
+    members, first = _members(pack, problem(pack.case))
     states: list[RunState] = [*first]
-    for _ in states:
-        shared.add_member()
-    members = [shared.member(given.arguments) for _ in states]
     pool = ThreadPoolExecutor(pack.num_runs)
 
     def steps_of(run: int) -> Callable[[int], None]:
@@ -148,3 +160,57 @@ def pack_of_runs(pack: PackCase, one_step_per_call: bool = False) -> Work:
         list(pool.map(lambda take: take(num_steps), takers))
 
     return Work(do, worth=pack.num_runs)
+
+
+def validations(pack: PackCase) -> Work:
+    """Validations of all runs, which are due at the same time, each in a thread of its own."""
+    given = problem(pack.case)
+    members, states = _members(pack, given)
+    score = make_score(_VALIDATION.batch_size, pack.case.sequence_len)
+    validate = [
+        member.validation(
+            "validation", score, ValidationArguments(given.arguments.generator, jax.random.key(seed)), state,
+            _VALIDATION.num_batches,
+        )
+        for seed, (member, state) in enumerate(zip(members, states, strict=True))
+    ]  # fmt: skip
+    # As in a run, the pack has the state that is validated.
+    trained = [member(state, 1) for member, state in zip(members, states, strict=True)]
+    pool = ThreadPoolExecutor(pack.num_runs)
+
+    def do(times: int) -> None:
+        for _ in range(times):
+            list(pool.map(lambda of_one, state: of_one(state, lambda: False), validate, trained))
+
+    return Work(do, worth=pack.num_runs)
+
+
+def validations_alone(case: Case) -> Work:
+    """Validations of one run."""
+    given = problem(case)
+    state = _initial_state(given, 0)
+    validation = Validation(given.arguments.generator, _VALIDATION, case.sequence_len, key=jax.random.key(0))
+
+    def do(times: int) -> None:
+        for _ in range(times):
+            validation(state)
+
+    return Work(do)
+
+
+def _members(pack: PackCase, given: Problem) -> tuple[list[PackMember], list[TrainState]]:
+    """The members of a pack, and their first states."""
+    states = [_initial_state(given, seed) for seed in range(pack.num_runs)]
+    shared = Pack(make_step_function(optax.adam, given.settings), given.arguments, states[0], lambda: 0)
+    for _ in states:
+        shared.add_member()
+    return [shared.member(given.arguments) for _ in states], states
+
+
+def _initial_state(given: Problem, seed: int) -> TrainState:
+    return initial_train_state(
+        # Its own, because a pack takes over the arrays that a member begins with.
+        jax.tree.map(lambda leaf: jnp.copy(leaf) if eqx.is_array(leaf) else leaf, given.model),
+        optax.adam(given.arguments.hyperparameters), given.arguments.generator, given.settings,
+        key=jax.random.key(seed),
+    )  # fmt: skip

@@ -39,8 +39,12 @@ from benchmarks import turns
 turns.SECONDS_PER_ROUND = 0.02
 size = dict(num_layers=1, hidden_size=4, batch_size=4, sequence_len=4, num_heads=2, head_size=2)
 cases = [Case(kind, **size) for kind in ("GRU", "LSTM", "RNN", "transformer")]
-from benchmarks.packs import PackCase, pack_of_runs
+from benchmarks import packs
+from benchmarks.packs import PackCase, pack_of_runs, validations, validations_alone
+packs._VALIDATION = packs.ValidationSettings(1, 4, 9)
 assert all(pack_of_runs(PackCase(case, 3, 1.0)).rates().per_second > 0 for case in cases[::3])
+both = validations(PackCase(cases[0], 3, 1.0)), validations_alone(cases[0])
+assert all(work.rates().per_second > 0 for work in both)
 print(min(make(case).rates().per_second for case in cases for make in (compiled_loop, naive_loop, own_products)))
 """
 

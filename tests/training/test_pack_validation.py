@@ -11,7 +11,7 @@ from simplexity.training import _pack_scores as pack_scores
 from simplexity.training._compiler_options import compiler_options
 from tests.compilation import optimized
 
-from .test_pack import MODELS, SETTINGS, arguments, join, pack_of, programs
+from .test_pack import MODELS, SETTINGS, arguments, pack_of, programs
 
 BATCHES = 10
 VALIDATION = ValidationSettings(5, 3, BATCHES)
