@@ -1,11 +1,11 @@
-"""A pack: several runs of one program that take their training steps in one call, each run from a thread of its own.
+"""A pack: several runs of one program that train and validate in one call, each run from a thread of its own.
 
 A tiny model leaves most of a GPU idle, and each of its kernels takes as long as a kernel of many such models. So the
-steps of many runs are computed as one program over one more axis. Everything else of a run stays in its own thread: its
-loop, its validations, its lines and checkpoints, its end and its failure.
+steps of many runs are computed as one program over one more axis, and so are the validations that are due at the same
+time. Everything else of a run stays in its own thread: its loop, its lines and checkpoints, its end and its failure.
 
 From a member's first call on, the pack has the member's state (`_pack_rows.py`). A call returns a few numbers of it.
-The member copies the whole from the device where it needs that, to validate or to save, and not after its next call.
+The member copies the whole from the device where it needs that, such as to save, and not after its next call.
 """
 
 import threading

@@ -96,7 +96,7 @@ class PackCalls:
         return {request.wanted.run for request in requests}
 
     def _gather(self, first: _Request, expected: set[Hashable]) -> list[_Request]:
-        """The requests of one call: of all that took part in the last one, unless they are late, and of all others."""
+        """The requests of one round: of all that took part in the last one, unless they are late, and of all others."""
         requests = [first]
         missing = expected - {first.wanted.run}
         while True:
