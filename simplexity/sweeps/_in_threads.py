@@ -46,5 +46,5 @@ def in_threads(read: Callable[[ItemT], ReadT], items: Sequence[ItemT]) -> Iterat
 
 
 def _num_waits() -> int:
-    """How often this thread has given up the processor because it could not go on, as at a read of a file server."""
+    """How often this thread has given up the processor because it had to wait, as for a file server."""
     return resource.getrusage(_WHOSE_WAITS).ru_nvcsw

@@ -78,7 +78,7 @@ class TrainState(eqx.Module):
     def norms(self) -> "Norms":
         """See `RunState`."""
         with _norms_lock:
-            return _compiled_norms()(self)
+            return _compiled_norms(tuple(compiler_options().items()))(self)
 
     def with_empty_window(self) -> "TrainState":
         """See `RunState`."""
@@ -129,10 +129,10 @@ def norms(state: TrainState) -> Norms:
 
 
 @cache
-def _compiled_norms() -> Callable[[TrainState], Norms]:
+def _compiled_norms(options: tuple[tuple[str, bool | int | str], ...]) -> Callable[[TrainState], Norms]:
     # With the options of the training steps, as a pack's program computes them: other ones may sum in another order.
     # filter_jit hands arguments that it does not know to jax.jit.
-    return eqx.filter_jit(norms, compiler_options=compiler_options())  # pyright: ignore[reportCallIssue]
+    return eqx.filter_jit(norms, compiler_options=dict(options))  # pyright: ignore[reportCallIssue]
 
 
 # The threads of a pack may all come with their first line at the same time.

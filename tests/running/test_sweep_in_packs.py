@@ -3,7 +3,6 @@
 import threading
 import time
 from collections import OrderedDict
-from functools import cache
 
 import jax
 import pytest
@@ -13,8 +12,7 @@ from simplexity.host import PreemptionGuard
 from simplexity.running import _kept_programs, work
 from simplexity.runs import EventKind, ExitCode, read_ledger
 from simplexity.sweeps import LocalLaunch, Manifest, RunState, SweepDirectory, SweepRun, read_status
-from simplexity.training import _state
-from simplexity.training._compiler_options import compiler_options
+from simplexity.training import compiler_options
 from tests.compilation import optimized
 from tests.small_runs import GRU, SMALL, assert_same_run
 
@@ -41,7 +39,6 @@ def settings(tmp_path, monkeypatch, own_logging):
     monkeypatch.setenv("SIMPLEXITY_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(_kept_programs, "_programs", OrderedDict())
     # An earlier test in this process has compiled the norms, and differently: see tests/compilation.py.
-    monkeypatch.setattr(_state, "_compiled_norms", cache(_state._compiled_norms.__wrapped__))
     jax.clear_caches()
     with optimized(compiler_options()):
         yield
