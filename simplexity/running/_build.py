@@ -16,6 +16,7 @@ from simplexity.generative_processes import DataGenerator
 from simplexity.predictive_models import PredictiveModel
 from simplexity.training import (
     Metrics,
+    RunState,
     StepArguments,
     TrainingSettings,
     TrainState,
@@ -91,9 +92,11 @@ class Experiment(NamedTuple):
         settings = self.settings
         return settings.batch_size, settings.sequence_len, settings.carry_state, self.optimizer.text, self.model.text
 
-    def own_metrics(self, state: TrainState, scores: ValidationMetrics) -> Metrics:
+    def own_metrics(self, state: RunState, scores: ValidationMetrics) -> Metrics:
         """What the user's own functions find at a validation: the number `kl` of `probe` is `probe.kl`."""
-        results, _ = self.validation_functions(state=state, scores=scores)
+        if not self.validation_functions:
+            return {}  # before a pack copies the state for nothing
+        results, _ = self.validation_functions(state=state.read(), scores=scores)
         return {f"{function}.{name}": value for function, found in results.items() for name, value in found.items()}
 
     def initial_state(self) -> TrainState:

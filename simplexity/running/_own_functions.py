@@ -27,6 +27,10 @@ class OwnFunctions:
         self._section, self._functions = section, functions
         self._failed: set[str] = set()
 
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self._functions)
+
     def __call__(
         self, before_each: Callable[[], object] = lambda: None, **arguments: Any
     ) -> tuple[dict[str, dict[str, float | list[float]]], dict[str, str]]:

@@ -11,7 +11,7 @@ from simplexity.generative_processes import LossOptimum
 
 from ._protocols import Metrics
 from ._settings import TrainingSettings
-from ._state import RunState, TrainState
+from ._state import RunState
 from ._validation import ValidationMetrics
 
 
@@ -41,7 +41,7 @@ class RunMetrics:
         learning_rate: Callable[[int, Callable[[], optax.OptState]], float],
         optima: Callable[[], Optima],
         elapsed_s: float,
-        own: Callable[[TrainState, ValidationMetrics], Metrics] = lambda state, scores: {},
+        own: Callable[[RunState, ValidationMetrics], Metrics] = lambda state, scores: {},
         clock: Callable[[], float] = time.monotonic,
     ):
         self._tokens_per_step = settings.tokens_per_step
@@ -89,7 +89,7 @@ class RunMetrics:
                 "validation_accuracy_per_position": validation.accuracy_per_position.tolist(),
                 "validation_kl_per_position": validation.kl_per_position.tolist(),
             }
-            line |= self._own(state.read(), validation)
+            line |= self._own(state, validation)
         return line | {"time_s": self._clock() - self._started_s, "timestamp": time.time()}
 
     def validation_loss(self, validation: ValidationMetrics) -> float:

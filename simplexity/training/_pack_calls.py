@@ -81,7 +81,7 @@ class PackCalls:
         by_program: dict[PackScores | None, list[_Request]] = {}
         for request in requests:
             by_program.setdefault(request.scores, []).append(request)
-        # The steps first: those members go on while the others are validated.
+        # The steps first: those members have their answer while the others are validated.
         for scores in sorted(by_program, key=lambda scores: scores is not None):
             of_program = by_program[scores]
             wanted: list[Any] = [request.wanted for request in of_program]
