@@ -34,7 +34,7 @@ from simplexity.training import (
 from ._build import Experiment
 from ._kept_programs import kept_program, structure_of
 from ._memory import require_memory
-from ._packs import Place, kept_in_packs
+from ._packs import Place
 from ._private_jax import jax_uses
 from ._process_arguments import as_argument
 from ._program import Lowerable
@@ -109,7 +109,7 @@ class BackgroundCompilation:
             if self._place is not None and self._parallel is None:
                 member = self._member(experiment, state, self._place)
                 if validation is not None:
-                    # Before the steps: on a GPU XLA tries out kernels, for which there is less memory beside them.
+                    # Before its own steps: a member is ready to take them once it can be validated.
                     validation.compile(partial(_validation_in_pack, experiment, state, member))
                     validation.require()
                 self._programs = Programs(member, member, validation)
@@ -210,14 +210,14 @@ def _validation_in_pack(experiment: Experiment, state: TrainState, member: PackM
     settings, length = _validation_settings(experiment)
     arguments = _validation_arguments(experiment)
     key = ("validation", settings.batch_size, length, experiment.model.text, structure_of((arguments, state)))
-    return member.validation(
-        key,
-        make_score(settings.batch_size, length),
-        arguments,
-        state,
-        settings.num_batches,
-        kept_in_packs(key, *_VALIDATION_NEEDS),
-    )
+
+    def kept(size: int, compiled: Callable[[], Any]) -> Any:
+        program = kept_program(("pack", size, key), compiled)
+        require_memory(program, *_VALIDATION_NEEDS)
+        return program
+
+    score = make_score(settings.batch_size, length)
+    return member.validation(key, score, arguments, state, settings.num_batches, kept)
 
 
 def _validation_settings(experiment: Experiment) -> tuple[ValidationSettings, int]:

@@ -20,11 +20,15 @@ from jaxtyping import Float, UInt32
 from ._pack_calls import PackCalls
 from ._pack_programs import Kept, PackPrograms
 from ._pack_rows import PackRows, StepsOfRun
-from ._pack_scores import BATCHES_PER_CALL, MOST_PLACES, BatchesOfRun, PackScores
+from ._pack_scores import BatchesOfRun, ScoreProgram
 from ._packed_state import PackedState
 from ._state import RunState, TrainState
 from ._step import StepArguments, StepFunction
 from ._validation import Score, ValidationArguments, ValidationMetrics, mean_over_batches
+
+# On a GPU, where a batch of a small model takes little more than the start of its kernels. A CPU, which computes its
+# members one after the other, sees a request to stop after one batch of each.
+_BATCHES_PER_CALL = 8
 
 
 class Pack:
@@ -61,7 +65,7 @@ class Pack:
     ):
         self._one_by_one = jax.default_backend() == "cpu" if one_by_one is None else one_by_one
         self._programs = PackPrograms(train_steps, arguments, state, kept, self._one_by_one)
-        self._scores: dict[Hashable, PackScores] = {}
+        self._score_programs: dict[Hashable, ScoreProgram] = {}
         self._rows = PackRows(self._programs)
         self._num_coming = num_coming
         self._lock = threading.Lock()
@@ -105,9 +109,9 @@ class Pack:
             threading.Thread(target=make_smaller, name="smaller pack").start()
         return not is_over
 
-    def scores(
+    def score_program(
         self, key: Hashable, score: Score, arguments: ValidationArguments, state: TrainState, kept: Kept
-    ) -> PackScores:
+    ) -> ScoreProgram:
         """What scores the validations of members with the same `key`; returns once there is a program.
 
         Args:
@@ -115,18 +119,18 @@ class Pack:
             score: That of one batch.
             arguments: Those of one member: all have the same structure.
             state: That of one member.
-            kept: See `PackPrograms`.
+            kept: See `ScoreProgram`.
 
         Raises:
-            RuntimeError: If memory does not suffice for a single model.
+            RuntimeError: If it needs more memory than there is.
         """
         with self._lock:
-            if key not in self._scores:
-                places = min(MOST_PLACES, self._num_wanted())
-                self._scores[key] = PackScores(score, arguments, state, places, kept, self._one_by_one)
-            scores = self._scores[key]
-        scores.require()
-        return scores
+            if key not in self._score_programs:
+                batches_per_call = 1 if self._one_by_one else _BATCHES_PER_CALL
+                self._score_programs[key] = ScoreProgram(score, arguments, state, kept, batches_per_call)
+            program, num_wanted = self._score_programs[key], self._num_wanted()
+        program.require(num_wanted)
+        return program
 
     def put(self, member: "PackMember", state: TrainState) -> None:
         """Copies a member's state into the pack."""
@@ -192,24 +196,26 @@ class PackMember:
             arguments: The run's.
             state: A state of the run's shapes.
             num_batches: How many batches a validation has.
-            kept: See `PackPrograms`.
+            kept: See `ScoreProgram`.
 
         Returns:
-            A function like `Validation`, of the same numbers.
+            A function like `Validation`; on a CPU its numbers are the same, bit for bit. A state other than the one
+            that the member has returned last takes the place of that one, which cannot be read any more.
 
         Raises:
-            RuntimeError: If memory does not suffice for a single model.
+            RuntimeError: If the program needs more memory than there is.
         """
-        scores = self._pack.scores(key, score, arguments, state, kept)
-        words = np.asarray(scores.write_arguments(arguments))
+        program = self._pack.score_program(key, score, arguments, state, kept)
+        words = program.written(arguments)
 
         def validate(state: RunState, interrupted: Callable[[], bool]) -> ValidationMetrics | None:
             if not self._is_in_pack(state):
                 self._pack.put(self, state.read())
+                self._num_calls += 1
 
             def scores_from(batch: int) -> Float[np.ndarray, "batches 3 sequence_len"]:
-                number = min(BATCHES_PER_CALL, num_batches - batch)
-                return self._pack.calls.scores(BatchesOfRun(self, words, batch, number), scores)
+                number = min(program.batches_per_call, num_batches - batch)
+                return self._pack.calls.score(BatchesOfRun(self, words, batch, number), program)
 
             return mean_over_batches(num_batches, scores_from, interrupted)
 

@@ -1,7 +1,7 @@
 """The calls of a pack: what its members want at the same time is computed together.
 
-A round is what the members have asked for when it begins: one call takes the steps of those that train, and others
-score the validations of those that are due.
+A round is what the members have asked for when it begins: the steps of those that train, and then a call of each
+program of validations for as many as it has places. The others that are due have their turn in the next round.
 """
 
 import queue
@@ -15,7 +15,7 @@ from jaxtyping import Float
 
 from ._chunk import ChunkSizer
 from ._pack_rows import PackRows, StepsOfRun
-from ._pack_scores import BatchesOfRun, PackScores
+from ._pack_scores import BatchesOfRun, ScoreProgram
 from ._packed_state import Numbers
 
 # A round waits for the members of the last one: so long after each of them has come, for the next. A member that
@@ -27,7 +27,7 @@ class _Request(NamedTuple):
     """What a member wants: steps, or scores by the program of its validation."""
 
     wanted: StepsOfRun | BatchesOfRun
-    scores: PackScores | None
+    program: ScoreProgram | None
     answer: Future[Any]
 
 
@@ -56,15 +56,15 @@ class PackCalls:
 
     def steps(self, wanted: StepsOfRun) -> Numbers:
         """Takes steps of a member; returns the numbers of its state after them."""
-        return self._answer(wanted)
+        return self._answer(wanted, None)
 
-    def scores(self, wanted: BatchesOfRun, scores: PackScores) -> Float[np.ndarray, "batches 3 sequence_len"]:
+    def score(self, wanted: BatchesOfRun, program: ScoreProgram) -> Float[np.ndarray, "batches 3 sequence_len"]:
         """Scores validation batches of a member."""
-        return self._answer(wanted, scores)
+        return self._answer(wanted, program)
 
-    def _answer(self, wanted: StepsOfRun | BatchesOfRun, scores: PackScores | None = None) -> Any:
+    def _answer(self, wanted: StepsOfRun | BatchesOfRun, program: ScoreProgram | None) -> Any:
         answer: Future[Any] = Future()
-        self._requests.put(_Request(wanted, scores, answer))
+        self._requests.put(_Request(wanted, program, answer))
         return answer.result()
 
     def _serve(self) -> None:
@@ -78,22 +78,28 @@ class PackCalls:
         if first is None:
             return None
         requests = self._gather(first, expected)
-        by_program: dict[PackScores | None, list[_Request]] = {}
+        by_program: dict[ScoreProgram | None, list[_Request]] = {}
         for request in requests:
-            by_program.setdefault(request.scores, []).append(request)
-        # The steps first: those members have their answer while the others are validated.
-        for scores in sorted(by_program, key=lambda scores: scores is not None):
-            of_program = by_program[scores]
-            wanted: list[Any] = [request.wanted for request in of_program]
-            try:
-                results = self._take_steps(wanted) if scores is None else self._score(wanted, scores)
-            except BaseException as error:
-                for request in of_program:
-                    request.answer.set_exception(error)
-            else:
-                for request, result in zip(of_program, results, strict=True):
-                    request.answer.set_result(result)
+            by_program.setdefault(request.program, []).append(request)
+        # The steps first: those members log and save while the others are validated.
+        for program in sorted(by_program, key=lambda program: program is not None):
+            self._call(by_program[program], program)
         return {request.wanted.run for request in requests}
+
+    def _call(self, requests: Sequence[_Request], program: ScoreProgram | None) -> None:
+        """Answers the requests for one program, or as many of them as one call can, and puts the others off."""
+        wanted: list[Any] = [request.wanted for request in requests]
+        try:
+            results = self._take_steps(wanted) if program is None else score_batches(self._rows, wanted, program)
+        except BaseException as error:
+            for request in requests:
+                request.answer.set_exception(error)
+            return
+        for request in requests:
+            if request.wanted.run in results:
+                request.answer.set_result(results[request.wanted.run])
+            else:
+                self._requests.put(request)
 
     def _gather(self, first: _Request, expected: set[Hashable]) -> list[_Request]:
         """The requests of one round: of all that took part in the last one, unless they are late, and of all others."""
@@ -110,21 +116,19 @@ class PackCalls:
             requests.append(request)
             missing.discard(request.wanted.run)
 
-    def _take_steps(self, wanted: Sequence[StepsOfRun]) -> list[Numbers]:
+    def _take_steps(self, wanted: Sequence[StepsOfRun]) -> dict[Hashable, Numbers]:
         longest = max(steps.num_steps for steps in wanted)
         self._sizer.start(longest)
         numbers = self._rows.run(wanted)
         self._sizer.stop(longest)
-        return numbers
+        return {steps.run: of_run for steps, of_run in zip(wanted, numbers, strict=True)}
 
-    def _score(
-        self, wanted: Sequence[BatchesOfRun], scores: PackScores
-    ) -> list[Float[np.ndarray, "batches 3 sequence_len"]]:
-        batches_of = {batches.run: batches for batches in wanted}
-        found: dict[Hashable, Float[np.ndarray, "batches 3 sequence_len"]] = {}
-        while missing := [run for run in batches_of if run not in found]:
-            runs, states = self._rows.stack(missing, scores.places)
-            result = scores.call(states, [batches_of[run] for run in runs])
-            if result is not None:
-                found |= {run: of_run[: batches_of[run].num_batches] for run, of_run in zip(runs, result, strict=False)}
-        return [found[batches.run] for batches in wanted]
+
+def score_batches(
+    rows: PackRows, wanted: Sequence[BatchesOfRun], program: ScoreProgram
+) -> dict[Hashable, Float[np.ndarray, "batches 3 sequence_len"]]:
+    """The scores of the first run's batches, and of as many others as one call of the program can score."""
+    batches_of = {batches.run: batches for batches in wanted}
+    runs, states = rows.stack(list(batches_of), program.places)
+    scores = program.call(states, [batches_of[run] for run in runs])
+    return {run: of_run[: batches_of[run].num_batches] for run, of_run in zip(runs, scores, strict=False)}

@@ -87,7 +87,7 @@ class PackPrograms:
                     self._add(size, self._compiled(size))
             except JaxRuntimeError as error:
                 # The larger program, which may be computing, will do.
-                if not is_out_of_memory(error):
+                if not _is_out_of_memory(error):
                     raise
             finally:
                 self._compiling.release()
@@ -129,7 +129,7 @@ class PackPrograms:
             # Waits for all of them, so that an error is one of this call.
             return jax.block_until_ready(after), jax.device_get(numbers)
         except JaxRuntimeError as error:
-            if size == 1 or not is_out_of_memory(error):
+            if size == 1 or not _is_out_of_memory(error):
                 raise
         with self._compiling:
             self._halve(size)
@@ -152,7 +152,7 @@ class PackPrograms:
         try:
             program = self._compiled(size)
         except JaxRuntimeError as error:
-            if size == 1 or not is_out_of_memory(error):
+            if size == 1 or not _is_out_of_memory(error):
                 raise
             program = None
         if program is None:
@@ -207,6 +207,6 @@ class PackPrograms:
         return jax.lax.map(of_one, runs) if self._one_by_one else jax.vmap(of_one)(runs)
 
 
-def is_out_of_memory(error: Exception) -> bool:
+def _is_out_of_memory(error: Exception) -> bool:
     """Whether XLA's error says that it got no memory."""
     return str(error).startswith("RESOURCE_EXHAUSTED")

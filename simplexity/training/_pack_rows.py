@@ -66,7 +66,7 @@ class _Rows:
         """Rows of `runs` alone, in arrays with `size` rows, of which those without a run repeat the first."""
         rows = self.rows_of(runs, size)
         return _Rows(
-            _rows_of(self.arguments, rows), _rows_of(self.states, rows), {run: row for row, run in enumerate(runs)}
+            _take_rows(self.arguments, rows), _take_rows(self.states, rows), {run: row for row, run in enumerate(runs)}
         )
 
     def put(self, run: Hashable, written: _Written) -> None:
@@ -116,7 +116,7 @@ class PackRows:
         return self._programs.read_state(words)
 
     def stack(self, runs: Sequence[Hashable], size: int) -> tuple[list[Hashable], UInt32[Array, "size words"]]:
-        """The first of `runs`, and `size` others at most that are in the same array; and their states.
+        """The first of `runs`, and others that are in the same array, at most `size` in all; and their states.
 
         Rows of the result that have no run repeat the first.
         """
@@ -124,7 +124,7 @@ class PackRows:
             self._arrange()
             rows = self._rows_of(runs[0])
             chosen = [run for run in runs if run in rows.row_of][:size]
-            return chosen, _rows_of(rows.states, rows.rows_of(chosen, size))
+            return chosen, _take_rows(rows.states, rows.rows_of(chosen, size))
 
     def run(self, wanted: Sequence[StepsOfRun]) -> list[Numbers]:
         """Takes the steps; returns the numbers of each run's state after them, in the host's memory."""
@@ -192,7 +192,7 @@ class PackRows:
 
 
 @jax.jit
-def _rows_of(array: UInt32[Array, "size words"], rows: Int[Array, " chosen"]) -> UInt32[Array, "chosen words"]:
+def _take_rows(array: UInt32[Array, "size words"], rows: Int[Array, " chosen"]) -> UInt32[Array, "chosen words"]:
     return array[rows]
 
 

@@ -1,6 +1,5 @@
-"""The compiled program of a pack's validations: it scores batches for several members in one call."""
+"""The compiled program of a pack's validations: it scores batches of several members in one call."""
 
-import logging
 import threading
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, NamedTuple
@@ -9,21 +8,15 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.errors import JaxRuntimeError
 from jaxtyping import Array, Float, Int, UInt32
 
-from ._pack_programs import Kept, is_out_of_memory
+from ._pack_programs import Kept
 from ._state import TrainState
 from ._validation import Score, ValidationArguments
 from ._word_vector import WordVector
 
-_log = logging.getLogger("simplexity")
-
-# Validation batches are large, and so few models fill a GPU. Members are rarely all due at the same time, and places
-# without a member are computed too.
-MOST_PLACES = 16
-# A request to stop is seen between calls.
-BATCHES_PER_CALL = 8
+# A request to stop, and members that want their next steps, wait for the end of a call.
+_MOST_PLACES = 16
 
 
 class BatchesOfRun(NamedTuple):
@@ -38,101 +31,69 @@ class BatchesOfRun(NamedTuple):
     num_batches: int
 
 
-class PackScores:
-    """Scores validation batches of several models at once, or of half as many where memory is short.
+class ScoreProgram:
+    """Scores validation batches of several models in one call, of one model after the other.
+
+    A validation batch is large, and one alone fills a GPU: side by side, the models would need memory for the
+    activations of all, and places without a model would take as long as the others.
 
     Args:
         score: From `make_score`: that of one batch of one model.
         arguments: Those of one run: all have the same structure.
         state: That of one run.
-        places: How many models a call has at most.
-        kept: As of `PackPrograms`.
-        one_by_one: Whether to compute the models one after the other within a call.
+        kept: As of `PackPrograms`, but never returns None.
+        batches_per_call: How many batches of a model a call has at most.
 
     Attributes:
-        places: The number of models that a call has now.
-        write_arguments: Gives a run's arguments as words.
+        batches_per_call: As given.
     """
 
     def __init__(
-        self,
-        score: Score,
-        arguments: ValidationArguments,
-        state: TrainState,
-        places: int,
-        kept: Kept,
-        one_by_one: bool,
+        self, score: Score, arguments: ValidationArguments, state: TrainState, kept: Kept, batches_per_call: int
     ):
-        self._score, self._kept, self._one_by_one = score, kept, one_by_one
+        self._score, self._kept, self.batches_per_call = score, kept, batches_per_call
         self._arguments, self._states = WordVector(arguments), WordVector(state)
-        self.write_arguments = eqx.filter_jit(self._arguments.write).lower(arguments).compile()
-        self.places = places
-        self._program: Callable[..., Any] | None = None
+        self._programs: dict[int, Callable[..., Any]] = {}
         self._compiling = threading.Lock()
 
-    def require(self) -> None:
-        """Returns once there is a program.
+    @property
+    def places(self) -> int:
+        """The number of models that a call has at most."""
+        return max(self._programs)
+
+    def require(self, num_runs: int) -> None:
+        """Returns once there is a program with places for `num_runs`, a power of two, or with the most that one has.
 
         Raises:
-            RuntimeError: If there is not enough memory for a single model.
+            RuntimeError: If it needs more memory than there is.
         """
+        size = min(num_runs, _MOST_PLACES)
         with self._compiling:
-            if self._program is None:
-                self._compile()
+            if max(self._programs, default=0) < size:
+                self._programs[size] = self._kept(size, lambda: self._compiled(size))
+
+    def written(self, arguments: ValidationArguments) -> UInt32[np.ndarray, " argument_words"]:
+        """A run's arguments as words in the host's memory."""
+        return np.asarray(eqx.filter_jit(self._arguments.write)(arguments))
 
     def call(
         self, states: UInt32[Array, "places words"], wanted: Sequence[BatchesOfRun]
-    ) -> Float[np.ndarray, "places batches 3 sequence_len"] | None:
-        """The scores of each run's batches, in the host's memory; `BATCHES_PER_CALL` rows, of which the rest is zero.
+    ) -> Float[np.ndarray, "places batches 3 sequence_len"]:
+        """The scores of each run's batches, in the host's memory; `batches_per_call` rows, of which the rest is zero.
 
         Args:
-            states: Of `places` runs, the first of which are those of `wanted`, in the same order.
+            states: Of as many runs as a program has places, the first of which are those of `wanted`, in this order.
             wanted: The batches of each.
-
-        Returns:
-            None if there was not enough memory: there are half as many places then.
-
-        Raises:
-            JaxRuntimeError: If the call fails otherwise, or a single model needs too much memory.
         """
         arguments = np.zeros((len(states), self._arguments.num_words), np.uint32)
-        arguments[:] = wanted[0].arguments  # in all rows: a process of zeros need not be one that can be sampled
         first, num_batches = np.zeros((2, len(states)), np.int32)
         for row, batches in enumerate(wanted):
             arguments[row], first[row], num_batches[row] = batches.arguments, batches.first, batches.num_batches
-        assert self._program is not None  # `require` has returned
-        try:
-            return jax.device_get(self._program(arguments, states, first, num_batches))
-        except JaxRuntimeError as error:
-            if len(states) == 1 or not is_out_of_memory(error):
-                raise
-        with self._compiling:
-            self._halve()
-        return None
+        return jax.device_get(self._programs[len(states)](arguments, states, first, num_batches))
 
-    def _halve(self) -> None:
-        """Compiles for half as many; the lock is held."""
-        few = self.places // 2
-        _log.warning("validating %d runs together needs more memory than there is: %d at once", self.places, few)
-        self.places = few
-        self._compile()
-
-    def _compile(self) -> None:
-        """Compiles for as many places as memory allows; the lock is held."""
-        try:
-            program = self._kept(self.places, self._compiled)
-        except JaxRuntimeError as error:
-            if self.places == 1 or not is_out_of_memory(error):
-                raise
-            program = None
-        if program is None:
-            self._halve()
-        else:
-            self._program = program
-
-    def _compiled(self) -> Callable[..., Any]:
-        words = [np.zeros((self.places, vector.num_words), np.uint32) for vector in (self._arguments, self._states)]
-        numbers = np.zeros(self.places, np.int32)
+    def _compiled(self, size: int) -> Callable[..., Any]:
+        words = [np.zeros((size, vector.num_words), np.uint32) for vector in (self._arguments, self._states)]
+        numbers = np.zeros(size, np.int32)
         return eqx.filter_jit(self._scores_of_all).lower(*words, numbers, numbers).compile()
 
     def _scores_of_all(
@@ -156,8 +117,7 @@ class PackScores:
                 0,
                 number,
                 lambda batch, scores: scores.at[batch].set(score(first + batch)),
-                jnp.zeros((BATCHES_PER_CALL, *shape)),
+                jnp.zeros((self.batches_per_call, *shape)),
             )
 
-        runs = (arguments, states, first, num_batches)
-        return jax.lax.map(of_one, runs) if self._one_by_one else jax.vmap(of_one)(runs)
+        return jax.lax.map(of_one, (arguments, states, first, num_batches))

@@ -1,19 +1,15 @@
-"""Members are validated as many at a time as there are places, and half as many where memory is short."""
-
-import logging
+"""Members are validated together, as many in a call as it has places; the others have their turn in the next."""
 
 import jax.numpy as jnp
-import numpy as np
 import pytest
-from jax.errors import JaxRuntimeError
 
 from simplexity.training import Pack, ValidationArguments
-from simplexity.training._pack_calls import PackCalls
+from simplexity.training._pack_calls import score_batches
 from simplexity.training._pack_programs import PackPrograms
 from simplexity.training._pack_rows import PackRows
-from simplexity.training._pack_scores import BATCHES_PER_CALL, BatchesOfRun, PackScores
+from simplexity.training._pack_scores import BatchesOfRun, ScoreProgram
 
-from .test_pack_programs import exhausted, move, state_at, stride
+from .test_pack_programs import move, state_at, stride
 
 
 def arguments(number: int) -> ValidationArguments:
@@ -25,68 +21,51 @@ def score(generator, model, key, batch):
     return jnp.full((3, 2), 100 * generator + batch + model["weight"][0])
 
 
-def compiled_for_up_to(most: int):
-    return lambda size, compiled: compiled() if size <= most else None if size == 8 else exhausted
+def compiled_by_itself(size, compiled):
+    return compiled()
 
 
-def scores_of(kept, places: int = 8) -> PackScores:
-    made = PackScores(score, arguments(0), state_at(0), places, kept, one_by_one=False)
-    made.require()
-    return made
-
-
-def scored(scores: PackScores, rows: PackRows, batches: dict[int, tuple[int, int]]) -> list[list[float]]:
-    """The score of each of the runs' batches, given by the first of them and their number."""
+def scored(program: ScoreProgram, rows: PackRows, batches: dict[int, tuple[int, int]]) -> dict[int, list[float]]:
+    """The score of each batch of the runs of one call; a run's are given by the first of them and their number."""
     wanted = [
-        BatchesOfRun(run, np.asarray(scores.write_arguments(arguments(run))), first, number)
-        for run, (first, number) in batches.items()
+        BatchesOfRun(run, program.written(arguments(run)), first, number) for run, (first, number) in batches.items()
     ]
-    results = PackCalls(rows)._score(wanted, scores)
-    assert [each.shape for each in results] == [(number, 3, 2) for _, number in batches.values()]
-    return [each.mean((1, 2)).tolist() for each in results]
+    results = score_batches(rows, wanted, program)
+    assert all(results[run].shape == (batches[run][1], 3, 2) for run in results)
+    return {run: results[run].mean((1, 2)).tolist() for run in batches if run in results}
+
+
+@pytest.fixture
+def program() -> ScoreProgram:
+    return ScoreProgram(score, arguments(0), state_at(0), compiled_by_itself, batches_per_call=8)
 
 
 @pytest.fixture
 def rows() -> PackRows:
-    """Five runs, of which no array has more than two."""
-    programs = PackPrograms(move, stride(0), state_at(0), lambda size, compiled: compiled(), one_by_one=False)
-    programs.require(2, lambda: 2)
+    """Five runs, the first four of which are in one array."""
+    programs = PackPrograms(move, stride(0), state_at(0), compiled_by_itself, one_by_one=False)
+    programs.require(4, lambda: 4)
     rows = PackRows(programs)
     for run in range(1, 6):
         rows.put(run, programs.write_arguments(stride(run)), programs.write_state(state_at(0)))
     return rows
 
 
-# The program with 8 places is refused; those with 4 and 2 fail when called.
-@pytest.mark.parametrize("most", [8, 4, 2, 1])
-def test_each_run_gets_the_scores_of_its_own_batches_also_in_halves(rows: PackRows, most: int, caplog) -> None:
-    with caplog.at_level(logging.WARNING, "simplexity"):
-        scores = scores_of(compiled_for_up_to(most))
-        for _ in range(2):  # the second time without any attempt that fails
-            batches = {5: (0, BATCHES_PER_CALL), 1: (8, 2), 3: (4, 1), 2: (0, 3)}
-            assert scored(scores, rows, batches) == [[500 + n for n in range(8)], [108, 109], [304], [200, 201, 202]]
-    assert scores.places == most
-    halved = [size for size in (8, 4, 2) if size > most]
-    assert [message.partition(" needs more")[0] for message in caplog.messages] == [
-        f"validating {size} runs together" for size in halved
-    ]
+def test_each_run_gets_the_scores_of_its_own_batches(program: ScoreProgram, rows: PackRows) -> None:
+    program.require(4)
+    batches = {3: (0, 8), 1: (8, 2), 2: (4, 1)}
+    expected = {3: [300 + n for n in range(8)], 1: [108, 109], 2: [204]}
+    assert scored(program, rows, batches) == expected
+    # Of another array than the first.
+    assert scored(program, rows, {5: (0, 3), **batches}) == {5: [500, 501, 502]}
 
 
-def test_a_model_that_needs_too_much_memory_by_itself_is_not_validated(rows: PackRows) -> None:
-    with pytest.raises(JaxRuntimeError, match=r"^RESOURCE_EXHAUSTED"):
-        scored(scores_of(lambda size, compiled: exhausted), rows, {1: (0, 1), 2: (0, 1)})
-    with pytest.raises(JaxRuntimeError, match=r"^RESOURCE_EXHAUSTED"):
-        scores_of(lambda size, compiled: exhausted())
-
-
-def test_another_fault_of_a_program_is_not_met_by_halving(rows: PackRows) -> None:
-    def broken(*arguments: object) -> None:
-        raise JaxRuntimeError("INTERNAL: a fault")
-
-    scores = scores_of(lambda size, compiled: broken)
-    with pytest.raises(JaxRuntimeError, match=r"^INTERNAL"):
-        scored(scores, rows, {1: (0, 1)})
-    assert scores.places == 8
+def test_a_call_has_as_many_runs_as_places_and_more_once_they_are_required(program: ScoreProgram, rows: PackRows):
+    due = dict.fromkeys(range(1, 5), (0, 1))
+    for num_runs, places in ((2, 2), (1, 2), (4, 4), (64, 16)):
+        program.require(num_runs)
+        assert program.places == places
+        assert list(scored(program, rows, due)) == list(due)[:places]
 
 
 def test_members_of_another_validation_have_a_program_of_their_own() -> None:
@@ -97,7 +76,7 @@ def test_members_of_another_validation_have_a_program_of_their_own() -> None:
         return lambda size, compile_it: compiled.append(name) or compile_it()
 
     first, second, other = (
-        pack.scores(key, score, arguments(0), state_at(0), kept(key)) for key in ("one", "one", "other")
+        pack.score_program(key, score, arguments(0), state_at(0), kept(key)) for key in ("one", "one", "other")
     )
     assert first is second is not other
     assert compiled == ["one", "other"]
