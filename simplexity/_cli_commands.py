@@ -136,10 +136,10 @@ def resume_command(arguments: argparse.Namespace, guard: PreemptionGuard) -> int
     ):
         raise ValueError("give either RUN_DIR, or --sweep SWEEP_DIR and --index N")
     # Hydra, OmegaConf and, once the config was found, JAX: nothing that the other commands have use for.
-    from simplexity.running import exit_process, forget_failed_starts, run_frozen, start_once_more
+    from simplexity.running import exit_process, run_frozen, start_once_more
 
     if arguments.sweep is None:
-        run_dir, log_name, sweep, run = arguments.run_dir.absolute(), None, None, None
+        run_dir, log_name, sweep, run, note = arguments.run_dir.absolute(), None, None, None, None
     else:
         note = SweepDirectory(arguments.sweep.absolute()).unreadable_path(str(arguments.index))
         try:
@@ -149,8 +149,7 @@ def resume_command(arguments: argparse.Namespace, guard: PreemptionGuard) -> int
             log_name = f"{sweep.read_manifest(with_runs=False).program}.log"
         except UnreadableError as error:
             exit_process(start_once_more(note, error, stop_requested=guard.requested()), guard)
-        forget_failed_starts(note)
-    code = run_frozen(run_dir, guard, log_name)
+    code = run_frozen(run_dir, guard, log_name, note)
     if sweep is not None and run is not None and code not in (ExitCode.COMPLETE, ExitCode.REQUEUE):
         stop_others(sweep, run, as_array_task=True)
     exit_process(code, guard)

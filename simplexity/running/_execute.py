@@ -72,20 +72,20 @@ def execute(
             if new_config is not None:
                 config = load_frozen(freeze(new_config, run_dir, lock.require_held).parent)
             ledger = Ledger(directory.ledger_path, lock.require_held, guard.wait)
+            job = this_job()
+            decision = next_start(ledger.events, job.submission if job is not None else None)
+            step = ledger.saved_step
+            ledger.append(
+                EventKind.START,
+                step,
+                previous_alive=lock.previous_alive,
+                submission=job.submission if job is not None else None,
+                time_limit_s=job.time_limit_s if job is not None else None,
+            )
         except UnreadableError as error:
             note = RunDirectory(run_dir).unreadable_path
             return RunResult(start_once_more(note, error, stop_requested=guard.requested()), None)
         forget_failed_starts(directory.unreadable_path)
-        job = this_job()
-        decision = next_start(ledger.events, job.submission if job is not None else None)
-        step = ledger.saved_step
-        ledger.append(
-            EventKind.START,
-            step,
-            previous_alive=lock.previous_alive,
-            submission=job.submission if job is not None else None,
-            time_limit_s=job.time_limit_s if job is not None else None,
-        )
         try:
             if not decision.allowed:
                 raise RuntimeError(f"not started again: {decision.reason}; the next start by hand is not counted")

@@ -87,25 +87,14 @@ class Place:
             RuntimeError: If not even the program of one run fits into memory.
         """
 
+        def kept(size: int, compiled: Callable[[], Any]) -> Any:
+            program = kept_program(("pack", size, key), compiled)
+            if size == 1:
+                require_memory(program, "a training step takes")
+            return program if fits_into_memory(program) else None
+
         def new_pack(num_coming: Callable[[], int]) -> Pack:
-            return Pack(make_step_function(), arguments, state, num_coming, kept_in_packs(key, "a training step takes"))
+            return Pack(make_step_function(), arguments, state, num_coming, kept)
 
         self.member = self._packs.enter(self, key, new_pack).member(arguments)
         return self.member
-
-
-def kept_in_packs(key: Hashable, *needs: str) -> Callable[[int, Callable[[], Any]], Any]:
-    """`kept(size, compiled)`, which gives a program for `size` runs, or None if it needs more memory than there is.
-
-    Args:
-        key: All that the program depends on, but for the size: see `kept_program`.
-        *needs: Those of `require_memory`, for the program of a single run.
-    """
-
-    def kept(size: int, compiled: Callable[[], Any]) -> Any:
-        program = kept_program(("pack", size, key), compiled)
-        if size == 1:
-            require_memory(program, *needs)
-        return program if fits_into_memory(program) else None
-
-    return kept

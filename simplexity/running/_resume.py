@@ -17,16 +17,18 @@ from ._execute import execute
 from ._failures import log_failure, report
 from ._processes import in_all_tasks
 from ._run_log import log_to, thread_logs_to
-from ._unreadable import start_once_more
+from ._unreadable import forget_failed_starts, start_once_more
 
 
-def run_frozen(run_dir: Path, guard: PreemptionGuard, log_name: str | None) -> int:
+def run_frozen(run_dir: Path, guard: PreemptionGuard, log_name: str | None, note: Path | None = None) -> int:
     """Starts the run, or resumes it from its last checkpoint. JAX must not have been used in this process.
 
     Args:
         run_dir: The run's directory.
         guard: Installed; has whether a stop was requested.
         log_name: Name of the run's log; None for that of the log which is there.
+        note: File in which earlier starts have noted that they could not read the sweep (`start_once_more`). It is
+            removed when all tasks of the job step have joined: until then another one may have to read it.
 
     Returns:
         The exit code: 0 complete, 1 failed, 2 a mistake in the config, 85 stopped and to be started again.
@@ -40,7 +42,13 @@ def run_frozen(run_dir: Path, guard: PreemptionGuard, log_name: str | None) -> i
     except (ConfigError, RuntimeError) as error:
         return report(error)
     configure_accelerator()
-    return in_all_tasks(lambda: execute_frozen(run_dir, guard, log_name), guard)
+
+    def execute_joined() -> int:
+        if note is not None:
+            forget_failed_starts(note)
+        return execute_frozen(run_dir, guard, log_name)
+
+    return in_all_tasks(execute_joined, guard)
 
 
 def execute_frozen(

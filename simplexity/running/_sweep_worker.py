@@ -52,18 +52,25 @@ def work(
         The exit code: 0 no run has failed here, 1 one has, 85 stopped and to be started again.
     """
     note = None if place is None else sweep.unreadable_path(place.name)
+    executor: _Executor | None = None
     try:
         if pack is None:
             pack = pack_of(sweep.read_manifest().launch)
-        return drain(sweep, guard, _Executor(sweep, guard, pack, note), place)
+        executor = _Executor(sweep, guard, pack, note)
+        return drain(sweep, guard, executor, place)
     except UnreadableError as error:
-        if note is None:
+        # After its first run: where that has failed and is to stop the others, this task must not come back for them.
+        if note is None or (executor is not None and executor.has_executed):
             raise
         return start_once_more(note, error, stop_requested=guard.requested())
 
 
 class _Executor:
-    """Executes runs in this process: all that share the variables and the devices that JAX was started with."""
+    """Executes runs in this process: all that share the variables and the devices that JAX was started with.
+
+    Attributes:
+        has_executed: Whether it has begun to execute one.
+    """
 
     def __init__(self, sweep: SweepDirectory, guard: PreemptionGuard, pack: PackSize, note: Path | None = None):
         self._sweep = sweep
@@ -81,6 +88,7 @@ class _Executor:
         self._tried: set[int] = set()
         # Of this worker's earlier starts: see `start_once_more`.
         self._note = note
+        self.has_executed = False
 
     def can_take(self, run: SweepRun) -> bool:
         directory = self._sweep.run_directory(run)
@@ -141,10 +149,10 @@ class _Executor:
             self._packs = None
 
     def execute(self, run: SweepRun, lock: RunLock) -> int:
-        if self._note is not None:
-            # Whatever a worker reads before its first run, it has read.
-            forget_failed_starts(self._note)
-            self._note = None
+        # Whatever a worker reads before its first run, it has read. Runs of a pack come here in threads.
+        note, self._note, self.has_executed = self._note, None, True
+        if note is not None:
+            forget_failed_starts(note)
         if (error := self._unread.pop(run.index, None)) is not None:
             return self._put_off(run, error)
         run_dir = self._sweep.run_directory(run).path

@@ -27,8 +27,8 @@ def start_once_more(note: Path, error: UnreadableError, *, stop_requested: bool)
         stop_requested: Whether a stop was requested, which ends the tries at reading early and counts for none.
 
     Raises:
-        UnreadableError: The same, if the start before this one has failed in this way too, or nothing would start the
-            it again.
+        UnreadableError: The same, if the start before this one has failed in this way too, or nothing would start it
+            again.
     """
     if not stop_requested and not _may_come_back(note):
         raise error

@@ -63,6 +63,7 @@ from ._reading import is_there as is_there
 from ._reading import naming as naming
 from ._reading import read_file as read_file
 from ._reading import retry_read as retry_read
+from ._reading import sleep as sleep
 from ._writing import move_durably as move_durably
 from ._writing import reason as reason
 from ._writing import sync_directory as sync_directory

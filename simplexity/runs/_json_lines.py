@@ -168,10 +168,10 @@ def _parse_all(lines: list[bytes]) -> list[dict[str, Any] | None]:
     """The record of each line, None for one that is not whole: as one JSON list where all are, in half the time."""
     if all(line.startswith(b"{") and line.endswith(b"}\n") for line in lines):
         with suppress(ValueError):
-            records = json.loads(b"[" + b",".join(lines) + b"]")
-            # A line of two objects is none.
-            if len(records) == len(lines):
-                return records
+            # A zero between them shows that each record is one line, whole.
+            records = json.loads(b"[" + b",0,".join(lines) + b"]")
+            if len(records) == 2 * len(lines) - 1 and not any(records[1::2]):
+                return records[::2]
     return [_parse(line) if line.endswith(b"\n") else None for line in lines]
 
 

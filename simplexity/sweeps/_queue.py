@@ -183,9 +183,9 @@ class RunQueue:
         # Also of the other workers that had it before.
         known = known_deaths(self._sweep.workers_path, submission, run.index) if submission else []
         if len(known) >= deaths:
-            reason = f"it has ended its worker {deaths} times; at last, {known[-1]}"
-        elif known:
-            reason = f"{reason}; of one of these ends it is known that {known[-1]}"
+            reason = f"it has ended its worker {deaths} times"
+        if known:
+            reason = f"{reason}; in one of its starts, {known[-1]}"
         # It has failed even if that cannot be recorded.
         self._given_up.append(run)
         record_failure(directory, lock, submission, reason)

@@ -2,12 +2,12 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from simplexity.runs import UnreadableError, append_json_line, naming, retry_read
+from simplexity.runs import UnreadableError, append_json_line, naming, retry_read, sleep
 
 
 class WorkerRecord:
@@ -21,10 +21,11 @@ class WorkerRecord:
 
     Args:
         path: The file; made at the first line.
+        wait: Between tries to read it: see `retry_read`.
     """
 
-    def __init__(self, path: Path):
-        self._path = path
+    def __init__(self, path: Path, wait: Callable[[float], bool] = sleep):
+        self._path, self._wait = path, wait
         self._offset = 0
         # A dict keeps their order.
         self._running: dict[int, None] = {}
@@ -82,7 +83,7 @@ class WorkerRecord:
 
     def _new_lines(self) -> list[bytes]:
         try:
-            content = retry_read(self._read_on)
+            content = retry_read(self._read_on, self._wait)
         except FileNotFoundError:
             return []
         # What follows the last newline is being written.
@@ -97,19 +98,20 @@ class WorkerRecord:
 
 
 def known_deaths(folder: Path, submission: str, index: int) -> list[str]:
-    """Why workers of a submission have ended in the middle of a run, whoever had it; the last is the newest.
+    """Why workers of a submission have ended in the middle of a run, whoever had it.
 
     Args:
         folder: Of the workers' records.
         submission: Its name, which begins those of its workers.
         index: The run's.
     """
-    records: list[tuple[float, list[str]]] = []
-    for path in folder.glob(f"{submission}_*.jsonl"):
-        # What is known of one worker is said even if the record of another cannot be read.
+    deaths: list[str] = []
+    for path in sorted(folder.glob(f"{submission}_*.jsonl")):
+        # What is known of one worker is said even if the record of another cannot be read. That is not tried again:
+        # the run's lock is held meanwhile.
         with suppress(OSError, UnreadableError):
-            record = WorkerRecord(path)
+            record = WorkerRecord(path, wait=lambda pause_s: True)
             for _ in record.read_new():
                 pass
-            records.append((path.stat().st_mtime, record.deaths(index)))
-    return [death for _, deaths in sorted(records) for death in deaths]
+            deaths += record.deaths(index)
+    return deaths

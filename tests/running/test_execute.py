@@ -96,6 +96,25 @@ def test_a_complete_run_forgets_that_it_could_not_be_read(directory):
     assert not directory.unreadable_path.exists()
 
 
+def test_a_lock_that_cannot_be_read_when_the_start_is_recorded_ends_the_second_start_only(directory, monkeypatch):
+    def unreadable(lock):
+        raise OSError(errno.EIO, "Input/output error", "lock/1")
+
+    def next_start(*arguments):
+        monkeypatch.setattr(RunLock, "still_held", unreadable)
+        return decide(*arguments)
+
+    decide = _execute.next_start
+    monkeypatch.setattr(_execute, "next_start", next_start)
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    monkeypatch.setenv("SIMPLEXITY_SUBMISSION", "array_0")
+    events = read_ledger(directory.ledger_path)
+    assert _execute.execute(directory.path, PreemptionGuard()).exit_code == ExitCode.REQUEUE
+    with pytest.raises(UnreadableError):
+        _execute.execute(directory.path, PreemptionGuard())
+    assert read_ledger(directory.ledger_path) == events
+
+
 @pytest.mark.parametrize(
     ("stops", "lasts", "kind"),
     [(True, True, EventKind.START), (True, False, EventKind.PREEMPTED), (False, False, EventKind.FAILED)],

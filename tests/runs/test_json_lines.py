@@ -131,3 +131,10 @@ def test_a_line_among_thousands_that_is_no_record_is_named(tmp_path, line, place
     else:
         with pytest.raises(RuntimeError, match=f"line {place + 1} of"):
             list(iter_json_lines(path))
+
+
+def test_lines_that_are_records_only_together_are_named(tmp_path):
+    path = tmp_path / "runs.jsonl"
+    path.write_bytes(b'{"n": 1}, {"n": 2}\n{"a": [{}\n{}]}\n{"n": 3}\n')
+    with pytest.raises(RuntimeError, match="line 1 of"):
+        list(iter_json_lines(path))

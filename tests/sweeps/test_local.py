@@ -35,7 +35,8 @@ def test_a_failed_run_is_no_end_of_the_others(make_sweep, execute):
     assert states(outcomes) == [RunState.FAILED] * 3 + [RunState.COMPLETE]
     assert [outcome.reason for outcome in outcomes[:3]] == [
         "RuntimeError: the loss is not finite",
-        "it has ended its worker 3 times; at last, its process was killed by SIGKILL (out of memory?): about to die",
+        "it has ended its worker 3 times; in one of its starts, its process was killed by SIGKILL (out of memory?): "
+        "about to die",
         "it ended with exit code 1: cannot even begin",
     ]
     assert [run.reason for run in read_status(sweep).runs[:3]] == [outcome.reason for outcome in outcomes[:3]]
