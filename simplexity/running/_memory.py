@@ -56,13 +56,16 @@ def _needed_and_usable(compiled: Any) -> tuple[int, int]:
 
 @contextmanager
 def out_of_memory_in_one_line() -> Iterator[None]:
-    """Names the keys of the config in XLA's error about memory, which says only how many bytes it wanted.
+    """Names the keys of the config in an error about memory of XLA or Python, which says only what it wanted.
 
     Raises:
         RuntimeError: In place of that error.
     """
     try:
         yield
+    except MemoryError as error:
+        wanted = str(error).partition("\n")[0] or "Python got no more memory"
+        raise RuntimeError(f"out of memory: {wanted}; {_SMALLER}") from error
     except JaxRuntimeError as error:
         if not str(error).startswith("RESOURCE_EXHAUSTED"):
             raise

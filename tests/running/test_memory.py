@@ -3,6 +3,7 @@
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from jax.errors import JaxRuntimeError
 
@@ -59,6 +60,13 @@ def test_what_fails_for_want_of_memory_names_the_keys():
         out_of_memory_in_one_line(),
     ):
         jax.block_until_ready(jnp.zeros((2**30, 2**17)))
+    with (
+        pytest.raises(RuntimeError, match=r"^out of memory: Unable to allocate .*; choose a smaller `tr"),
+        out_of_memory_in_one_line(),
+    ):
+        np.zeros((2**30, 2**20))
+    with pytest.raises(RuntimeError, match=r"^out of memory: Python got no"), out_of_memory_in_one_line():
+        raise MemoryError
     with pytest.raises(JaxRuntimeError, match="INTERNAL"), out_of_memory_in_one_line():
         raise JaxRuntimeError("INTERNAL: a fault of another kind")
 
