@@ -11,7 +11,6 @@ from ._reopen import restore_belief_states as restore_belief_states
 from ._resume import run_frozen as run_frozen
 from ._start import check_by_building as check_by_building
 from ._sweep_worker import work as work
-from ._unreadable import forget_failed_starts as forget_failed_starts
 from ._unreadable import start_once_more as start_once_more
 
 if typing.TYPE_CHECKING:

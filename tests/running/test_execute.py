@@ -97,14 +97,19 @@ def test_a_complete_run_forgets_that_it_could_not_be_read(directory):
 
 
 def test_a_lock_that_cannot_be_read_when_the_start_is_recorded_ends_the_second_start_only(directory, monkeypatch):
-    def unreadable(lock):
-        raise OSError(errno.EIO, "Input/output error", "lock/1")
+    failures, still_held, decide = [0], RunLock.still_held, _execute.next_start
+
+    def look(lock):
+        if failures[0]:
+            failures[0] -= 1
+            raise OSError(errno.EIO, "Input/output error", "lock/1")
+        return still_held(lock)
 
     def next_start(*arguments):
-        monkeypatch.setattr(RunLock, "still_held", unreadable)
+        failures[0] = 4  # all tries of one look
         return decide(*arguments)
 
-    decide = _execute.next_start
+    monkeypatch.setattr(RunLock, "still_held", look)
     monkeypatch.setattr(_execute, "next_start", next_start)
     monkeypatch.setattr("time.sleep", lambda seconds: None)
     monkeypatch.setenv("SIMPLEXITY_SUBMISSION", "array_0")

@@ -19,7 +19,9 @@ def sweep(tmp_path, monkeypatch):
         raise SystemExit(int(exit_code))
 
     monkeypatch.setattr("simplexity.running.exit_process", end)
-    monkeypatch.setattr("simplexity.running.run_frozen", lambda *_: ExitCode.COMPLETE)
+    monkeypatch.setattr("simplexity.running._resume.restore_surroundings", lambda run_dir: None)
+    monkeypatch.setattr("simplexity.running._resume.configure_accelerator", lambda: None)
+    monkeypatch.setattr("simplexity.running._resume.execute_frozen", lambda *_: ExitCode.COMPLETE)
     monkeypatch.setattr("simplexity.running._sweep_worker.execute_frozen", lambda *_: ExitCode.COMPLETE)
     monkeypatch.setattr("simplexity.running._sweep_worker.configure_accelerator", lambda: None)
     monkeypatch.setattr("simplexity.running._devices.start_jax", lambda *_: "cpu")
@@ -70,3 +72,17 @@ def test_a_worker_that_was_started_by_hand_says_what_it_cannot_read(sweep, monke
     monkeypatch.setattr(SweepDirectory, "read_manifest", fails)
     assert start("work", sweep.path) == ExitCode.FAILED
     assert capfd.readouterr().err.splitlines()[-1] == "simplexity: it failed"
+
+
+def test_a_task_that_can_read_the_sweep_keeps_the_note_of_another_until_they_have_joined(sweep, monkeypatch):
+    note = sweep.unreadable_path("0")
+    note.write_text("noted by another task")
+
+    def joined(start, guard):
+        assert note.exists()
+        code = start()
+        assert not note.exists()
+        return code
+
+    monkeypatch.setattr("simplexity.running._resume.in_all_tasks", joined)
+    assert start("resume", "--sweep", sweep.path, "--index", 0) == ExitCode.COMPLETE
