@@ -38,7 +38,7 @@ from pathlib import Path
 from types import TracebackType
 
 from ._former_holder import POLL_S, Vacancy, let_it_notice, wait_until_vacated
-from ._lock_files import create, generations, is_gone, look, name_of_owner, owner_text
+from ._lock_files import create, generations, look, name_of_owner, owner_text
 from ._owner import Owner, this_process
 from ._reading import UnreadableError, retry_read
 from ._writing import delete_temporaries, write_durably
@@ -157,10 +157,10 @@ class RunLock:
         try:
             if look(self._file(self._generation)).owner != self._owner:
                 return False
-        except OSError as error:
-            if is_gone(error):
-                return False
-            raise
+        except FileNotFoundError:
+            # No other error says so. On NFS a handle is stale if the file was replaced, was removed, or the server
+            # restarted: opened by its name once more, the file is there or not.
+            return False
         try:
             # Not `Path.exists`, which takes an error for an answer.
             os.stat(self._file(self._generation + 1))

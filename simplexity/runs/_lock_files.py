@@ -3,7 +3,6 @@
 Creating a file exclusively is the one operation that is atomic on local and network file systems alike.
 """
 
-import errno
 import json
 import os
 import time
@@ -88,11 +87,6 @@ def look(file: Path) -> Sighting:
         return Sighting(Owner.from_json(json.loads(content)), heartbeat_ns)
     except (ValueError, TypeError, AttributeError):
         return Sighting(None, heartbeat_ns)
-
-
-def is_gone(error: OSError) -> bool:
-    """Whether an error means that a file is not there any more; a file server may call that a stale handle."""
-    return error.errno in (errno.ENOENT, errno.ESTALE)
 
 
 def create(file: Path, owner: Owner) -> bool:

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from simplexity.runs import RunLock, UnreadableError, _former_holder, _lock
+from simplexity.runs import LostLockError, RunLock, UnreadableError, _former_holder, _lock
 
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE])
@@ -38,13 +38,14 @@ def test_a_read_error_while_the_lock_is_taken_is_tried_again(folder, monkeypatch
         assert lock.still_held()
 
 
-def test_a_lock_that_cannot_be_read_before_a_write_is_not_taken_for_lost(folder, monkeypatch):
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE])
+def test_a_lock_that_cannot_be_read_before_a_write_is_not_taken_for_lost(folder, monkeypatch, number):
     failures, pauses_s = [], []
 
     def fails(file):
         failures.append(file)
         if len(failures) <= most:
-            raise OSError(errno.EIO, os.strerror(errno.EIO), str(file))
+            raise OSError(number, os.strerror(number), str(file))
         return real(file)
 
     with RunLock(folder, heartbeat_s=1000, expiry_s=2000) as lock:
@@ -56,5 +57,19 @@ def test_a_lock_that_cannot_be_read_before_a_write_is_not_taken_for_lost(folder,
         assert sum(pauses_s) > 5  # a hiccup of a file server takes seconds
         failures.clear()
         most = 4
-        with pytest.raises(UnreadableError, match=r"`.*/1` cannot be read: Input/output error; start again"):
+        with pytest.raises(UnreadableError, match=rf"`.*/1` cannot be read: {os.strerror(number)}; start again"):
             lock.require_held()
+
+
+def test_a_stale_handle_of_a_lock_that_was_taken_over_is_looked_at_by_name_once_more(folder, monkeypatch):
+    real, stale = _lock.look, [OSError(errno.ESTALE, os.strerror(errno.ESTALE), str(folder / "1"))]
+    with RunLock(folder, heartbeat_s=1000, expiry_s=2000) as lock:
+        (folder / "1").rename(folder / "2")
+        monkeypatch.setattr("time.sleep", lambda seconds: None)
+        monkeypatch.setattr(_lock, "look", lambda file: real(file) if not stale else _raise(stale.pop()))
+        with pytest.raises(LostLockError):
+            lock.require_held()
+
+
+def _raise(error: OSError):
+    raise error
