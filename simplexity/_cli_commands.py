@@ -114,7 +114,11 @@ def cancel_command(arguments: argparse.Namespace, guard: PreemptionGuard) -> int
 
 def logs_command(arguments: argparse.Namespace, guard: PreemptionGuard) -> int:
     log = find_log(arguments.folder, arguments.run)
-    (follow_log if arguments.follow else copy_log)(log, sys.stdout.buffer)
+    if arguments.follow:
+        # Not on standard output, which may go into a file or a pipe.
+        follow_log(log, sys.stdout.buffer, lambda line: print(line, file=sys.stderr))
+    else:
+        copy_log(log, sys.stdout.buffer)
     return ExitCode.COMPLETE
 
 
