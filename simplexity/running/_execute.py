@@ -39,6 +39,7 @@ def execute(
     held: RunLock | None = None,
     frozen: DictConfig | None = None,
     place: Any = None,
+    note: Path | None = None,
 ) -> RunResult:
     """Starts the run of `run_dir`, or resumes it; does nothing if it is complete.
 
@@ -51,18 +52,20 @@ def execute(
         held: The lock of the directory, if this process holds it already; None to take it here.
         frozen: The frozen config, if this process has read it already.
         place: The run's `Place` in the packs of its worker; None for a run that takes its steps alone.
+        note: File in which starts note that they could not read a file: see `start_once_more`. None for one in `run_dir`.
 
     Raises:
         ConfigError: If the config cannot be built, or the checkpoints are not of this config.
         RuntimeError: If the run fails, a file cannot be read, or another process has the directory.
     """
+    note = note or RunDirectory(run_dir).unreadable_path
     with ExitStack() as stack:
         try:
             directory = RunDirectory.create(run_dir)
             config = new_config or frozen or load_frozen(run_dir)
             completion = retry_read(directory.read_completion, guard.wait)
             if completion is not None and completion.step >= config.training.num_train_steps:
-                forget_failed_starts(directory.unreadable_path)
+                forget_failed_starts(note)
                 extends = "A larger `training.num_train_steps` extends it."
                 _log.info("%s is complete: %d steps. %s", run_dir, completion.step, extends)
                 return RunResult(ExitCode.COMPLETE, completion.loss_nats)
@@ -83,9 +86,8 @@ def execute(
                 time_limit_s=job.time_limit_s if job is not None else None,
             )
         except UnreadableError as error:
-            note = RunDirectory(run_dir).unreadable_path
             return RunResult(start_once_more(note, error, stop_requested=guard.requested()), None)
-        forget_failed_starts(directory.unreadable_path)
+        forget_failed_starts(note)
         try:
             if not decision.allowed:
                 raise RuntimeError(f"not started again: {decision.reason}; the next start by hand is not counted")

@@ -57,12 +57,16 @@ def work(
         if pack is None:
             pack = pack_of(sweep.read_manifest().launch)
         executor = _Executor(sweep, guard, pack, note)
-        return drain(sweep, guard, executor, place)
+        exit_code = drain(sweep, guard, executor, place)
     except UnreadableError as error:
         # After its first run: where that has failed and is to stop the others, this task must not come back for them.
         if note is None or (executor is not None and executor.has_executed):
             raise
         return start_once_more(note, error, stop_requested=guard.requested())
+    if note is not None:
+        # Also where there was no run to execute: all was read.
+        forget_failed_starts(note)
+    return exit_code
 
 
 class _Executor:
@@ -155,13 +159,16 @@ class _Executor:
             forget_failed_starts(note)
         if (error := self._unread.pop(run.index, None)) is not None:
             return self._put_off(run, error)
-        run_dir = self._sweep.run_directory(run).path
+        run_dir, run_note = self._sweep.run_directory(run).path, self._sweep.unreadable_path(str(run.index))
         if self._packs is not None:
             with self._packs.place() as place:
-                return execute_frozen(run_dir, self._guard.for_run(), self._log_name, lock, place=place)
+                guard = self._guard.for_run()
+                return execute_frozen(run_dir, guard, self._log_name, lock, place=place, note=run_note)
         frozen = self._read[1] if self._read is not None and self._read[0] == run.index else None
         try:
-            return execute_frozen(run_dir, self._guard, self._log_name, lock, frozen, self._problems_of)
+            return execute_frozen(
+                run_dir, self._guard, self._log_name, lock, frozen, self._problems_of, note=run_note
+            )
         finally:
             close_logs()
 

@@ -1,9 +1,12 @@
 """A start that cannot read a file of its run, before the ledger can say so: it is made once more, in a job.
 
 A start first reads the sweep's manifest, the config, COMPLETE, the lock and the ledger. Until all of these are read,
-nothing may be written into the ledger, so a file of its own, in the run's folder or beside the sweep's logs, notes down
-that a start has failed in this way. The first start that has read them removes it. What is read later is in the ledger:
-see `Event.comes_back`.
+nothing may be written into the ledger, so a file of its own, beside the sweep's logs or, of a run without a sweep, in
+its folder, notes down that a start has failed in this way. There is one for all that a start reads, or it could fail at
+one file and then at another without end. The first start that has read them all removes it. What is read later is in
+the ledger: see `Event.comes_back`.
+
+A worker has a note of its own for what it reads before its first run.
 """
 
 import logging
