@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from omegaconf import DictConfig, OmegaConf
 
-from simplexity.composition import load_frozen
+from simplexity.composition import ConfigError, Problem, load_frozen
 from simplexity.generative_processes import DataGenerator, GenerativeProcess, LossOptimum, loss_optimum
 from simplexity.persistence import (
     copy_to_host,
@@ -154,12 +154,14 @@ class Sweep:
         path: The folder.
 
     Raises:
-        ValueError: If there is no sweep in it.
+        ConfigError: If there is no sweep in it.
     """
 
     def __init__(self, path: str | Path):
-        self._directory = SweepDirectory.open(Path(path).resolve(), for_one_run="open it with load_run")
-        self.path = self._directory.path
+        self.path = Path(path).resolve()
+        if problem := SweepDirectory.problem(self.path, for_one_run="open it with load_run"):
+            raise ConfigError([Problem(str(self.path), problem)])
+        self._directory = SweepDirectory(self.path)
 
     @property
     def rows(self) -> list[dict[str, Any]]:
@@ -207,7 +209,7 @@ def load_sweep(path: str | Path) -> Sweep:
         path: The folder, absolute or relative; its runs may still be going.
 
     Raises:
-        ValueError: If there is no sweep in it.
+        ConfigError: If there is no sweep in it.
 
     Example:
         >>> import simplexity as sx

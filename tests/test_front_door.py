@@ -152,8 +152,15 @@ def test_a_config_that_was_cut_is_reported_and_not_built(tmp_path):
 def test_a_folder_without_a_run(tmp_path):
     with pytest.raises(ConfigError, match="is not a run directory"):
         sx.load_run(tmp_path)
-    with pytest.raises(ValueError, match="no sweep"):
+    with pytest.raises(ConfigError, match="is not a sweep: it has no sweep/manifest.json; name the folder"):
         sx.load_sweep(tmp_path)
+
+
+def test_a_folder_that_is_not_there_is_the_same_error_for_a_run_and_a_sweep(tmp_path):
+    for load in (sx.load_run, sx.load_sweep):
+        with pytest.raises(ConfigError) as raised:
+            load(tmp_path / "nowhere")
+        assert str(raised.value) == f"`{tmp_path / 'nowhere'}`: there is no such folder"
 
 
 def test_fit():

@@ -52,7 +52,8 @@ def execute(
         held: The lock of the directory, if this process holds it already; None to take it here.
         frozen: The frozen config, if this process has read it already.
         place: The run's `Place` in the packs of its worker; None for a run that takes its steps alone.
-        note: File in which starts note that they could not read a file: see `start_once_more`. None for one in `run_dir`.
+        note: File in which starts note that they could not read a file: see `start_once_more`; None for one in
+            `run_dir`.
 
     Raises:
         ConfigError: If the config cannot be built, or the checkpoints are not of this config.

@@ -166,9 +166,7 @@ class _Executor:
                 return execute_frozen(run_dir, guard, self._log_name, lock, place=place, note=run_note)
         frozen = self._read[1] if self._read is not None and self._read[0] == run.index else None
         try:
-            return execute_frozen(
-                run_dir, self._guard, self._log_name, lock, frozen, self._problems_of, note=run_note
-            )
+            return execute_frozen(run_dir, self._guard, self._log_name, lock, frozen, self._problems_of, note=run_note)
         finally:
             close_logs()
 

@@ -51,21 +51,27 @@ class SweepDirectory:
         Raises:
             ValueError: If there is none.
         """
-        sweep = cls(path.absolute())
-        if problem := folder_problem(path, "sweep"):
+        if problem := cls.problem(path, for_one_run):
             raise ValueError(f"`{path}`: {problem}")
-        if not is_there(sweep.manifest_path):
-            runs = sorted(folder for folder in path.glob("*") if is_there(RunDirectory(folder).config_path))
-            remedy = "name the folder that a --multirun has printed"
-            if is_there(RunDirectory(sweep.path).config_path):
-                remedy = f"it is one run; {for_one_run.format(folder=shlex.quote(str(path)))}"
-            elif runs:
-                remedy = (
-                    f"another launcher, such as hydra/launcher=basic, made its {counted(len(runs), 'run')}; to look at "
-                    f"one: simplexity show {shlex.quote(str(runs[0]))}"
-                )
-            raise ValueError(f"{path} is not a sweep, for it has no sweep/{sweep.manifest_path.name}; {remedy}")
-        return sweep
+        return cls(path.absolute())
+
+    @classmethod
+    def problem(cls, path: Path, for_one_run: str) -> str | None:
+        """Why `path` is not the folder of a sweep; None if it is one. For the arguments see `open`."""
+        if problem := folder_problem(path, "sweep"):
+            return problem
+        if is_there(manifest := cls(path.absolute()).manifest_path):
+            return None
+        runs = sorted(folder for folder in path.glob("*") if is_there(RunDirectory(folder).config_path))
+        remedy = "name the folder that a --multirun has printed"
+        if is_there(RunDirectory(path).config_path):
+            remedy = f"it is one run; {for_one_run.format(folder=shlex.quote(str(path)))}"
+        elif runs:
+            remedy = (
+                f"another launcher, such as hydra/launcher=basic, made its {counted(len(runs), 'run')}; to look at "
+                f"one: simplexity show {shlex.quote(str(runs[0]))}"
+            )
+        return f"is not a sweep: it has no sweep/{manifest.name}; {remedy}"
 
     @property
     def folder(self) -> Path:
