@@ -152,7 +152,7 @@ def test_a_config_that_was_cut_is_reported_and_not_built(tmp_path):
 def test_a_folder_without_a_run(tmp_path):
     with pytest.raises(ConfigError, match="is not a run directory"):
         sx.load_run(tmp_path)
-    with pytest.raises(ConfigError, match="is not a sweep: it has no sweep/manifest.json; name the folder"):
+    with pytest.raises(ConfigError, match=r"is not a sweep: it has no sweep/manifest\.json; name the folder"):
         sx.load_sweep(tmp_path)
 
 

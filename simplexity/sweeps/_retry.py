@@ -16,7 +16,7 @@ from ._manifest import Manifest, common_overrides
 from ._ownership import require_own
 from ._run_status import RunState
 from ._slurm_submission import require_slurm, submit_runs
-from ._status_text import REPEATED_FAILURE, repeats_its_failure
+from ._status_text import REPEATED_FAILURE, needed_changes, repeats_its_failure
 from ._sweep_status import SweepStatus, read_status, select_for_retry
 from ._text import describe, display_path, listed, printable
 
@@ -82,7 +82,9 @@ def retry(
     # Not before: SLURM may refuse.
     _print_some(again)
     watch = f"simplexity status {shlex.quote(display_path(sweep.path))} --watch"
-    print(f"submitted as {', '.join(job_ids)}; to watch: {watch}")
+    chosen = {run.index for run in runs}
+    changes = needed_changes(display_path(sweep.path), [run for run in status.runs if run.run.index in chosen])
+    print(*changes, f"submitted as {', '.join(job_ids)}; to watch: {watch}", sep="\n")
     return ExitCode.COMPLETE
 
 

@@ -1,8 +1,10 @@
 """`simplexity status` in words."""
 
+import re
 import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import PurePath
+from typing import NamedTuple
 
 from simplexity.runs import Goodput, counted
 
@@ -132,9 +134,45 @@ def next_commands(sweep_path: str, status: SweepStatus) -> list[str]:
     to_start = {RunState.FAILED} | UNFINISHED_STATES
     ended = [run for run in status.runs if run.state in to_start]
     if ended and all(repeats_its_failure(run) for run in ended):
-        lines.append(REPEATED_FAILURE)
-    elif ended:
+        return [*lines, REPEATED_FAILURE]
+    lines += needed_changes(sweep_path, ended)
+    if not all(repeats_its_failure(run) or any(limit.ended(run) for limit in _LIMITS) for run in ended):
         lines.append(f"to start the others again: simplexity retry {shlex.quote(sweep_path)}")
+    return lines
+
+
+class _Limit(NamedTuple):
+    """A limit of a job, which a retry repeats: it submits runs with the profile that they had."""
+
+    what: str
+    key: str
+    reason: re.Pattern[str]
+
+    def ended(self, run: RunStatus) -> bool:
+        return run.state != RunState.COMPLETE and self.reason.search(run.reason) is not None
+
+
+_LIMITS = (
+    # The words of SLURM's state, of srun, and of a worker's batch script.
+    _Limit("memory", "cluster.memory", re.compile(r"^OUT_OF_MEMORY|(Out Of Memory|ran out of memory)$")),
+    # Of SLURM's state, and of a run that its time limit has stopped too often.
+    _Limit("time", "cluster.time_limit_minutes", re.compile(r"^TIMEOUT|`cluster\.time_limit_minutes`")),
+)
+
+
+def needed_changes(sweep_path: str, runs: Sequence[RunStatus]) -> list[str]:
+    """A line for each limit of a job at which runs have ended: what to change before they are started again.
+
+    Args:
+        sweep_path: As the user names the sweep.
+        runs: Runs that have ended.
+    """
+    lines = []
+    for limit in _LIMITS:
+        if names := [str(run.run.index) for run in runs if limit.ended(run)]:
+            who = f"run{'s' * (len(names) != 1)} {listed(names, _MOST_NAMED)} had too little {limit.what}"
+            command = f"repeat the sweep's command with hydra.sweep.dir={shlex.quote(sweep_path)}"
+            lines.append(f"{who}, and would have as little in a retry: {command} and a larger {limit.key}")
     return lines
 
 

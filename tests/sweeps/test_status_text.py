@@ -6,7 +6,7 @@ import pytest
 
 from simplexity.runs import Goodput
 from simplexity.sweeps import describe, read_status, status_lines
-from simplexity.sweeps._status_text import best_run, excess_text, totals
+from simplexity.sweeps._status_text import best_run, excess_text, next_commands, totals
 
 
 @pytest.mark.parametrize(
@@ -93,6 +93,37 @@ def test_a_low_terminal_shows_what_matters(make_sweep, execute):
     assert max(map(len, text.splitlines()[:4])) <= 60
     assert "seed=6     failed" in text
     assert "more runs" in text
+
+
+OOM = "srun: error: n1: task 0: Out Of Memory"
+TOO_SHORT = "a start takes 70 s, and the time limit is 60 s: set a longer `cluster.time_limit_minutes`"
+
+
+@pytest.mark.parametrize(
+    ("reasons", "advice"),
+    [
+        (("OUT_OF_MEMORY", f"OUT_OF_MEMORY: {OOM}"), ["runs 0 and 1 had too little memory"]),
+        (("it has ended its worker 3 times; in one of its starts, its process ran out of memory", OOM),
+         ["runs 0 and 1 had too little memory"]),
+        (("TIMEOUT: step 3", f"RuntimeError: not started again: 4 starts (stopped by the time limit, {TOO_SHORT})"),
+         ["runs 0 and 1 had too little time"]),
+        ((OOM, "TIMEOUT"), ["run 0 had too little memory", "run 1 had too little time"]),
+        ((OOM, "ValueError: no"), ["run 0 had too little memory", "to start the others again: simplexity retry 'a b'"]),
+        # What needs memory here is named in the error.
+        (("RuntimeError: out of memory: the step needs 9 GB; choose a smaller model", "ValueError: no"),
+         ["to start the others again: simplexity retry 'a b'"]),
+    ],
+)  # fmt: skip
+def test_advice_names_the_limit_that_a_retry_would_repeat(make_sweep, execute, reasons, advice):
+    sweep = make_sweep({"raises_at": 1}, {"raises_at": 1})
+    execute(sweep)
+    status = read_status(sweep)
+    runs = [run._replace(reason=reason) for run, reason in zip(status.runs, reasons, strict=True)]
+    lines = next_commands("a b", status._replace(runs=runs))
+    assert [line.partition(",")[0] for line in lines] == advice
+    if "memory" in advice[0]:
+        command = "repeat the sweep's command with hydra.sweep.dir='a b' and a larger cluster.memory"
+        assert lines[0].endswith(f", and would have as little in a retry: {command}")
 
 
 def test_no_advice_repeats_a_loss_that_is_not_finite(make_sweep, execute):
