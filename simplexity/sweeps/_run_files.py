@@ -27,6 +27,8 @@ from ._manifest import SweepRun
 _FIRST_BYTES = 2048
 _SRUN_EXIT = re.compile(r"srun: error: .*: tasks? [\d,\[\]-]+: Exited with exit code \d+$")
 _MOST_BYTES = 2**20
+# Exit codes above it are those of a process that a signal has ended.
+_KILLED = 128
 
 
 class RunFiles(NamedTuple):
@@ -64,7 +66,7 @@ def read_run(sweep: SweepDirectory, run: SweepRun) -> RunFiles:
             summarize(with_progress(read_ledger(directory.ledger_path), metrics[-1:])),
             metrics,
             is_alive(directory.lock_path),
-            _exit_code(sweep.exit_code_path(run.index)),
+            exit_code(sweep.exit_code_path(run.index)),
         )
     except (RuntimeError, ValueError, OSError) as error:
         return RunFiles(unreadable=reading_failure(error))
@@ -131,13 +133,18 @@ def is_metrics(record: dict[str, Any]) -> bool:
     )
 
 
-def _exit_code(path: Path) -> int | None:
-    """What the last batch script has left in its file; on a full disk that is empty."""
+def exit_code(path: Path) -> int | None:
+    """What the last batch script has left in its file, which is empty on a full disk; None if there is no file."""
     try:
         text = path.read_text().strip()
     except OSError:
         return None
     return int(text) if text.isdigit() else ExitCode.FAILED
+
+
+def has_failed(code: int | None) -> bool:
+    """Whether a batch script ended with an error, and not with a run that was stopped or killed."""
+    return code is not None and code not in (ExitCode.COMPLETE, ExitCode.REQUEUE) and code <= _KILLED
 
 
 def last_lines(path: Path, count: int) -> list[bytes]:

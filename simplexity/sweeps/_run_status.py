@@ -3,11 +3,11 @@
 from enum import StrEnum
 from typing import NamedTuple
 
-from simplexity.runs import Event, EventKind, ExitCode, Goodput
+from simplexity.runs import Event, EventKind, Goodput
 
 from ._directory import SweepDirectory
 from ._manifest import SweepRun
-from ._run_files import RunFiles, last_printed
+from ._run_files import RunFiles, has_failed, last_printed
 from ._scheduler_state import SchedulerState
 
 
@@ -38,8 +38,6 @@ ACTIVE_STATES = frozenset({RunState.PENDING, RunState.RUNNING, RunState.WAITING}
 UNFINISHED_STATES = frozenset({RunState.STOPPED, RunState.CANCELLED, RunState.LOST, RunState.MISSING})
 """States of runs that are neither complete nor failed, and that only `simplexity retry` starts again."""
 
-# Exit codes above it are those of a process that a signal has ended.
-_KILLED = 128
 # What SLURM calls the end of a job in which its batch script had no part, as when a node comes back that was given up.
 _BY_SLURM = frozenset({"FAILED", "NODE_FAIL", "BOOT_FAIL", "REVOKED"})
 
@@ -139,7 +137,7 @@ def _state(files: RunFiles, scheduler: SchedulerState) -> RunState:
         return RunState.PENDING if event is None else RunState.WAITING
     if failure is not None and not (failure.comes_back and scheduler.coming is None):
         return RunState.FAILED
-    if _has_failed(files.exit_code) and scheduler.end != "CANCELLED":
+    if has_failed(files.exit_code) and scheduler.end != "CANCELLED":
         return RunState.FAILED  # before its ledger was open
     # After the end of a run that is to take more steps, too, nothing is lost.
     ends = (EventKind.PREEMPTED, EventKind.COMPLETE)
@@ -154,11 +152,6 @@ def _state(files: RunFiles, scheduler: SchedulerState) -> RunState:
     if event is None:
         return RunState.MISSING
     return RunState.STOPPED if saved else RunState.LOST
-
-
-def _has_failed(exit_code: int | None) -> bool:
-    """Whether a batch script ended with an error, and not with a run that was stopped or killed."""
-    return exit_code is not None and exit_code not in (ExitCode.COMPLETE, ExitCode.REQUEUE) and exit_code <= _KILLED
 
 
 def _reason(sweep: SweepDirectory, run: SweepRun, state: RunState, files: RunFiles, scheduler: SchedulerState) -> str:

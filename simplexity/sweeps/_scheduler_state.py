@@ -3,11 +3,12 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from simplexity.cluster import QueuedTask, SlurmError, accounted_tasks, queued_tasks
+from simplexity.cluster import LOG_FOLDER, QueuedTask, SlurmError, accounted_tasks, queued_tasks
+from simplexity.runs import ExitCode
 
 from ._directory import SweepDirectory
 from ._manifest import Submission, submission_name, submission_names
-from ._run_files import RunFiles, last_printed
+from ._run_files import RunFiles, exit_code, has_failed, last_printed
 
 # States after which a job does not come back; in any other it runs or will run.
 _ENDED = frozenset(
@@ -86,7 +87,10 @@ def slurm_states(
     if forgotten:
         ends = _accounted_ends({index: tasks[index] for index in forgotten})
         for index in forgotten:
-            states[index] = SchedulerState(False, end=ends.get(index, ""), submission=last.get(index))
+            end, words = ends.get(index, ""), "it was never submitted"
+            if tasks[index]:
+                words = "" if end else f"SLURM has forgotten how its job {tasks[index][-1]} ended"
+            states[index] = SchedulerState(False, end=end, submission=last.get(index), words=words)
     return states, ""
 
 
@@ -140,10 +144,15 @@ def _group_state(
     if "CANCELLED" in ends:
         return SchedulerState(False, end="CANCELLED", submission=name)
     # A worker fails if one of its runs has failed. If all have, and runs were left, none could execute any.
-    if ends and "COMPLETED" not in ends:
-        words = last_printed(sweep.worker_log_path(f"{name}_0"))
-        return SchedulerState(False, end="FAILED", submission=name, words=words)
-    return SchedulerState(False, submission=name)
+    logs = [sweep.worker_log_path(worker) for worker in sorted(workers)]
+    codes = [code for log in logs if (code := exit_code(log.with_suffix(".exit"))) is not None]
+    if "COMPLETED" in ends or (not ends and ExitCode.COMPLETE in codes):
+        return SchedulerState(False, submission=name)
+    said = (f"{words} ({LOG_FOLDER}/{log.name})" for log in logs if (words := last_printed(log)))
+    words = next(said, "" if ends else f"SLURM has forgotten how the workers of its job {tasks[-1]} ended")
+    # Once SLURM has forgotten them, their batch scripts' exit codes say the same.
+    has_end = bool(ends) or any(map(has_failed, codes))
+    return SchedulerState(False, end="FAILED" if has_end else "", submission=name, words=words)
 
 
 def _tasks(sweep: SweepDirectory, submissions: Sequence[Submission], index: int, files: RunFiles) -> list[str]:

@@ -106,7 +106,38 @@ def test_the_runs_of_workers(make_sweep, slurm_launch, slurm):
     sweep.worker_log_path(f"{name}_0").write_text("the image is gone\n")
     slurm["queue"] = {"7_0": queued("FAILED"), "7_1": queued("FAILED")}
     (*_, last) = read_status(sweep).runs
-    assert (last.state, last.reason) == (RunState.FAILED, "FAILED: the image is gone")
+    assert (last.state, last.reason) == (RunState.FAILED, "FAILED: the image is gone (logs/array_0_0.log)")
+
+
+@pytest.mark.parametrize(
+    ("codes", "expected"),
+    [
+        ({0: 1, 1: 1}, (RunState.FAILED, "FAILED: no module named simplexity (logs/array_0_1.log)")),
+        ({0: 137, 1: 137}, (RunState.MISSING, "no module named simplexity (logs/array_0_1.log)")),
+        # One that has found nothing more to execute says nothing about a run that was added since.
+        ({0: 0, 1: 1}, (RunState.MISSING, "")),
+    ],
+)
+def test_workers_that_slurm_has_forgotten_are_known_by_what_they_left(make_sweep, slurm_launch, slurm, codes, expected):
+    sweep = make_sweep({}, launch=slurm_launch())
+    sweep.record_submission([0], "7", None, 2)
+    sweep.log_path(0).parent.mkdir()
+    for number, code in codes.items():
+        sweep.worker_log_path(f"array_0_{number}").with_suffix(".exit").write_text(f"{code}\n")
+    sweep.worker_log_path("array_0_1").write_text("no module named simplexity\n")
+    (run,) = read_status(sweep).runs
+    assert (run.state, run.reason) == expected
+
+
+def test_a_run_that_never_began_says_what_is_known_of_its_job(make_sweep, slurm_launch, slurm):
+    sweep = make_sweep({}, {}, {}, launch=slurm_launch())
+    sweep.record_submission([0], "7")
+    sweep.record_submission([1], "8", None, 1)
+    assert [(run.state, run.reason) for run in read_status(sweep).runs] == [
+        (RunState.MISSING, "SLURM has forgotten how its job 7_0 ended"),
+        (RunState.MISSING, "SLURM has forgotten how the workers of its job 8_0 ended"),
+        (RunState.MISSING, "it was never submitted"),
+    ]
 
 
 def test_a_worker_that_was_resubmitted_is_known(make_sweep, slurm_launch, slurm):
