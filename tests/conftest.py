@@ -75,6 +75,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         # These start whole programs.
         if "cache" in item.fixturenames:
             item.add_marker(pytest.mark.slow)
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        # What takes long begins first: no worker is left alone with it at the end.
+        items.sort(key=_turn)
+
+
+def _turn(item: pytest.Item) -> int:
+    """0 for tests on a SLURM, which mostly wait, 1 for those with an image, 2 for other slow ones, 3 for the rest.
+
+    Tests that need both come after those on a SLURM alone: by then another worker has built the image.
+    """
+    marks = {mark.name for mark in item.iter_markers()}
+    if "slurm" in marks and "container" not in marks:
+        return 0
+    return 1 if "container" in marks else 2 if "slow" in marks else 3
 
 
 def pytest_collection_finish() -> None:
@@ -87,16 +101,17 @@ def pytest_collection_finish() -> None:
 class OneWorkerForWhatIsShared(LoadScopeScheduling):
     """Spreads tests one by one over the workers, but keeps those of some folders, and those of some files, on one.
 
-    Two SLURMs on one machine would each count on all of it, as sweeps on one GPU would on all of its memory; and one
-    worker builds the images and runs them, while the others do not wait for it. What a fixture makes for all tests of
-    a file, such as a run that was stopped, each worker with one of these tests would make again. xdist has marks for
-    groups, which pytest from 9.2 on does not let it act on.
+    More than two SLURMs at a time would each count on the whole machine, as sweeps on one GPU would on all of its
+    memory; and one worker builds the images and runs them, while the others do not wait for it. What a fixture makes
+    for all tests of a file, such as a run that was stopped, each worker with one of these tests would make again. xdist
+    has marks for groups, which pytest from 9.2 on does not let it act on.
     """
 
-    _FOLDERS = ("tests/slurm/", "tests/containers/", "tests/gpu/")
+    _FOLDERS = ("tests/slurm/preempted/", "tests/slurm/", "tests/containers/", "tests/gpu/")
 
     def __init__(self, config: pytest.Config, log):
         super().__init__(config, log)
+        config.option.loadscopereorder = False  # the order of the collection, and not the number of tests
         self._shares_fixtures = cached(lambda file: 'scope="module"' in (config.rootpath / file).read_text("utf-8"))
 
     def _split_scope(self, nodeid: str) -> str:

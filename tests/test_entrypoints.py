@@ -108,26 +108,6 @@ def test_default_experiment_reaches_the_optimum_within_two_minutes(tmp_path):
     assert len(lines) <= 3 + (events[-1].time - events[0].time) / 5
 
 
-@pytest.mark.parametrize(
-    "overrides",
-    [
-        ("training.optimizer.instance.learning_rate=0.0005",),
-        ("predictive_model.instance.hidden_size=128",),
-        ("training_data_generator=my_custom_data",),
-        ("generative_process@training_data_generator=rrxor", "training/schedule=cosine"),
-        ("training_data_generator=tom_quantum", "training_data_generator.bos_token=auto", "predictive_model=lstm"),
-        ("training_data_generator.eos_token=auto", "predictive_model=attention_only", "logging=tensorboard"),
-        ("validation_data_generator=even_ones", "training_data_generator=coin", "predictive_model=rnn"),
-        ("training/optimizer=adamw", "logging=wandb"),
-        ("predictive_model=transformer", "training.carry_state=true", "training/optimizer=sgd", "logging=mlflow"),
-    ],
-)
-def test_overrides_reach_the_run(overrides, tmp_path):
-    done = launch(tmp_path, EXPERIMENT, *tiny(EXPERIMENT), *overrides)
-    assert done.returncode == 0, done.stderr
-    assert FINAL.match(done.stdout.splitlines()[-1])
-
-
 def test_equal_commands_give_equal_runs_and_seeds_differ(tmp_path):
     losses = []
     for seed in (1, 1, 2):

@@ -221,7 +221,7 @@ def test_clock_that_runs_backwards_confuses_nothing(uninterrupted, cache, tmp_pa
     assert resumed.returncode == 0, resumed.stderr
     assert_same_run(run_dir, uninterrupted("gru"))
     events = read_ledger(RunDirectory(run_dir).ledger_path)
-    assert events[-1].time < events[0].time - 7000
+    assert events[-1].time < events[0].time - 3600  # however long the two starts take
     assert [event.sequence for event in events] == list(range(len(events)))
     goodput = summarize(events).goodput
     assert min(goodput) >= 0

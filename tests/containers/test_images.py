@@ -21,6 +21,8 @@ pytestmark = [pytest.mark.container, pytest.mark.slow, pytest.mark.timeout(1500)
 RUN = Path(__file__).resolve().parents[2] / "containers/run.sh"
 EXPERIMENT_TIMEOUT_S = 500
 QUICK = ["training.num_train_steps=2", "training.batch_size=4", "training.sequence_len=8"]
+# The default experiment, but for its length.
+SHORT = ["training.num_train_steps=200", "training.log_every=20", "validation.every=100"]
 # What jax_cuda12_plugin 0.10.2 does without a driver, unless it is told not to use CUDA.
 PLUGIN = """
 def initialize():
@@ -61,9 +63,9 @@ def metrics(run_dir: Path) -> list[dict[str, float]]:
 
 @pytest.fixture(scope="module")
 def outside(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The run directory of the default experiment on the host."""
+    """The run directory of the short experiment on the host."""
     run_dir = tmp_path_factory.mktemp("outside")
-    command = [sys.executable, "-m", "simplexity.run_experiment", f"hydra.run.dir={run_dir}"]
+    command = [sys.executable, "-m", "simplexity.run_experiment", f"hydra.run.dir={run_dir}", *SHORT]
     subprocess.run(command, cwd=run_dir, check=True, capture_output=True, timeout=EXPERIMENT_TIMEOUT_S)
     return run_dir
 
@@ -81,7 +83,7 @@ def in_apptainer(sif: Path, *arguments: str, cwd: Path, **environment: str) -> s
 
 
 def test_apptainer_computes_what_the_host_computes(sif: Path, tmp_path: Path, outside: Path):
-    done = in_apptainer(sif, f"hydra.run.dir={tmp_path}/run", cwd=tmp_path)
+    done = in_apptainer(sif, f"hydra.run.dir={tmp_path}/run", *SHORT, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert_computes_what_the_host_computes(tmp_path / "run", outside)
 
@@ -171,7 +173,7 @@ def test_dockerfile_computes_what_the_host_computes(buildah: Callable[..., str],
     # `buildah run` leaves the entrypoint out; --user because the folder outside belongs to the one who tests.
     buildah(
         "run", "--user", f"{os.getuid()}:{os.getgid()}", "--volume", f"{tmp_path}:{tmp_path}", container, "--",
-        "/usr/local/simplexity/entrypoint", f"hydra.run.dir={tmp_path}/run",
+        "/usr/local/simplexity/entrypoint", f"hydra.run.dir={tmp_path}/run", *SHORT,
     )  # fmt: skip
     assert_computes_what_the_host_computes(tmp_path / "run", outside)
 

@@ -32,7 +32,6 @@ def assert_pinned(constraints: str, python: list[str], report: Path) -> None:
     assert resolved - {"simplexity"} <= pinned
 
 
-@pytest.mark.container
 @pytest.mark.slow
 @pytest.mark.skipif(sys.version_info >= (3, 12), reason="constraints.txt is for Python 3.11")
 def test_everything_that_cuda_needs_at_the_oldest_versions_resolves_and_is_pinned(tmp_path: Path):

@@ -1,4 +1,4 @@
-"""`hydra/launcher=submitit_local` by the real program; tests/slurm has `submitit_slurm` on a real SLURM."""
+"""`hydra/launcher=submitit_local` by the real program; tests/slurm/preempted has `submitit_slurm` on a real SLURM."""
 
 import os
 import signal
@@ -42,7 +42,7 @@ def test_a_run_that_is_told_to_stop_saves_and_is_started_again_and_a_failed_one_
     def events(kind):
         return [event for event in read_ledger(ledger) if event.kind == kind]
 
-    steps = ("training.num_train_steps=40000", "persistence.instance.save_every_steps=4000")
+    steps = ("training.num_train_steps=60000", "validation.every=20000", "persistence.instance.save_every_steps=4000")
     with launch(*steps, "training.log_every=4000", "predictive_model.load_checkpoint_step=null,20") as sweep_process:
         deadline = time.monotonic() + 120
         while not events(EventKind.CHECKPOINT):

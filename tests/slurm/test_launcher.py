@@ -67,7 +67,7 @@ def events(sweep, kind, index=0):
 def test_where_slurm_cancels_what_it_preempts_the_sweep_completes_too(dev_cluster, submit):
     """The batch script submits each task anew; `status` follows it to the new job."""
     cluster = dev_cluster("--preempt-mode=cancel", "--no-user-signal")
-    sweep, done = submit("training.num_train_steps=100000", "seed=0,1", "hydra.launcher.wait=false")
+    sweep, done = submit("training.num_train_steps=60000", "seed=0,1", "hydra.launcher.wait=false")
     assert done.returncode == 0, done.stderr
     (job,) = re.findall("submitted 2 runs as job ([0-9]+), ", done.stdout)
     cluster.wait_until(lambda: all((sweep.path / f"{index}/metrics.jsonl").exists() for index in (0, 1)))
@@ -221,7 +221,7 @@ def test_nothing_to_sweep_over_is_a_sweep_of_one(dev_cluster, submit):
 def test_ctrl_c_leaves_the_jobs_alone_and_says_how_to_follow_them(dev_cluster, tmp_path):
     cluster = dev_cluster(*REQUEUES)
     sweep = SweepDirectory(tmp_path / "sweep")
-    arguments = (f"hydra.sweep.dir={sweep.path}", "seed=0,1", "training.num_train_steps=100000", *TINY)
+    arguments = (f"hydra.sweep.dir={sweep.path}", "seed=0,1", "training.num_train_steps=30000", *TINY)
     with on_terminal(words(*arguments), columns=80) as terminal:
         terminal.read_until("2 running")
         terminal.type("\x03")

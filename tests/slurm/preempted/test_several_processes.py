@@ -12,7 +12,7 @@ from tests.step_tasks import run_in_tasks
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 LONGER = (
     "training.num_train_steps=3000",
     "training.log_every=100",

@@ -17,7 +17,7 @@ from tests.small_runs import assert_same_run, environment
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow, pytest.mark.timeout(1500)]
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 TINY = (
     "training.batch_size=4",
     "training.sequence_len=8",

@@ -8,11 +8,16 @@ import pytest
 
 from simplexity.runs import EventKind, RunDirectory, read_ledger
 from simplexity.sweeps import RunState, SweepDirectory, read_status
-from tests.small_runs import GRU, ROOT, SMALL, assert_same_run, environment, run
+from tests.small_runs import GRU, ROOT, SMALL, assert_same_run, environment
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow, pytest.mark.timeout(900)]
 
-LONG = ("training.num_train_steps=200000", "training.log_every=25000", "validation.every=100000")
+LONG = (
+    "training.num_train_steps=100000",
+    "training.log_every=12500",
+    "validation.every=50000",
+    "persistence.instance.save_every_steps=5000",
+)
 SETTINGS = (
     "hydra/launcher=submitit_slurm",
     "hydra.launcher.partition=low",
@@ -41,7 +46,7 @@ def start(dev_cluster, tmp_path, cache):
             *LONG,
         ]
         with open(tmp_path / "submission.log", "a") as log:
-            words += [*arguments, f"hydra.sweep.dir='{tmp_path}/sweep'", "persistence.instance.save_every_steps=10000"]
+            words += [*arguments, f"hydra.sweep.dir='{tmp_path}/sweep'"]
             submission = subprocess.Popen(words, env=environment(cache), cwd=tmp_path, stdout=log, stderr=log)
         submissions.append(submission)
 
@@ -66,7 +71,7 @@ def kinds(folder: Path) -> list[EventKind]:
     return [event.kind for event in read_ledger(RunDirectory(folder).ledger_path)]
 
 
-def test_preempted_runs_come_back_and_end_as_if_uninterrupted(dev_cluster, start, tmp_path, cache):
+def test_preempted_runs_come_back_and_end_as_if_uninterrupted(dev_cluster, start, tmp_path, runner):
     submission, wait_until = start("seed=0,1,2,3")
     folders = [tmp_path / "sweep" / str(seed) for seed in SEEDS]
 
@@ -84,7 +89,7 @@ def test_preempted_runs_come_back_and_end_as_if_uninterrupted(dev_cluster, start
     assert [one.state for one in read_status(sweep).runs] == [RunState.COMPLETE] * 4
     for seed, folder in zip(SEEDS, folders, strict=True):
         reference = tmp_path / "reference" / str(seed)
-        run(reference, "gru", *LONG, "persistence.instance.save_every_steps=10000", f"seed={seed}", cache=cache)
+        assert runner.run(reference, "gru", *LONG, f"seed={seed}").returncode == 0
         assert_same_run(folder, reference)
     assert "4 runs: 4 complete" in command("status", str(sweep.path)).stdout
     assert command("results", str(sweep.path)).stdout.count("complete") == 4
