@@ -4,16 +4,15 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 
 import equinox as eqx
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
 from simplexity.predictive_models import PredictiveModel
 
+from ._batches import word_batches
 from ._words import Words
 
 ALL_LAYERS = "all layers"
-_BATCH_SIZE = 2048
 _NUM_AT_A_TIME = 2**15
 
 
@@ -29,18 +28,13 @@ def word_activations(
         words: Of the process, with the special tokens that the model was trained with.
         before_batch: Called before each batch of sequences is computed, to raise where that is to end.
     """
-    batch_size = min(_BATCH_SIZE, len(words.sequences))
     found: OrderedDict[str, Float[np.ndarray, "words _"]] = OrderedDict()
-    for start in range(0, len(words.sequences), batch_size):
+    for batch in word_batches(words):
         before_batch()
-        sequences = words.sequences[start : start + batch_size]
-        # All batches have one shape, so that one program serves them.
-        padded = np.pad(sequences, ((0, batch_size - len(sequences)), (0, 0)))
-        here = np.flatnonzero((words.rows >= start) & (words.rows < start + batch_size))
-        for name, values in _forward(model, jnp.asarray(padded)).items():
+        for name, values in _forward(model, batch.sequences).items():
             if name not in found:
                 found[name] = np.empty((len(words.rows), values.shape[-1]), dtype=np.float32)
-            found[name][here] = np.asarray(values)[words.rows[here] - start, words.positions[here]]
+            found[name][batch.words] = np.asarray(values)[batch.rows, batch.positions]
     return found
 
 

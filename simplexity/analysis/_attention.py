@@ -7,8 +7,9 @@ from jaxtyping import Array, Float, Int
 
 from simplexity.predictive_models import PredictiveModel
 
+from ._batches import padded_batches
+
 _PATTERN = "/pattern"
-_BATCH_SIZE = 2048
 
 
 def attention_by_distance(
@@ -39,19 +40,13 @@ def attention_by_distance(
         >>> attention_by_distance(model, tokens)["layer_0.attention"].shape
         (2, 10)
     """
-    sequences = np.asarray(tokens)
-    shares = np.ones(len(sequences)) if weights is None else np.asarray(weights)
+    shares = np.ones(len(tokens)) if weights is None else np.asarray(weights)
     shares = (shares / shares.sum()).astype(np.float32)
-    batch_size = min(_BATCH_SIZE, len(sequences))
     means: dict[str, Float[np.ndarray, "heads length length"]] = {}
-    for start in range(0, len(sequences), batch_size):
-        batch = slice(start, start + batch_size)
-        # All batches have one shape, so that one program serves them; what fills the last one up has no weight.
-        missing = batch_size - len(sequences[batch])
-        padded = jnp.asarray(np.pad(sequences[batch], ((0, missing), (0, 0))))
-        for name, pattern in _weighted_patterns(
-            model, padded, jnp.asarray(np.pad(shares[batch], (0, missing)))
-        ).items():
+    for inside, batch in padded_batches(tokens):
+        # The rows that fill the last batch up have no weight.
+        batch_shares = np.pad(shares[inside], (0, len(batch) - len(shares[inside])))
+        for name, pattern in _weighted_patterns(model, batch, jnp.asarray(batch_shares)).items():
             means[name] = means.get(name, 0) + np.asarray(pattern, np.float64)
     return {name: _by_distance(pattern) for name, pattern in means.items()}
 

@@ -2,15 +2,13 @@
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
 from simplexity.predictive_models import PredictiveModel
 
+from ._batches import word_batches
 from ._words import Words
-
-_BATCH_SIZE = 2048
 
 
 def kl_by_position(model: PredictiveModel, words: Words) -> Float[np.ndarray, " positions"]:
@@ -34,17 +32,12 @@ def kl_by_position(model: PredictiveModel, words: Words) -> Float[np.ndarray, " 
         >>> kl_by_position(model, words_of(sx.processes.coin(0.5), 3)).shape
         (3,)
     """
-    batch_size = min(_BATCH_SIZE, len(words.sequences))
     divergences = np.empty(len(words.rows))
-    for start in range(0, len(words.sequences), batch_size):
-        sequences = words.sequences[start : start + batch_size]
-        # All batches have one shape, so that one program serves them.
-        padded = np.pad(sequences, ((0, batch_size - len(sequences)), (0, 0)))
-        here = np.flatnonzero((words.rows >= start) & (words.rows < start + batch_size))
-        log_q = np.asarray(_log_probabilities(model, jnp.asarray(padded)))
-        log_q = log_q[words.rows[here] - start, words.positions[here]].astype(np.float64)
-        p = words.next_token_probabilities[here]
-        divergences[here] = (p * (np.log(np.where(p > 0, p, 1.0)) - log_q[:, : p.shape[1]])).sum(axis=1)
+    for batch in word_batches(words):
+        log_q = np.asarray(_log_probabilities(model, batch.sequences))
+        log_q = log_q[batch.rows, batch.positions].astype(np.float64)
+        p = words.next_token_probabilities[batch.words]
+        divergences[batch.words] = (p * (np.log(np.where(p > 0, p, 1.0)) - log_q[:, : p.shape[1]])).sum(axis=1)
     sums = np.bincount(words.positions, words.probabilities * divergences)
     return sums / np.bincount(words.positions, words.probabilities)
 

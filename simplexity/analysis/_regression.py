@@ -36,17 +36,6 @@ class Regression(NamedTuple):
     """Each word's, from the fit that has not seen it."""
 
 
-def regress(
-    features: Real[np.ndarray, "words features"],
-    targets: Float[np.ndarray, "words targets"],
-    weights: Float[np.ndarray, " words"],
-    folds: Int[np.ndarray, " words"],
-) -> Regression:
-    """`regress_each` of one target."""
-    (found,) = regress_each(features, [targets], weights, folds)
-    return found
-
-
 def regress_each(
     features: Real[np.ndarray, "words features"],
     targets: Sequence[Float[np.ndarray, "words _"]],

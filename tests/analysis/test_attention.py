@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from simplexity.analysis import _attention, attention_by_distance
+from simplexity.analysis import _batches, attention_by_distance
 from simplexity.predictive_models import GRU, Transformer
 
 TOKENS = jnp.asarray(np.random.default_rng(0).integers(3, size=(5, 6)))
@@ -30,7 +30,7 @@ def test_weights_are_those_of_a_mean_over_sequences(monkeypatch):
     )
     one, other = (attention_by_distance(model, TOKENS[row : row + 1])["layer_0.attention"] for row in (0, 3))
     assert np.abs(one - other).max() > 0.01
-    monkeypatch.setattr(_attention, "_BATCH_SIZE", 2)
+    monkeypatch.setattr(_batches, "_BATCH_SIZE", 2)
     both = attention_by_distance(model, TOKENS, np.array([0.5, 0, 0, 1.5, 0]))["layer_0.attention"]
     np.testing.assert_allclose(both, 0.25 * one + 0.75 * other, atol=1e-6)
 

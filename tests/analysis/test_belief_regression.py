@@ -14,7 +14,7 @@ from simplexity import generative_processes as gp
 from simplexity.analysis import regress_beliefs, words_of
 from simplexity.analysis._activations import explained_variance
 from simplexity.analysis._controls import control_features
-from simplexity.analysis._regression import fold_words, regress
+from simplexity.analysis._regression import fold_words, regress_each
 from simplexity.predictive_models import GRU, LSTM, PredictiveModel
 
 LENGTH = 6
@@ -31,6 +31,11 @@ class Planted(PredictiveModel):
         noise = jnp.sin(1e3 * jnp.cumsum(tokens * jnp.arange(1.0, tokens.shape[1] + 1), axis=1))[..., None]
         activations = OrderedDict(planted=beliefs @ self.directions + 3.0, noise=noise)
         return jnp.log(jax.vmap(jax.vmap(self.process.observation_probabilities))(beliefs) + 1e-9), activations
+
+
+def regress(features, targets, weights, folds):
+    (found,) = regress_each(features, [targets], weights, folds)
+    return found
 
 
 @pytest.fixture(scope="module")
