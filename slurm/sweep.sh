@@ -36,7 +36,7 @@ host=$(mktemp -d)
 for name in sbatch squeue sinfo sacct sacctmgr scancel scontrol inspect_container; do
   ! command -v "$name" >/dev/null || echo "$name"
 done >"$host/programs"
-mkfifo "$host/request" "$host/answer"
+mkfifo "$host/request" "$host/answer" "$host/silent"
 
 execute() (
   die() { echo "$*" >&2 && exit 2; }
@@ -44,7 +44,7 @@ execute() (
   for name in "${!SLURM_@}" "${!SBATCH_@}" "${!SQUEUE_@}" "${!SACCT_@}" "${!SCANCEL_@}"; do
     [[ $name == SLURM_CONF || $name == SLURM_JWT ]] || unset "$name"
   done
-  case $1 in
+  case ${1-} in
     inspect_container) "$@" ;;
     sbatch | squeue | sinfo | sacct | sacctmgr | scancel | scontrol) exec timeout --kill-after=5 60 "$@" ;;
     *) exit 127 ;;
@@ -55,11 +55,17 @@ execute() (
 serve() {
   local count word words
   trap '' INT
-  exec {request}<>"$host/request" {answer}<>"$host/answer"
+  # Nothing is ever written to `silent`: to read from it is a pause that needs no program.
+  exec {request}<>"$host/request" {answer}<>"$host/answer" {silent}<>"$host/silent"
   while kill -0 $$ 2>/dev/null; do
-    IFS= read -r -d '' -t 1 -u "$request" count || continue
+    # It is only asked whether there is a request (-t 0): a `read` whose time is up would lose what it has read of one.
+    if ! read -r -t 0 -u "$request"; then
+      read -r -t 0.1 -u "$silent" || continue
+    fi
+    # Whoever asks writes all of it at once; one that is killed meanwhile must not be waited for without end.
+    IFS= read -r -d '' -t 60 -u "$request" count && [[ $count == +([0-9]) ]] || continue
     words=()
-    while ((${#words[@]} < count)) && IFS= read -r -d '' -u "$request" word; do words+=("$word"); done
+    while ((${#words[@]} < count)) && IFS= read -r -d '' -t 60 -u "$request" word; do words+=("$word"); done
     if execute "${words[@]}" >"$host/stdout" 2>"$host/stderr" </dev/null; then echo 0; else echo $?; fi >&"$answer"
   done
   rm -rf "$host"

@@ -122,6 +122,29 @@ def test_nothing_else_of_the_host_can_be_called(sweep):
     assert sweep("x=1", inside=inside).stdout == "127 False\n"
 
 
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        # On a busy machine, seconds may pass between two bytes that are read.
+        [b"2", b"\0sque", b"ue\0--me\0"],
+        # A number that is none would be evaluated by bash, commands in it included.
+        [b"a[$(echo >FOLDER/touched)]\0", b"0\0", b"2\0squeue\0--me\0"],
+    ],
+)
+def test_a_request_is_read_whole_and_never_evaluated(sweep, pieces):
+    sweep.put("squeue", 'echo "said $*"')
+    inside = (
+        "import os, time\nfolder = os.environ['SIMPLEXITY_HOST']\n"
+        f"with open(f'{{folder}}/request', 'wb', buffering=0) as pipe:\n"
+        f"    for piece in {pieces!r}:\n"
+        "        pipe.write(piece.replace(b'FOLDER', os.fsencode(folder)))\n"
+        "        time.sleep(1.2)\n"
+        "with open(f'{folder}/answer') as pipe: codes = [pipe.readline() for _ in range(EXPECTED)]\n"
+        "print(*codes, os.path.exists(f'{folder}/touched'), open(f'{folder}/stdout').read())\n"
+    ).replace("EXPECTED", str(1 + pieces.count(b"0\0")))
+    assert sweep("x=1", inside=inside).stdout.split() == [*["127"] * pieces.count(b"0\0"), "0", "False", "said", "--me"]
+
+
 def test_the_exit_code_comes_back_and_nothing_stays_behind(sweep):
     done = sweep("x=1", inside="import os\nprint(os.environ['SIMPLEXITY_HOST'])\nraise SystemExit(85)")
     assert done.returncode == 85
