@@ -35,6 +35,8 @@ def cancel(sweep: SweepDirectory) -> str:
     by_hand = f"; also requested a stop of {counted(len(workers), 'worker')} started by hand" if workers else ""
     if manifest.launch.on_slurm:
         tasks = slurm_tasks(sweep, sweep.read_submissions(), unfinished)
+        if not tasks:
+            return f"no run is pending or running{by_hand}"
         cancel_jobs(tasks)
         return f"cancelled the unfinished ones of {counted(len(tasks), 'array task')}; running ones save first{by_hand}"
     # The process that executes the sweep stops its runs; where there is none, each worker and each run is stopped.

@@ -3,7 +3,7 @@
 import pytest
 
 from simplexity.runs import EventKind, Ledger
-from simplexity.sweeps import RunState, _scheduler_state, _sweep_status, read_status
+from simplexity.sweeps import RunState, _scheduler_state, _sweep_status, cancel, read_status
 from tests.sweeps.conftest import queued, record
 
 START, SAVED, PREEMPTED, FAILED = EventKind.START, EventKind.CHECKPOINT, EventKind.PREEMPTED, EventKind.FAILED
@@ -147,3 +147,10 @@ def test_a_worker_that_was_resubmitted_is_known(make_sweep, slurm_launch, slurm)
     sweep.resubmissions_path("array_0_1").write_text("19\n")
     slurm["queue"] = {"7_0": queued("COMPLETED"), "7_1": queued("COMPLETED"), "19_1": queued("PENDING")}
     assert [run.state for run in read_status(sweep).runs] == [RunState.PENDING]
+
+
+def test_of_a_complete_sweep_there_is_nothing_to_cancel(make_sweep, slurm_launch):
+    sweep = make_sweep({}, launch=slurm_launch())
+    sweep.record_submission([0], "7")
+    sweep.run_directory(sweep.read_manifest().run(0)).mark_complete(4, 0.5, 0.25, 0.25)
+    assert cancel(sweep) == "no run is pending or running"
