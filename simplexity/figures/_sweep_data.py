@@ -10,7 +10,7 @@ from jaxtyping import Float
 from numpy.typing import ArrayLike
 
 from simplexity.runs import RunDirectory, read_json_lines
-from simplexity.sweeps import RunState, SweepDirectory, read_status, results_rows
+from simplexity.sweeps import RunState, SweepDirectory, override_names, read_status, results_rows, short_names
 
 _SEED = "seed"
 _TWO_DECADES = 100.0
@@ -44,9 +44,10 @@ class SweptKey(NamedTuple):
     def places(self) -> Float[np.ndarray, " runs"]:
         """Where each run stands on an axis: its number, or that of its category; NaN without a value."""
         categories = self.categories
-        numbers = (
-            self.values if categories is None else [value and categories.index(str(value)) for value in self.values]
-        )
+        if categories is None:
+            numbers = self.values
+        else:
+            numbers = [None if value is None else categories.index(str(value)) for value in self.values]
         return np.array([np.nan if number is None else number for number in numbers], dtype=np.float64)
 
 
@@ -83,12 +84,11 @@ def read_sweep(sweep: SweepDirectory) -> SweepData:
     is_validated = any("validation_kl" in line for lines in logged for line in lines)
     curve = "validation_kl" if is_validated else "excess"
     names = _swept_names(rows)
-    ends = [name.rpartition(".")[2] for name in names]
-    labels = [end if ends.count(end) == 1 else name for name, end in zip(names, ends, strict=True)]
     text = _sweep_text(sweep)
     return SweepData(
         keys=tuple(
-            _key(name, label, [row[name] for row in rows], text) for name, label in zip(names, labels, strict=True)
+            _key(name, label, [row[name] for row in rows], text)
+            for name, label in zip(names, short_names(names), strict=True)
         ),
         final_kl=np.array([_at_end(row, "excess") for row in rows], dtype=np.float64),
         belief_r2=np.array([_at_end(row, "belief_r2") for row in rows], dtype=np.float64),
@@ -98,12 +98,8 @@ def read_sweep(sweep: SweepDirectory) -> SweepData:
 
 
 def _swept_names(rows: Sequence[Mapping[str, object]]) -> list[str]:
-    """Overrides stand between the state and the step."""
-    if not rows:
-        return []
-    names = list(rows[0])
-    overridden = names[names.index("state") + 1 : names.index("step")]
-    varied = [name for name in overridden if len({row[name] for row in rows}) > 1]
+    """The overrides in which runs differ, without the seed unless it is the only one."""
+    varied = [name for name in override_names(rows) if len({row[name] for row in rows}) > 1]
     return [name for name in varied if name != _SEED] or varied
 
 

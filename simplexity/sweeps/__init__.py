@@ -35,6 +35,8 @@ from ._results_text import results_lines as results_lines
 from ._results_text import write_csv as write_csv
 from ._results_text import write_csv_rows as write_csv_rows
 from ._retry import retry as retry
+from ._rows import override_names as override_names
+from ._rows import short_names as short_names
 from ._rows import sort_rows as sort_rows
 from ._run_files import last_lines as last_lines
 from ._run_status import ACTIVE_STATES as ACTIVE_STATES

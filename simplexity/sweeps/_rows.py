@@ -74,7 +74,9 @@ def column_named(names: Sequence[str], key: str, option: str, otherwise: str) ->
 
 
 def override_names(rows: Sequence[Mapping[str, Cell]]) -> list[str]:
-    """The columns of overrides, which stand between the state and the step."""
+    """The columns of overrides, which stand between the state and the step; none where there are no rows."""
+    if not rows:
+        return []
     names = list(rows[0])
     return names[names.index("state") + 1 : names.index("step")]
 

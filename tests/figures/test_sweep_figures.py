@@ -119,6 +119,13 @@ def test_categories_are_dots_with_names(tmp_path, drawn):
     assert figure.overlaps() == []
 
 
+def test_an_empty_text_is_a_category_of_its_own(tmp_path):
+    runs = [((f"hydra.job.name={name}",), 0.1) for name in ("gru", "", "gru")] + [((), 0.1)]
+    (key,) = read_sweep(write_sweep(tmp_path / "sweep", runs)).keys
+    assert key.categories == ["gru", ""]
+    np.testing.assert_array_equal(key.places(), [0, 1, 0, np.nan])
+
+
 def test_seeds_alone_are_a_key(tmp_path, drawn):
     data = read_sweep(write_sweep(tmp_path / "sweep", [((f"seed={seed}",), 0.1 + seed) for seed in range(3)]))
     figure = drawn(lambda path: draw_final_kl(data, path))
