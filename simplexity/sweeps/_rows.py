@@ -73,7 +73,7 @@ def column_named(names: Sequence[str], key: str, option: str, otherwise: str) ->
     return full[0]
 
 
-def override_names(rows: Sequence[Mapping[str, Cell]]) -> list[str]:
+def override_names(rows: Sequence[Mapping[str, object]]) -> list[str]:
     """The columns of overrides, which stand between the state and the step; none where there are no rows."""
     if not rows:
         return []
