@@ -58,7 +58,7 @@ serve() {
   # Nothing is ever written to `silent`: to read from it is a pause that needs no program.
   exec {request}<>"$host/request" {answer}<>"$host/answer" {silent}<>"$host/silent"
   while kill -0 $$ 2>/dev/null; do
-    # It is only asked whether there is a request (-t 0): a `read` whose time is up would lose what it has read of one.
+    # -t 0 only looks whether there is a request: a `read` whose time is up would lose what it has read of one.
     if ! read -r -t 0 -u "$request"; then
       read -r -t 0.1 -u "$silent" || continue
     fi

@@ -40,10 +40,10 @@ def fanizza(alpha: float, lamb: float) -> GHMM:
     oscillation = exits[2:] / ((1 - cos) ** 2 + sin**2)
     reset = np.array([0, 1 / (2 * (1 - lamb)), *(-oscillation / 4)])
     reset[0] = 1 - reset.sum()
-    go_on = np.zeros((4, 4))
-    go_on[1, 1] = lamb
-    go_on[2:, 2:] = [[cos, -sin], [sin, cos]]
-    return GHMM(np.stack([np.outer(exits, reset), go_on]))
+    continues = np.zeros((4, 4))
+    continues[1, 1] = lamb
+    continues[2:, 2:] = [[cos, -sin], [sin, cos]]
+    return GHMM(np.stack([np.outer(exits, reset), continues]))
 
 
 def post_quantum(log_alpha: float, beta: float) -> GHMM:

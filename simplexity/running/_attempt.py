@@ -22,7 +22,7 @@ from ._coordinator import Coordinator
 from ._figures import draw_figures, wants_figures
 from ._lost_outputs import write_lost_outputs
 from ._memory import out_of_memory_in_one_line
-from ._on_complete import on_complete, remove_the_rest, remove_what_nobody_needs
+from ._on_complete import on_complete, remove_the_rest, remove_unneeded
 from ._optima import optima_of
 from ._outcome import RunResult, describe_not_finite, record_stop
 from ._packs import Place
@@ -109,7 +109,7 @@ def attempt(
     announce_end(directory, figures, None if analysis is None else analysis.summary)
     keeps_all = on_complete(config, directory) == "keep"
     if not keeps_all:
-        remove_what_nobody_needs(directory, config, result.state, lock.require_held)
+        remove_unneeded(directory, config, result.state, lock.require_held)
     completed = record_completion(directory, ledger, lock, result, beside.optima())
     if not keeps_all:
         remove_the_rest(directory, config, lock)

@@ -31,7 +31,7 @@ def on_complete(config: DictConfig, directory: RunDirectory) -> Literal["keep", 
     return chosen
 
 
-def remove_what_nobody_needs(
+def remove_unneeded(
     directory: RunDirectory, config: DictConfig, state: TrainState, require_held: Callable[[], object]
 ) -> None:
     """Leaves what a complete run keeps, before it is marked as complete.

@@ -50,9 +50,9 @@ def sort_rows(rows: Sequence[RowT], key: str, *, descending: bool = False) -> li
     if not rows:
         return []
     key = column_named(list(rows[0]), key, "--sort", "there is no column {}; there are {}")
-    values = [row for row in rows if _order(row[key]) is not None]
-    rest = [row for row in rows if _order(row[key]) is None]
-    return [*sorted(values, key=lambda row: _order(row[key]) or (), reverse=descending), *rest]
+    values = [row for row in rows if _sort_key(row[key]) is not None]
+    rest = [row for row in rows if _sort_key(row[key]) is None]
+    return [*sorted(values, key=lambda row: _sort_key(row[key]) or (), reverse=descending), *rest]
 
 
 def column_named(names: Sequence[str], key: str, option: str, otherwise: str) -> str:
@@ -92,7 +92,7 @@ def short_names(names: Sequence[str]) -> list[str]:
     return [name if ends.count(end) > 1 else end for name, end in zip(names, ends, strict=True)]
 
 
-def _order(value: Cell) -> tuple[int, float, str] | None:
+def _sort_key(value: Cell) -> tuple[int, float, str] | None:
     """Numbers before words; a number may be written as one."""
     if value is None or value == "":
         return None

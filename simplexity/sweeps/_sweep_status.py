@@ -19,7 +19,7 @@ from ._run_status import ACTIVE_STATES, UNFINISHED_STATES, RunState, RunStatus, 
 from ._scheduler_state import SchedulerState, slurm_states
 
 _state, _goodput = attrgetter("state"), attrgetter("goodput")
-_NOBODY = SchedulerState(False)
+_IDLE = SchedulerState(False)
 _MAY_HAVE_ENDED_SINCE = UNFINISHED_STATES | {RunState.FAILED}
 
 
@@ -84,7 +84,7 @@ def read_status(sweep: SweepDirectory, *, locked: bool = False) -> SweepStatus:
     executing = submissions[-1] if submissions and not locked and sweep.lock_owner() is not None else None
     states, remark = _scheduler_states(sweep, manifest, submissions, executing, unfinished)
     runs = [
-        one if isinstance(one, RunStatus) else run_status(sweep, run, one, states.get(run.index, _NOBODY))
+        one if isinstance(one, RunStatus) else run_status(sweep, run, one, states.get(run.index, _IDLE))
         for run, one in zip(manifest.runs, found, strict=True)
     ]
     if manifest.launch.on_slurm:
@@ -128,7 +128,7 @@ def _read_all(sweep: SweepDirectory, runs: Sequence[SweepRun]) -> list[RunStatus
             return files
         if seen is not None:
             kept.add(run.index, seen, answer_of(files.completion, files.summary))
-        return run_status(sweep, run, files, _NOBODY)
+        return run_status(sweep, run, files, _IDLE)
 
     with KeptAnswers(sweep.complete_runs_path) as kept:
         found = list(in_threads(read, runs))
@@ -145,12 +145,12 @@ def _read_ended_again(sweep: SweepDirectory, runs: list[RunStatus], states: dict
 
     def read(place: int) -> RunStatus:
         run = runs[place].run
-        return run_status(sweep, run, read_run(sweep, run), states.get(run.index, _NOBODY))
+        return run_status(sweep, run, read_run(sweep, run), states.get(run.index, _IDLE))
 
     ended = [
         place
         for place, one in enumerate(runs)
-        if one.state in _MAY_HAVE_ENDED_SINCE and (one.last_event is not None or states.get(one.run.index, _NOBODY).end)
+        if one.state in _MAY_HAVE_ENDED_SINCE and (one.last_event is not None or states.get(one.run.index, _IDLE).end)
     ]
     for place, status in zip(ended, in_threads(read, ended), strict=True):
         runs[place] = status
@@ -177,6 +177,6 @@ def _scheduler_states(
     live = live_submissions(sweep) if unfinished else set()
     for index in unfinished:
         # A worker continues when what has started it is gone, and one that was started by hand takes any run.
-        if (BY_HAND in live or last.get(index) in live) and not states.get(index, _NOBODY).coming:
+        if (BY_HAND in live or last.get(index) in live) and not states.get(index, _IDLE).coming:
             states[index] = SchedulerState(True, submission=last.get(index))
     return states, remark
