@@ -37,6 +37,17 @@ def test_files_that_are_named_exist(page):
         assert (ROOT / name).exists(), name
 
 
+@pytest.mark.parametrize(
+    "group",
+    ["generative_process", "predictive_model", "training/optimizer", "training/schedule", "analysis", "logging"],
+)
+def test_the_readme_lists_every_choice_of_a_group(group):
+    table = (ROOT / "README.md").read_text(encoding="utf-8").partition("## Choices")[2].partition("\n## ")[0]
+    members = {path.stem for path in (ROOT / "simplexity/configs" / group).glob("*.yaml")}
+    assert members
+    assert members - set(re.findall(r"\w+", table)) == set(), "add to the README's table of choices"
+
+
 def test_the_layers_are_those_of_the_import_contract():
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
     names = [re.findall(r"[\w.]+", line) for line in next(c for c in contracts if c["type"] == "layers")["layers"]]

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import yaml
 
 from simplexity.predictive_models import PredictiveModel
 
@@ -40,6 +41,14 @@ _gradient = eqx.filter_jit(eqx.filter_grad(_loss))
 def _largest_difference(first: object, second: object) -> float:
     differences = jax.tree.map(lambda a, b: float(np.abs(np.asarray(a) - np.asarray(b)).max()), first, second)
     return max(jax.tree.leaves(differences))
+
+
+def test_every_model_that_has_a_file_is_among_those_that_are_checked():
+    files = sorted(Path(__file__).parents[2].glob("simplexity/configs/predictive_model/*.yaml"))
+    targets = {yaml.safe_load(path.read_text())["instance"]["_target_"].rpartition(".")[2] for path in files}
+    assert {"GRU", "Transformer"} <= targets
+    checked = {maker.func.__name__ for maker in MAKERS.values()}
+    assert targets - checked == set(), "add to MAKERS in tests/predictive_models/conftest.py"
 
 
 def test_a_token_changes_no_logits_before_it(model: PredictiveModel, tokens: jax.Array) -> None:
