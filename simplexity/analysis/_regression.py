@@ -53,46 +53,65 @@ def regress_each(
         weights: Of the words, positive.
         folds: Which fold each word is in, numbered from zero; every one is predicted by a fit to the others.
     """
-    # Folds one after the other, so that each is a slice. Features become float64 one fold at a time: of many words
-    # with many features, a copy of all would take gigabytes.
+    # Folds one after the other, so that each is a slice.
     order = np.argsort(folds, kind="stable")
-    folds, features, all_weights, weights = folds[order], features[order], weights, weights[order]
-    every_target = np.concatenate(targets, axis=1)[order].astype(np.float64)
+    members = [slice(*np.searchsorted(folds[order], [fold, fold + 1])) for fold in np.unique(folds)]
     ends = np.cumsum([target.shape[1] for target in targets])
     columns = [slice(end - target.shape[1], end) for end, target in zip(ends, targets, strict=True)]
-    members = [slice(*np.searchsorted(folds, [fold, fold + 1])) for fold in np.unique(folds)]
+    every_target = np.concatenate(targets, axis=1)[order].astype(np.float64)
+    predictions, num_directions = _cross_validate(features[order], every_target, weights[order], members, columns)
+    place = np.empty_like(order)
+    place[order] = np.arange(len(order))
+    words = [order[inside] for inside in members]
+    return [
+        _judge(target, predictions[place, own], weights, words, number)
+        for target, own, number in zip(targets, columns, num_directions, strict=True)
+    ]
+
+
+def _cross_validate(
+    features: Real[np.ndarray, "words features"],
+    targets: Float[np.ndarray, "words coordinates"],
+    weights: Float[np.ndarray, " words"],
+    members: Sequence[slice],
+    columns: Sequence[slice],
+) -> tuple[Float[np.ndarray, "words coordinates"], list[int]]:
+    """Predicts the targets of each fold's words from a fit to the others.
+
+    Args:
+        features: A row per word, fold by fold.
+        targets: The coordinates of all targets, side by side.
+        weights: Of the words.
+        members: The rows of each fold.
+        columns: The coordinates of each target.
+
+    Returns:
+        The predictions, and for each target the number of singular directions that its fits use at most.
+    """
     # The fits have intercepts of their own. That both are near zero keeps what the sums below cancel small.
     origin = features.mean(axis=0, dtype=np.float64)
     if len(features) < features.shape[1]:
         # So few words span fewer directions than there are features: a rotation into these changes no fit.
         _, triangle = np.linalg.qr((features - origin).T)
         features, origin = triangle.T, np.zeros(len(features))
-    parts = [_Moments.of(features[inside] - origin, every_target[inside], weights[inside]) for inside in members]
+    # Features become float64 one fold at a time: of many words with many features, a copy of all would take gigabytes.
+    parts = [_Moments.of(features[inside] - origin, targets[inside], weights[inside]) for inside in members]
     whole = _Moments(*(sum(sums[1:], sums[0]) for sums in zip(*parts, strict=True)))  # pyright: ignore
     fits = [_Fit(whole.without(part)) for part in parts]
     errors = np.sum(
         [
-            fit.squared_errors(_CUTOFFS, features[inside] - origin, every_target[inside], weights[inside])
+            fit.squared_errors(_CUTOFFS, features[inside] - origin, targets[inside], weights[inside])
             for fit, inside in zip(fits, members, strict=True)
         ],
         axis=0,
     )
     cutoffs = [_CUTOFFS[int(errors[:, own].sum(axis=1).argmin())] for own in columns]
-    predictions = np.empty_like(every_target)
+    predictions = np.empty_like(targets)
     for fit, inside in zip(fits, members, strict=True):
         centred = features[inside] - origin
         for cutoff, own in zip(cutoffs, columns, strict=True):
             predictions[inside, own] = fit.predictions(cutoff, centred, own)
-    in_order = np.empty_like(order)
-    in_order[order] = np.arange(len(order))
-    found = []
-    for target, cutoff, own in zip(targets, cutoffs, columns, strict=True):
-        num_directions = max(fit.num_directions(cutoff) for fit in fits)
-        own_predictions = predictions[in_order, own]
-        found.append(
-            _judge(target, own_predictions, all_weights, [order[inside] for inside in members], num_directions)
-        )
-    return found
+    return predictions, [max(fit.num_directions(cutoff) for fit in fits) for cutoff in cutoffs]
 
 
 def _judge(

@@ -26,7 +26,7 @@ def further_targets(
 
     Args:
         process: The process.
-        beliefs: Its states after each word.
+        beliefs: Its belief state after each word; of a factored process those of the factors, one after another.
     """
     factors = process.factor_beliefs(beliefs)
     if len(factors) < 2:

@@ -94,7 +94,7 @@ class Submission(NamedTuple):
 
     Attributes:
         time: Unix time.
-        indices: The runs.
+        indices: Indices of the runs.
         job_id: The array job's id; None without SLURM.
         first_index: Index of the run that is array task 0; None for a job that is no array.
         num_workers: Array tasks that have workers, from 0, for any of the runs; None if each run has its own task.

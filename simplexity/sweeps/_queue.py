@@ -211,7 +211,7 @@ def walk_from(runs: Sequence[SweepRun], number: int, num_workers: int) -> list[S
     """The runs in the order in which worker `number` tries them: from its own place on, and then from the beginning.
 
     Args:
-        runs: The runs.
+        runs: All that the workers may execute, in the order of their indices.
         number: Which worker, from 0.
         num_workers: How many workers there are.
     """

@@ -78,9 +78,9 @@ def plan_arrays(
     Args:
         sweep: The sweep.
         manifest: Its manifest, launched with SLURM.
-        indices: The runs.
-        max_array_size: The cluster's MaxArraySize.
-        first_number: Number of the first script.
+        indices: Indices of the runs, in any order.
+        max_array_size: The cluster's MaxArraySize: ids of array tasks are below it.
+        first_number: Number of the first script: how many submissions there have been.
 
     Raises:
         ValueError: If the sweep was not launched with SLURM.
@@ -112,7 +112,7 @@ def submit_runs(sweep: SweepDirectory, manifest: Manifest, indices: Sequence[int
     Args:
         sweep: The sweep's folder.
         manifest: What it was launched with.
-        indices: The numbers of the runs to submit.
+        indices: Indices of the runs to submit, in any order.
 
     Returns:
         The job ids.

@@ -47,7 +47,7 @@ def num_workers(launch: SlurmLaunch, runs: Sequence[SweepRun], limits: Submissio
 
     Args:
         launch: Its `workers` is a number or "auto".
-        runs: The runs.
+        runs: Those to execute. Their numbers of steps say how many workers they are worth.
         limits: Of the cluster and the user.
     """
     each = launch.profile.workers_per_task
@@ -64,7 +64,7 @@ def workers_script(sweep: SweepDirectory, manifest: Manifest, number: int, worke
     Args:
         sweep: The sweep.
         manifest: Its manifest, launched with SLURM.
-        number: That of the submission.
+        number: That of the submission, 0 for the sweep's first.
         workers: How many array tasks there are.
     """
     launch, working_folder = launch_of(sweep, manifest), Path(manifest.working_folder)
@@ -118,8 +118,8 @@ def workers_text(num_runs: int, tasks: int, profile: ClusterProfile) -> str:
     """What workers will do, in words: `96 runs, 12 workers, about 8 runs each`.
 
     Args:
-        num_runs: The runs.
-        tasks: Array tasks.
+        num_runs: How many runs they execute.
+        tasks: How many array tasks there are.
         profile: Says how many workers each of them has.
     """
     workers = tasks * profile.workers_per_task
