@@ -12,6 +12,8 @@ from jax.errors import JaxRuntimeError
 
 from simplexity.host import usable_memory_bytes
 
+from ._program import Program, needed_bytes
+
 _SMALLER = "choose a smaller `training.batch_size`, `training.sequence_len` or model"
 
 
@@ -42,12 +44,7 @@ def require_memory(compiled: Any, needs: str, remedy: str = _SMALLER) -> None:
 
 def _needed_and_usable(compiled: Any) -> tuple[int, int]:
     """Bytes that a program needs, and those that its device has."""
-    sizes = compiled.compiled.memory_analysis()
-    if sizes is None:  # JAX does not promise it for every platform
-        return 0, 0
-    needed = (
-        sizes.argument_size_in_bytes + sizes.output_size_in_bytes + sizes.temp_size_in_bytes - sizes.alias_size_in_bytes
-    )
+    needed = compiled.needed_bytes if isinstance(compiled, Program) else needed_bytes(compiled.compiled)
     device = jax.local_devices()[0]
     if device.platform == "cpu":
         return needed, usable_memory_bytes()

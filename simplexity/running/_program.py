@@ -1,7 +1,8 @@
 """Compiled functions of pytrees that can be saved: what was compiled takes and returns arrays one after the other."""
 
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, cached_property
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -52,6 +53,21 @@ class Program:
         arrays = iter(self.compiled(*_arrays(arguments)))
         leaves = [next(arrays) if isinstance(leaf, ArrayPlace) else leaf for leaf in self._leaves]
         return jax.tree.unflatten(self._structure, leaves)
+
+    @cached_property  # XLA analyses the program anew at each call, for up to 50 ms, and a worker's runs share programs
+    def needed_bytes(self) -> int:
+        """What `needed_bytes` says of it."""
+        return needed_bytes(self.compiled)
+
+
+def needed_bytes(compiled: Any) -> int:
+    """Bytes of memory that a program takes while it runs; 0 where JAX does not know, which depends on the platform."""
+    sizes = compiled.memory_analysis()
+    if sizes is None:
+        return 0
+    return (
+        sizes.argument_size_in_bytes + sizes.output_size_in_bytes + sizes.temp_size_in_bytes - sizes.alias_size_in_bytes
+    )
 
 
 class Lowered:

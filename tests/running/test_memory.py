@@ -1,5 +1,8 @@
 """Runs that need more memory than there is end in one line, before they take it."""
 
+from types import SimpleNamespace
+from unittest import mock
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -12,6 +15,7 @@ from simplexity.host import usable_memory_bytes
 from simplexity.running._build import build
 from simplexity.running._compilation import BackgroundCompilation
 from simplexity.running._memory import out_of_memory_in_one_line, require_memory
+from simplexity.running._program import Program
 
 BATCH = ["training.sequence_len=64", "predictive_model.instance.hidden_size=8", "validation.batch_size=4"]
 
@@ -52,6 +56,19 @@ def test_a_model_that_is_too_large_is_not_made():
 
 def test_a_program_that_fits_passes():
     require_memory(eqx.filter_jit(lambda x: x + 1).lower(jnp.ones(3)).compile(), "this takes")
+
+
+def test_a_program_that_many_runs_share_is_analysed_once(monkeypatch):
+    sizes = dict.fromkeys(("argument", "output", "temp", "alias"), 10**9)
+    analysis = SimpleNamespace(**{f"{name}_size_in_bytes": size for name, size in sizes.items()})
+    compiled = mock.Mock(spec=jax.stages.Compiled)
+    compiled.memory_analysis.return_value = analysis
+    program = Program(compiled, ())
+    require_memory(program, "this takes")
+    monkeypatch.setattr("simplexity.running._memory.usable_memory_bytes", lambda: 10**9)
+    with pytest.raises(RuntimeError, match=r"this takes 2\.0 GB, and the cpu has 1\.0 GB"):
+        require_memory(program, "this takes")
+    compiled.memory_analysis.assert_called_once_with()
 
 
 def test_what_fails_for_want_of_memory_names_the_keys():
