@@ -110,7 +110,8 @@ def attempt(
     keeps_all = on_complete(config, directory) == "keep"
     if not keeps_all:
         remove_unneeded(directory, config, result.state, lock.require_held)
-    completed = record_completion(directory, ledger, lock, result, beside.optima())
+    vocab_size = run.experiment.generator.vocab_size
+    completed = record_completion(directory, ledger, lock, result, beside.optima(), vocab_size)
     if not keeps_all:
         remove_the_rest(directory, config, lock)
     return completed

@@ -12,6 +12,8 @@ from simplexity.host import PreemptionGuard, discard
 from simplexity.runs import EventKind, ExitCode, Ledger, nats_text, optimum_text, this_job
 
 _log = logging.getLogger("simplexity")
+# A model that has not been trained yet has a loss within a few percent of a uniform guess's.
+_NEAR = 1.2
 
 
 class RunResult(NamedTuple):
@@ -61,6 +63,26 @@ def describe_final_loss(loss_nats: float, optimum_nats: float, error_nats: float
     name = "KL" if validated else "excess"
     optimum = optimum_text(optimum_nats, error_nats)
     return f"final loss {nats_text(loss_nats)} nats = optimum {optimum} + {name} {nats_text(excess)}{share}"
+
+
+def describe_worse_than_guessing(loss_nats: float, vocab_size: int) -> str | None:
+    """What is odd about a final loss from which nothing was learned: it is clearly above that of a uniform guess.
+
+    Args:
+        loss_nats: The final loss.
+        vocab_size: Tokens that the model chooses between.
+
+    Returns:
+        One line; None if the loss is below that, or near it, as of a model that has hardly been trained.
+    """
+    guess_nats = math.log(vocab_size)
+    # Not "above": of a NaN too.
+    if loss_nats <= _NEAR * guess_nats:
+        return None
+    text = (
+        f"the loss, {nats_text(loss_nats)} nats, is above that of guessing: log {vocab_size} = {nats_text(guess_nats)}"
+    )
+    return f"{text}; a smaller `training.optimizer.instance.learning_rate` may help"
 
 
 def describe_not_finite(run_dir: Path, step: int, *, saves: bool) -> str:

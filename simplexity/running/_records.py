@@ -24,7 +24,7 @@ from simplexity.runs import (
 from simplexity.training import Optima, TrainResult, TrainState
 
 from ._devices import device_names
-from ._outcome import RunResult, describe_final_loss
+from ._outcome import RunResult, describe_final_loss, describe_worse_than_guessing
 
 _log = logging.getLogger("simplexity")
 
@@ -152,7 +152,7 @@ def elapsed_s(lines: Sequence[dict[str, Any]], step: int) -> float:
 
 
 def record_completion(
-    directory: RunDirectory, ledger: Ledger, lock: RunLock, result: TrainResult, optima: Optima
+    directory: RunDirectory, ledger: Ledger, lock: RunLock, result: TrainResult, optima: Optima, vocab_size: int
 ) -> RunResult:
     """Marks a run as complete, and logs its final loss beside the best possible one.
 
@@ -162,6 +162,7 @@ def record_completion(
         lock: Held.
         result: Of its training.
         optima: The best possible losses.
+        vocab_size: Tokens that the model chooses between.
     """
     validated = "validation_loss" in result.metrics
     loss = float(result.metrics["validation_loss" if validated else "loss"])  # pyright: ignore[reportArgumentType]
@@ -169,6 +170,9 @@ def record_completion(
     directory.mark_complete(
         result.step, loss, optimum.nats, loss - optimum.nats, optimum.error_nats, require_held=lock.require_held
     )
-    ledger.append(EventKind.COMPLETE, result.step)
+    remark = describe_worse_than_guessing(loss, vocab_size)
+    ledger.append(EventKind.COMPLETE, result.step, reason=remark)
+    if remark is not None:
+        _log.warning("%s", remark)
     _log.info("%s", describe_final_loss(loss, optimum.nats, optimum.error_nats, validated))
     return RunResult(ExitCode.COMPLETE, loss)

@@ -57,7 +57,7 @@ class RunStatus(NamedTuple):
         restarts: Starts after the first.
         node: Where it runs, or ran last.
         time_left_s: Of a running one, from its last line of metrics.
-        reason: One line on why it is not running; empty if it runs, will run, or is complete.
+        reason: One line on why it is not running, or what is odd about how it is complete; empty if there is none.
         saved_step: The last step that was saved.
         goodput: Where its time went.
         last_event: What happened to it last; None if it never started, or is complete.
@@ -156,8 +156,10 @@ def _state(files: RunFiles, scheduler: SchedulerState) -> RunState:
 
 def _reason(sweep: SweepDirectory, run: SweepRun, state: RunState, files: RunFiles, scheduler: SchedulerState) -> str:
     event = files.summary.last_event
-    if state in ACTIVE_STATES or state == RunState.COMPLETE:
+    if state in ACTIVE_STATES:
         return ""
+    if state == RunState.COMPLETE:
+        return event.reason or "" if event is not None and event.kind == EventKind.COMPLETE else ""
     if state == RunState.FAILED and event is not None and event.kind == EventKind.FAILED:
         return event.reason or "no reason was recorded"
     words = last_printed(sweep.log_path(run.index)) or scheduler.words

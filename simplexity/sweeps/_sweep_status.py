@@ -126,9 +126,11 @@ def _read_all(sweep: SweepDirectory, runs: Sequence[SweepRun]) -> list[RunStatus
         files = read_run(sweep, run)
         if files.completion is None:
             return files
-        if seen is not None:
+        status = run_status(sweep, run, files, _IDLE)
+        # A remark is not kept.
+        if seen is not None and not status.reason:
             kept.add(run.index, seen, answer_of(files.completion, files.summary))
-        return run_status(sweep, run, files, _IDLE)
+        return status
 
     with KeptAnswers(sweep.complete_runs_path) as kept:
         found = list(in_threads(read, runs))

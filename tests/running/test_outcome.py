@@ -1,5 +1,6 @@
 """A run's last line, and how its process ends."""
 
+import math
 import os
 import sys
 
@@ -7,7 +8,7 @@ import pytest
 
 from simplexity.host import PreemptionGuard
 from simplexity.running._execute import _stop_here
-from simplexity.running._outcome import describe_final_loss, exit_process
+from simplexity.running._outcome import describe_final_loss, describe_worse_than_guessing, exit_process
 
 
 @pytest.mark.parametrize(
@@ -28,6 +29,15 @@ def test_a_loss_is_the_optimum_and_the_rest(numbers, validated, line):
 
 def test_the_longest_line_has_80_columns():
     assert len(describe_final_loss(1234.567, 1.234567, 0.0123456, validated=False)) <= 80
+
+
+@pytest.mark.parametrize("loss", [1.4, 5230.0, math.inf, math.nan])
+def test_a_loss_above_that_of_guessing_is_remarked(loss):
+    assert describe_worse_than_guessing(1.2, vocab_size=3) is None
+    remark = describe_worse_than_guessing(loss, vocab_size=3)
+    assert remark is not None
+    assert remark.startswith("the loss, ")
+    assert "above that of guessing: log 3 = 1.09861; " in remark
 
 
 class Guard(PreemptionGuard):

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from simplexity.runs import EventKind, Ledger, RunLock
-from simplexity.sweeps import RunState, read_status
+from simplexity.sweeps import RunState, read_status, results_rows, status_lines
 from simplexity.sweeps._sweep_status import select_for_retry
 from tests.sweeps.conftest import queued, record
 
@@ -140,6 +140,18 @@ def test_a_run_that_goes_on_shows_how_fast(make_sweep):
         0.125,
     )
     assert run.time_left_s == pytest.approx(12.0, abs=1)
+
+
+def test_what_is_odd_about_a_complete_run_is_shown_whenever_it_is_looked_at(make_sweep):
+    sweep = make_sweep({})
+    directory = sweep.run_directory(sweep.read_run(0))
+    directory.mark_complete(4, 5230.0, 0.5, 5229.5)
+    Ledger(directory.ledger_path).append(EventKind.COMPLETE, 4, reason="the loss is above that of guessing")
+    for _ in range(2):
+        status = read_status(sweep)
+        assert status.runs[0].state == RunState.COMPLETE
+        assert "run 0 complete: the loss is above that of guessing" in list(status_lines("s", status))
+        assert results_rows(sweep, status)[0]["reason"] == "the loss is above that of guessing"
 
 
 def test_a_process_that_holds_the_sweep_will_start_the_rest(make_sweep):
