@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from ._config_errors import Problem, choices, problem_at, raised_in
 from ._instantiate import instantiate, plain_values
@@ -16,6 +16,7 @@ from ._types import ABSENT, describe_type, describe_value, fits, wrong_entries
 
 # What our own constructors never mean a value to cause.
 _BUGS = (AssertionError, AttributeError, LookupError, NameError)
+_MISSING = "is missing; it has no default"
 _OF_HYDRA = ("_target_", "_partial_", "_args_", "_convert_", "_recursive_")
 
 
@@ -33,7 +34,7 @@ def check(config: DictConfig, only: str | None = None) -> list[Problem]:
     values = plain_values(config, problems, only)
     schema = CONFIG if only is None else Section(keys={only: CONFIG.keys[only]})
     _Checker(problems).section(values, schema, "")
-    return _with_one_remedy(problems)
+    return _with_one_remedy(_of_left_out_sections(problems, config))
 
 
 def check_plugin(section: DictConfig, path: str) -> list[Problem]:
@@ -194,7 +195,7 @@ class _Checker:
                 remedy += absent_group(name)
             self.problems.append(Problem(_join(path, name), f"unknown key; {remedy}"))
         for name in sorted(required - set(keys)):
-            self.problems.append(Problem(_join(path, name), "is missing; it has no default"))
+            self.problems.append(Problem(_join(path, name), _MISSING))
 
     def _home_of(self, name: str, keys: Mapping[str, Any]) -> bool:
         """Whether a key is one of the section's `instance`, beside which it stands."""
@@ -252,6 +253,20 @@ def _target_of_name(value: Mapping[str, Any], path: str) -> str:
 def _names_members(value: Any) -> bool:
     """Whether a value may have been meant to choose from a group of configs: a name, or a list of names."""
     return isinstance(value, str) or (isinstance(value, list) and all(isinstance(name, str) for name in value))
+
+
+def _of_left_out_sections(problems: list[Problem], config: DictConfig) -> list[Problem]:
+    """Says of a section of which keys are missing that nobody has chosen it: a study has set some of its keys."""
+    chosen = OmegaConf.select(config, "hydra.runtime.choices") or {}
+    found = []
+    for problem in problems:
+        group, _, key = problem.path.partition(".")
+        if key and chosen.get(group, "") is None and problem.message == _MISSING:
+            setter = f"study={chosen['study']} sets" if "study" in chosen else "there are values for"
+            remedy = f"choose it with {group}=default, or use simplexity/run_experiment.py, which has it"
+            problem = Problem(group, f"is left out by this command, and {setter} some of its keys: {remedy}")
+        found.append(problem)
+    return list(dict.fromkeys(found))
 
 
 def _with_one_remedy(problems: list[Problem]) -> list[Problem]:

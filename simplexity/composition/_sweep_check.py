@@ -49,17 +49,20 @@ def check_sweep(config: DictConfig) -> list[Problem]:
     base, problems = _compose(config, loader, fixed + [axis.overrides[0] for axis in axes])
     if base is None:
         return [_with_origin(problem, config) for problem in problems]
+    # What cannot be composed comes first: what is wrong with a value that can may be its consequence.
+    uncomposed: list[Problem] = []
     problems = check(base)
     if str(config.hydra.sweeper._target_).startswith("hydra_plugins.simplexity"):
         problems += check_plugin(config.hydra.sweeper, "hydra.sweeper")
     for group in groups:
         others = fixed + [other.overrides[0] for other in axes if other not in group]
         for overrides in list(zip(*(axis.overrides for axis in group), strict=True))[1:]:
-            problems += _check_values(config, loader, base, others, overrides)
+            composed, found = _check_values(config, loader, base, others, overrides)
+            (problems if composed else uncomposed).extend(found)
         for axis in group:
             if _is_scalar(base, axis.key):
                 _set(base, loader, axis.overrides[0])
-    return [_with_origin(problem, config) for problem in dict.fromkeys(problems)]
+    return [_with_origin(problem, config) for problem in dict.fromkeys([*uncomposed, *problems])]
 
 
 def _unsweepable(axes: list[_Axis], *, has_grid: bool) -> list[Problem]:
@@ -103,17 +106,17 @@ def _groups(axes: list[_Axis], zipped: Any) -> tuple[list[list[_Axis]], list[Pro
 
 def _check_values(
     config: DictConfig, loader: ConfigLoader, base: DictConfig, others: list[str], overrides: Sequence[str]
-) -> list[Problem]:
+) -> tuple[bool, list[Problem]]:
+    """Whether a config with these values can be composed, and what is wrong with it."""
     keys = [override.partition("=")[0] for override in overrides]
     if all(_is_scalar(base, key) for key in keys):
         # Composing takes a tenth of a second; a sweep over a thousand seeds must not.
         for override in overrides:
             _set(base, loader, override)
-        return [
-            problem for name in dict.fromkeys(key.partition(".")[0] for key in keys) for problem in check(base, name)
-        ]
+        names = dict.fromkeys(key.partition(".")[0] for key in keys)
+        return True, [problem for name in names for problem in check(base, name)]
     composed, problems = _compose(config, loader, [*others, *overrides])
-    return problems if composed is None else check(composed)
+    return (False, problems) if composed is None else (True, check(composed))
 
 
 def _is_scalar(base: DictConfig, key: str) -> bool:

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.running.program import ROOT, python
+from tests.running.program import ROOT, call_program, python
 
 
 @pytest.mark.parametrize(
@@ -120,3 +120,19 @@ def test_the_scripts_answer_a_mistake(site, command):
     assert done.stderr.startswith("`seed=[1`: ")
     assert done.stderr.count("\n") == 1
     assert list(site.iterdir()) == []
+
+
+def test_a_study_for_another_program_is_one_mistake_for_each_section(start, body, monkeypatch, capfd):
+    monkeypatch.chdir(ROOT)
+    assert call_program("train_model", "+study=quantum") == 2
+    remedy = "=default, or use simplexity/run_experiment.py, which has it"
+    assert capfd.readouterr().err.splitlines()[1:] == [
+        f"  `{name}`: is left out by this command, and study=quantum sets some of its keys: choose it with {name}{remedy}"
+        for name in ("validation", "analysis")
+    ]
+
+
+def test_a_mistyped_value_of_a_sweep_comes_before_what_is_wrong_with_the_others(start, body, monkeypatch, capfd):
+    monkeypatch.chdir(ROOT)
+    assert call_program("train_model", "--multirun", "+study=quantum,sizs") == 2
+    assert capfd.readouterr().err.splitlines()[1].startswith("  `study`: there is no 'sizs'; did you mean `sizes`?")
