@@ -123,16 +123,19 @@ def test_the_scripts_answer_a_mistake(site, command):
 
 
 def test_a_study_for_another_program_is_one_mistake_for_each_section(start, body, monkeypatch, capfd):
-    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("SIMPLEXITY_CONFIGS", str(ROOT / "configs"))
     assert call_program("train_model", "+study=quantum") == 2
-    remedy = "=default, or use simplexity/run_experiment.py, which has it"
+    cause, use = (
+        "is left out by this command, and study=quantum sets some of its keys",
+        "use simplexity/run_experiment.py",
+    )
     assert capfd.readouterr().err.splitlines()[1:] == [
-        f"  `{name}`: is left out by this command, and study=quantum sets some of its keys: choose it with {name}{remedy}"
+        f"  `{name}`: {cause}: choose it with {name}=default, or {use}, which has it"
         for name in ("validation", "analysis")
     ]
 
 
 def test_a_mistyped_value_of_a_sweep_comes_before_what_is_wrong_with_the_others(start, body, monkeypatch, capfd):
-    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("SIMPLEXITY_CONFIGS", str(ROOT / "configs"))
     assert call_program("train_model", "--multirun", "+study=quantum,sizs") == 2
     assert capfd.readouterr().err.splitlines()[1].startswith("  `study`: there is no 'sizs'; did you mean `sizes`?")
