@@ -168,6 +168,8 @@ def _reason(sweep: SweepDirectory, run: SweepRun, state: RunState, files: RunFil
     if state in (RunState.STOPPED, RunState.CANCELLED) and event is not None:
         words = f"saved at step {event.step}" + (f" after {event.reason}" if event.reason else "")
     end = scheduler.end if scheduler.end not in ("", "CANCELLED", "COMPLETED") else ""
+    if words and end.lower() == state:
+        return words
     return ": ".join(part for part in (end, words) if part)
 
 

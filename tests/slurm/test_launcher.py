@@ -143,7 +143,7 @@ def test_a_restart_that_fails_before_the_run_begins_is_shown_with_its_cause(dev_
     gone.touch()
     cluster.slurm("scontrol", "requeue", f"{job}_0")
     cluster.wait_until(lambda: states(sweep) == [RunState.FAILED])
-    assert "run 0 failed: FAILED: the image is gone" in command("status", str(sweep.path)).stdout
+    assert "run 0 failed: the image is gone" in command("status", str(sweep.path)).stdout
 
 
 def test_a_run_that_was_cut_off_with_its_node_ends_before_its_successor_begins(dev_cluster, submit):

@@ -106,13 +106,13 @@ def test_the_runs_of_workers(make_sweep, slurm_launch, slurm):
     sweep.worker_log_path(f"{name}_0").write_text("the image is gone\n")
     slurm["queue"] = {"7_0": queued("FAILED"), "7_1": queued("FAILED")}
     (*_, last) = read_status(sweep).runs
-    assert (last.state, last.reason) == (RunState.FAILED, "FAILED: the image is gone (logs/array_0_0.log)")
+    assert (last.state, last.reason) == (RunState.FAILED, "the image is gone (logs/array_0_0.log)")
 
 
 @pytest.mark.parametrize(
     ("codes", "expected"),
     [
-        ({0: 1, 1: 1}, (RunState.FAILED, "FAILED: no module named simplexity (logs/array_0_1.log)")),
+        ({0: 1, 1: 1}, (RunState.FAILED, "no module named simplexity (logs/array_0_1.log)")),
         ({0: 137, 1: 137}, (RunState.MISSING, "no module named simplexity (logs/array_0_1.log)")),
         # One that has found nothing more to execute says nothing about a run that was added since.
         ({0: 0, 1: 1}, (RunState.MISSING, "")),
