@@ -27,7 +27,7 @@ SlurmdPidFile={folder}/run/%n.native
 SlurmctldLogFile={folder}/log/slurmctld.log
 SlurmdLogFile={folder}/log/%n.log
 ProctrackType=proctrack/linuxproc
-TaskPlugin=task/none
+TaskPlugin={task_plugin}
 MpiDefault=none
 MaxArraySize={max_array_size}
 ReturnToService=2
@@ -45,6 +45,14 @@ PreemptMode={preempt_mode}
 PartitionName=low Nodes=ALL Default=YES MaxTime=INFINITE PriorityTier=1 GraceTime={grace} PreemptMode={preempt_mode}
 PartitionName=high Nodes=ALL MaxTime=INFINITE PriorityTier=10 PreemptMode=OFF
 """
+
+# Version 2 would need systemd, which has no unit for a slurmd of this cluster.
+CGROUP_CONF = """\
+CgroupPlugin=cgroup/v1
+ConstrainRAMSpace=yes
+"""
+
+MEMORY_CGROUPS = Path("/sys/fs/cgroup/memory")
 
 SLURMDBD_CONF = """\
 AuthType=auth/munge
@@ -83,6 +91,9 @@ def write_configuration(folder: Path, options: dict) -> dict:
         text = SLURMDBD_CONF.format(folder=folder, ports=ports, user=settings["user"])
         write_secret(folder / "slurmdbd.conf", text.encode())
     write_gpus(folder, options)
+    if options.get("memory_limits"):
+        require_memory_cgroups()
+        (folder / "cgroup.conf").write_text(CGROUP_CONF)
     (folder / "slurm.conf").write_text(slurm_conf(folder, settings))
     return settings
 
@@ -90,6 +101,16 @@ def write_configuration(folder: Path, options: dict) -> dict:
 def write_secret(file: Path, content: bytes) -> None:
     file.touch(mode=0o600)
     file.write_bytes(content)
+
+
+def require_memory_cgroups() -> None:
+    """Checks that SLURM can limit the memory of jobs here.
+
+    Raises:
+        ClusterError: If it cannot.
+    """
+    if not (MEMORY_CGROUPS / "cgroup.procs").is_file() or not os.access(MEMORY_CGROUPS, os.W_OK):
+        raise ClusterError(f"memory limits need root, and cgroups of version 1 in {MEMORY_CGROUPS}")
 
 
 def write_gpus(folder: Path, options: dict) -> None:
@@ -123,6 +144,7 @@ def slurm_conf(folder: Path, settings: dict) -> str:
         preempt_mode=options["preempt_mode"].upper(),
         grace=options["grace"],
         max_array_size=options["max_array_size"],
+        task_plugin="task/cgroup" if options.get("memory_limits") else "task/none",
         optional="\n".join(optional),
         nodes="\n".join(nodes),
     )
