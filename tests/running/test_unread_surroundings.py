@@ -35,7 +35,7 @@ def worker(tmp_path):
 
 
 def test_the_run_is_not_executed_without_them_but_tried_once_more(worker, unreadable, monkeypatch, capfd):
-    monkeypatch.setattr(_sweep_worker, "execute_frozen", lambda *_: pytest.fail("executed without its variables"))
+    monkeypatch.setattr(_sweep_worker, "execute_frozen", lambda *_, **__: pytest.fail("executed without its variables"))
     executor, run, lock = worker
     assert executor.can_take(run)
     assert executor.execute(run, lock) == ExitCode.REQUEUE
@@ -46,7 +46,7 @@ def test_the_run_is_not_executed_without_them_but_tried_once_more(worker, unread
 
 
 def test_the_run_is_executed_once_they_can_be_read(worker, unreadable, monkeypatch):
-    monkeypatch.setattr(_sweep_worker, "execute_frozen", lambda *_: ExitCode.COMPLETE)
+    monkeypatch.setattr(_sweep_worker, "execute_frozen", lambda *_, **__: ExitCode.COMPLETE)
     executor, run, lock = worker
     assert executor.can_take(run)
     assert executor.execute(run, lock) == ExitCode.REQUEUE
