@@ -256,7 +256,7 @@ def _names_members(value: Any) -> bool:
 
 
 def _of_left_out_sections(problems: list[Problem], config: DictConfig) -> list[Problem]:
-    """Says of a section of which keys are missing that nobody has chosen it: a study has set some of its keys."""
+    """Says of a section of which keys are missing that it was not chosen, and a study has set the others."""
     chosen = OmegaConf.select(config, "hydra.runtime.choices") or {}
     found = []
     for problem in problems:

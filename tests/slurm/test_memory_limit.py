@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from simplexity.sweeps import RunState, read_status
-from tests.slurm.test_workers import submit
+from tests.slurm.preempted.test_workers import submit
 
 CGROUPS = Path("/sys/fs/cgroup/memory")
 pytestmark = [
