@@ -4,6 +4,7 @@ Not every combination: the runs of a grid are the product of its axes, and the v
 first values of the others. What only a combination can break is found when that run is composed.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -20,6 +21,8 @@ from ._hydra_errors import SEARCH, Culprit, explain, find_culprit
 from ._overrides import as_typed
 
 _GRID = "hydra_plugins.simplexity_grid_sweeper"
+# As Hydra's grammar has them: 007 is a text.
+_is_integer = re.compile(r"0|[1-9][0-9]{0,17}").fullmatch
 
 
 class _Axis(NamedTuple):
@@ -125,7 +128,10 @@ def _is_scalar(base: DictConfig, key: str) -> bool:
 
 
 def _set(base: DictConfig, loader: ConfigLoader, override: str) -> None:
-    OmegaConf.update(base, override.partition("=")[0], _parse([override], loader)[0].value())
+    key, _, text = override.partition("=")
+    # Hydra's parser takes milliseconds, which a sweep over thousands of seeds must not.
+    value = int(text) if _is_integer(text) else _parse([override], loader)[0].value()
+    OmegaConf.update(base, key, value)
 
 
 def _compose(config: DictConfig, loader: ConfigLoader, overrides: list[str]) -> tuple[DictConfig | None, list[Problem]]:
