@@ -51,6 +51,8 @@ def nats_text(value: float, digits: int = 5) -> str:
         value: In nats; it may be infinite or not a number.
         digits: How many to print behind the point.
     """
+    if 0.0 < value < 9.99999:
+        return f"{value:.{digits}f}"
     # Adding zero makes of -0.0 a zero without a sign.
     return f"{round(value, digits) + 0.0:.{digits}f}" if abs(value) < 9.99999 else f"{value:.6g}"
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from ._results_text import cell_text
 from ._rows import Cell, column_named, override_names, short_names
 from ._run_status import RunState
-from ._text import table
+from ._text import by_columns, table
 
 # Bookkeeping of one run, which has no mean worth reading.
 _OF_ONE_RUN = ("run", "state", "step", "reason")
@@ -65,7 +65,7 @@ def averages_lines(
         [_with_deviation(row, name) if name in _SHOWN else cell_text(row.get(name)) for name in shown] for row in rows
     )
     header = shown if width is None else short_names(shown)
-    yield from table(header, cells, width, len(shown) - 1, least=[shown.index("optimum")], colour=colour)
+    yield from table(header, by_columns(cells), width, len(shown) - 1, least=[shown.index("optimum")], colour=colour)
 
 
 def _averages(runs: Sequence[Mapping[str, Cell]], numbers: Sequence[str]) -> dict[str, Cell]:

@@ -7,27 +7,22 @@ look otherwise now, if the line is corrupt, or if the file cannot be written, th
 
 import json
 import os
-from array import array
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from sys import intern
-from threading import Lock, local
+from threading import Lock
 from typing import Any
 
-from simplexity.runs import Completion, Goodput, RunDirectory, RunSummary
+from simplexity.runs import Completion, Goodput, RunDirectory
 
 from ._manifest import SweepRun
 from ._run_status import RunState, RunStatus
 
 COMPLETE_NAME = RunDirectory(Path()).complete_path.name
-_FORMAT = 1
-# A higher index is no run's: the line is corrupt.
-_MOST_RUNS = 10_000_000
+_FORMAT = 2
 _ZERO = 0.0
-_NUMBERS = frozenset({int, float, bool, type(None)})
 _decode = json.JSONDecoder().raw_decode
-# A hundred answers, which mostly stand in the order in which they are asked for.
-_BYTES = 2**14
 # New answers are written as soon as there are so many: those of a hundred thousand runs would take 50 MB.
 _MOST_NEW = 2048
 
@@ -35,7 +30,7 @@ _MOST_NEW = 2048
 class KeptAnswers:
     """Answers about complete runs by index, each with the marks of the files that it was read from.
 
-    To be used in a `with` block, at whose end the file is closed. Several threads may ask for answers and add some.
+    Several threads may take answers and add some.
 
     Args:
         path: The file.
@@ -43,37 +38,25 @@ class KeptAnswers:
 
     def __init__(self, path: Path):
         self._path = path
-        # Where the answer begins, by index, or -1. The lines of a hundred thousand runs would take 40 MB.
-        self._places = array("q")
+        # By index, as they stand in the file; of two lines of a run, the last.
+        self._lines: dict[str, str] = {}
         self._new: list[str] = []
         self._lock = Lock()
-        self._near = _Near()
-        self._file = None
-        with suppress(OSError):
-            self._file = open(path, "rb")  # noqa: SIM115  the `with` block's end closes it
-            place = 0
-            for line in self._file:
-                index, _, _ = line.partition(b" ")
-                if index.isdigit() and (number := int(index)) < _MOST_RUNS:
-                    self._places.extend([-1] * (number + 1 - len(self._places)))
-                    self._places[number] = place + len(index) + 1
-                place += len(line)
+        with suppress(OSError), open(path, encoding="utf-8", errors="replace", newline="\n") as file:
+            for line in file:
+                index, _, kept = line.partition(" ")
+                self._lines[index] = kept
 
-    def __enter__(self) -> "KeptAnswers":
-        return self
+    def take(self, index: int, marks: str) -> Any:
+        """The answer about a run whose files have these marks; None if it is not known.
 
-    def __exit__(self, *exception: object) -> None:
-        if self._file is not None:
-            self._file.close()
-
-    def get(self, index: int, marks: str) -> Any:
-        """The answer about a run whose files have these marks; None if it is not known."""
-        place = self._places[index] if index < len(self._places) else -1
-        kept = b"" if place < 0 else self._line_at(place)
-        if not kept.startswith(f"{marks}\t".encode()):
+        An answer can be taken once, so that it needs no memory beside what is made of it.
+        """
+        kept = self._lines.pop(str(index), "")
+        if not kept.startswith(f"{marks}\t"):
             return None
         try:
-            return _decode(kept[len(marks) + 1 :].decode())[0]
+            return _decode(kept, len(marks) + 1)[0]
         except ValueError:
             return None
 
@@ -109,32 +92,6 @@ class KeptAnswers:
             finally:
                 os.close(descriptor)
 
-    def _line_at(self, place: int) -> bytes:
-        """What stands in the file from a place to the end of the line; nothing if it cannot be read."""
-        near = self._near
-        begin = place - near.place
-        end = near.content.find(b"\n", begin) if 0 <= begin < len(near.content) else -1
-        if end >= 0:
-            return near.content[begin:end]
-        length, read = _BYTES, b""
-        try:
-            while self._file is not None:
-                # Not by seeking, since several threads read.
-                read = os.pread(self._file.fileno(), length, place)
-                if b"\n" in read or len(read) < length:
-                    break
-                length *= 8
-        except OSError:
-            return b""
-        near.place, near.content = place, read
-        return read.partition(b"\n")[0]
-
-
-class _Near(local):
-    """What a thread has read of the file last, and where in the file it begins."""
-
-    place, content = 0, b""
-
 
 def marks(version: str, path: str | Path) -> str | None:
     """What tells whether a run's file is still the one that was read; None if it is not there.
@@ -155,51 +112,55 @@ def marks_of_absence(version: str) -> str:
     return f"{_FORMAT}:{version} -"
 
 
-def answer_of(completion: Completion, summary: RunSummary) -> Any:
-    """How a run ended and what its ledger adds up to, in values that JSON has."""
-    event = summary.last_event
-    where = None if event is None else [event.host, None if event.slurm is None else event.slurm._asdict()]
-    return [completion, [*summary[:3], where, *summary[4:]]]
+def answer_of(completion: Completion, status: RunStatus) -> list[Any]:
+    """What to keep of a complete run, in values that JSON has: see `read_answer`."""
+    return [
+        status.node, completion.step, status.step, status.saved_step, status.restarts,
+        status.loss_nats, status.optimum_nats, status.optimum_error_nats, status.excess_nats,
+        completion.time, *status.goodput,
+    ]  # fmt: skip
 
 
 def read_answer(run: SweepRun, answer: Any) -> RunStatus | None:
     """The status of a complete run, of what `answer_of` made; None if it is something else."""
-    try:
-        values, (attempts, step, saved_step, where, goodput, _) = answer
-        if not _NUMBERS.issuperset(map(type, (*values, step, saved_step, *goodput))):
-            return None
-        completion = Completion(*values)
-        host, slurm = where or ("", None)
-        # The same object where numbers are equal: of a hundred thousand runs, each number takes 3 MB.
-        last = run.num_train_steps
-        step, saved_step = last if step == last else step, last if saved_step == last else saved_step
-        return RunStatus(
-            run=run,
-            state=RunState.COMPLETE,
-            step=step,
-            steps_per_s=None,
-            loss_nats=completion.loss_nats,
-            optimum_nats=completion.optimum_nats,
-            optimum_error_nats=completion.optimum_error_nats,
-            excess_nats=completion.excess_nats,
-            restarts=max(0, attempts - 1),
-            # The same object for all runs of a node.
-            node=intern((slurm and slurm["node"]) or host),
-            time_left_s=None,
-            reason="",
-            saved_step=saved_step,
-            goodput=Goodput._make([number or _ZERO for number in goodput[:-1]] + goodput[-1:]),
-            last_event=None,
-            complete_since=completion.time,
-        )
-    except (TypeError, ValueError, LookupError):
+    if type(answer) is not list or not _is_answer(tuple(map(type, answer))):
         return None
+    node, _, step, saved_step, restarts, loss, optimum, error, excess, complete_since, *spent = answer
+    # The same object where numbers are equal: of a hundred thousand runs, each number takes 3 MB.
+    last = run.num_train_steps
+    return RunStatus(
+        run=run,
+        state=RunState.COMPLETE,
+        step=last if step == last else step,
+        steps_per_s=None,
+        loss_nats=loss,
+        optimum_nats=optimum,
+        optimum_error_nats=error,
+        excess_nats=excess,
+        restarts=restarts,
+        # The same object for all runs of a node.
+        node=intern(node),
+        time_left_s=None,
+        reason="",
+        saved_step=last if saved_step == last else saved_step,
+        goodput=Goodput._make([seconds or _ZERO for seconds in spent]),
+        last_event=None,
+        complete_since=complete_since,
+    )
 
 
 def completed_step(answer: Any) -> int | None:
     """The step at which a run is complete, of what `answer_of` made; None if it is something else."""
-    try:
-        step = answer[0][0]
-    except (TypeError, LookupError):
-        return None
-    return step if isinstance(step, int) else None
+    return answer[1] if type(answer) is list and _is_answer(tuple(map(type, answer))) else None
+
+
+@lru_cache
+def _is_answer(types: tuple[type, ...]) -> bool:
+    """Whether values of these types may be what `answer_of` made: of a hundred thousand runs, most have the same."""
+    numbers, losses = {int, float}, {int, float, type(None)}
+    return (
+        len(types) == 10 + len(Goodput._fields)
+        and types[:5] == (str, int, int, int, int)
+        and losses.issuperset(types[5:9])
+        and numbers.issuperset(types[9:])
+    )

@@ -23,7 +23,7 @@ from ._scheduler_state import SchedulerState
 from ._slots import divide_machine
 from ._status_text import REPEATED_FAILURE, is_repeated, summary_lines
 from ._sweep_status import read_status
-from ._text import describe, display_path, duration, number, printable, table
+from ._text import by_columns, describe, display_path, duration, number, printable, table
 
 _REFRESH_S = 1.0
 
@@ -205,7 +205,8 @@ class LiveProgress:
         failed = f", {self._failed} failed" if self._failed else ""
         elapsed = duration(time.monotonic() - self._began)
         below = f"{self._complete}/{self._num_runs} complete{failed}, {len(self._running)} running, {elapsed}"
-        shown = table(("run", "overrides", "step", "loss", "left"), rows, columns, flexible=1, colour=self._colour)
+        header = ("run", "overrides", "step", "loss", "left")
+        shown = table(header, by_columns(rows), columns, flexible=1, colour=self._colour)
         return "\n".join([*shown, below])
 
     def _row(self, run: SweepRun) -> tuple[str, ...]:

@@ -94,21 +94,21 @@ class RunQueue:
 
     def claims(self) -> Iterator[Claim]:
         """Claims one run after the other; whoever iterates releases each lock before the next."""
-        with KeptAnswers(self._sweep.complete_runs_path) as kept:
-            while self._waiting or self._held:
-                is_free = bool(self._waiting)
-                run = self._waiting.popleft() if is_free else self._held.popleft()
-                if self._is_known_complete(run, kept):
-                    continue
-                try:
-                    claim = self._claim(run, is_free)
-                except (RuntimeError, OSError) as error:
-                    # One run whose files are corrupt, or cannot be read, does not keep the worker from the others.
-                    _log.warning("#%d is passed over: %s", run.index, error)
-                    self.has_passed_over = True
-                else:
-                    if claim is not None:
-                        yield claim
+        kept = KeptAnswers(self._sweep.complete_runs_path)
+        while self._waiting or self._held:
+            is_free = bool(self._waiting)
+            run = self._waiting.popleft() if is_free else self._held.popleft()
+            if self._is_known_complete(run, kept):
+                continue
+            try:
+                claim = self._claim(run, is_free)
+            except (RuntimeError, OSError) as error:
+                # One run whose files are corrupt, or cannot be read, does not keep the worker from the others.
+                _log.warning("#%d is passed over: %s", run.index, error)
+                self.has_passed_over = True
+            else:
+                if claim is not None:
+                    yield claim
 
     def _claim(self, run: SweepRun, is_free: bool) -> Claim | None:
         """Claims the run; None if there is nothing to do, or another process has it, which is then asked once more."""
@@ -128,7 +128,7 @@ class RunQueue:
         So the last runs of a hundred thousand are reached in a second.
         """
         seen = marks(run.config_hash, f"{self._sweep.path}/{run.directory}/{COMPLETE_NAME}")
-        step = None if seen is None else completed_step(kept.get(run.index, seen))
+        step = None if seen is None else completed_step(kept.take(run.index, seen))
         return step is not None and step >= run.num_train_steps
 
     def _lock(self, run: SweepRun) -> RunLock | None:

@@ -2,10 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache, partial
-from itertools import compress
 from pathlib import Path
-from sys import intern
-from typing import Any, NamedTuple
+from typing import Any
 
 from simplexity.runs import RunDirectory
 
@@ -37,80 +35,64 @@ def results_rows(sweep: SweepDirectory, status: SweepStatus) -> list[Row]:
     Returns:
         The rows in the order of the runs, all with the same columns; a cell without a value is None.
     """
-    keys = list(dict.fromkeys(_key(override) for run in status.runs for override in run.run.overrides))
+    typed = dict.fromkeys(override.partition("=")[0] for run in status.runs for override in run.run.overrides)
+    keys = list(dict.fromkeys(key.lstrip("+") for key in typed))
     # Whatever columns there are, the reason comes last: its place is the first, to be known from the beginning.
     places: dict[str, int] = {}
     rows: list[Row] = []
-    columns: dict[tuple[Any, ...], _Columns] = {}
+    columns: dict[tuple[Any, ...], tuple[str, ...]] = {}
     latest: tuple[str, ...] = ()
     is_in_order = True
-    with KeptAnswers(sweep.results_path) as kept:
-        for run, read in zip(status.runs, in_threads(partial(_numbers, sweep, kept), status.runs), strict=True):
-            pairs = _split(run.run.overrides)
-            logged, analysed, reason = read
-            error = () if run.optimum_error_nats is None else (run.optimum_error_nats,)
-            shape = (len(error), *logged, *map(type, logged.values()), *analysed)
-            if (found := columns.get(shape)) is None:
-                found = columns[shape] = _columns(keys, bool(error), logged, analysed)
-            names, are_shown = found
-            values = (
-                run.run.index, run.state.value, *map(pairs.get, keys), run.step,
-                run.loss_nats, run.optimum_nats, run.excess_nats, *error,
-                *compress(logged.values(), are_shown), *analysed.values(),
-            )  # fmt: skip
-            if names is not latest:
-                latest = names
-                for name in names:
-                    places.setdefault(name, len(places) + 1)
-                is_in_order = names == tuple(places)
-            if not is_in_order:  # as in few sweeps
-                # Of two values of a name, the last.
-                values = map(dict(zip(names, values, strict=True)).get, places)
-            rows.append(Row(places, (reason, *values)))
-        kept.save()
+    kept = KeptAnswers(sweep.results_path)
+    for run, read in zip(status.runs, in_threads(partial(_numbers, sweep, kept), status.runs), strict=True):
+        pairs = _split(run.run.overrides)
+        logged, analysed, reason = read
+        error = () if run.optimum_error_nats is None else (run.optimum_error_nats,)
+        shape = (len(error), len(logged), *logged, *analysed)
+        if (names := columns.get(shape)) is None:
+            names = columns[shape] = _columns(keys, bool(error), logged, analysed)
+        values = (
+            run.run.index, run.state.value, *map(pairs.get, keys), run.step,
+            run.loss_nats, run.optimum_nats, run.excess_nats, *error, *logged.values(), *analysed.values(),
+        )  # fmt: skip
+        if names is not latest:
+            latest = names
+            for name in names:
+                places.setdefault(name, len(places) + 1)
+            is_in_order = names == tuple(places)
+        if not is_in_order:  # as in few sweeps
+            # Of two values of a name, the last.
+            values = map(dict(zip(names, values, strict=True)).get, places)
+        rows.append(Row(places, (reason, *values)))
+    kept.save()
     places["reason"] = 0
     return rows
 
 
-class _Columns(NamedTuple):
-    """The columns of runs that have logged and analysed the same.
-
-    Attributes:
-        names: Of all of a run's values, but for the reason.
-        are_shown: Which of the logged values are among them.
-    """
-
-    names: tuple[str, ...]
-    are_shown: list[bool]
-
-
-def _columns(keys: Sequence[str], has_error: bool, logged: Mapping[str, Any], analysed: Mapping[str, Cell]) -> _Columns:
-    """The columns of a run's values: of a hundred thousand runs most have the same."""
+def _columns(
+    keys: Sequence[str], has_error: bool, logged: Mapping[str, Any], analysed: Mapping[str, Cell]
+) -> tuple[str, ...]:
+    """The columns of a run's values, but for the reason: of a hundred thousand runs most have the same."""
     names = ["run", "state", *keys, "step", "loss", "optimum", "excess", *["optimum_error"] * has_error]
     known = frozenset(names)
-    are_shown = [isinstance(value, int | float) and name not in _NO_RESULTS for name, value in logged.items()]
     # A training loss stands for itself beside a validation's.
-    names += (f"training_{name}" if name in known else name for name in compress(logged, are_shown))
-    return _Columns((*names, *analysed), are_shown)
+    return (*names, *(f"training_{name}" if name in known else name for name in logged), *analysed)
 
 
 def _numbers(
     sweep: SweepDirectory, kept: KeptAnswers, status: RunStatus
-) -> tuple[dict[str, Any], dict[str, Cell], str]:
-    """What a run has logged last, what it has analysed last, and why it is not running."""
+) -> tuple[dict[str, float], dict[str, Cell], str]:
+    """The numbers that a run has logged last, what it has analysed last, and why it is not running."""
     seen, has_analysis = None, True
     if status.state == RunState.COMPLETE:
         # An analysis may be made again, of a complete run too. As text: making paths would take as long as all else.
         version = f"{status.run.config_hash} {status.complete_since}"
-        analysis_path = f"{sweep.path}/{status.run.directory}/{_ANALYSIS}"
-        seen = marks(version, analysis_path)
+        seen = marks(version, f"{sweep.path}/{status.run.directory}/{_ANALYSIS}")
         if seen is None:
             seen, has_analysis = marks_of_absence(version), False
-    answer = None if seen is None else kept.get(status.run.index, seen)
+    answer = None if seen is None else kept.take(status.run.index, seen)
     if type(answer) is list and len(answer) == 2 and type(answer[0]) is type(answer[1]) is dict:
-        # The same object for all runs with the same words.
-        analysed = {name: intern(value) if type(value) is str else value for name, value in answer[1].items()}
-        return answer[0], analysed, status.reason
+        return answer[0], answer[1], status.reason
     logged, reason = _last_logged(sweep, status)
     analysis = sweep.run_directory(status.run).analysis_path
     analysed = {} if status.state == RunState.UNREADABLE else _last_analysis(analysis)
@@ -120,15 +102,19 @@ def _numbers(
     return logged, analysed, reason
 
 
-def _last_logged(sweep: SweepDirectory, status: RunStatus) -> tuple[dict[str, Any], str]:
-    """The last line of a run's metrics, and why it is not running, or has no line that can be read."""
+def _last_logged(sweep: SweepDirectory, status: RunStatus) -> tuple[dict[str, float], str]:
+    """The numbers in the last line of a run's metrics, and why it is not running, or has no line that can be read."""
     if status.state == RunState.UNREADABLE:
         return {}, status.reason
     try:
         lines = last_records(sweep.run_directory(status.run).metrics_path, 1)
     except OSError as error:
         return {}, status.reason or reading_failure(error)
-    return (lines[0] if lines else {}), status.reason
+    logged = lines[0].items() if lines else ()
+    numbers: dict[str, float] = {
+        name: value for name, value in logged if isinstance(value, int | float) and name not in _NO_RESULTS
+    }
+    return numbers, status.reason
 
 
 def _last_analysis(path: Path) -> dict[str, Cell]:
@@ -159,7 +145,3 @@ def _split(overrides: Sequence[str]) -> dict[str, str]:
 def _key_and_value(override: str) -> tuple[str, str]:
     key, _, value = override.partition("=")
     return key.lstrip("+"), value
-
-
-def _key(override: str) -> str:
-    return override.partition("=")[0].lstrip("+")

@@ -8,7 +8,7 @@ from typing import TextIO
 from simplexity.runs import nats_text, optimum_text
 
 from ._rows import Cell, override_names, short_names
-from ._text import printable, table, wrapped
+from ._text import pieces, printable, table, wrapped
 
 
 def write_csv(path: Path, rows: Sequence[Mapping[str, Cell]]) -> None:
@@ -66,8 +66,11 @@ def results_lines(
     flexible = len(fixed) + len(analysed) + sizes.index(max(sizes)) if sizes else 1
     # Without errors, an optimum is a number as the others.
     optimum = "optimum" if "optimum_error" in first else ""
-    cells = ([_optimum(row) if name == optimum else cell_text(row[name]) for name in shown] for row in rows)
-    yield from table(header, cells, width, flexible, least=[fixed.index("optimum")], colour=colour)
+    columns = (
+        [list(map(_optimum, piece)) if name == optimum else _texts(piece, name) for name in shown]
+        for piece in pieces(rows)
+    )
+    yield from table(header, columns, width, flexible, least=[fixed.index("optimum")], colour=colour)
     if width is not None:
         reasons = [f"run {row['run']} {row['state']}: {printable(str(row['reason']))}" for row in rows if row["reason"]]
         yield from ["", *wrapped(reasons, width)] if reasons else []
@@ -76,6 +79,11 @@ def results_lines(
 def cell_text(value: Cell) -> str:
     """A cell as people read it."""
     return nats_text(value) if isinstance(value, float) else "" if value is None else str(value)
+
+
+def _texts(rows: Sequence[Mapping[str, Cell]], name: str) -> list[str]:
+    """The cells of a column as people read them."""
+    return [cell if type(cell) is str else cell_text(cell) for cell in [row[name] for row in rows]]
 
 
 def _optimum(row: Mapping[str, Cell]) -> str:

@@ -197,5 +197,5 @@ def last_printed(path: Path) -> str:
     except OSError:
         return ""
     lines = [line for line in lines if line]
-    # Before it, the process itself has said why.
+    # srun's line on the exit code comes last and says nothing of the cause, which the process has printed before it.
     return next((line for line in lines if not _SRUN_EXIT.match(line)), lines[0] if lines else "")

@@ -18,7 +18,7 @@ from simplexity.runs import (
 
 from ._run_files import is_metrics, last_records, read_events, with_progress
 from ._status_text import REPEATED_FAILURE, excess_text, goodput_text, is_repeated
-from ._text import display_path, duration, number, printable, table, wrapped
+from ._text import by_columns, display_path, duration, number, printable, table, wrapped
 
 _HEADER = ("attempt", "began", "where", "from step", "to step", "saves", "took", "ended")
 # What a narrow terminal does without, in this order.
@@ -49,10 +49,10 @@ def run_text(directory: RunDirectory, *, width: int | None = None, colour: bool 
     summary = summarize(events)
     remarks, commands = [], []
     if width is None:
-        lines = table(_HEADER, rows, colour=colour)
+        lines = table(_HEADER, by_columns(rows), colour=colour)
     else:
         kinds = [(*row[:-1], row[-1].partition(":")[0]) for row in rows]
-        lines = table(_HEADER, kinds, width, _HEADER.index("where"), _LEAST, colour)
+        lines = table(_HEADER, by_columns(kinds), width, _HEADER.index("where"), _LEAST, colour)
         remarks += [f"attempt {row[0]} {row[-1]}" for row in rows if ":" in row[-1]]
     remarks += [
         f"attempt {index}: {printable(event.reason)}"

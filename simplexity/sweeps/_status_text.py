@@ -3,6 +3,7 @@
 import re
 import shlex
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from pathlib import PurePath
 from typing import NamedTuple
 
@@ -11,7 +12,7 @@ from simplexity.runs import Goodput, counted
 from ._manifest import common_overrides
 from ._run_status import ACTIVE_STATES, UNFINISHED_STATES, RunState, RunStatus
 from ._sweep_status import SweepStatus
-from ._text import describe, duration, listed, number, printable, table, wrapped
+from ._text import describe, duration, listed, number, pieces, printable, table, wrapped
 
 _HEADER = ("run", "overrides", "state", "step", "steps/s", "loss", "excess", "restarts", "node", "left")
 # Of a terminal so low that the runs matter more than what there is to type.
@@ -55,8 +56,8 @@ def status_lines(
         shown = sorted(chosen, key=lambda run: run.run.index)
         left_out = f"... and {counted(len(status.runs) - room, 'more run')}"
     common = common_overrides([run.run for run in status.runs])
-    rows = (_row(run, common, short=width is not None) for run in shown)
-    yield from table(_HEADER, rows, width, 1, _LEAST, colour)
+    columns = (_columns(piece, common, short=width is not None) for piece in pieces(shown))
+    yield from table(_HEADER, columns, width, 1, _LEAST, colour)
     yield from [*([left_out] if left_out else []), "", *below]
 
 
@@ -205,20 +206,27 @@ def _best(sweep_path: str, status: SweepStatus) -> list[str]:
     ]
 
 
-def _row(status: RunStatus, common: frozenset[str], *, short: bool) -> tuple[str, ...]:
-    total, rate = status.run.num_train_steps, status.steps_per_s
+def _columns(runs: Sequence[RunStatus], common: frozenset[str], *, short: bool) -> tuple[list[str], ...]:
+    """The cells of some of the table's rows."""
+    waiting = (RunState.PENDING, RunState.WAITING)
     return (
-        str(status.run.index),
-        describe(status.run.overrides, common, short=short),
-        status.state,
-        f"{status.step:,}/{max(total, status.step):,}",
-        "" if rate is None else f"{rate:,.3g}" if rate < 100 else f"{rate:,.0f}",
-        number(status.loss_nats),
-        number(status.excess_nats),
-        str(status.restarts) if status.restarts else "",
-        status.node if status.state not in (RunState.PENDING, RunState.WAITING) else "",
-        "" if status.time_left_s is None else duration(status.time_left_s),
+        [str(run.run.index) for run in runs],
+        [describe(run.run.overrides, common, short=short) for run in runs],
+        [run.state for run in runs],
+        [_steps(run.step, run.run.num_train_steps) for run in runs],
+        ["" if (rate := run.steps_per_s) is None else f"{rate:,.3g}" if rate < 100 else f"{rate:,.0f}" for run in runs],
+        [number(run.loss_nats) for run in runs],
+        [number(run.excess_nats) for run in runs],
+        [str(run.restarts or "") for run in runs],
+        [run.node if run.state not in waiting else "" for run in runs],
+        ["" if (seconds := run.time_left_s) is None else duration(seconds) for run in runs],
     )
+
+
+@lru_cache
+def _steps(step: int, total: int) -> str:
+    """Of complete runs, mostly the same."""
+    return f"{step:,}/{max(total, step):,}"
 
 
 def _reasons(runs: Sequence[RunStatus], most: int) -> list[str]:

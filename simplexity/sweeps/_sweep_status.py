@@ -120,7 +120,7 @@ def _read_all(sweep: SweepDirectory, runs: Sequence[SweepRun]) -> list[RunStatus
 
     def read(run: SweepRun) -> RunStatus | RunFiles:
         seen = marks(run.config_hash, f"{sweep.path}/{run.directory}/{COMPLETE_NAME}")
-        known = None if seen is None else read_answer(run, kept.get(run.index, seen))
+        known = None if seen is None else read_answer(run, kept.take(run.index, seen))
         if known is not None:
             return known
         files = read_run(sweep, run)
@@ -129,12 +129,12 @@ def _read_all(sweep: SweepDirectory, runs: Sequence[SweepRun]) -> list[RunStatus
         status = run_status(sweep, run, files, _IDLE)
         # A remark is not kept.
         if seen is not None and not status.reason:
-            kept.add(run.index, seen, answer_of(files.completion, files.summary))
+            kept.add(run.index, seen, answer_of(files.completion, status))
         return status
 
-    with KeptAnswers(sweep.complete_runs_path) as kept:
-        found = list(in_threads(read, runs))
-        kept.save()
+    kept = KeptAnswers(sweep.complete_runs_path)
+    found = list(in_threads(read, runs))
+    kept.save()
     return found
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 
 import pytest
 
@@ -51,15 +52,26 @@ def test_a_later_look_says_the_same_and_reads_only_what_is_not_complete(sweep, r
     assert first[1][0]["belief_r2"] == 0.9
 
 
-@pytest.mark.parametrize("content", [b"", b"\xff\xfe 0 1\n", b"0 \n1 x\ty\n2", b'0 1:a b\t{"a"'])
-def test_a_corrupt_file_is_passed_over_and_mended(content, sweep, read):
+@pytest.mark.parametrize("content", [None, b"", b"\xff\xfe 0 1\n", b"0 \n1 x\ty\n2", b'0 1:a b\t{"a"'])
+def test_a_corrupt_or_missing_file_is_passed_over_and_mended(content, sweep, read):
     first = look(sweep)
     for path in (sweep.complete_runs_path, sweep.results_path):
-        path.write_bytes(content)
+        path.unlink()
+        if content is not None:
+            path.write_bytes(content)
+    read.clear()
     assert look(sweep) == first
+    assert sorted(read) == [0, 1, 2]
     read.clear()
     assert look(sweep) == first
     assert read == [2]
+
+
+def test_nothing_is_believed_of_a_run_that_was_deleted(sweep):
+    look(sweep)
+    shutil.rmtree(sweep.run_directory(sweep.read_manifest().runs[0]).path)
+    runs, rows = look(sweep)
+    assert (runs[0].state, rows[0]["loss"], rows[0]["belief_r2"]) == (RunState.MISSING, None, None)
 
 
 def test_answers_of_another_kind_are_passed_over(sweep):
@@ -117,18 +129,19 @@ def test_a_worker_passes_over_what_is_known_to_be_complete(sweep, monkeypatch):
 
 
 @pytest.mark.parametrize("order", [1, -1, 7])
-def test_answers_are_found_in_any_order_and_of_any_length(tmp_path, order):
+def test_answers_are_found_in_any_order_and_of_any_length_and_the_last_of_a_run_counts(tmp_path, order):
     path = tmp_path / "answers.txt"
     answers = ["x" * (20_000 if index % 100 == 50 else 90 + index % 60) for index in range(1000)]
-    with _kept_answers.KeptAnswers(path) as kept:
+    for kept_for in ("old", "new"):
+        kept = _kept_answers.KeptAnswers(path)
         for index, answer in enumerate(answers):
-            kept.add(index, "seen", answer)
+            kept.add(index, kept_for, kept_for + answer)
         kept.save()
-    with _kept_answers.KeptAnswers(path) as kept:
-        for number in range(1000):
-            index = number * order % 1000
-            assert kept.get(index, "seen") == answers[index]
-            assert kept.get(index, "other") is None
+    kept, other = _kept_answers.KeptAnswers(path), _kept_answers.KeptAnswers(path)
+    for number in range(1000):
+        index = number * order % 1000
+        assert kept.take(index, "new") == f"new{answers[index]}"
+        assert other.take(index, "old") is None
 
 
 def test_a_sweep_that_may_not_be_written_is_still_shown(sweep):
@@ -155,5 +168,5 @@ def test_what_another_version_has_kept_is_read_again(sweep, monkeypatch):
     for directory in directories:
         directory.metrics_path.write_text('{"step": 4, "loss": 0.7, "accuracy": 0.75}\n')
     assert [row["accuracy"] for row in look(sweep)[1]] == [0.5, 0.5, 0.75]
-    monkeypatch.setattr(_kept_answers, "_FORMAT", 2)
+    monkeypatch.setattr(_kept_answers, "_FORMAT", 0)
     assert [row["accuracy"] for row in look(sweep)[1]] == [0.75, 0.75, 0.75]

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 
-from simplexity.sweeps._text import display_path, duration, number, printable, table
+from simplexity.sweeps._text import by_columns, display_path, duration, number, printable, table
 
 
 def test_nothing_moves_the_cursor():
@@ -21,12 +21,13 @@ def test_durations(seconds, text):
 
 def test_numbers():
     assert [number(None), number(1.0), number(0.123456), number(2.9e30)] == ["", "1.00000", "0.12346", "2.9e+30"]
+    assert [number(value) for value in (0, 0.0, -0.0, -1e-7, -0.5)] == ["0.00000"] * 4 + ["-0.50000"]
 
 
 @pytest.mark.parametrize("width", [None, 40, 30])
 def test_columns_are_aligned(width):
     rows = [("0", "seed=1 ü日本" * 4, "1.5"), ("10", "seed=2", "")]
-    lines = list(table(("run", "overrides", "loss"), rows, width=width, flexible=1))
+    lines = list(table(("run", "overrides", "loss"), by_columns(rows), width=width, flexible=1))
     assert {line.index("loss") for line in lines[:1]} == {cell_len(lines[1]) - 4}
     assert width is None or max(map(cell_len, lines)) <= width
     if width is not None:
@@ -36,7 +37,7 @@ def test_columns_are_aligned(width):
 
 def test_a_narrow_terminal_does_without_the_least_columns():
     header, row = ("run", "overrides", "node", "rate", "loss"), ("0", "learning_rate=0.01", "node17", "3.5", "0.7")
-    lines = [list(table(header, [row], width, 1, (2, 3)))[1] for width in (60, 36, 30, 24)]
+    lines = [list(table(header, by_columns([row]), width, 1, (2, 3)))[1] for width in (60, 36, 30, 24)]
     assert [line.split() for line in lines] == [
         ["0", "learning_rate=0.01", "node17", "3.5", "0.7"],
         ["0", "learning_rate=0.01", "3.5", "0.7"],
