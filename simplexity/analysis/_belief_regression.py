@@ -1,47 +1,22 @@
 """Whether a model's activations carry the process's belief states, and what else would explain that they seem to."""
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from simplexity.generative_processes import DataGenerator, GenerativeProcess
 from simplexity.predictive_models import PredictiveModel
 
 from ._activations import ALL_LAYERS, explained_variance, word_activations
-from ._controls import control_features
-from ._regression import Regression, fold_words, regress_each
-from ._targets import factor_overlaps, further_targets
-from ._words import Words, words_of
+from ._regression import Regression
+from ._regression_problem import WHOLE, AnalysisInterruptedError, RegressionProblem, Row
+from ._targets import factor_overlaps
+from ._words import Words
 
 _PERCENTS = (90, 95, 99)
-# The target that every process has: its whole belief state.
-_WHOLE = "beliefs"
 _NEVER_CHANGE = "belief states never change, so there is nothing to regress"
-
-Kind = Literal["trained", "untrained", "shuffled", "control"]
-
-
-class Row(NamedTuple):
-    """One regression: from which features, and what kind of comparison it is."""
-
-    features: str
-    """A layer, all of them together, or the name of a control."""
-    kind: Kind
-    """Activations of the trained model; of an untrained one; of the trained one, but with the belief states of other
-    words; or features without a model."""
-    regression: Regression
-
-    @property
-    def name(self) -> str:
-        """What a table calls it."""
-        return self.features + {"untrained": ", untrained model", "shuffled": ", shuffled beliefs"}.get(self.kind, "")
-
-
-class AnalysisInterruptedError(Exception):
-    """A stop was requested during an analysis."""
 
 
 class BeliefRegression(NamedTuple):
@@ -128,58 +103,23 @@ def _best(rows: Sequence[Row]) -> Row | None:
 class BeliefRegressor:
     """Regresses the belief states of one process on the activations of one model after another.
 
-    What does not depend on the model (words, controls, the untrained model's activations) is computed once.
-
     Args:
-        process: The process, or the process with its special tokens.
-        length: The number of tokens of the longest words.
+        problem: The words, their belief states, and the controls that need no model.
         untrained: A model of the same architecture that has not been trained, as one more control.
-        max_words: If there are more words of that length, sequences are drawn that begin with at most so many words.
-        seed: Of the folds, of the shuffled belief states, and of what is drawn.
-        also_without_bos: Whether to regress a second time, for a model that reads the words without BOS.
-
-    Raises:
-        ValueError: If `also_without_bos` is true, and the sequences have no BOS.
+        without_bos: The problem of the same process without special tokens, to regress a second time, for a model that
+            reads the words without BOS; None for once.
     """
 
     def __init__(
         self,
-        process: DataGenerator | GenerativeProcess,
-        length: int = 10,
+        problem: RegressionProblem,
         *,
         untrained: PredictiveModel | None = None,
-        max_words: int = 60_000,
-        seed: int = 0,
-        also_without_bos: bool = False,
+        without_bos: RegressionProblem | None = None,
     ):
-        self._process, self._length, self._max_words, self._seed = process, length, max_words, seed
-        self._untrained = untrained
-        self._controls: list[dict[str, Row]] | None = None
-        self._without_bos: BeliefRegressor | None = None
-        if also_without_bos:
-            if not isinstance(process, DataGenerator) or process.bos_token is None:
-                raise ValueError("`also_without_bos` must be false: the sequences have no BOS")
-            self._without_bos = BeliefRegressor(
-                process.process, length, untrained=untrained, max_words=max_words, seed=seed
-            )
-
-    @cached_property
-    def words(self) -> Words:
-        """The words, each of which counts once, with its probability.
-
-        Raises:
-            ValueError: If `length` is below 1.
-        """
-        return words_of(self._process, self._length, max_words=self._max_words, seed=self._seed)
-
-    @cached_property
-    def _targets(self) -> dict[str, Float[np.ndarray, "words _"]]:
-        process = self._process.process if isinstance(self._process, DataGenerator) else self._process
-        return {_WHOLE: self.words.beliefs} | further_targets(process, self.words.beliefs)
-
-    @cached_property
-    def _folds(self) -> Int[np.ndarray, " words"]:
-        return fold_words(self.words.rows, self._seed)
+        self._problem, self._untrained = problem, untrained
+        self._rows_of_untrained: list[dict[str, Row]] | None = None
+        self._without_bos = None if without_bos is None else BeliefRegressor(without_bos, untrained=untrained)
 
     def __call__(self, model: PredictiveModel, interrupted: Callable[[], bool] = lambda: False) -> BeliefRegression:
         """Regresses, layer by layer, beside the controls.
@@ -192,61 +132,40 @@ class BeliefRegressor:
             AnalysisInterruptedError: As soon as `interrupted()`.
             ValueError: If the process has only one word of that length, or if `length` is below 1.
         """
-        words = self.words
+        problem, words = self._problem, self._problem.words
         trained = self._activations(model, interrupted)
-        rows = [self._rows(name, "trained", values, interrupted) for name, values in trained.items()]
+        rows = [problem.rows(name, "trained", values, interrupted) for name, values in trained.items()]
         last = next(reversed(trained))
-        rows.append(self._rows(last, "shuffled", trained[last], interrupted))
+        rows.append(problem.rows(last, "shuffled", trained[last], interrupted))
         variance = {name: explained_variance(values, words.probabilities) for name, values in trained.items()}
-        if self._controls is None:
-            self._controls = self._compute_controls(interrupted)
-        rows += self._controls
-        factors = [values for name, values in self._targets.items() if name.startswith("factor_")]
+        if self._rows_of_untrained is None:
+            fresh = {} if self._untrained is None else self._activations(self._untrained, interrupted)
+            self._rows_of_untrained = [
+                problem.rows(name, "untrained", values, interrupted) for name, values in fresh.items()
+            ]
+        rows += self._rows_of_untrained + problem.control_rows(interrupted)
         return BeliefRegression(
             words,
-            rows=tuple(own[_WHOLE] for own in rows),
+            rows=tuple(own[WHOLE] for own in rows),
             explained_variance=variance,
-            targets={name: tuple(own[name] for own in rows) for name in self._targets if name != _WHOLE},
+            targets={name: tuple(own[name] for own in rows) for name in problem.targets if name != WHOLE},
             factor_overlaps={
-                name: factor_overlaps(values, factors, words.probabilities) for name, values in trained.items()
+                name: factor_overlaps(values, problem.factors, words.probabilities) for name, values in trained.items()
             }
-            if factors
+            if problem.factors
             else {},
             without_bos=None if self._without_bos is None else self._without_bos(model, interrupted),
         )
-
-    def _compute_controls(self, interrupted: Callable[[], bool]) -> list[dict[str, Row]]:
-        rows = []
-        if self._untrained is not None:
-            fresh = self._activations(self._untrained, interrupted)
-            rows += [self._rows(name, "untrained", values, interrupted) for name, values in fresh.items()]
-        features = control_features(self.words)
-        return rows + [self._rows(name, "control", values, interrupted) for name, values in features]
 
     def _activations(self, model: PredictiveModel, interrupted: Callable[[], bool]) -> dict[str, np.ndarray]:
         def stop_if_interrupted() -> None:
             if interrupted():
                 raise AnalysisInterruptedError
 
-        activations = word_activations(model, self.words, before_batch=stop_if_interrupted)
+        activations = word_activations(model, self._problem.words, before_batch=stop_if_interrupted)
         if len(activations) == 1:
             return dict(activations)
         return {**activations, ALL_LAYERS: np.concatenate(list(activations.values()), axis=1)}
-
-    def _rows(self, features: str, kind: Kind, values: np.ndarray, interrupted: Callable[[], bool]) -> dict[str, Row]:
-        """The regressions of all targets on the same features."""
-        if interrupted():
-            raise AnalysisInterruptedError
-        targets = self._targets
-        if kind == "shuffled":
-            order = np.random.default_rng(self._seed).permutation(len(self.words.rows))
-            targets = {name: target[order] for name, target in targets.items()}
-        found = regress_each(values, list(targets.values()), self.words.probabilities, self._folds)
-        # The predictions of further targets would take gigabytes.
-        return {
-            name: Row(features, kind, own if name == _WHOLE else own._replace(predictions=own.predictions[:0].copy()))
-            for name, own in zip(targets, found, strict=True)
-        }
 
 
 def regress_beliefs(
@@ -292,7 +211,6 @@ def regress_beliefs(
         Shai, Marzen, Teixeira, Gietelink Oldenziel and Riechers, "Transformers represent belief state geometry in their
         residual stream" (2024).
     """
-    regressor = BeliefRegressor(
-        process, length, untrained=untrained, max_words=max_words, seed=seed, also_without_bos=also_without_bos
-    )
-    return regressor(model)
+    problem = RegressionProblem(process, length, max_words=max_words, seed=seed)
+    without_bos = problem.without_bos() if also_without_bos else None
+    return BeliefRegressor(problem, untrained=untrained, without_bos=without_bos)(model)

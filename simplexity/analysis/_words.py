@@ -38,6 +38,11 @@ class Words(NamedTuple):
     num_drawn: int | None
     """None if these are all words; else the number of sequences that were drawn, whose shares are the probabilities."""
 
+    def copy(self) -> "Words":
+        """The same words in arrays of their own."""
+        arrays = {name: value for name, value in self._asdict().items() if isinstance(value, np.ndarray)}
+        return self._replace(**{name: array.copy() for name, array in arrays.items()})
+
 
 def words_of(
     generator: DataGenerator | GenerativeProcess, length: int, *, max_words: int = 60_000, seed: int = 0

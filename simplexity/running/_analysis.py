@@ -50,6 +50,7 @@ from simplexity.runs import RunDirectory, read_json_lines, retry_read, write_dur
 
 from ._build import Experiment
 from ._failures import log_failure, place
+from ._kept_problem import problems_of
 
 _log = logging.getLogger("simplexity")
 # Behind "beliefs: " on a line of 80 columns.
@@ -140,13 +141,9 @@ class Analysis:
     ) -> tuple[dict[str, Any], BeliefRegression]:
         model, interrupted = _on_one_device(model), _reporting(interrupted)
         if self._regressor is None:
-            self._regressor = BeliefRegressor(
-                self._experiment.generator,
-                self._settings.length,
-                untrained=self._experiment.initial_state().model,
-                max_words=self._settings.max_words,
-                also_without_bos=self._settings.also_without_bos,
-            )
+            problem, without_bos = problems_of(self._experiment.generator, self._settings)
+            untrained = self._experiment.initial_state().model
+            self._regressor = BeliefRegressor(problem, untrained=untrained, without_bos=without_bos)
         found = self._regressor(model, interrupted)
         line: dict[str, Any] = {"step": step, "length": self._settings.length} | record_of(found)
         line["kl_by_position"] = _without_nan(kl_by_position(model, found.words).tolist())
@@ -157,8 +154,9 @@ class Analysis:
                 raise AnalysisInterruptedError
 
         process = self._experiment.generator.process
+        # Copied, because a function may write into its arguments, and the words are those of later runs too.
         functions, errors = self._experiment.analysis_functions(
-            stop_if_interrupted, model=model, process=process, words=found.words
+            stop_if_interrupted, model=model, process=process, words=found.words.copy()
         )
         self.summary = describe(line)
         self.summary_without_bos = describe(line["without_bos"]) if "without_bos" in line else None

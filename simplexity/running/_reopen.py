@@ -101,7 +101,13 @@ def restore_belief_states(run_dir: Path, *, interrupted: Callable[[], bool] = la
         ValueError: If the model of that step is not kept.
         RuntimeError: If a file of the run is corrupt.
     """
-    from simplexity.analysis import AnalysisInterruptedError, AnalysisSettings, BeliefRegressor, belief_states_npz
+    from simplexity.analysis import (
+        AnalysisInterruptedError,
+        AnalysisSettings,
+        BeliefRegressor,
+        RegressionProblem,
+        belief_states_npz,
+    )
     from simplexity.persistence import read_model
 
     directory = RunDirectory(run_dir.absolute())
@@ -110,7 +116,8 @@ def restore_belief_states(run_dir: Path, *, interrupted: Callable[[], bool] = la
     max_words = (experiment.analysis or AnalysisSettings()).max_words
     model = read_model(directory, experiment.model_shapes(), newest["step"])
     try:
-        found = BeliefRegressor(experiment.generator, newest["length"], max_words=max_words)(model, interrupted)
+        problem = RegressionProblem(experiment.generator, newest["length"], max_words=max_words)
+        found = BeliefRegressor(problem)(model, interrupted)
     except AnalysisInterruptedError:
         return False
     write_durably(directory.belief_states_path, belief_states_npz(found, newest["step"]))

@@ -1,0 +1,71 @@
+"""What the analyses of a worker's runs have in common: computed by the first, and the same for the others."""
+
+import pytest
+
+from simplexity.analysis import RegressionProblem
+from simplexity.composition import compose
+from simplexity.running._analysis import Analysis
+from simplexity.running._build import build
+from simplexity.running._kept_problem import problems_of
+from simplexity.runs import RunDirectory, read_json_lines
+
+TINY = ("analysis.length=3", "predictive_model.instance.hidden_size=4", "training.num_train_steps=10")
+
+
+def problem_of(*overrides):
+    experiment = build(compose("experiment", [*TINY, *overrides]))
+    return problems_of(experiment.generator, experiment.analysis).problem
+
+
+def spoil(model, process, words):
+    words.beliefs[:] = 0
+    return {}
+
+
+@pytest.fixture
+def lines_of(tmp_path):
+    """Analyses the untrained model of a config -> the text of analysis.jsonl."""
+    numbers = iter(range(9))
+
+    def lines(*overrides):
+        experiment = build(compose("experiment", [*TINY, *overrides]))
+        directory = RunDirectory.create(tmp_path / f"{next(numbers)}")
+        assert Analysis(directory, experiment, experiment.analysis).observe(
+            10, experiment.initial_state().model, lambda: False
+        )
+        return read_json_lines(directory.analysis_path)
+
+    return lines
+
+
+def test_runs_that_differ_in_their_models_have_one_problem():
+    first = problem_of("seed=1")
+    assert problem_of("seed=2", "predictive_model.instance.hidden_size=3") is first
+
+
+@pytest.mark.parametrize(
+    "override", ["training_data_generator.instance.x=0.2", "training_data_generator=rrxor", "analysis.length=4", "analysis.max_words=20"]
+)
+def test_another_process_or_other_words_are_another_problem(override):
+    first = problem_of()
+    assert problem_of(override) is not first
+    assert problem_of() is not first  # the newest alone is kept
+
+
+def test_a_second_run_computes_no_control_anew_and_has_the_line_that_it_has_alone(lines_of, monkeypatch):
+    alone = lines_of("seed=2")
+    lines_of("training_data_generator=rrxor")
+    lines_of("seed=1")
+    kinds = []
+    rows = RegressionProblem.rows
+    monkeypatch.setattr(
+        RegressionProblem, "rows", lambda self, name, kind, *rest: [kinds.append(kind), rows(self, name, kind, *rest)][1]
+    )
+    assert lines_of("seed=2") == alone
+    assert set(kinds) == {"trained", "shuffled", "untrained"}
+
+
+def test_a_function_that_writes_into_the_words_changes_no_later_run(lines_of):
+    alone = lines_of("seed=2")
+    lines_of("seed=1", f"+analysis.functions.spoil={{_target_: {__name__}.spoil}}")
+    assert lines_of("seed=2") == alone
