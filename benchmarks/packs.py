@@ -22,6 +22,7 @@ from simplexity.training import (
     initial_train_state,
     make_score,
     make_step_function,
+    step_compiler_options,
 )
 
 from .cases import Case
@@ -201,7 +202,9 @@ def validations_alone(case: Case) -> Work:
 def _members(pack: PackCase, given: Problem) -> tuple[list[PackMember], list[TrainState]]:
     """The members of a pack, and their first states."""
     states = [_initial_state(given, seed) for seed in range(pack.num_runs)]
-    shared = Pack(make_step_function(optax.adam, given.settings), given.arguments, states[0], lambda: 0)
+    options = step_compiler_options(given.settings, given.model)
+    train_steps = make_step_function(optax.adam, given.settings)
+    shared = Pack(train_steps, given.arguments, states[0], lambda: 0, compiler_options=options)
     for _ in states:
         shared.add_member()
     return [shared.member(given.arguments) for _ in states], states

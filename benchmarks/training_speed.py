@@ -105,7 +105,7 @@ def compiled_loop(case: Case) -> Work:
     configure_cpu_devices(case.batch_size * case.sequence_len)
     settings, arguments, model = problem(case)
     parallel = share_among_cpu_devices(case.batch_size) if jax.default_backend() == "cpu" else None
-    program = make_train_steps(optax.adam, settings, parallel)
+    program = make_train_steps(optax.adam, settings, model, parallel)
     states = [
         initial_train_state(
             model, optax.adam(arguments.hyperparameters), arguments.generator, settings, key=jax.random.key(1)

@@ -30,19 +30,17 @@ def compile_quickly() -> None:
 
 
 @contextmanager
-def optimized(options: dict[str, bool | int | str]) -> Iterator[None]:
-    """Programs that are made and compiled in here are those of a run: for tests that compare their bits.
-
-    Args:
-        options: The options of XLA that a run's programs are compiled with.
-    """
+def optimized() -> Iterator[None]:
+    """Programs that are made and compiled in here are those of a run: for tests that compare their bits."""
     import jax
+
+    from simplexity.training import compiler_options
 
     as_ever: dict[str, bool | int | str] = {_EMITTERS: True} if _CAN_CHOOSE else {}
     before = jax.config.read("jax_disable_most_optimizations")
     jax.config.update("jax_disable_most_optimizations", False)
     try:
-        with mock.patch.dict(options, as_ever):
+        with mock.patch.dict(compiler_options(True), as_ever), mock.patch.dict(compiler_options(False), as_ever):
             yield
     finally:
         jax.config.update("jax_disable_most_optimizations", before)

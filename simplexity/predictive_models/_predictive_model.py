@@ -50,6 +50,14 @@ class PredictiveModel(eqx.Module):
 
     micro_batch: ClassVar[MicroBatch] = MicroBatch()
 
+    def multiplies_by_library(self, num_rows: int) -> bool:
+        """Whether a CPU takes less time for a training step if XLA's kernel library computes the products.
+
+        Args:
+            num_rows: Sequences in a micro-batch.
+        """
+        return True
+
     @abstractmethod
     def forward(
         self, tokens: Int[Array, "batch length"], *, edit: Edits | None = None

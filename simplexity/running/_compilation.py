@@ -24,11 +24,10 @@ from simplexity.training import (
     ValidationArguments,
     ValidationMetrics,
     ValidationSettings,
-    compiler_options,
     make_score,
     make_step_function,
-    make_train_steps,
     run_keys,
+    step_compiler_options,
 )
 
 from ._build import Experiment
@@ -129,6 +128,7 @@ class BackgroundCompilation:
             lambda: make_step_function(experiment.optimizer.make, experiment.settings),
             arguments,
             state,
+            step_compiler_options(experiment.settings, state.model),
         )
 
     def _train_steps(self, experiment: Experiment, state: TrainState) -> TrainSteps:
@@ -137,8 +137,9 @@ class BackgroundCompilation:
         arguments = (of_all_steps, state, jax.device_put(np.int32(0)))
 
         def compiled() -> Any:
-            train_steps = make_train_steps(experiment.optimizer.make, experiment.settings, parallel)
-            program = Lowerable(train_steps.__wrapped__, donated=1, compiler_options=compiler_options())
+            train_steps = make_step_function(experiment.optimizer.make, experiment.settings, parallel)
+            options = step_compiler_options(experiment.settings, state.model, parallel)
+            program = Lowerable(train_steps, donated=1, compiler_options=options)
             lowered = program.lower(*arguments) if parallel is None else parallel.lower(program, *arguments)
             return lowered.compile()
 

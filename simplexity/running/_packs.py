@@ -1,7 +1,7 @@
 """The packs of a worker: one for each program that its runs have at the time."""
 
 import threading
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -74,6 +74,7 @@ class Place:
         make_step_function: Callable[[], StepFunction],
         arguments: StepArguments,
         state: TrainState,
+        compiler_options: Mapping[str, bool | int | str],
     ) -> PackMember:
         """Joins the runs of the same program; returns once a program with room for them all is compiled.
 
@@ -82,6 +83,7 @@ class Place:
             make_step_function: Makes its step function.
             arguments: The run's arguments of the program.
             state: A state of the run's shapes.
+            compiler_options: XLA's for the step function.
 
         Raises:
             RuntimeError: If not even the program of one run fits into memory.
@@ -94,7 +96,7 @@ class Place:
             return program if fits_into_memory(program) else None
 
         def new_pack(num_coming: Callable[[], int]) -> Pack:
-            return Pack(make_step_function(), arguments, state, num_coming, kept)
+            return Pack(make_step_function(), arguments, state, num_coming, kept, compiler_options)
 
         self.member = self._packs.enter(self, key, new_pack).member(arguments)
         return self.member

@@ -32,6 +32,7 @@ from ._step import TrainSteps as TrainSteps
 from ._step import make_optimizer as make_optimizer
 from ._step import make_step_function as make_step_function
 from ._step import make_train_steps as make_train_steps
+from ._step import step_compiler_options as step_compiler_options
 from ._validation import Validation as Validation
 from ._validation import ValidationArguments as ValidationArguments
 from ._validation import ValidationMetrics as ValidationMetrics

@@ -66,7 +66,7 @@ def fit(
     settings = TrainingSettings(num_steps, batch_size, sequence_len, log_every, False, None)
     check_sequences(generator, settings)
     optimum = loss_optimum(generator, sequence_len)
-    train_steps = make_train_steps(lambda _: optimizer, settings)
+    train_steps = make_train_steps(lambda _: optimizer, settings, model)
     # A copy, because a step gives the buffers of the state before it to the state after it.
     own_model = jax.tree.map(lambda leaf: jnp.copy(leaf) if eqx.is_array(leaf) else leaf, model)
     state = initial_train_state(

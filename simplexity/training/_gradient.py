@@ -35,13 +35,16 @@ def make_loss_and_gradient(
 
     def in_micro_batches(model: PredictiveModel, tokens: Int[Array, "rows length"]) -> PyTree:
         num_rows, length = tokens.shape
-        # A user's model is any module with `forward`.
-        size = getattr(model, "micro_batch", MicroBatch())
-        number = num_micro_batches(num_rows, length - 1, size)
+        number = num_micro_batches(num_rows, length - 1, micro_batch_of(model))
         return mean_over_micro_batches(of_rows, number)(model, tokens)
 
     function = in_micro_batches if jax.default_backend() == "cpu" else of_rows
     return function if parallel is None else parallel.mean_over_batch(function)
+
+
+def micro_batch_of(model: Any) -> MicroBatch:
+    """The best size of the model's micro-batches; a user's model is any module with `forward`."""
+    return getattr(model, "micro_batch", MicroBatch())
 
 
 def num_micro_batches(num_rows: int, tokens_per_row: int, size: MicroBatch) -> int:

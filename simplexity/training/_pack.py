@@ -9,8 +9,9 @@ The member copies the whole from the device where it needs that, such as to save
 """
 
 import threading
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from functools import partial
+from types import MappingProxyType
 from typing import NamedTuple
 
 import jax
@@ -47,6 +48,7 @@ class Pack:
         state: That of one member.
         num_coming: How many threads may still become members, which a program has places for.
         kept: See `PackPrograms`.
+        compiler_options: XLA's for the step function.
         one_by_one: Whether to compute the members one after the other; None for whether the devices are CPUs.
 
     Attributes:
@@ -60,11 +62,12 @@ class Pack:
         state: TrainState,
         num_coming: Callable[[], int],
         kept: Kept = lambda size, compiled: compiled(),
+        compiler_options: Mapping[str, bool | int | str] = MappingProxyType({}),
         *,
         one_by_one: bool | None = None,
     ):
         self._one_by_one = jax.default_backend() == "cpu" if one_by_one is None else one_by_one
-        self._programs = PackPrograms(train_steps, arguments, state, kept, self._one_by_one)
+        self._programs = PackPrograms(train_steps, arguments, state, kept, compiler_options, self._one_by_one)
         self._score_programs: dict[Hashable, ScoreProgram] = {}
         self._rows = PackRows(self._programs)
         self._num_coming = num_coming

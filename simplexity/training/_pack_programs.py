@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -13,7 +13,6 @@ import numpy as np
 from jax.errors import JaxRuntimeError
 from jaxtyping import Array, Bool, Int, UInt32
 
-from ._compiler_options import compiler_options
 from ._packed_state import Numbers, numbers_of
 from ._state import MetricWindow, TrainState
 from ._step import StepArguments, StepFunction
@@ -37,6 +36,7 @@ class PackPrograms:
         state: That of one run.
         kept: Gets a program's number of places, and what compiles it; returns the program, which may be an earlier one,
             or None if it needs more memory than there is.
+        compiler_options: XLA's for the step function.
         one_by_one: Whether to compute the runs one after the other within a call.
     """
 
@@ -46,11 +46,12 @@ class PackPrograms:
         arguments: StepArguments,
         state: TrainState,
         kept: Kept,
+        compiler_options: Mapping[str, bool | int | str],
         one_by_one: bool,
     ):
         self._train_steps = train_steps
         self._kept = kept
-        self._one_by_one = one_by_one
+        self._compiler_options, self._one_by_one = compiler_options, one_by_one
         self._arguments, self._states = WordVector(arguments), WordVector(state)
         # Compiled here once: the threads of the runs would do so all at the same time.
         self.write_arguments = eqx.filter_jit(self._arguments.write).lower(arguments).compile()
@@ -181,7 +182,7 @@ class PackPrograms:
                 np.zeros(size, np.bool_),
             )
             # filter_jit hands arguments that it does not know to jax.jit.
-            program = eqx.filter_jit(self._steps_of_all, compiler_options=compiler_options())  # pyright: ignore
+            program = eqx.filter_jit(self._steps_of_all, compiler_options=dict(self._compiler_options))  # pyright: ignore
             return program.lower(*like).compile()
 
         return self._programs.get(size) or self._kept(size, compiled)

@@ -78,7 +78,7 @@ class TrainState(eqx.Module):
     def norms(self) -> "Norms":
         """See `RunState`."""
         with _norms_lock:
-            return _compiled_norms(tuple(compiler_options().items()))(self)
+            return _compiled_norms(tuple(compiler_options(True).items()))(self)
 
     def with_empty_window(self) -> "TrainState":
         """See `RunState`."""

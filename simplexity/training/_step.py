@@ -10,10 +10,11 @@ import optax
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from simplexity.generative_processes import DataGenerator
+from simplexity.predictive_models import PredictiveModel
 
 from ._compiler_options import compiler_options
 from ._data_parallel import DataParallel
-from ._gradient import make_loss_and_gradient
+from ._gradient import make_loss_and_gradient, micro_batch_of, num_micro_batches
 from ._settings import TrainingSettings
 from ._state import MetricWindow, RunState, TrainState
 from ._validation_plateau import ReduceOnValidationPlateau
@@ -70,6 +71,7 @@ StepFunction = Callable[[StepArguments, TrainState, Int[Array, ""]], TrainState]
 def make_train_steps(
     optimizer_of: Callable[[Any], optax.GradientTransformation],
     settings: TrainingSettings,
+    model: PredictiveModel,
     parallel: DataParallel | None = None,
 ) -> StepFunction:
     """Builds and jits `train_steps(arguments, state, num_steps)`, which donates the buffers of `state`.
@@ -77,11 +79,30 @@ def make_train_steps(
     Args:
         optimizer_of: Makes the optimizer from the hyperparameters: see `make_step_function`.
         settings: The shape of a batch, and whether batches continue each other.
+        model: One of those to be trained: XLA's options depend on its kind and sizes.
         parallel: The devices that share each batch; None for one device.
     """
+    options = step_compiler_options(settings, model, parallel)
     # filter_jit hands arguments that it does not know to jax.jit.
-    jit = eqx.filter_jit(donate="all-except-first", compiler_options=compiler_options())  # pyright: ignore[reportCallIssue]
+    jit = eqx.filter_jit(donate="all-except-first", compiler_options=options)  # pyright: ignore[reportCallIssue]
     return jit(make_step_function(optimizer_of, settings, parallel))
+
+
+def step_compiler_options(
+    settings: TrainingSettings, model: eqx.Module, parallel: DataParallel | None = None
+) -> dict[str, bool | int | str]:
+    """XLA's options for the training steps of a model.
+
+    Args:
+        settings: The shape of a batch.
+        model: One of those to be trained.
+        parallel: The devices that share each batch; None for one device.
+    """
+    rows = settings.batch_size // (1 if parallel is None else parallel.num_devices)
+    rows //= num_micro_batches(rows, settings.sequence_len, micro_batch_of(model))
+    # A user's model is any module with `forward`.
+    multiplies_by_library = getattr(model, "multiplies_by_library", lambda num_rows: True)
+    return compiler_options(multiplies_by_library(rows))
 
 
 def make_step_function(

@@ -44,7 +44,13 @@ def test_runs_that_differ_in_their_models_have_one_problem():
 
 
 @pytest.mark.parametrize(
-    "override", ["training_data_generator.instance.x=0.2", "training_data_generator=rrxor", "analysis.length=4", "analysis.max_words=20"]
+    "override",
+    [
+        "training_data_generator.instance.x=0.2",
+        "training_data_generator=rrxor",
+        "analysis.length=4",
+        "analysis.max_words=20",
+    ],
 )
 def test_another_process_or_other_words_are_another_problem(override):
     first = problem_of()
@@ -56,11 +62,13 @@ def test_a_second_run_computes_no_control_anew_and_has_the_line_that_it_has_alon
     alone = lines_of("seed=2")
     lines_of("training_data_generator=rrxor")
     lines_of("seed=1")
-    kinds = []
-    rows = RegressionProblem.rows
-    monkeypatch.setattr(
-        RegressionProblem, "rows", lambda self, name, kind, *rest: [kinds.append(kind), rows(self, name, kind, *rest)][1]
-    )
+    kinds, rows = [], RegressionProblem.rows
+
+    def recorded(problem, features, kind, *rest):
+        kinds.append(kind)
+        return rows(problem, features, kind, *rest)
+
+    monkeypatch.setattr(RegressionProblem, "rows", recorded)
     assert lines_of("seed=2") == alone
     assert set(kinds) == {"trained", "shuffled", "untrained"}
 

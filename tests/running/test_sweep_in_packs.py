@@ -12,7 +12,6 @@ from simplexity.host import PreemptionGuard
 from simplexity.running import _kept_programs, work
 from simplexity.runs import EventKind, ExitCode, read_ledger
 from simplexity.sweeps import LocalLaunch, Manifest, RunState, SweepDirectory, SweepRun, read_status
-from simplexity.training import compiler_options
 from tests.compilation import optimized
 from tests.small_runs import GRU, SMALL, assert_same_run
 
@@ -40,7 +39,7 @@ def settings(tmp_path, monkeypatch, own_logging):
     monkeypatch.setattr(_kept_programs, "_programs", OrderedDict())
     # An earlier test in this process has compiled the norms, and differently: see tests/compilation.py.
     jax.clear_caches()
-    with optimized(compiler_options()):
+    with optimized():
         yield
 
 

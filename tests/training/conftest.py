@@ -26,7 +26,6 @@ from simplexity.training import (
     make_train_steps,
     run_keys,
 )
-from simplexity.training._compiler_options import _CPU_OPTIONS
 from tests.compilation import optimized
 
 
@@ -90,19 +89,20 @@ def programs(
     """
     generator, settings = GENERATORS[process], settings_of(carry_state, num_train_steps=40)
     is_default = (carry_state, process, optimizer_of) == (False, "mess3", adam_of)
-    compilation = partial(optimized, _CPU_OPTIONS) if is_default else nullcontext
-    with compilation():
-        compiled = make_train_steps(optimizer_of, settings)
-
-    def train_steps(arguments: StepArguments, state: TrainState, num_steps: int) -> TrainState:
-        with compilation():
-            return compiled(arguments, state, jnp.asarray(num_steps, jnp.int32))
+    compilation = optimized if is_default else nullcontext
 
     @eqx.filter_jit
     def initialize() -> TrainState:
         keys = run_keys(seed=0)
         model = GRU(4, 1, vocab_size=generator.vocab_size, key=keys.initialization)
         return initial_train_state(model, optimizer_of(jnp.zeros(())), generator, settings, key=keys.data)
+
+    with compilation():
+        compiled = make_train_steps(optimizer_of, settings, eqx.filter_eval_shape(initialize).model)
+
+    def train_steps(arguments: StepArguments, state: TrainState, num_steps: int) -> TrainState:
+        with compilation():
+            return compiled(arguments, state, jnp.asarray(num_steps, jnp.int32))
 
     return train_steps, initialize
 

@@ -1,6 +1,7 @@
 """A pack gives each member what it would have alone, whatever happens to the others."""
 
 import threading
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import NamedTuple
@@ -24,13 +25,15 @@ from simplexity.training import (
     make_step_function,
     make_train_steps,
     run_keys,
+    step_compiler_options,
 )
-from simplexity.training._compiler_options import compiler_options
 from tests.compilation import optimized
 
-SETTINGS = TrainingSettings(40, 4, 6, 10, False, None)
+SETTINGS = TrainingSettings(40, 8, 6, 10, False, None)
 MODELS = {
     "gru": lambda key: GRU(4, 1, vocab_size=3, key=key),
+    # With other options of the compiler.
+    "wide gru": lambda key: GRU(48, 1, vocab_size=3, key=key),
     "lstm": lambda key: LSTM(4, 1, vocab_size=3, key=key),
     "transformer": lambda key: Transformer(8, 1, 2, 16, "learned", vocab_size=3, sequence_len=6, key=key),
 }
@@ -51,13 +54,14 @@ class Programs(NamedTuple):
     function: StepFunction
     train_steps: StepFunction
     initialize: StepFunction
+    compiler_options: Mapping[str, bool | int | str]
 
     def fresh(self, number: int) -> TrainState:
         """Another seed for each number."""
         return self.initialize(arguments(number), run_keys(number))
 
     def alone(self, number: int, num_steps: int) -> TrainState:
-        with optimized(compiler_options()):
+        with optimized():
             return self.train_steps(arguments(number), self.fresh(number), jnp.asarray(num_steps, jnp.int32))
 
 
@@ -69,12 +73,15 @@ def programs(model: str = "gru") -> Programs:
         optimizer = optimizer_of(arguments.hyperparameters)
         return initial_train_state(fresh, optimizer, arguments.generator, SETTINGS, key=keys.data)
 
-    with optimized(compiler_options()):
-        train_steps = make_train_steps(optimizer_of, SETTINGS)
-    return Programs(make_step_function(optimizer_of, SETTINGS), train_steps, initialize)
+    with optimized():
+        shapes = eqx.filter_eval_shape(MODELS[model], jax.random.key(0))
+        train_steps = make_train_steps(optimizer_of, SETTINGS, shapes)
+    options = step_compiler_options(SETTINGS, shapes)
+    return Programs(make_step_function(optimizer_of, SETTINGS), train_steps, initialize, options)
 
 
 def pack_of(programs, coming, **settings):
+    settings = {"compiler_options": programs.compiler_options} | settings
     return Pack(programs.function, arguments(0), programs.fresh(0), lambda: coming[0], **settings)
 
 
@@ -102,7 +109,7 @@ def train_together(programs, calls_of, states=None, **settings):
             pack.remove_member(joined)
 
     lock = threading.Lock()
-    with optimized(compiler_options()), ThreadPoolExecutor(len(calls_of)) as pool:
+    with optimized(), ThreadPoolExecutor(len(calls_of)) as pool:
         pack = pack_of(programs, coming, **settings)
         return list(pool.map(member, range(len(calls_of)))), pack
 
@@ -174,7 +181,7 @@ def test_a_run_that_comes_later_joins_those_that_are_there():
     """It makes a program with a place for it."""
     gru, second_is_done, ended_at = programs(), threading.Event(), {}
     first_has_begun = threading.Event()
-    with optimized(compiler_options()), ThreadPoolExecutor(2) as pool:
+    with optimized(), ThreadPoolExecutor(2) as pool:
         pack = pack_of(gru, [0])
 
         def member(number):
@@ -202,7 +209,7 @@ def test_a_run_that_comes_later_joins_those_that_are_there():
 def test_an_error_of_the_program_reaches_every_member_and_one_of_a_member_no_other(monkeypatch):
     gru, errors = programs(), []
     together, both_have_called = threading.Barrier(3), threading.Barrier(2)
-    with optimized(compiler_options()), ThreadPoolExecutor(3) as pool:
+    with optimized(), ThreadPoolExecutor(3) as pool:
         pack = pack_of(gru, [2])
 
         def member(number):

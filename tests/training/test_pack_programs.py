@@ -40,7 +40,7 @@ def exhausted(*arguments: object) -> None:
 
 
 def programs(kept) -> PackPrograms:
-    return PackPrograms(move, stride(0), state_at(0), kept, one_by_one=False)
+    return PackPrograms(move, stride(0), state_at(0), kept, {}, one_by_one=False)
 
 
 def steps_after(programs: PackPrograms, wanted: list[int]) -> list[int]:

@@ -19,7 +19,7 @@ from .test_pack_programs import exhausted, move, state_at, stride
 
 @pytest.fixture
 def programs() -> PackPrograms:
-    return PackPrograms(move, stride(0), state_at(0), lambda size, compiled: compiled(), one_by_one=False)
+    return PackPrograms(move, stride(0), state_at(0), lambda size, compiled: compiled(), {}, one_by_one=False)
 
 
 @pytest.fixture

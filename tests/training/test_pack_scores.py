@@ -43,7 +43,7 @@ def program() -> ScoreProgram:
 @pytest.fixture
 def rows() -> PackRows:
     """Five runs, the first four of which are in one array."""
-    programs = PackPrograms(move, stride(0), state_at(0), compiled_by_itself, one_by_one=False)
+    programs = PackPrograms(move, stride(0), state_at(0), compiled_by_itself, {}, one_by_one=False)
     programs.require(4, lambda: 4)
     rows = PackRows(programs)
     for run in range(1, 6):

@@ -8,7 +8,6 @@ import pytest
 
 from simplexity.training import Validation, ValidationArguments, ValidationSettings, make_score
 from simplexity.training import _pack_scores as pack_scores
-from simplexity.training._compiler_options import compiler_options
 from tests.compilation import optimized
 
 from .test_pack import MODELS, SETTINGS, arguments, pack_of, programs
@@ -25,7 +24,7 @@ def of_validation(number: int) -> ValidationArguments:
 def alone(model: str, number: int, num_steps: int):
     generator, key = of_validation(number)
     state = programs(model).alone(number, num_steps) if num_steps else programs(model).fresh(number)
-    with optimized(compiler_options()):
+    with optimized():
         return Validation(generator, VALIDATION, SETTINGS.sequence_len, key=key)(state)
 
 
@@ -91,7 +90,7 @@ def validated_after_steps(number, take_steps, state, validate, together):
 @pytest.mark.slow
 @pytest.mark.parametrize("model", MODELS)
 def test_members_that_are_due_together_have_the_bits_of_validations_alone(model, calls):
-    with optimized(compiler_options()):
+    with optimized():
         results = Members(model, 3).do(validated_after_steps)
     for number, (scores, state) in enumerate(results):
         assert_same(scores, alone(model, number, 4))
@@ -103,7 +102,7 @@ def test_members_that_are_due_together_have_the_bits_of_validations_alone(model,
 
 @pytest.mark.slow
 def test_members_side_by_side_have_the_losses_of_validations_alone(calls):
-    with optimized(compiler_options()):
+    with optimized():
         results = Members("gru", 3, one_by_one=False).do(validated_after_steps)
     for number, (scores, _) in enumerate(results):
         expected = alone("gru", number, 4)
@@ -122,7 +121,7 @@ def test_another_state_than_the_last_takes_its_place():
             earlier.read()
         return int(take_steps(programs("gru").alone(number, 5), 1).step)
 
-    with optimized(compiler_options()):
+    with optimized():
         assert Members("gru", 1).do(act) == [6]
 
 
@@ -135,7 +134,7 @@ def test_a_member_is_due_alone_before_its_first_step_and_another_is_interrupted(
         asked = iter([False, True])
         return validate(state, lambda: next(asked)), int(take_steps(state, 1).step)
 
-    with optimized(compiler_options()):
+    with optimized():
         (scores, step), interrupted = Members("gru", 2).do(act)
     assert_same(scores, alone("gru", 0, 0))
     assert (step, interrupted) == (1, (None, 2))
@@ -155,5 +154,5 @@ def test_a_failing_validation_fails_the_members_that_are_due_and_no_other(monkey
                 validate(state, never)
         return int(take_steps(state, 1).step)
 
-    with optimized(compiler_options()):
+    with optimized():
         assert Members("gru", 3).do(act) == [2, 2, 2]

@@ -18,7 +18,7 @@ def main() -> None:
     for carry_state in (False, True):
         run = make_run(carry_state)
         parallel = DataParallel(devices)
-        program = make_train_steps(run.optimizer_of, run.settings, parallel)
+        program = make_train_steps(run.optimizer_of, run.settings, run.fresh().model, parallel)
         train_steps = partial(
             parallel.on_first_device(parallel.lower(program, run.arguments, run.fresh(), jnp.int32(20)).compile()),
             run.arguments,
