@@ -46,13 +46,21 @@ class NamedProcess(NamedTuple):
 
 
 def packaged_processes() -> Iterator[NamedProcess]:
-    """All packaged processes in alphabetical order."""
+    """All packaged processes in alphabetical order.
+
+    Raises:
+        ValueError: If the docstring of one does not say what its parameters are, or where it comes from.
+    """
     folder = Path(str(files("simplexity.configs"))) / "generative_process"
     for path in sorted(folder.glob("*.yaml")):
         section: Any = OmegaConf.to_container(OmegaConf.load(path).instance)
         config = expand_processes(section)
         values = {name: value for name, value in config.items() if name != "_target_"}
-        yield NamedProcess(path.stem, instantiate(config), values, docstring_sections(path.stem))
+        sections = docstring_sections(path.stem)
+        for title in ("References", "Args") if values else ("References",):
+            if title not in sections:
+                raise ValueError(f"the docstring of `{path.stem}` needs a section {title}")
+        yield NamedProcess(path.stem, instantiate(config), values, sections)
 
 
 def docstring_sections(name: str) -> dict[str, str]:

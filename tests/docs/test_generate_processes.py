@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from simplexity import generative_processes
 from simplexity.process_rows import read_rows
+from simplexity.process_table import packaged_processes
 
 ROOT = Path(__file__).parents[2]
 
@@ -30,3 +32,9 @@ def test_the_page_and_the_rows_were_written_together():
         )
         for row in read_rows()
     }  # fmt: skip
+
+
+def test_a_process_without_its_source_is_named(monkeypatch):
+    monkeypatch.setattr(generative_processes.coin, "__doc__", "A coin.")
+    with pytest.raises(ValueError, match="the docstring of `coin` needs a section References"):
+        list(packaged_processes())
