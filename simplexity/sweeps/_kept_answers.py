@@ -20,7 +20,7 @@ from ._manifest import SweepRun
 from ._run_status import RunState, RunStatus
 
 COMPLETE_NAME = RunDirectory(Path()).complete_path.name
-_FORMAT = 2
+_FORMAT = 3
 _ZERO = 0.0
 _decode = json.JSONDecoder().raw_decode
 # New answers are written as soon as there are so many: those of a hundred thousand runs would take 50 MB.
@@ -115,7 +115,7 @@ def marks_of_absence(version: str) -> str:
 def answer_of(completion: Completion, status: RunStatus) -> list[Any]:
     """What to keep of a complete run, in values that JSON has: see `read_answer`."""
     return [
-        status.node, completion.step, status.step, status.saved_step, status.restarts,
+        status.node, status.reason, completion.step, status.step, status.saved_step, status.restarts,
         status.loss_nats, status.optimum_nats, status.optimum_error_nats, status.excess_nats,
         completion.time, *status.goodput,
     ]  # fmt: skip
@@ -125,7 +125,7 @@ def read_answer(run: SweepRun, answer: Any) -> RunStatus | None:
     """The status of a complete run, of what `answer_of` made; None if it is something else."""
     if type(answer) is not list or not _is_answer(tuple(map(type, answer))):
         return None
-    node, _, step, saved_step, restarts, loss, optimum, error, excess, complete_since, *spent = answer
+    node, reason, _, step, saved_step, restarts, loss, optimum, error, excess, complete_since, *spent = answer
     # The same object where numbers are equal: of a hundred thousand runs, each number takes 3 MB.
     last = run.num_train_steps
     return RunStatus(
@@ -138,10 +138,10 @@ def read_answer(run: SweepRun, answer: Any) -> RunStatus | None:
         optimum_error_nats=error,
         excess_nats=excess,
         restarts=restarts,
-        # The same object for all runs of a node.
+        # The same object for all runs of a node, or with one remark.
         node=intern(node),
         time_left_s=None,
-        reason="",
+        reason=intern(reason),
         saved_step=last if saved_step == last else saved_step,
         goodput=Goodput._make([seconds or _ZERO for seconds in spent]),
         last_event=None,
@@ -151,7 +151,7 @@ def read_answer(run: SweepRun, answer: Any) -> RunStatus | None:
 
 def completed_step(answer: Any) -> int | None:
     """The step at which a run is complete, of what `answer_of` made; None if it is something else."""
-    return answer[1] if type(answer) is list and _is_answer(tuple(map(type, answer))) else None
+    return answer[2] if type(answer) is list and _is_answer(tuple(map(type, answer))) else None
 
 
 @lru_cache
@@ -159,8 +159,8 @@ def _is_answer(types: tuple[type, ...]) -> bool:
     """Whether values of these types may be what `answer_of` made: of a hundred thousand runs, most have the same."""
     numbers, losses = {int, float}, {int, float, type(None)}
     return (
-        len(types) == 10 + len(Goodput._fields)
-        and types[:5] == (str, int, int, int, int)
-        and losses.issuperset(types[5:9])
-        and numbers.issuperset(types[9:])
+        len(types) == 11 + len(Goodput._fields)
+        and types[:6] == (str, str, int, int, int, int)
+        and losses.issuperset(types[6:10])
+        and numbers.issuperset(types[10:])
     )

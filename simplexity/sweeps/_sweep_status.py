@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from operator import attrgetter
 from typing import NamedTuple
 
-from simplexity.runs import Goodput
+from simplexity.runs import EventKind, Goodput
 
 from ._directory import SweepDirectory
 from ._in_threads import in_threads
@@ -127,8 +127,9 @@ def _read_all(sweep: SweepDirectory, runs: Sequence[SweepRun]) -> list[RunStatus
         if files.completion is None:
             return files
         status = run_status(sweep, run, files, _IDLE)
-        # A remark is not kept.
-        if seen is not None and not status.reason:
+        # The ledger, which may have a remark, has this event a moment after the file COMPLETE is there.
+        event = files.summary.last_event
+        if seen is not None and event is not None and event.kind == EventKind.COMPLETE:
             kept.add(run.index, seen, answer_of(files.completion, status))
         return status
 

@@ -146,6 +146,8 @@ def test_what_is_odd_about_a_complete_run_is_shown_whenever_it_is_looked_at(make
     sweep = make_sweep({})
     directory = sweep.run_directory(sweep.read_run(0))
     directory.mark_complete(4, 5230.0, 0.5, 5229.5)
+    # A look between the two must not keep what it sees.
+    assert not any("guessing" in line for line in status_lines("s", read_status(sweep)))
     Ledger(directory.ledger_path).append(EventKind.COMPLETE, 4, reason="the loss is above that of guessing")
     for _ in range(2):
         status = read_status(sweep)
