@@ -23,7 +23,7 @@ def sweep(make_sweep):
         directory.metrics_path.write_text('{"step": 4, "loss": 0.7, "accuracy": 0.5}\n')
         directory.analysis_path.write_text('{"step": 4, "best": {"features": "layer_0", "r2": 0.9}}\n')
         if run.index < 2:
-            ledger.append(EventKind.COMPLETE, 4)
+            ledger.append(EventKind.COMPLETE, 4, reason="odd" if run.index else None)
             directory.mark_complete(4, 0.6 + run.index, 0.5, 0.1 + run.index)
     return sweep
 
