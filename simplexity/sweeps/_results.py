@@ -82,7 +82,10 @@ def _columns(
 def _numbers(
     sweep: SweepDirectory, kept: KeptAnswers, status: RunStatus
 ) -> tuple[dict[str, float], dict[str, Cell], str]:
-    """The numbers that a run has logged last, what it has analysed last, and why it is not running."""
+    """The numbers that a run has logged last, what it has analysed last, and the reason of its status.
+
+    The reason of a run whose metrics cannot be read is that, if there is no other.
+    """
     seen, has_analysis = None, True
     if status.state == RunState.COMPLETE:
         # An analysis may be made again, of a complete run too. As text: making paths would take as long as all else.
@@ -93,28 +96,28 @@ def _numbers(
     answer = None if seen is None else kept.take(status.run.index, seen)
     if type(answer) is list and len(answer) == 2 and type(answer[0]) is type(answer[1]) is dict:
         return answer[0], answer[1], status.reason
-    logged, reason = _last_logged(sweep, status)
-    analysis = sweep.run_directory(status.run).analysis_path
-    analysed = {} if status.state == RunState.UNREADABLE else _last_analysis(analysis)
-    # An analysis without numbers may be one that could not be read just now.
-    if seen is not None and not reason and (analysed or not has_analysis):
-        kept.add(status.run.index, seen, [logged, analysed])
-    return logged, analysed, reason
-
-
-def _last_logged(sweep: SweepDirectory, status: RunStatus) -> tuple[dict[str, float], str]:
-    """The numbers in the last line of a run's metrics, and why it is not running, or has no line that can be read."""
     if status.state == RunState.UNREADABLE:
-        return {}, status.reason
+        return {}, {}, status.reason
+    directory = sweep.run_directory(status.run)
+    logged, failure = _last_logged(directory.metrics_path)
+    analysed = _last_analysis(directory.analysis_path)
+    # An analysis without numbers may be one that could not be read just now.
+    if seen is not None and not failure and (analysed or not has_analysis):
+        kept.add(status.run.index, seen, [logged, analysed])
+    return logged, analysed, status.reason or failure
+
+
+def _last_logged(path: Path) -> tuple[dict[str, float], str]:
+    """The numbers in the last line of a run's metrics, and why it cannot be read, if it cannot."""
     try:
-        lines = last_records(sweep.run_directory(status.run).metrics_path, 1)
+        lines = last_records(path, 1)
     except OSError as error:
-        return {}, status.reason or reading_failure(error)
+        return {}, reading_failure(error)
     logged = lines[0].items() if lines else ()
     numbers: dict[str, float] = {
         name: value for name, value in logged if isinstance(value, int | float) and name not in _NO_RESULTS
     }
-    return numbers, status.reason
+    return numbers, ""
 
 
 def _last_analysis(path: Path) -> dict[str, Cell]:
