@@ -258,12 +258,18 @@ def _names_members(value: Any) -> bool:
 def _of_left_out_sections(problems: list[Problem], config: DictConfig) -> list[Problem]:
     """Says of a section of which keys are missing that it was not chosen, and a study has set the others."""
     chosen = OmegaConf.select(config, "hydra.runtime.choices") or {}
+    overrides = OmegaConf.select(config, "hydra.overrides.task") or []
     found = []
     for problem in problems:
         group, _, key = problem.path.partition(".")
-        if key and chosen.get(group, "") is None and problem.message == _MISSING:
-            setter = f"study={chosen['study']} sets" if "study" in chosen else "there are values for"
-            remedy = f"choose it with {group}=default, or use simplexity/run_experiment.py, which has it"
+        # `GROUP=null` has become `~GROUP`.
+        is_left_out = chosen.get(group, "") is None or f"~{group}" in overrides
+        if key and is_left_out and problem.message == _MISSING:
+            is_typed = any(override.lstrip("+").startswith(f"{group}.") for override in overrides)
+            setter = f"study={chosen['study']} sets" if "study" in chosen and not is_typed else "there are values for"
+            remedy = f"choose it with {group}=default"
+            if chosen.get(group, "") is None:
+                remedy = f"{remedy}, or use simplexity/run_experiment.py, which has it"
             problem = Problem(group, f"is left out by this command, and {setter} some of its keys: {remedy}")
         found.append(problem)
     return list(dict.fromkeys(found))

@@ -2,7 +2,8 @@
 
 To read the files of a hundred thousand runs takes minutes on a network file system. So the first look at a complete run
 is kept as a line of JSON, with what its files looked like then: time, size and inode of COMPLETE, for instance. If they
-look otherwise now, if the line is corrupt, or if the file cannot be written, the run's own files are read as before.
+look otherwise now, if the line is corrupt, which its checksum shows, or if the file cannot be written, the run's own
+files are read as before.
 """
 
 import json
@@ -13,6 +14,7 @@ from pathlib import Path
 from sys import intern
 from threading import Lock
 from typing import Any
+from zlib import crc32
 
 from simplexity.runs import Completion, Goodput, RunDirectory
 
@@ -52,19 +54,16 @@ class KeptAnswers:
 
         An answer can be taken once, so that it needs no memory beside what is made of it.
         """
-        kept = self._lines.pop(str(index), "")
-        if not kept.startswith(f"{marks}\t"):
+        kept, _, checksum = self._lines.pop(str(index), "").rpartition("\t")
+        if not kept.startswith(f"{marks}\t") or checksum != _checksum(index, kept):
             return None
-        try:
-            return _decode(kept, len(marks) + 1)[0]
-        except ValueError:
-            return None
+        return _decode(kept, len(marks) + 1)[0]
 
     def add(self, index: int, marks: str, answer: Any) -> None:
         """Keeps an answer; the last ones that were added are written by `save`."""
-        line = f"{index} {marks}\t{json.dumps(answer, separators=(',', ':'))}\n"
+        kept = f"{marks}\t{json.dumps(answer, separators=(',', ':'))}"
         with self._lock:
-            self._new.append(line)
+            self._new.append(f"{index} {kept}\t{_checksum(index, kept)}")
             if len(self._new) == _MOST_NEW:
                 self._write_new()
 
@@ -91,6 +90,11 @@ class KeptAnswers:
                 os.write(descriptor, b"\n" + content if torn else content)
             finally:
                 os.close(descriptor)
+
+
+def _checksum(index: int, kept: str) -> str:
+    """The end of a run's line: two computers that write to one network file system at once may mix their lines."""
+    return f"{crc32(f'{index} {kept}'.encode(errors='replace')):08x}\n"
 
 
 def marks(version: str, path: str | Path) -> str | None:

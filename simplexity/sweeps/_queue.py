@@ -69,6 +69,7 @@ class RunQueue:
         interrupted: Mapping[int, int] = MappingProxyType({}),
     ):
         self._sweep = sweep
+        self._kept = KeptAnswers(sweep.complete_runs_path)
         self._waiting = deque(sorted(runs, key=lambda run: run.index not in interrupted))
         self._held: deque[SweepRun] = deque()
         self._submissions = submissions
@@ -94,11 +95,10 @@ class RunQueue:
 
     def claims(self) -> Iterator[Claim]:
         """Claims one run after the other; whoever iterates releases each lock before the next."""
-        kept = KeptAnswers(self._sweep.complete_runs_path)
         while self._waiting or self._held:
             is_free = bool(self._waiting)
             run = self._waiting.popleft() if is_free else self._held.popleft()
-            if self._is_known_complete(run, kept):
+            if self._is_known_complete(run):
                 continue
             try:
                 claim = self._claim(run, is_free)
@@ -122,13 +122,13 @@ class RunQueue:
         lock = self._lock(run)
         return None if lock is None else Claim(run, lock)
 
-    def _is_known_complete(self, run: SweepRun, kept: KeptAnswers) -> bool:
+    def _is_known_complete(self, run: SweepRun) -> bool:
         """Whether `status` has seen that the run is complete, which takes one look at one file.
 
         So the last runs of a hundred thousand are reached in a second.
         """
         seen = marks(run.config_hash, f"{self._sweep.path}/{run.directory}/{COMPLETE_NAME}")
-        step = None if seen is None else completed_step(kept.take(run.index, seen))
+        step = None if seen is None else completed_step(self._kept.take(run.index, seen))
         return step is not None and step >= run.num_train_steps
 
     def _lock(self, run: SweepRun) -> RunLock | None:

@@ -177,15 +177,14 @@ class WorkerRuns:
             self._has_begun = True
             with job, output:
                 ended = self._executor.execute(run, lock)
-            if ended in (ExitCode.COMPLETE, ExitCode.REQUEUE):
-                pass
-            elif self.is_together and not lock.still_held():
-                # It is another's, and its files are no concern of this process any more.
-                ended = ExitCode.REQUEUE
-            else:
+            if ended not in (ExitCode.COMPLETE, ExitCode.REQUEUE):
                 # What the run has printed names the file that cannot be read; the other runs can perhaps.
                 with suppress(UnreadableError):
-                    self._record_failure(run, lock, ended)
+                    if self.is_together and not retry_read(lock.still_held):
+                        # It is another's, and its files are no concern of this process any more.
+                        ended = ExitCode.REQUEUE
+                    else:
+                        self._record_failure(run, lock, ended)
         except BaseException as error:
             # Its log could not be opened, for instance, and no start of the run counts that: if it looked interrupted,
             # this worker would be started again without end. It is, by `exit` in a library, which ends a whole process.

@@ -170,3 +170,13 @@ def test_what_another_version_has_kept_is_read_again(sweep, monkeypatch):
     assert [row["accuracy"] for row in look(sweep)[1]] == [0.5, 0.5, 0.75]
     monkeypatch.setattr(_kept_answers, "_FORMAT", 0)
     assert [row["accuracy"] for row in look(sweep)[1]] == [0.75, 0.75, 0.75]
+
+
+def test_a_line_whose_parts_two_computers_have_written_is_read_again(sweep, read):
+    first = look(sweep)
+    for path in (sweep.complete_runs_path, sweep.results_path):
+        zero, one = path.read_text().splitlines()
+        path.write_text(zero[: zero.rindex(",")] + one[one.rindex(",") :] + "\n")
+    read.clear()
+    assert look(sweep) == first
+    assert sorted(read) == [0, 1, 2]
