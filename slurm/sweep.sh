@@ -66,6 +66,8 @@ serve() {
     IFS= read -r -d '' -t 60 -u "$request" count && [[ $count == +([0-9]) ]] || continue
     words=()
     while ((${#words[@]} < count)) && IFS= read -r -d '' -t 60 -u "$request" word; do words+=("$word"); done
+    # What is left of a request that was cut off is another command, and nobody reads the answer.
+    ((${#words[@]} == count)) || continue
     if execute "${words[@]}" >"$host/stdout" 2>"$host/stderr" </dev/null; then echo 0; else echo $?; fi >&"$answer"
   done
   rm -rf "$host"

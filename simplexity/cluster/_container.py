@@ -112,6 +112,8 @@ def _check(*words: str) -> str:
         raise RuntimeError(f"there is no `{error.args[0]}` here to look at the image with") from None
     except subprocess.TimeoutExpired:
         raise RuntimeError(f"the image {words[2]} was not read within {_TIMEOUT_S:g} s") from None
+    except ConnectionError as error:
+        raise RuntimeError(f"the image {words[2]} cannot be looked at: {error}") from None
     if answer.returncode != 0:
         raise ValueError(" ".join(answer.stderr.split()) or f"the image {words[2]} cannot be looked at")
     return answer.stdout.strip("\n")

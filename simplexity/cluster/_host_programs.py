@@ -15,6 +15,7 @@ from importlib import resources
 from pathlib import Path
 
 _CHECKS = 'die() { echo "$*" >&2; exit 2; }\nset -euo pipefail\n'
+_HAS_ENDED = "the process of slurm/sweep.sh that executes programs of the host has ended"
 # How much longer than a program the host may take to answer for it.
 _GRACE_S = 15.0
 
@@ -43,7 +44,8 @@ def call_host(
 
     Raises:
         FileNotFoundError: If there is no such program.
-        subprocess.TimeoutExpired: If it takes longer, or the host has stopped answering.
+        subprocess.TimeoutExpired: If it takes longer.
+        ConnectionError: If the process of the host that executes them has ended.
     """
     if (folder := _folder()) is not None:
         return _ask(folder, command, timeout_s)
@@ -73,7 +75,7 @@ def _ask(folder: Path, words: Sequence[str], timeout_s: float) -> subprocess.Com
     try:
         request = os.open(folder / "request", os.O_WRONLY | os.O_NONBLOCK)
     except OSError:  # no process has it open for reading
-        raise subprocess.TimeoutExpired(words, timeout_s) from None
+        raise ConnectionError(_HAS_ENDED) from None
     with open(request, "wb") as pipe:
         os.set_blocking(request, True)
         pipe.write(b"".join(os.fsencode(word) + b"\0" for word in [str(len(words)), *words]))
@@ -81,6 +83,8 @@ def _ask(folder: Path, words: Sequence[str], timeout_s: float) -> subprocess.Com
     with open(answer, "rb") as pipe:
         if not select.select([pipe], [], [], max(0.0, deadline - time.monotonic()))[0]:
             raise subprocess.TimeoutExpired(words, timeout_s)
-        code = int(pipe.read(16))
+        code = pipe.read(16)
+    if not code:  # no process has it open for writing any more
+        raise ConnectionError(_HAS_ENDED)
     stdout, stderr = ((folder / name).read_text(errors="replace") for name in ("stdout", "stderr"))
-    return subprocess.CompletedProcess(list(words), code, stdout, stderr)
+    return subprocess.CompletedProcess(list(words), int(code), stdout, stderr)

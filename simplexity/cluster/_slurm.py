@@ -205,6 +205,8 @@ def _run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
         raise SlurmError(f"there is no `{command[0]}` here; run this where SLURM's programs are installed") from None
     except subprocess.TimeoutExpired:
         raise SlurmError(f"`{command[0]}` did not answer within {_TIMEOUT_S:g} s") from None
+    except ConnectionError as error:
+        raise SlurmError(f"`{command[0]}` cannot be executed: {error}") from None
     if answer.returncode != 0:
         said = " ".join(answer.stderr.split()) or f"exit code {answer.returncode}"
         raise SlurmError(f"`{command[0]}` failed: {said}")

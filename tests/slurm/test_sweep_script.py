@@ -2,6 +2,7 @@
 
 import json
 import os
+import select
 import shutil
 import subprocess
 import sys
@@ -145,6 +146,25 @@ def test_a_request_is_read_whole_and_never_evaluated(sweep, pieces):
     assert sweep("x=1", inside=inside).stdout.split() == [*["127"] * pieces.count(b"0\0"), "0", "False", "said", "--me"]
 
 
+def test_a_request_that_was_cut_off_is_not_executed(sweep):
+    """Whoever asks may be killed in the middle: `scancel 1_0` would cancel another task."""
+    script = sweep.folder / "a checkout/slurm/sweep.sh"
+    text = script.read_text()
+    script.write_text(text.replace("-t 60 ", "-t 1 "))
+    assert script.read_text() != text
+    sweep.put("scancel", f'echo "$@" >"{sweep.folder}/cancelled"')
+    sweep.put("squeue", "echo said")
+    inside = (
+        "import os, time\nfrom simplexity.cluster._slurm import ask\n"
+        "with open(os.environ['SIMPLEXITY_HOST'] + '/request', 'wb') as pipe:\n"
+        "    pipe.write(b'4\\0scancel\\x001_0\\x001_1')\n"
+        "time.sleep(3)\n"
+        "print(ask(['squeue']))\n"
+    )
+    assert sweep("x=1", inside=inside).stdout.split() == ["said"]
+    assert not (sweep.folder / "cancelled").exists()
+
+
 def test_the_exit_code_comes_back_and_nothing_stays_behind(sweep):
     done = sweep("x=1", inside="import os\nprint(os.environ['SIMPLEXITY_HOST'])\nraise SystemExit(85)")
     assert done.returncode == 85
@@ -155,9 +175,20 @@ def test_the_exit_code_comes_back_and_nothing_stays_behind(sweep):
         time.sleep(0.1)
 
 
-def test_a_host_that_is_gone_is_told(tmp_path, monkeypatch):
+@pytest.mark.parametrize("while_it_executes", [False, True])
+def test_a_host_that_is_gone_is_told(tmp_path, monkeypatch, while_it_executes):
     monkeypatch.setenv("SIMPLEXITY_HOST", str(tmp_path))
     (tmp_path / "programs").write_text("squeue\n")
-    os.mkfifo(tmp_path / "request")
-    with pytest.raises(SlurmError, match="`squeue` did not answer"):
+    for name in ("request", "answer"):
+        os.mkfifo(tmp_path / name)
+    host = [os.open(tmp_path / name, os.O_RDWR) for name in ("request", "answer") if while_it_executes]
+    wait = select.select
+
+    def end_and_wait(*arguments):
+        for pipe in host:
+            os.close(pipe)
+        return wait(*arguments)
+
+    monkeypatch.setattr(select, "select", end_and_wait)
+    with pytest.raises(SlurmError, match=r"`squeue` cannot be executed: the process .* has ended"):
         queued_tasks(["7"])
