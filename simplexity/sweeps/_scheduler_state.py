@@ -67,7 +67,11 @@ def slurm_states(
     except SlurmError as error:
         return {index: SchedulerState(None, submission=last.get(index)) for index in unfinished}, str(error)
     group_states = {name: _group_state(sweep, name, names, queue) for name, names in groups.items()}
-    states = {index: group_states[last[index]] for index in unfinished if last.get(index) in groups}
+    states = {
+        index: _of_one_run(group_states[last[index]], files)
+        for index, files in unfinished.items()
+        if last.get(index) in groups
+    }
     forgotten: list[int] = []
     for index, names in tasks.items():
         # Tasks that were cancelled before they began are one record, under the array's own id.
@@ -85,11 +89,14 @@ def slurm_states(
         else:
             forgotten.append(index)
     if forgotten:
-        ends = _accounted_ends({index: tasks[index] for index in forgotten})
+        ends, problem = _accounted_ends({index: tasks[index] for index in forgotten})
         for index in forgotten:
-            end, words = ends.get(index, ""), "it was never submitted"
-            if tasks[index]:
-                words = "" if end else f"SLURM has forgotten how its job {tasks[index][-1]} ended"
+            end, words = ends.get(index, ""), ""
+            if not tasks[index]:
+                # One that has begun was started by hand.
+                words = "it was never submitted" if unfinished[index].summary.last_event is None else ""
+            elif not end:
+                words = _unknown_end(f"its job {tasks[index][-1]}", problem)
             states[index] = SchedulerState(False, end=end, submission=last.get(index), words=words)
     return states, ""
 
@@ -133,26 +140,38 @@ def _worker_groups(
 def _group_state(
     sweep: SweepDirectory, name: str, tasks: Sequence[str], queue: Mapping[str, QueuedTask]
 ) -> SchedulerState:
-    """The state of every run that the workers of a submission execute: any of them may take any run."""
+    """The state of every run that the workers of a submission execute and have not begun: any may take any run."""
     known = [queue.get(task) or queue.get(task.partition("_")[0]) for task in tasks]
     ends = {task.state for task in known if task is not None}
     workers = {f"{name}_{task.partition('_')[2]}" for task in tasks}
     if ends - _ENDED or _was_resubmitted_since(sweep, workers, tasks):
         return SchedulerState(True, submission=name)
+    problem = ""
     if not ends:
-        ends = set(_accounted_ends(dict(enumerate([task] for task in tasks))).values())
+        accounted, problem = _accounted_ends(dict(enumerate([task] for task in tasks)))
+        ends = set(accounted.values())
     if "CANCELLED" in ends:
         return SchedulerState(False, end="CANCELLED", submission=name)
-    # A worker fails if one of its runs has failed. If all have, and runs were left, none could execute any.
+    # SLURM forgets one worker after the other; the exit codes of their batch scripts stay.
     logs = [sweep.worker_log_path(worker) for worker in sorted(workers)]
-    codes = [code for log in logs if (code := exit_code(log.with_suffix(".exit"))) is not None]
-    if "COMPLETED" in ends or (not ends and ExitCode.COMPLETE in codes):
+    codes = {log: code for log in logs if (code := exit_code(log.with_suffix(".exit"))) is not None}
+    # A worker fails if one of its runs has failed. If all have, and runs were left, none could execute any.
+    if "COMPLETED" in ends or ExitCode.COMPLETE in codes.values():
         return SchedulerState(False, submission=name)
-    said = (f"{words} ({LOG_FOLDER}/{log.name})" for log in logs if (words := last_printed(log)))
-    words = next(said, "" if ends else f"SLURM has forgotten how the workers of its job {tasks[-1]} ended")
-    # Once SLURM has forgotten them, their batch scripts' exit codes say the same.
-    has_end = bool(ends) or any(map(has_failed, codes))
-    return SchedulerState(False, end="FAILED" if has_end else "", submission=name, words=words)
+    # Without an exit code, SLURM has ended the worker, and what it printed last is about its runs.
+    ended = sorted(codes, key=lambda log: not has_failed(codes[log]))
+    said = (f"{words} ({LOG_FOLDER}/{log.name})" for log in ended if (words := last_printed(log)))
+    who = f"the workers of its job {tasks[-1]}"
+    words = next(said, f"{who} ended: {', '.join(sorted(ends))}" if ends else _unknown_end(who, problem))
+    failed = any(map(has_failed, codes.values())) if codes else bool(ends)
+    return SchedulerState(False, end="FAILED" if failed else "", submission=name, words=words)
+
+
+def _of_one_run(state: SchedulerState, files: RunFiles) -> SchedulerState:
+    """The state of a run that workers execute: how they have failed says nothing of one that has begun."""
+    if files.summary.last_event is None:
+        return state
+    return state._replace(end="" if state.end == "FAILED" else state.end, words="")
 
 
 def _tasks(sweep: SweepDirectory, submissions: Sequence[Submission], index: int, files: RunFiles) -> list[str]:
@@ -191,14 +210,19 @@ def _was_resubmitted_since(sweep: SweepDirectory, names: Iterable[str], asked: S
     return any(not jobs.issuperset(_resubmissions(sweep, name)) for name in names)
 
 
-def _accounted_ends(tasks: Mapping[int, list[str]]) -> dict[int, str]:
+def _accounted_ends(tasks: Mapping[int, list[str]]) -> tuple[dict[int, str], str]:
+    """SLURM's words for how the last known task of each list ended, and one line on why there is no answer."""
     jobs = sorted({task.partition("_")[0] for names in tasks.values() for task in names})
     try:
         accounted = accounted_tasks(jobs)
-    except SlurmError:
+    except SlurmError as error:
         # Many clusters have no accounting; the files then have the last word.
-        return {}
+        return {}, str(error)
     latest = {
         index: next((name for name in reversed(names) if name in accounted), "") for index, names in tasks.items()
     }
-    return {index: accounted[name].state for index, name in latest.items() if name}
+    return {index: accounted[name].state for index, name in latest.items() if name}, ""
+
+
+def _unknown_end(what: str, problem: str) -> str:
+    return f"it is not known how {what} ended: {problem}" if problem else f"SLURM has forgotten how {what} ended"

@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import PurePath
 from typing import NamedTuple
@@ -136,8 +136,11 @@ def next_commands(sweep_path: str, status: SweepStatus) -> list[str]:
     ended = [run for run in status.runs if run.state in to_start]
     if ended and all(repeats_its_failure(run) for run in ended):
         return [*lines, REPEATED_FAILURE]
-    lines += needed_changes(sweep_path, ended)
-    if not all(repeats_its_failure(run) or any(limit.ended(run) for limit in _LIMITS) for run in ended):
+    others = [run for run in ended if not repeats_its_failure(run)]
+    if status.on_slurm:
+        lines += needed_changes(sweep_path, ended)
+        others = [run for run in others if not any(limit.ended(run) for limit in _LIMITS)]
+    if others:
         lines.append(f"to start the others again: simplexity retry {shlex.quote(sweep_path)}")
     return lines
 
@@ -147,17 +150,29 @@ class _Limit(NamedTuple):
 
     what: str
     key: str
-    reason: re.Pattern[str]
+    ended: Callable[[RunStatus], bool]
 
-    def ended(self, run: RunStatus) -> bool:
-        return run.state != RunState.COMPLETE and self.reason.search(run.reason) is not None
+
+# In SLURM's word, srun's and a worker's own; the exception of a run may say nearly the same of another memory.
+_OUT_OF_MEMORY = re.compile(
+    r"^OUT_OF_MEMORY\b|^(.*: )?srun: error: .*: Out Of Memory$|; in one of its starts, its process ran out of memory$"
+)
+
+
+def _lacked_memory(run: RunStatus) -> bool:
+    return _OUT_OF_MEMORY.search(run.reason) is not None
+
+
+def _lacked_time(run: RunStatus) -> bool:
+    """Whether a run's time is too short for a start; one that has saved, or was stopped in order, may get on."""
+    if "set a longer `cluster.time_limit_minutes`" in run.reason:
+        return True  # it was given up for that
+    return run.reason.startswith("TIMEOUT") and run.saved_step == 0 and run.state != RunState.STOPPED
 
 
 _LIMITS = (
-    # The words of SLURM's state, of srun, and of a worker's batch script.
-    _Limit("memory", "cluster.memory", re.compile(r"^OUT_OF_MEMORY|(Out Of Memory|ran out of memory)$")),
-    # Of SLURM's state, and of a run that its time limit has stopped too often.
-    _Limit("time", "cluster.time_limit_minutes", re.compile(r"^TIMEOUT|`cluster\.time_limit_minutes`")),
+    _Limit("memory", "cluster.memory", _lacked_memory),
+    _Limit("time", "cluster.time_limit_minutes", _lacked_time),
 )
 
 

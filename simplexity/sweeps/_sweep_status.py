@@ -29,10 +29,12 @@ class SweepStatus(NamedTuple):
     Attributes:
         runs: How each stands.
         remark: One line on what SLURM did not answer; empty if nothing.
+        on_slurm: Whether its runs are jobs of SLURM.
     """
 
     runs: list[RunStatus]
     remark: str
+    on_slurm: bool
 
     @property
     def counts(self) -> Counter[RunState]:
@@ -89,7 +91,7 @@ def read_status(sweep: SweepDirectory, *, locked: bool = False) -> SweepStatus:
     ]
     if manifest.launch.on_slurm:
         _read_ended_again(sweep, runs, states)
-    return SweepStatus(runs, remark)
+    return SweepStatus(runs, remark, manifest.launch.on_slurm)
 
 
 @paused_collector()

@@ -106,38 +106,65 @@ def test_the_runs_of_workers(make_sweep, slurm_launch, slurm):
     sweep.worker_log_path(f"{name}_0").write_text("the image is gone\n")
     slurm["queue"] = {"7_0": queued("FAILED"), "7_1": queued("FAILED")}
     (*_, last) = read_status(sweep).runs
-    assert (last.state, last.reason) == (RunState.FAILED, "the image is gone (logs/array_0_0.log)")
+    assert (last.state, last.reason) == (RunState.FAILED, "the workers of its job 7_1 ended: FAILED")
+    sweep.worker_log_path(f"{name}_0").with_suffix(".exit").write_text("1\n")
+    expected = [
+        (RunState.FAILED, "no reason was recorded"),
+        (RunState.STOPPED, "saved at step 2"),
+        (RunState.LOST, ""),
+        (RunState.FAILED, "the image is gone (logs/array_0_0.log)"),
+    ]
+    # Also once SLURM has forgotten the workers.
+    for queue in (slurm["queue"], {}):
+        slurm["queue"] = queue
+        assert [(run.state, run.reason) for run in read_status(sweep).runs] == expected
 
 
 @pytest.mark.parametrize(
     ("codes", "expected"),
     [
-        ({0: 1, 1: 1}, (RunState.FAILED, "no module named simplexity (logs/array_0_1.log)")),
-        ({0: 137, 1: 137}, (RunState.MISSING, "no module named simplexity (logs/array_0_1.log)")),
+        ({1: 1}, (RunState.FAILED, "no module named simplexity (logs/array_0_1.log)")),
+        # The first was stopped, and has nothing to do with why the second could execute nothing.
+        ({0: 85, 1: 1}, (RunState.FAILED, "no module named simplexity (logs/array_0_1.log)")),
+        ({1: 137}, (RunState.MISSING, "no module named simplexity (logs/array_0_1.log)")),
         # One that has found nothing more to execute says nothing about a run that was added since.
         ({0: 0, 1: 1}, (RunState.MISSING, "")),
     ],
 )
-def test_workers_that_slurm_has_forgotten_are_known_by_what_they_left(make_sweep, slurm_launch, slurm, codes, expected):
+@pytest.mark.parametrize("known", [{0: "FAILED", 1: "FAILED"}, {1: "FAILED"}, {0: "FAILED"}, {}])
+def test_what_workers_left_says_the_same_while_slurm_forgets_them(
+    make_sweep, slurm_launch, slurm, codes, expected, known
+):
     sweep = make_sweep({}, launch=slurm_launch())
     sweep.record_submission([0], "7", None, 2)
     sweep.log_path(0).parent.mkdir()
     for number, code in codes.items():
         sweep.worker_log_path(f"array_0_{number}").with_suffix(".exit").write_text(f"{code}\n")
+    sweep.worker_log_path("array_0_0").write_text("#5 x: complete\n")
     sweep.worker_log_path("array_0_1").write_text("no module named simplexity\n")
+    ends = {number: "COMPLETED" if codes.get(number) == 0 else end for number, end in known.items()}
+    slurm["queue"] = {f"7_{number}": queued(end) for number, end in ends.items()}
     (run,) = read_status(sweep).runs
     assert (run.state, run.reason) == expected
 
 
 def test_a_run_that_never_began_says_what_is_known_of_its_job(make_sweep, slurm_launch, slurm):
-    sweep = make_sweep({}, {}, {}, launch=slurm_launch())
+    sweep = make_sweep({}, {}, {}, {}, launch=slurm_launch())
     sweep.record_submission([0], "7")
     sweep.record_submission([1], "8", None, 1)
-    assert [(run.state, run.reason) for run in read_status(sweep).runs] == [
-        (RunState.MISSING, "SLURM has forgotten how its job 7_0 ended"),
-        (RunState.MISSING, "SLURM has forgotten how the workers of its job 8_0 ended"),
-        (RunState.MISSING, "it was never submitted"),
-    ]
+    record(sweep, 3, START, SAVED)  # by hand
+    for accounting, own, workers in (
+        ({}, "SLURM has forgotten how its job 7_0 ended", "SLURM has forgotten how the workers of its job 8_0 ended"),
+        (None, "it is not known how its job 7_0 ended: no accounting",
+         "it is not known how the workers of its job 8_0 ended: no accounting"),
+    ):  # fmt: skip
+        slurm["accounting"] = accounting
+        assert [(run.state, run.reason) for run in read_status(sweep).runs] == [
+            (RunState.MISSING, own),
+            (RunState.MISSING, workers),
+            (RunState.MISSING, "it was never submitted"),
+            (RunState.LOST, ""),
+        ]
 
 
 def test_a_worker_that_was_resubmitted_is_known(make_sweep, slurm_launch, slurm):

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from simplexity.runs import Goodput
-from simplexity.sweeps import describe, read_status, status_lines
+from simplexity.sweeps import RunState, describe, read_status, status_lines
 from simplexity.sweeps._status_text import best_run, excess_text, next_commands, totals
 
 
@@ -105,12 +105,14 @@ TOO_SHORT = "a start takes 70 s, and the time limit is 60 s: set a longer `clust
         (("OUT_OF_MEMORY", f"OUT_OF_MEMORY: {OOM}"), ["runs 0 and 1 had too little memory"]),
         (("it has ended its worker 3 times; in one of its starts, its process ran out of memory", OOM),
          ["runs 0 and 1 had too little memory"]),
-        (("TIMEOUT: step 3", f"RuntimeError: not started again: 4 starts (stopped by the time limit, {TOO_SHORT})"),
+        (("TIMEOUT: starting", f"RuntimeError: not started again: 4 starts (stopped by the time limit, {TOO_SHORT})"),
          ["runs 0 and 1 had too little time"]),
         ((OOM, "TIMEOUT"), ["run 0 had too little memory", "run 1 had too little time"]),
         ((OOM, "ValueError: no"), ["run 0 had too little memory", "to start the others again: simplexity retry 'a b'"]),
         # What needs memory here is named in the error.
         (("RuntimeError: out of memory: the step needs 9 GB; choose a smaller model", "ValueError: no"),
+         ["to start the others again: simplexity retry 'a b'"]),
+        (("RuntimeError: the device ran out of memory", "OSError: MLflow's server: Out Of Memory"),
          ["to start the others again: simplexity retry 'a b'"]),
     ],
 )  # fmt: skip
@@ -119,11 +121,38 @@ def test_advice_names_the_limit_that_a_retry_would_repeat(make_sweep, execute, r
     execute(sweep)
     status = read_status(sweep)
     runs = [run._replace(reason=reason) for run, reason in zip(status.runs, reasons, strict=True)]
-    lines = next_commands("a b", status._replace(runs=runs))
+    lines = next_commands("a b", status._replace(runs=runs, on_slurm=True))
     assert [line.partition(",")[0] for line in lines] == advice
     if "memory" in advice[0]:
         command = "repeat the sweep's command with hydra.sweep.dir='a b' and a larger cluster.memory"
         assert lines[0].endswith(f", and would have as little in a retry: {command}")
+
+
+@pytest.mark.parametrize(
+    ("state", "saved_step", "reason"),
+    [
+        (RunState.LOST, 1, "TIMEOUT: step 3"),
+        (RunState.STOPPED, 0, "TIMEOUT: saved at step 0 after SIGUSR2"),
+    ],
+)
+def test_a_run_whose_time_was_over_may_get_on_in_a_retry(make_sweep, execute, state, saved_step, reason):
+    sweep = make_sweep({"raises_at": 1})
+    execute(sweep)
+    status = read_status(sweep)
+    run = status.runs[0]._replace(state=state, saved_step=saved_step, reason=reason)
+    lines = next_commands("s", status._replace(runs=[run], on_slurm=True))
+    assert lines == ["to start the others again: simplexity retry s"]
+
+
+@pytest.mark.parametrize(
+    "reason", [OOM, "it has ended its worker 3 times; in one of its starts, its process ran out of memory"]
+)
+def test_without_slurm_no_advice_is_about_its_limits(make_sweep, execute, reason):
+    sweep = make_sweep({"raises_at": 1})
+    execute(sweep)
+    status = read_status(sweep)
+    lines = next_commands("s", status._replace(runs=[status.runs[0]._replace(reason=reason)]))
+    assert lines == ["to start the others again: simplexity retry s"]
 
 
 def test_no_advice_repeats_a_loss_that_is_not_finite(make_sweep, execute):
