@@ -20,14 +20,17 @@ _NEVER_CHANGE = "belief states never change, so there is nothing to regress"
 
 
 class BeliefRegression(NamedTuple):
-    """Regressions from activations, and from what they are to be compared with, to belief states."""
+    """Regressions from activations, and from what they are to be compared with, to belief states.
+
+    Only those from the trained model's activations keep their predictions.
+    """
 
     words: Words
     rows: tuple[Row, ...]
     explained_variance: Mapping[str, Float[np.ndarray, " _"]]
     """Of each layer's activations: the shares of their variance along their principal components, greatest first."""
     targets: Mapping[str, tuple[Row, ...]]
-    """The same rows for further targets, without predictions: of a factored process each factor's belief state
+    """The same rows for further targets, all without predictions: of a factored process each factor's belief state
     (`factor_0`, ...) and the `joint` one; of a mixture, the posterior of its `components`."""
     factor_overlaps: Mapping[str, Float[np.ndarray, "factors factors"]]
     """Of a factored process, for each layer: the overlaps of the factors' subspaces, from 0 (orthogonal) to 1."""

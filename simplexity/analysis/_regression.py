@@ -33,7 +33,7 @@ class Regression(NamedTuple):
     num_directions: int
     """The number of singular directions of the features that the fit uses."""
     predictions: Float[np.ndarray, "words targets"]
-    """Each word's, from the fit that has not seen it."""
+    """Each word's, from the fit that has not seen it; no rows where they are not kept."""
 
 
 def regress_each(

@@ -1,8 +1,8 @@
 """What is regressed on a model's activations, with the controls beside: all that does not depend on a model."""
 
 import threading
-from collections.abc import Callable
-from functools import cached_property
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -17,6 +17,7 @@ from ._words import Words, words_of
 
 # The target that every process has: its whole belief state.
 WHOLE = "beliefs"
+_POLL_S = 0.5
 
 Kind = Literal["trained", "untrained", "shuffled", "control"]
 
@@ -41,11 +42,17 @@ class AnalysisInterruptedError(Exception):
     """A stop was requested during an analysis."""
 
 
+class _Given(NamedTuple):
+    words: Words
+    targets: dict[str, Float[np.ndarray, "words _"]]
+    folds: Int[np.ndarray, " words"]
+
+
 class RegressionProblem:
     """The words of one process with their belief states, divided into folds, and the controls that need no model.
 
-    Each is computed when it is asked for first, and serves all models that are trained on the process. Threads may
-    share a problem.
+    All of it serves every model that is trained on the process, and is computed when it is asked for first. Threads may
+    share a problem: one of them computes, and the others wait.
 
     Args:
         process: The process, or the process with its special tokens.
@@ -63,8 +70,9 @@ class RegressionProblem:
         seed: int = 0,
     ):
         self._process, self._length, self._max_words, self._seed = process, length, max_words, seed
+        self._found: _Given | None = None
         self._control_rows: list[dict[str, Row]] | None = None
-        self._lock = threading.Lock()
+        self._lock, self._controls_lock = threading.Lock(), threading.Lock()
 
     def without_bos(self) -> "RegressionProblem":
         """The problem of the same process without special tokens.
@@ -76,29 +84,42 @@ class RegressionProblem:
             raise ValueError("`also_without_bos` must be false: the sequences have no BOS")
         return RegressionProblem(self._process.process, self._length, max_words=self._max_words, seed=self._seed)
 
-    @cached_property
+    @property
     def words(self) -> Words:
         """The words, each of which counts once, with its probability.
 
         Raises:
-            ValueError: If `length` is below 1.
+            ValueError: If `length` is below 1, or if the process has only one word of that length.
         """
-        return words_of(self._process, self._length, max_words=self._max_words, seed=self._seed)
+        return self._given.words
 
-    @cached_property
+    @property
     def targets(self) -> dict[str, Float[np.ndarray, "words _"]]:
         """What is regressed, by name: the whole belief state, and what `BeliefRegression.targets` has beside it."""
-        process = self._process.process if isinstance(self._process, DataGenerator) else self._process
-        return {WHOLE: self.words.beliefs} | further_targets(process, self.words.beliefs)
+        return self._given.targets
+
+    @property
+    def num_bytes(self) -> int:
+        """What has been computed and is kept: the size of the arrays, but for the controls' few numbers."""
+        if self._found is None:
+            return 0
+        arrays = [*self._found.words, *self._found.targets.values(), self._found.folds]
+        return sum(array.nbytes for array in arrays if isinstance(array, np.ndarray))
 
     @property
     def factors(self) -> list[Float[np.ndarray, "words _"]]:
         """The belief states of a factored process's factors; none for another process."""
         return [values for name, values in self.targets.items() if name.startswith("factor_")]
 
-    @cached_property
-    def _folds(self) -> Int[np.ndarray, " words"]:
-        return fold_words(self.words.rows, self._seed)
+    @property
+    def _given(self) -> _Given:
+        with self._lock:
+            if self._found is None:
+                words = words_of(self._process, self._length, max_words=self._max_words, seed=self._seed)
+                process = self._process.process if isinstance(self._process, DataGenerator) else self._process
+                targets = {WHOLE: words.beliefs} | further_targets(process, words.beliefs)
+                self._found = _Given(words, targets, fold_words(words.rows, self._seed))
+            return self._found
 
     def rows(self, features: str, kind: Kind, values: np.ndarray, interrupted: Callable[[], bool]) -> dict[str, Row]:
         """The regressions of all targets on the same features, by target.
@@ -111,34 +132,43 @@ class RegressionProblem:
 
         Raises:
             AnalysisInterruptedError: If `interrupted()`.
-            ValueError: If the process has only one word of that length.
         """
         if interrupted():
             raise AnalysisInterruptedError
-        targets = self.targets
+        words, targets, folds = self._given
         if kind == "shuffled":
-            order = np.random.default_rng(self._seed).permutation(len(self.words.rows))
+            order = np.random.default_rng(self._seed).permutation(len(words.rows))
             targets = {name: target[order] for name, target in targets.items()}
-        found = regress_each(values, list(targets.values()), self.words.probabilities, self._folds)
-        # The predictions of further targets would take gigabytes.
-        return {
-            name: Row(features, kind, own if name == WHOLE else own._replace(predictions=own.predictions[:0].copy()))
-            for name, own in zip(targets, found, strict=True)
-        }
+        found = regress_each(values, list(targets.values()), words.probabilities, folds)
+        rows = {}
+        for name, own in zip(targets, found, strict=True):
+            # Nobody looks at the other predictions, which would take gigabytes.
+            is_kept = kind == "trained" and name == WHOLE
+            rows[name] = Row(features, kind, own if is_kept else own._replace(predictions=own.predictions[:0].copy()))
+        return rows
 
     def control_rows(self, interrupted: Callable[[], bool]) -> list[dict[str, Row]]:
         """The regressions on features that need no model: see `control_features`.
 
         Args:
-            interrupted: Called between regressions.
+            interrupted: Called between regressions, and while another thread computes them.
 
         Raises:
             AnalysisInterruptedError: As soon as `interrupted()`.
-            ValueError: If the process has only one word of that length.
         """
-        with self._lock:
+        with self._computing_controls(interrupted):
             if self._control_rows is None:
                 self._control_rows = [
                     self.rows(name, "control", values, interrupted) for name, values in control_features(self.words)
                 ]
             return self._control_rows
+
+    @contextmanager
+    def _computing_controls(self, interrupted: Callable[[], bool]) -> Iterator[None]:
+        while not self._controls_lock.acquire(timeout=_POLL_S):
+            if interrupted():
+                raise AnalysisInterruptedError
+        try:
+            yield
+        finally:
+            self._controls_lock.release()

@@ -154,10 +154,10 @@ class Analysis:
                 raise AnalysisInterruptedError
 
         process = self._experiment.generator.process
+        call = self._experiment.analysis_functions
         # Copied, because a function may write into its arguments, and the words are those of later runs too.
-        functions, errors = self._experiment.analysis_functions(
-            stop_if_interrupted, model=model, process=process, words=found.words.copy()
-        )
+        words = found.words.copy() if call else found.words
+        functions, errors = call(stop_if_interrupted, model=model, process=process, words=words)
         self.summary = describe(line)
         self.summary_without_bos = describe(line["without_bos"]) if "without_bos" in line else None
         return line | {"functions": _without_nan(functions), "errors": errors}, found

@@ -5,16 +5,14 @@ sweep over seeds, learning rates or models have them in common.
 """
 
 import threading
+from collections import OrderedDict
 from collections.abc import Hashable
 from typing import NamedTuple
-
-import jax
-import numpy as np
 
 from simplexity.analysis import AnalysisSettings, RegressionProblem
 from simplexity.generative_processes import DataGenerator
 
-from ._kept_programs import structure_of
+from ._kept_programs import structure_of, values_of
 
 
 class Problems(NamedTuple):
@@ -23,14 +21,19 @@ class Problems(NamedTuple):
     problem: RegressionProblem
     without_bos: RegressionProblem | None
 
+    @property
+    def num_bytes(self) -> int:
+        return self.problem.num_bytes + (0 if self.without_bos is None else self.without_bos.num_bytes)
 
-# The newest alone: a problem of a large process may have a gigabyte of belief states.
-_newest: tuple[Hashable, Problems] | None = None
+
+# Those of small processes take some megabytes each. That of a large one may take a gigabyte: it is kept until the next.
+_MOST_BYTES = 2**28
+_kept: OrderedDict[Hashable, Problems] = OrderedDict()
 _lock = threading.Lock()
 
 
 def problems_of(generator: DataGenerator, settings: AnalysisSettings) -> Problems:
-    """The problem of a run, and the one without BOS if the settings ask for it; those of the run before if equal.
+    """The problem of a run, and the one without BOS if the settings ask for it; those of an earlier run if equal.
 
     Args:
         generator: Of the run's data.
@@ -39,11 +42,14 @@ def problems_of(generator: DataGenerator, settings: AnalysisSettings) -> Problem
     Raises:
         ValueError: If the sequences have no BOS to leave out.
     """
-    global _newest
-    values = tuple(np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(generator))
+    values = tuple(array.tobytes() for array in values_of(generator))
     key = structure_of(generator), values, settings.length, settings.max_words, settings.also_without_bos
     with _lock:
-        if _newest is None or _newest[0] != key:
+        problems = _kept.pop(key, None)
+        if problems is None:
             problem = RegressionProblem(generator, settings.length, max_words=settings.max_words)
-            _newest = key, Problems(problem, problem.without_bos() if settings.also_without_bos else None)
-        return _newest[1]
+            problems = Problems(problem, problem.without_bos() if settings.also_without_bos else None)
+        while _kept and sum(each.num_bytes for each in _kept.values()) + problems.num_bytes > _MOST_BYTES:
+            _kept.popitem(last=False)
+        _kept[key] = problems
+        return problems

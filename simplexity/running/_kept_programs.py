@@ -14,6 +14,8 @@ from typing import Any, TypeVar
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
+import numpy as np
 from jaxtyping import PyTree
 
 _Value = TypeVar("_Value")
@@ -81,3 +83,13 @@ def structure_of(tree: PyTree) -> Hashable:
     leaves, structure = jax.tree.flatten(tree)
     # With their types, because 1, 1.0 and True are equal.
     return structure, tuple(jax.typeof(leaf) if eqx.is_array(leaf) else (type(leaf), leaf) for leaf in leaves)
+
+
+def values_of(tree: PyTree) -> list[np.ndarray]:
+    """The values of a pytree's arrays, which `structure_of` does not have; of random keys, their numbers."""
+
+    def numbers(leaf: Any) -> np.ndarray:
+        is_key = eqx.is_array(leaf) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+        return np.asarray(jax.random.key_data(leaf) if is_key else leaf)
+
+    return [numbers(leaf) for leaf in jax.tree.leaves(tree)]

@@ -21,6 +21,7 @@ from simplexity.sweeps import sweep_of
 from simplexity.training import Optima
 
 from ._build import Experiment
+from ._kept_programs import values_of
 
 # The threads of a pack begin at the same time: the first computes what the others then read.
 _computing = threading.Lock()
@@ -73,10 +74,9 @@ def _from_text(text: str, length: int) -> LossOptimum:
 
 def _key(generator: DataGenerator, length: int, carry_state: bool) -> str:
     """Names all that the numbers depend on: the process's tables, special tokens, length, and what computes them."""
-    leaves, structure = jax.tree.flatten(generator)
+    structure = jax.tree.structure(generator)
     digest = hashlib.sha256(f"{_code_version()} {structure} {length} {carry_state}".encode())
-    for leaf in leaves:
-        array = np.asarray(leaf)
+    for array in values_of(generator):
         digest.update(f"{array.dtype} {array.shape} ".encode())
         digest.update(array.tobytes())
     return digest.hexdigest()[:32]

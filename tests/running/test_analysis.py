@@ -156,7 +156,8 @@ def one_word(x: float, a: float):
 
 
 def test_an_analysis_that_takes_long_says_that_it_is_running(tmp_path, monkeypatch, caplog):
-    analysis, model, lines = analysis_of(tmp_path)
+    # Of a process whose controls no other test has computed.
+    analysis, model, lines = analysis_of(tmp_path, "training_data_generator.instance.x=0.31")
     monkeypatch.setattr(_analysis, "_REPORT_EVERY_S", 0.0)
     with caplog.at_level("INFO", "simplexity"):
         assert analysis.observe(5, model, never)

@@ -1,15 +1,29 @@
 """What the analyses of a worker's runs have in common: computed by the first, and the same for the others."""
 
+import threading
+import time
+from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
+
+import jax
 import pytest
 
-from simplexity.analysis import RegressionProblem
+from simplexity.analysis import AnalysisInterruptedError, RegressionProblem, _regression_problem
 from simplexity.composition import compose
+from simplexity.generative_processes import coin
+from simplexity.running import _kept_problem
 from simplexity.running._analysis import Analysis
 from simplexity.running._build import build
 from simplexity.running._kept_problem import problems_of
+from simplexity.running._kept_programs import values_of
 from simplexity.runs import RunDirectory, read_json_lines
 
 TINY = ("analysis.length=3", "predictive_model.instance.hidden_size=4", "training.num_train_steps=10")
+
+
+@pytest.fixture(autouse=True)
+def no_problems(monkeypatch):
+    monkeypatch.setattr(_kept_problem, "_kept", OrderedDict())
 
 
 def problem_of(*overrides):
@@ -48,19 +62,77 @@ def test_runs_that_differ_in_their_models_have_one_problem():
     [
         "training_data_generator.instance.x=0.2",
         "training_data_generator=rrxor",
+        "training_data_generator.bos_token=null",
+        "analysis.also_without_bos=true",
         "analysis.length=4",
         "analysis.max_words=20",
     ],
 )
 def test_another_process_or_other_words_are_another_problem(override):
-    first = problem_of()
-    assert problem_of(override) is not first
-    assert problem_of() is not first  # the newest alone is kept
+    bos = "training_data_generator.bos_token=auto"
+    first = problem_of(bos)
+    assert problem_of(bos, override) is not first
+    assert problem_of(bos) is first
+
+
+def test_as_many_problems_are_kept_as_take_so_much_memory(monkeypatch):
+    def words_of(*overrides):
+        problem = problem_of(*overrides)
+        return problem, problem.words
+
+    first, _ = words_of()
+    other, _ = words_of("training_data_generator=rrxor")
+    assert problem_of() is first
+    monkeypatch.setattr(_kept_problem, "_MOST_BYTES", first.num_bytes)
+    assert problem_of() is first
+    assert problem_of("training_data_generator=rrxor") is not other
+
+
+def test_threads_compute_the_words_and_the_controls_once(monkeypatch):
+    problem, calls = RegressionProblem(coin(0.3), 3), []
+
+    def slow(function):
+        def call(*args, **settings):
+            calls.append(function)
+            time.sleep(0.1)
+            return function(*args, **settings)
+
+        return call
+
+    for name in ("words_of", "control_features"):
+        monkeypatch.setattr(_regression_problem, name, slow(getattr(_regression_problem, name)))
+    with ThreadPoolExecutor(4) as pool:
+        rows = list(pool.map(lambda _: problem.control_rows(lambda: False), range(4)))
+    assert len(calls) == 2
+    assert all(each is rows[0] for each in rows)
+
+
+def test_whoever_waits_for_the_controls_of_another_can_be_interrupted(monkeypatch):
+    problem, begun, end = RegressionProblem(coin(0.3), 3), threading.Event(), threading.Event()
+
+    def slow(words):
+        begun.set()
+        assert end.wait(60)
+        return iter(())
+
+    monkeypatch.setattr(_regression_problem, "control_features", slow)
+    with ThreadPoolExecutor(1) as pool:
+        computing = pool.submit(problem.control_rows, lambda: False)
+        assert begun.wait(60)
+        with pytest.raises(AnalysisInterruptedError):
+            problem.control_rows(lambda: True)
+        end.set()
+        assert computing.result() == []
+
+
+def test_random_keys_of_a_process_are_compared_by_their_numbers():
+    one, same, other = (values_of({"key": jax.random.key(seed)})[0].tolist() for seed in (1, 1, 2))
+    assert one == same != other
 
 
 def test_a_second_run_computes_no_control_anew_and_has_the_line_that_it_has_alone(lines_of, monkeypatch):
     alone = lines_of("seed=2")
-    lines_of("training_data_generator=rrxor")
+    _kept_problem._kept.clear()
     lines_of("seed=1")
     kinds, rows = [], RegressionProblem.rows
 
@@ -75,5 +147,6 @@ def test_a_second_run_computes_no_control_anew_and_has_the_line_that_it_has_alon
 
 def test_a_function_that_writes_into_the_words_changes_no_later_run(lines_of):
     alone = lines_of("seed=2")
+    _kept_problem._kept.clear()
     lines_of("seed=1", f"+analysis.functions.spoil={{_target_: {__name__}.spoil}}")
     assert lines_of("seed=2") == alone
