@@ -50,7 +50,8 @@ class SubmittedRun:
         os.chdir(self.working_folder)
         with PreemptionGuard() as guard:
             run_dir = sweep.run_directory(sweep.read_run(index)).path
-            exit_code = run_frozen(run_dir, guard, f"{sweep.read_manifest(with_runs=False).program}.log")
+            log_name = f"{sweep.read_manifest(with_runs=False).program}.log"
+            exit_code = run_frozen(run_dir, guard, log_name, sweep.unreadable_path(f"{index}"))
             if exit_code == ExitCode.REQUEUE:
                 guard.ignore()
                 _exit(requeue, comes_back=guard.reason != "interrupt" and not was_cancelled())

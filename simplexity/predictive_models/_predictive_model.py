@@ -50,7 +50,7 @@ class PredictiveModel(eqx.Module):
 
     micro_batch: ClassVar[MicroBatch] = MicroBatch()
 
-    def multiplies_by_library(self, num_rows: int) -> bool:
+    def prefers_library_products(self, num_rows: int) -> bool:
         """Whether a CPU takes less time for a training step if XLA's kernel library computes the products.
 
         Args:

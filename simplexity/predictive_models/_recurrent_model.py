@@ -95,8 +95,8 @@ class RecurrentModel(PredictiveModel):
             hidden = jnp.swapaxes(recorder.record(f"layer_{index}", outputs), 0, 1)
         return jnp.swapaxes(self.head(hidden), 0, 1), recorder.activations()
 
-    def multiplies_by_library(self, num_rows: int) -> bool:
-        """See `PredictiveModel.multiplies_by_library`."""
+    def prefers_library_products(self, num_rows: int) -> bool:
+        """See `PredictiveModel.prefers_library_products`."""
         num_units = len(self.layers[0].recurrent_weight)
         return self.cell.num_gates < _FEWEST_GATES or num_units < _FEWEST_UNITS or num_rows < _FEWEST_ROWS
 

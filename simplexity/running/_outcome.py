@@ -66,7 +66,7 @@ def describe_final_loss(loss_nats: float, optimum_nats: float, error_nats: float
 
 
 def describe_worse_than_guessing(loss_nats: float, vocab_size: int) -> str | None:
-    """What is odd about a final loss from which nothing was learned: it is clearly above that of a uniform guess.
+    """What is odd about a final loss that is clearly above that of a uniform guess, as where training has diverged.
 
     Args:
         loss_nats: The final loss.
@@ -79,10 +79,8 @@ def describe_worse_than_guessing(loss_nats: float, vocab_size: int) -> str | Non
     # Not "above": of a NaN too.
     if loss_nats <= _NEAR * guess_nats:
         return None
-    text = (
-        f"the loss, {nats_text(loss_nats)} nats, is above that of guessing: log {vocab_size} = {nats_text(guess_nats)}"
-    )
-    return f"{text}; a smaller `training.optimizer.instance.learning_rate` may help"
+    guess = f"log {vocab_size} = {nats_text(guess_nats)}"
+    return f"the loss, {nats_text(loss_nats)} nats, is more than {_NEAR:g} times that of guessing, {guess}"
 
 
 def describe_not_finite(run_dir: Path, step: int, *, saves: bool) -> str:

@@ -64,7 +64,7 @@ def work(
             raise
         return start_once_more(note, error, stop_requested=guard.requested())
     if note is not None:
-        # Also where there was no run to execute: all was read.
+        # Also where there was no run to execute: what the worker itself needs was read.
         forget_failed_starts(note)
     return exit_code
 

@@ -170,7 +170,7 @@ class SweepDirectory:
         return self.path / LOG_FOLDER / f"{name}.jobs"
 
     def unreadable_path(self, name: str) -> Path:
-        """Notes down that a job's last start could not read the sweep's own files, and whether it is made once more.
+        """Notes down that a job's last start could not read a file of the sweep or of its run, and is made once more.
 
         Args:
             name: A run's index, or a worker's name.

@@ -101,8 +101,8 @@ def step_compiler_options(
     rows = settings.batch_size // (1 if parallel is None else parallel.num_devices)
     rows //= num_micro_batches(rows, settings.sequence_len, micro_batch_of(model))
     # A user's model is any module with `forward`.
-    multiplies_by_library = getattr(model, "multiplies_by_library", lambda num_rows: True)
-    return compiler_options(multiplies_by_library(rows))
+    prefers_library_products = getattr(model, "prefers_library_products", lambda num_rows: True)
+    return compiler_options(prefers_library_products(rows))
 
 
 def make_step_function(

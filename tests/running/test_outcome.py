@@ -4,11 +4,16 @@ import math
 import os
 import sys
 
+import numpy as np
 import pytest
 
+from simplexity.generative_processes import LossOptimum
 from simplexity.host import PreemptionGuard
 from simplexity.running._execute import _stop_here
 from simplexity.running._outcome import describe_final_loss, describe_worse_than_guessing, exit_process
+from simplexity.running._records import record_completion
+from simplexity.runs import Ledger, RunDirectory, RunLock, read_ledger
+from simplexity.training import Optima, TrainResult
 
 
 @pytest.mark.parametrize(
@@ -37,7 +42,20 @@ def test_a_loss_above_that_of_guessing_is_remarked(loss):
     remark = describe_worse_than_guessing(loss, vocab_size=3)
     assert remark is not None
     assert remark.startswith("the loss, ")
-    assert "above that of guessing: log 3 = 1.09861; " in remark
+    assert remark.endswith("more than 1.2 times that of guessing, log 3 = 1.09861")
+
+
+def test_such_a_loss_is_remarked_in_the_log_and_the_ledger(tmp_path, caplog):
+    directory = RunDirectory.create(tmp_path)
+    optimum = LossOptimum(0.5, 0.0, np.zeros(1))
+    with RunLock(directory.lock_path) as lock:
+        for loss in (1.0, 5.0):
+            ledger = Ledger(directory.ledger_path, lock.require_held)
+            result = TrainResult(None, 10, True, {"loss": loss})  # pyright: ignore[reportArgumentType]
+            record_completion(directory, ledger, lock, result, Optima(optimum, optimum), vocab_size=3)
+    reasons = [event.reason for event in read_ledger(directory.ledger_path)]
+    assert reasons == [None, describe_worse_than_guessing(5.0, 3)]
+    assert reasons[1] in caplog.messages
 
 
 class Guard(PreemptionGuard):
