@@ -1,36 +1,27 @@
 """What a run has printed: its log, copied once, or followed until the run has ended for good."""
 
-import shlex
+import math
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from simplexity.runs import EventKind, RunDirectory, UnreadableError, is_alive, is_there, read_ledger
+from simplexity.runs import RunDirectory, UnreadableError, is_there
 
 from ._directory import SweepDirectory
+from ._log_end import LogEnd, log_end
 from ._look_up import sweep_of
 from ._manifest import SweepRun
-from ._run_status import ACTIVE_STATES, UNFINISHED_STATES, RunState
-from ._sweep_status import read_status
+from ._run_files import reading_failure
 from ._text import display_path, printable
 from ._watch import stop_on_signal
 
 _POLL_S = 0.5
-# Asking for the state may mean to ask SLURM.
-_POLLS_PER_STATUS = 10
-
-
-class LogEnd(NamedTuple):
-    """Whether more will be printed to a log.
-
-    Attributes:
-        has_come: Whether the run is complete, or nothing starts it again by itself.
-        words: In what state the run is, if no process has it now; empty if one has.
-    """
-
-    has_come: bool
-    words: str
+# Between two questions whether the run has ended, of which one may go to SLURM; a run may wait for days.
+_PAUSE_S, _WAITING_PAUSE_S = 5.0, 30.0
+_PIECE_BYTES = 2**20
+_CTRL_C = "; Ctrl-C ends only this command"
 
 
 class RunLog(NamedTuple):
@@ -61,13 +52,12 @@ def find_log(folder: Path, index: int | None) -> RunLog:
     directory = RunDirectory(folder.absolute())
     shown = display_path(directory.path)
     if index is None and is_there(directory.config_path):
-        in_sweep = _log_in_sweep(directory)
         # Named after the program, or whatever `hydra.job.name` says. It has also what `simplexity resume` has printed.
         if paths := sorted(directory.path.glob("*.log")):
-            return RunLog(shown, paths[0], lambda: _end_of_run(directory) if in_sweep is None else in_sweep.end())
-        if in_sweep is None:
+            return RunLog(shown, paths[0], _end_by_folder(directory))
+        if (place := _place_in_sweep(directory)) is None:
             raise RuntimeError(f"`{shown}` has no log: there is no file *.log")
-        return in_sweep
+        return _log_of(*place)
     sweep = SweepDirectory.open(folder, for_one_run="its log is printed without an index: simplexity logs {folder}")
     if index is None:
         last = len(sweep.read_manifest().runs) - 1
@@ -98,80 +88,107 @@ def follow_log(log: RunLog, output: BinaryIO, remark: Callable[[str], None]) -> 
     Args:
         log: As `find_log` returns it. A run that has not begun, or waits for its next start, is waited for.
         output: Where to; flushed after each piece.
-        remark: Gets a line whenever the run has come into a state in which it prints nothing.
+        remark: Gets a line whenever the run has come into a state in which it prints nothing, and when its files cannot
+            be read, which ends nothing: a file server may answer again.
 
     Raises:
-        OSError: If the log cannot be read.
+        RuntimeError: If the run's files, or the sweep's, are corrupt.
     """
-    position = polls = 0
-    end = LogEnd(False, "")
+    tail = _Tail(log.path, output, remark)
+    end, asked_s = LogEnd(False, ""), -math.inf
     with stop_on_signal() as sleep:
+        has_printed = tail.copy()
         while True:
-            try:
-                with open(log.path, "rb") as file:
-                    file.seek(position)
-                    shutil.copyfileobj(file, output)
-                    position = file.tell()
-                output.flush()
-            except FileNotFoundError:
-                pass  # it has not begun
-            if end.has_come or sleep(0 if polls == 0 else _POLL_S):
-                break
-            if polls % _POLLS_PER_STATUS == 0:
-                # What it printed before it ended is copied once more round.
-                earlier, end = end, _end(log, end)
+            # A run that prints waits no longer.
+            pause_s = _WAITING_PAUSE_S if end.words and not has_printed else _PAUSE_S
+            if time.monotonic() - asked_s >= pause_s:
+                earlier, end = end, _end(log)
+                asked_s, has_printed = time.monotonic(), False
                 if end.words not in ("", earlier.words) and not end.has_come:
-                    remark(f"{log.run} is {end.words}; Ctrl-C ends only this command")
-            polls += 1
+                    remark(f"{log.run} is {end.words}{_CTRL_C}")
+            # Also what it has printed before it ended.
+            has_printed |= tail.copy()
+            if (end.has_come and not tail.problem) or sleep(_POLL_S):
+                break
     if end.has_come:
         remark(f"{log.run} is {end.words}")
 
 
-def _end(log: RunLog, earlier: LogEnd) -> LogEnd:
+class _Tail:
+    """Copies a log that grows, piece by piece.
+
+    Args:
+        path: The log, which need not be there yet.
+        output: Where to.
+        remark: Gets a line when the log cannot be read any more.
+
+    Attributes:
+        problem: Why it cannot be read now; empty if it can.
+    """
+
+    def __init__(self, path: Path, output: BinaryIO, remark: Callable[[str], None]):
+        self.problem = ""
+        self._path, self._output, self._remark = path, output, remark
+        self._position = 0
+
+    def copy(self) -> bool:
+        """Copies what has been added since the last call; says whether anything was."""
+        start = self._position
+        while piece := self._read():
+            self._output.write(piece)
+            self._position += len(piece)
+        self._output.flush()
+        return self._position > start
+
+    def _read(self) -> bytes:
+        earlier, self.problem = self.problem, ""
+        try:
+            with open(self._path, "rb") as file:
+                file.seek(self._position)
+                return file.read(_PIECE_BYTES)
+        except FileNotFoundError:
+            pass  # it has not begun
+        except OSError as error:
+            self.problem = f"{self._path} cannot be read: {error.strerror}"
+            if self.problem != earlier:
+                self._remark(f"{self.problem}{_CTRL_C}")
+        return b""
+
+
+def _end(log: RunLog) -> LogEnd:
+    """Whether the run has ended. Where files cannot be read now, a later question finds out more."""
     try:
         return log.end()
-    except UnreadableError:
-        return earlier
+    except (UnreadableError, OSError) as error:
+        return LogEnd(False, printable(f"unreadable: {reading_failure(error)}"))
 
 
-def _log_in_sweep(directory: RunDirectory) -> RunLog | None:
-    """The log of a run that is named by its folder; None if it belongs to no sweep."""
+def _end_by_folder(directory: RunDirectory) -> Callable[[], LogEnd]:
+    """Of a run that is named by its folder: the sweep that it may belong to is looked up when that is asked."""
+    place: tuple[SweepDirectory, SweepRun] | None = None
+
+    def end() -> LogEnd:
+        nonlocal place
+        try:
+            place = place or _place_in_sweep(directory)
+        except UnreadableError:
+            raise
+        except RuntimeError:
+            pass  # the manifest is corrupt: what the run's own files say is known
+        return log_end(directory, place)
+
+    return end
+
+
+def _place_in_sweep(directory: RunDirectory) -> tuple[SweepDirectory, SweepRun] | None:
+    """The sweep of a run that is named by its folder, and which of its runs it is; None if it belongs to no sweep."""
     sweep = sweep_of(directory.path)
     if sweep is None:
         return None
     runs = sweep.read_manifest().runs
-    return next((_log_of(sweep, run) for run in runs if sweep.run_directory(run) == directory), None)
+    return next(((sweep, run) for run in runs if sweep.run_directory(run) == directory), None)
 
 
 def _log_of(sweep: SweepDirectory, run: SweepRun) -> RunLog:
-    def end() -> LogEnd:
-        status = read_status(sweep)
-        one = next(one for one in status.runs if one.run == run)
-        if one.state in ACTIVE_STATES:
-            return LogEnd(False, "" if one.state == RunState.RUNNING else one.state.value)
-        if status.remark and one.state in UNFINISHED_STATES:
-            # Without SLURM's answer it is not known whether it will be started again.
-            return LogEnd(False, printable(f"not running: {status.remark}"))
-        words = printable(f"{one.state}: {one.reason}" if one.reason else one.state.value)
-        if one.state in UNFINISHED_STATES:
-            words = f"{words}; to start it again: simplexity retry {shlex.quote(display_path(sweep.path))}"
-        return LogEnd(True, words)
-
-    return RunLog(f"run {run.index}", sweep.log_path(run.index), end)
-
-
-def _end_of_run(directory: RunDirectory) -> LogEnd:
-    """Of a run that belongs to no sweep. What SLURM will do is not asked: its job may have a successor."""
-    if is_alive(directory.lock_path):
-        return LogEnd(False, "")
-    if directory.read_completion() is not None:
-        return LogEnd(True, "complete")
-    event = next(reversed(read_ledger(directory.ledger_path)), None)
-    if event is None:
-        return LogEnd(False, "pending")
-    if event.kind == EventKind.FAILED and not event.comes_back:
-        return LogEnd(True, printable(f"failed: {event.reason}"))
-    if event.slurm is not None:
-        return LogEnd(False, "waiting for the next start of its job")
-    again = f"to start it again: simplexity resume {shlex.quote(display_path(directory.path))}"
-    return LogEnd(True, f"stopped; {again}")
+    directory = sweep.run_directory(run)
+    return RunLog(f"run {run.index}", sweep.log_path(run.index), lambda: log_end(directory, (sweep, run)))

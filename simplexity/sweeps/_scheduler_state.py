@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from simplexity.cluster import LOG_FOLDER, QueuedTask, SlurmError, accounted_tasks, queued_tasks
-from simplexity.runs import ExitCode
+from simplexity.runs import ExitCode, SlurmIds
 
 from ._directory import SweepDirectory
 from ._manifest import Submission, submission_name, submission_names
@@ -101,6 +101,33 @@ def slurm_states(
     return states, ""
 
 
+def job_state(job: SlurmIds) -> tuple[SchedulerState, str]:
+    """What SLURM says of the job of a run that belongs to no sweep, and why it did not answer, empty if it did.
+
+    Args:
+        job: The job of the run's last event. Another may have been submitted in its place, which SLURM does not say.
+    """
+    name = job_name(job)
+    try:
+        queue = queued_tasks([name.partition("_")[0]])
+    except SlurmError as error:
+        return SchedulerState(None), str(error)
+    task = queue.get(name) or queue.get(name.partition("_")[0])
+    if task is None:
+        ends, problem = _accounted_ends({0: [name]})
+        return SchedulerState(
+            False, end=ends.get(0, ""), words="" if ends else _unknown_end(f"job {name}", problem)
+        ), ""
+    if task.state in _ENDED:
+        return SchedulerState(False, end=task.state), ""
+    return SchedulerState(True, task.state in _EXECUTING, task.state in _WAITING), ""
+
+
+def job_name(job: SlurmIds) -> str:
+    """SLURM's name of a job, "JOB", or of an array task, "JOB_TASK"."""
+    return job.job_id if job.array_job_id is None else f"{job.array_job_id}_{job.array_task_id}"
+
+
 def slurm_tasks(
     sweep: SweepDirectory, submissions: Sequence[Submission], unfinished: Mapping[int, RunFiles]
 ) -> list[str]:
@@ -179,7 +206,7 @@ def _tasks(sweep: SweepDirectory, submissions: Sequence[Submission], index: int,
     tasks = [task for submission in submissions if index in submission.indices for task in submission.tasks(index)]
     event = files.summary.last_event
     if event is not None and event.slurm is not None and event.slurm.array_job_id is not None:
-        tasks.append(f"{event.slurm.array_job_id}_{event.slurm.array_task_id}")
+        tasks.append(job_name(event.slurm))
     if tasks:
         number = tasks[-1].partition("_")[2]
         tasks += [f"{job}_{number}" for job in _resubmissions(sweep, str(index))]

@@ -4,6 +4,7 @@ import gc
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from operator import attrgetter
 from typing import NamedTuple
 
@@ -79,19 +80,25 @@ def read_status(sweep: SweepDirectory, *, locked: bool = False) -> SweepStatus:
         RuntimeError: If the manifest is corrupt, or of another version.
     """
     manifest = sweep.read_manifest()
-    found = _read_all(sweep, manifest.runs)
-    unfinished = _unfinished(manifest.runs, found)
-    submissions = sweep.read_submissions()
-    # One process at a time executes runs on its machine: the one of the last line, if it still has the lock.
-    executing = submissions[-1] if submissions and not locked and sweep.lock_owner() is not None else None
-    states, remark = _scheduler_states(sweep, manifest, submissions, executing, unfinished)
-    runs = [
-        one if isinstance(one, RunStatus) else run_status(sweep, run, one, states.get(run.index, _IDLE))
-        for run, one in zip(manifest.runs, found, strict=True)
-    ]
-    if manifest.launch.on_slurm:
-        _read_ended_again(sweep, runs, states)
-    return SweepStatus(runs, remark, manifest.launch.on_slurm)
+    return _with_scheduler(sweep, manifest, _read_all(sweep, manifest.runs), locked=locked)
+
+
+def read_status_of(sweep: SweepDirectory, index: int) -> SweepStatus:
+    """The status of one run, without the files of the others being read; SLURM is asked about this run alone.
+
+    Args:
+        sweep: The sweep.
+        index: The run's.
+
+    Raises:
+        ValueError: If there is no such run.
+        RuntimeError: As `read_status`.
+    """
+    run = sweep.read_run(index)
+    files = read_run(sweep, run)
+    found = files if files.completion is None else run_status(sweep, run, files, _IDLE)
+    manifest = replace(sweep.read_manifest(with_runs=False), runs=(run,))
+    return _with_scheduler(sweep, manifest, [found], locked=False)
 
 
 @paused_collector()
@@ -139,6 +146,24 @@ def _read_all(sweep: SweepDirectory, runs: Sequence[SweepRun]) -> list[RunStatus
     found = list(in_threads(read, runs))
     kept.save()
     return found
+
+
+def _with_scheduler(
+    sweep: SweepDirectory, manifest: Manifest, found: Sequence[RunStatus | RunFiles], *, locked: bool
+) -> SweepStatus:
+    """The status of the manifest's runs, of which `found` has what their files say."""
+    unfinished = _unfinished(manifest.runs, found)
+    submissions = sweep.read_submissions()
+    # One process at a time executes runs on its machine: the one of the last line, if it still has the lock.
+    executing = submissions[-1] if submissions and not locked and sweep.lock_owner() is not None else None
+    states, remark = _scheduler_states(sweep, manifest, submissions, executing, unfinished)
+    runs = [
+        one if isinstance(one, RunStatus) else run_status(sweep, run, one, states.get(run.index, _IDLE))
+        for run, one in zip(manifest.runs, found, strict=True)
+    ]
+    if manifest.launch.on_slurm:
+        _read_ended_again(sweep, runs, states)
+    return SweepStatus(runs, remark, manifest.launch.on_slurm)
 
 
 def _read_ended_again(sweep: SweepDirectory, runs: list[RunStatus], states: dict[int, SchedulerState]) -> None:
