@@ -160,13 +160,18 @@ def _reason(sweep: SweepDirectory, run: SweepRun, state: RunState, files: RunFil
         return ""
     if state == RunState.COMPLETE:
         return event.reason or "" if event is not None and event.kind == EventKind.COMPLETE else ""
+    # After its last end the run was submitted again, and has not begun.
+    again = event is not None and scheduler.submission not in (None, files.summary.submission)
+    since = f"; not started again: {scheduler.words}" if again and scheduler.words else ""
     if state == RunState.FAILED and event is not None and event.kind == EventKind.FAILED:
-        return event.reason or "no reason was recorded"
-    words = last_printed(sweep.log_path(run.index)) or scheduler.words
+        return (event.reason or "no reason was recorded") + since
+    words = scheduler.words or last_printed(sweep.log_path(run.index))
     if files.exit_code is None and scheduler.end in _BY_SLURM and not scheduler.words:
         return f"SLURM ended its job, not the run: {scheduler.end}" + (f"; last printed: {words}" if words else "")
     if state in (RunState.STOPPED, RunState.CANCELLED) and event is not None:
         words = f"saved at step {event.step}" + (f" after {event.reason}" if event.reason else "")
+        if since:
+            return words + since
     end = scheduler.end if scheduler.end not in ("", "CANCELLED", "COMPLETED") else ""
     if words and end.lower() == state:
         return words

@@ -29,7 +29,7 @@ class SchedulerState(NamedTuple):
         node: That machine; empty if unknown.
         end: SLURM's word for how the last job ended, such as FAILED or CANCELLED; empty if unknown.
         submission: Name of the last submission; a failure of an earlier one was answered by it. None if unknown.
-        words: What the job has printed last, where that is not in the run's own log.
+        words: Why the last submission does not execute the run, where that is not in the run's own log.
     """
 
     coming: bool | None
@@ -95,7 +95,7 @@ def slurm_states(
             if not tasks[index]:
                 # One that has begun was started by hand.
                 words = "it was never submitted" if unfinished[index].summary.last_event is None else ""
-            elif not end:
+            elif not end and not last_printed(sweep.log_path(index)):
                 words = _unknown_end(f"its job {tasks[index][-1]}", problem)
             states[index] = SchedulerState(False, end=end, submission=last.get(index), words=words)
     return states, ""
@@ -168,35 +168,36 @@ def _group_state(
     sweep: SweepDirectory, name: str, tasks: Sequence[str], queue: Mapping[str, QueuedTask]
 ) -> SchedulerState:
     """The state of every run that the workers of a submission execute and have not begun: any may take any run."""
-    known = [queue.get(task) or queue.get(task.partition("_")[0]) for task in tasks]
-    ends = {task.state for task in known if task is not None}
-    workers = {f"{name}_{task.partition('_')[2]}" for task in tasks}
-    if ends - _ENDED or _was_resubmitted_since(sweep, workers, tasks):
+    by_worker: dict[str, list[str]] = {}
+    for task in tasks:
+        by_worker.setdefault(f"{name}_{task.partition('_')[2]}", []).append(task)
+    known = {task: found.state for task in tasks if (found := queue.get(task) or queue.get(task.partition("_")[0]))}
+    if set(known.values()) - _ENDED or _was_resubmitted_since(sweep, by_worker, tasks):
         return SchedulerState(True, submission=name)
-    problem = ""
-    if not ends:
-        accounted, problem = _accounted_ends(dict(enumerate([task] for task in tasks)))
-        ends = set(accounted.values())
+    # The queue forgets one worker after the other. Where there is no accounting, only its exit code is left, if it had
+    # one: SLURM has ended the others, and cancelled ones or those out of time then look like any.
+    latest = [worker_tasks[-1] for worker_tasks in by_worker.values()]
+    accounted, problem = _accounted_ends({i: [task] for i, task in enumerate(latest) if task not in known})
+    ends = {known[task] for task in latest if task in known} | set(accounted.values())
     if "CANCELLED" in ends:
         return SchedulerState(False, end="CANCELLED", submission=name)
-    # SLURM forgets one worker after the other; the exit codes of their batch scripts stay.
-    logs = [sweep.worker_log_path(worker) for worker in sorted(workers)]
+    logs = [sweep.worker_log_path(worker) for worker in sorted(by_worker)]
     codes = {log: code for log in logs if (code := exit_code(log.with_suffix(".exit"))) is not None}
     # A worker fails if one of its runs has failed. If all have, and runs were left, none could execute any.
     if "COMPLETED" in ends or ExitCode.COMPLETE in codes.values():
         return SchedulerState(False, submission=name)
-    # Without an exit code, SLURM has ended the worker, and what it printed last is about its runs.
-    ended = sorted(codes, key=lambda log: not has_failed(codes[log]))
-    said = (f"{words} ({LOG_FOLDER}/{log.name})" for log in ended if (words := last_printed(log)))
+    # What a worker printed last that was stopped or killed is about its runs.
+    failed = [log for log, code in codes.items() if has_failed(code)]
+    said = (f"{words} ({LOG_FOLDER}/{log.name})" for log in failed if (words := last_printed(log)))
     who = f"the workers of its job {tasks[-1]}"
     words = next(said, f"{who} ended: {', '.join(sorted(ends))}" if ends else _unknown_end(who, problem))
-    failed = any(map(has_failed, codes.values())) if codes else bool(ends)
-    return SchedulerState(False, end="FAILED" if failed else "", submission=name, words=words)
+    end = "FAILED" if (failed if codes else ends) else ""
+    return SchedulerState(False, end=end, submission=name, words=words)
 
 
 def _of_one_run(state: SchedulerState, files: RunFiles) -> SchedulerState:
-    """The state of a run that workers execute: how they have failed says nothing of one that has begun."""
-    if files.summary.last_event is None:
+    """The state of a run that workers execute: how they have failed says nothing of one that they have begun."""
+    if files.summary.last_event is None or files.summary.submission != state.submission:
         return state
     return state._replace(end="" if state.end == "FAILED" else state.end, words="")
 

@@ -141,7 +141,8 @@ def next_commands(sweep_path: str, status: SweepStatus) -> list[str]:
         lines += needed_changes(sweep_path, ended)
         others = [run for run in others if not any(limit.ended(run) for limit in _LIMITS)]
     if others:
-        lines.append(f"to start the others again: simplexity retry {shlex.quote(sweep_path)}")
+        whom = "the others" if lines else "them"
+        lines.append(f"to start {whom} again: simplexity retry {shlex.quote(sweep_path)}")
     return lines
 
 
@@ -153,9 +154,13 @@ class _Limit(NamedTuple):
     ended: Callable[[RunStatus], bool]
 
 
-# In SLURM's word, srun's and a worker's own; the exception of a run may say nearly the same of another memory.
+# In SLURM's word for a job or for workers, in srun's line (a worker's is quoted with its log), and in a worker's own.
+# The exception of a run may say nearly the same of another memory.
 _OUT_OF_MEMORY = re.compile(
-    r"^OUT_OF_MEMORY\b|^(.*: )?srun: error: .*: Out Of Memory$|; in one of its starts, its process ran out of memory$"
+    r"^OUT_OF_MEMORY\b"
+    r"|^(.*: )?the workers of its job \S+ ended: (.*, )?OUT_OF_MEMORY\b"
+    r"|^(.*: )?srun: error: .*: Out Of Memory( \(\S+\.log\))?$"
+    r"|; in one of its starts, its process ran out of memory(; |$)"
 )
 
 

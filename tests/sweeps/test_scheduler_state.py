@@ -2,11 +2,21 @@
 
 import pytest
 
+from simplexity.cluster._slurm import AccountedTask
 from simplexity.runs import EventKind, Ledger
 from simplexity.sweeps import RunState, _scheduler_state, _sweep_status, cancel, read_status
+from simplexity.sweeps._status_text import next_commands
 from tests.sweeps.conftest import queued, record
 
 START, SAVED, PREEMPTED, FAILED = EventKind.START, EventKind.CHECKPOINT, EventKind.PREEMPTED, EventKind.FAILED
+
+
+def leave(sweep, worker, code, line):
+    """Gives a worker a log and an exit code."""
+    log = sweep.worker_log_path(worker)
+    log.parent.mkdir(exist_ok=True)
+    log.write_text(f"{line}\n")
+    log.with_suffix(".exit").write_text(f"{code}\n")
 
 
 def test_a_resubmitted_run_is_known_whatever_it_has_printed_since(make_sweep, slurm_launch, slurm):
@@ -126,7 +136,6 @@ def test_the_runs_of_workers(make_sweep, slurm_launch, slurm):
         ({1: 1}, (RunState.FAILED, "no module named simplexity (logs/array_0_1.log)")),
         # The first was stopped, and has nothing to do with why the second could execute nothing.
         ({0: 85, 1: 1}, (RunState.FAILED, "no module named simplexity (logs/array_0_1.log)")),
-        ({1: 137}, (RunState.MISSING, "no module named simplexity (logs/array_0_1.log)")),
         # One that has found nothing more to execute says nothing about a run that was added since.
         ({0: 0, 1: 1}, (RunState.MISSING, "")),
     ],
@@ -146,6 +155,96 @@ def test_what_workers_left_says_the_same_while_slurm_forgets_them(
     slurm["queue"] = {f"7_{number}": queued(end) for number, end in ends.items()}
     (run,) = read_status(sweep).runs
     assert (run.state, run.reason) == expected
+
+
+@pytest.mark.parametrize("code", [85, 143])
+def test_a_worker_that_was_stopped_or_killed_is_not_quoted(make_sweep, slurm_launch, slurm, code):
+    sweep = make_sweep({}, launch=slurm_launch())
+    sweep.record_submission([0], "7", None, 2)
+    leave(sweep, "array_0_0", code, "#5 x: stopped")
+    slurm["queue"] = {"7_0": queued("FAILED"), "7_1": queued("OUT_OF_MEMORY")}
+    (run,) = read_status(sweep).runs
+    expected = (RunState.MISSING, "the workers of its job 7_1 ended: FAILED, OUT_OF_MEMORY")
+    assert (run.state, run.reason) == expected
+
+
+@pytest.mark.parametrize(
+    ("ends", "codes", "expected"),
+    [
+        ({"7_0": "CANCELLED", "7_1": "FAILED"}, {1: 1}, RunState.CANCELLED),
+        ({"7_0": "TIMEOUT", "7_1": "NODE_FAIL"}, {}, RunState.FAILED),
+        # The first task of a worker that was submitted anew is not how it ended.
+        ({"7_0": "FAILED", "7_1": "COMPLETED", "19_1": "FAILED"}, {1: 1}, RunState.FAILED),
+    ],
+)
+def test_with_accounting_a_state_stays_while_slurm_forgets_the_workers(
+    make_sweep, slurm_launch, slurm, ends, codes, expected
+):
+    sweep = make_sweep({}, launch=slurm_launch())
+    sweep.record_submission([0], "7", None, 2)
+    for number, code in codes.items():
+        leave(sweep, f"array_0_{number}", code, "boom")
+    if "19_1" in ends:
+        sweep.resubmissions_path("array_0_1").write_text("19\n")
+    slurm["accounting"] = {task: AccountedTask(end, 1, "n1") for task, end in ends.items()}
+    slurm["queue"] = {task: queued(end) for task, end in ends.items()}
+    while True:
+        assert read_status(sweep).runs[0].state == expected
+        if not slurm["queue"]:
+            break
+        slurm["queue"].popitem()
+    slurm["queue"] = {"7_1": queued(ends["7_1"])}
+    assert read_status(sweep).runs[0].state == expected
+
+
+@pytest.mark.parametrize(
+    ("kinds", "state", "before"),
+    [
+        ((START, SAVED), RunState.FAILED, ""),
+        ((START, SAVED, PREEMPTED), RunState.STOPPED, "saved at step 2 after boom; not started again: "),
+        ((START, SAVED, FAILED), RunState.FAILED, "boom; not started again: "),
+    ],
+)
+@pytest.mark.parametrize("known", [True, False])
+def test_why_workers_could_not_start_a_run_again(make_sweep, slurm_launch, slurm, kinds, state, before, known):
+    """What the run has left is of an earlier submission."""
+    sweep = make_sweep({}, launch=slurm_launch())
+    sweep.record_submission([0], "7", None, 1)
+    record(sweep, 0, *kinds, reason="boom")
+    leave(sweep, "array_1_0", 1, "FATAL: the image is gone")
+    sweep.log_path(0).write_text("step 1\n")
+    sweep.record_submission([0], "8", None, 1)
+    slurm["queue"] = {"8_0": queued("FAILED")} if known else {}
+    (run,) = read_status(sweep).runs
+    assert (run.state, run.reason) == (state, f"{before}FATAL: the image is gone (logs/array_1_0.log)")
+
+
+@pytest.mark.parametrize("begun", [False, True])
+@pytest.mark.parametrize(
+    ("end", "line"), [("OUT_OF_MEMORY", None), ("FAILED", "srun: error: n1: task 0: Out Of Memory")]
+)
+def test_the_memory_of_workers_is_advised_to_be_larger(make_sweep, slurm_launch, slurm, begun, end, line):
+    sweep = make_sweep({}, launch=slurm_launch())
+    sweep.record_submission([0], "7", None, 1)
+    if begun:
+        record(sweep, 0, START, SAVED, PREEMPTED)
+    sweep.record_submission([0], "8", None, 2)
+    if line is not None:
+        leave(sweep, "array_1_1", 1, line)
+    slurm["queue"] = {"8_0": queued("FAILED"), "8_1": queued(end)}
+    lines = next_commands("s", read_status(sweep))
+    assert [line.partition(",")[0] for line in lines] == ["run 0 had too little memory"]
+
+
+def test_what_a_job_has_printed_says_more_than_that_slurm_has_forgotten_it(make_sweep, slurm_launch, slurm):
+    sweep = make_sweep({}, launch=slurm_launch())
+    sweep.record_submission([0], "7")
+    record(sweep, 0, START, SAVED)
+    sweep.record_submission([0], "8")
+    sweep.log_path(0).parent.mkdir()
+    sweep.log_path(0).write_text("batch script: no image\n")
+    slurm["accounting"] = {}
+    assert read_status(sweep).runs[0].reason == "batch script: no image"
 
 
 def test_a_run_that_never_began_says_what_is_known_of_its_job(make_sweep, slurm_launch, slurm):

@@ -111,9 +111,9 @@ TOO_SHORT = "a start takes 70 s, and the time limit is 60 s: set a longer `clust
         ((OOM, "ValueError: no"), ["run 0 had too little memory", "to start the others again: simplexity retry 'a b'"]),
         # What needs memory here is named in the error.
         (("RuntimeError: out of memory: the step needs 9 GB; choose a smaller model", "ValueError: no"),
-         ["to start the others again: simplexity retry 'a b'"]),
+         ["to start them again: simplexity retry 'a b'"]),
         (("RuntimeError: the device ran out of memory", "OSError: MLflow's server: Out Of Memory"),
-         ["to start the others again: simplexity retry 'a b'"]),
+         ["to start them again: simplexity retry 'a b'"]),
     ],
 )  # fmt: skip
 def test_advice_names_the_limit_that_a_retry_would_repeat(make_sweep, execute, reasons, advice):
@@ -141,7 +141,7 @@ def test_a_run_whose_time_was_over_may_get_on_in_a_retry(make_sweep, execute, st
     status = read_status(sweep)
     run = status.runs[0]._replace(state=state, saved_step=saved_step, reason=reason)
     lines = next_commands("s", status._replace(runs=[run], on_slurm=True))
-    assert lines == ["to start the others again: simplexity retry s"]
+    assert lines == ["to start them again: simplexity retry s"]
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def test_without_slurm_no_advice_is_about_its_limits(make_sweep, execute, reason
     execute(sweep)
     status = read_status(sweep)
     lines = next_commands("s", status._replace(runs=[status.runs[0]._replace(reason=reason)]))
-    assert lines == ["to start the others again: simplexity retry s"]
+    assert lines == ["to start them again: simplexity retry s"]
 
 
 def test_no_advice_repeats_a_loss_that_is_not_finite(make_sweep, execute):
