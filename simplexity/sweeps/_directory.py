@@ -4,9 +4,9 @@ import json
 import os
 import shlex
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from simplexity.cluster import LOG_FOLDER
@@ -22,6 +22,7 @@ from simplexity.runs import (
     read_json_lines,
     renew_json_lines,
     retry_read,
+    sleep,
     write_durably,
 )
 
@@ -36,9 +37,11 @@ class SweepDirectory:
 
     Args:
         path: Absolute path of the sweep's folder.
+        wait: Sleeps between tries at reading; see `retry_read`.
     """
 
     path: Path
+    wait: Callable[[float], bool] = field(default=sleep, compare=False)
 
     @classmethod
     def open(cls, path: Path, *, for_one_run: str = "to look at it: simplexity show {folder}") -> "SweepDirectory":
@@ -194,9 +197,10 @@ class SweepDirectory:
         Raises:
             RuntimeError: If the manifest is not one, or a file cannot be read.
         """
+        path, runs_path = self.manifest_path, self.runs_path
         with self._naming_manifest():
-            manifest = retry_read(lambda: _manifest_file.read(self.manifest_path, self.runs_path, with_runs=with_runs))
-        values = read_private_values(self.environment_path)
+            manifest = retry_read(lambda: _manifest_file.read(path, runs_path, with_runs=with_runs), self.wait)
+        values = read_private_values(self.environment_path, self.wait)
         return manifest if values is None else replace(manifest, launch=with_private_values(manifest.launch, values))
 
     def read_run(self, index: int) -> SweepRun:
@@ -207,7 +211,7 @@ class SweepDirectory:
             RuntimeError: If the manifest is not one.
         """
         with self._naming_manifest():
-            run = retry_read(lambda: _manifest_file.read_run(self.manifest_path, self.runs_path, index))
+            run = retry_read(lambda: _manifest_file.read_run(self.manifest_path, self.runs_path, index), self.wait)
         # Which runs there are is in the message.
         return self.read_manifest().run(index) if run is None else run
 
@@ -256,7 +260,7 @@ class SweepDirectory:
         Raises:
             RuntimeError: If a line is something else, or the file cannot be read.
         """
-        records = retry_read(lambda: read_json_lines(self.submissions_path))
+        records = retry_read(lambda: read_json_lines(self.submissions_path), self.wait)
         try:
             return [Submission(**{**record, "indices": tuple(record["indices"])}) for record in records]
         except (KeyError, TypeError):

@@ -1,14 +1,14 @@
 """How a sweep was launched: what starting its runs again needs to know."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, get_args
 
 from simplexity.cluster import ClusterProfile, Container
-from simplexity.runs import read_file, retry_read
+from simplexity.runs import read_file, retry_read, sleep
 
 OnFailure = Literal["continue", "stop"]
 PackSize = int | Literal["auto"]
@@ -164,8 +164,12 @@ def private_values(launch: Launch) -> dict[str, dict[str, str]]:
     return {name: dict(variables) for name, variables in values.items() if variables}
 
 
-def read_private_values(path: Path) -> dict[str, dict[str, str]] | None:
+def read_private_values(path: Path, wait: Callable[[float], bool] = sleep) -> dict[str, dict[str, str]] | None:
     """What a file holds of `private_values`, in JSON; None if it is another user's, gone or corrupt.
+
+    Args:
+        path: The file.
+        wait: Sleeps between tries at reading; see `retry_read`.
 
     Raises:
         UnreadableError: If it cannot be read.
@@ -177,7 +181,7 @@ def read_private_values(path: Path) -> dict[str, dict[str, str]] | None:
         return b""
 
     try:
-        values = json.loads(retry_read(read))
+        values = json.loads(retry_read(read, wait))
     except (FileNotFoundError, ValueError):
         return None
     is_whole = isinstance(values, dict) and all(isinstance(variables, dict) for variables in values.values())

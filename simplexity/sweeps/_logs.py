@@ -4,10 +4,11 @@ import math
 import shutil
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from simplexity.runs import RunDirectory, UnreadableError, is_there
+from simplexity.runs import RunDirectory, UnreadableError, is_there, sleep
 
 from ._directory import SweepDirectory
 from ._log_end import LogEnd, log_end
@@ -160,7 +161,14 @@ def _end(log: RunLog) -> LogEnd:
     try:
         return log.end()
     except (UnreadableError, OSError) as error:
-        return LogEnd(False, printable(f"unreadable: {reading_failure(error)}"))
+        # What a command that ends would say, to start it again, is wrong here.
+        cause = error.__cause__ if isinstance(error.__cause__, OSError) else error
+        return LogEnd(False, printable(f"unreadable: {reading_failure(cause)}"))
+
+
+def _read_once(pause_s: float) -> bool:
+    """The `wait` of a question whether the run has ended: the next question is the next try at reading."""
+    return True
 
 
 def _end_by_folder(directory: RunDirectory) -> Callable[[], LogEnd]:
@@ -170,7 +178,7 @@ def _end_by_folder(directory: RunDirectory) -> Callable[[], LogEnd]:
     def end() -> LogEnd:
         nonlocal place
         try:
-            place = place or _place_in_sweep(directory)
+            place = place or _place_in_sweep(directory, _read_once)
         except UnreadableError:
             raise
         except RuntimeError:
@@ -180,15 +188,18 @@ def _end_by_folder(directory: RunDirectory) -> Callable[[], LogEnd]:
     return end
 
 
-def _place_in_sweep(directory: RunDirectory) -> tuple[SweepDirectory, SweepRun] | None:
+def _place_in_sweep(
+    directory: RunDirectory, wait: Callable[[float], bool] = sleep
+) -> tuple[SweepDirectory, SweepRun] | None:
     """The sweep of a run that is named by its folder, and which of its runs it is; None if it belongs to no sweep."""
     sweep = sweep_of(directory.path)
     if sweep is None:
         return None
+    sweep = replace(sweep, wait=wait)
     runs = sweep.read_manifest().runs
     return next(((sweep, run) for run in runs if sweep.run_directory(run) == directory), None)
 
 
 def _log_of(sweep: SweepDirectory, run: SweepRun) -> RunLog:
-    directory = sweep.run_directory(run)
-    return RunLog(f"run {run.index}", sweep.log_path(run.index), lambda: log_end(directory, (sweep, run)))
+    directory, place = sweep.run_directory(run), (replace(sweep, wait=_read_once), run)
+    return RunLog(f"run {run.index}", sweep.log_path(run.index), lambda: log_end(directory, place))

@@ -52,24 +52,34 @@ class RunFiles(NamedTuple):
 
 
 def read_run(sweep: SweepDirectory, run: SweepRun) -> RunFiles:
-    """Reads a run's files; only the ends of those that grow. One that cannot be read does not hide the others."""
-    directory = sweep.run_directory(run)
+    """As `read_files`, but a failure becomes words: one run that cannot be read does not hide the others."""
     try:
-        completion = directory.read_completion()
-        if completion is not None:
-            return RunFiles(completion, summarize(read_ledger(directory.ledger_path)))
-        metrics = last_records(directory.metrics_path, 2)
-        if not all(map(is_metrics, metrics)):
-            raise RuntimeError(f"the last lines of {directory.metrics_path} were not written by a run")
-        return RunFiles(
-            None,
-            summarize(with_progress(read_ledger(directory.ledger_path), metrics[-1:])),
-            metrics,
-            is_alive(directory.lock_path),
-            exit_code(sweep.exit_code_path(run.index)),
-        )
+        return read_files(sweep, run)
     except (RuntimeError, ValueError, OSError) as error:
         return RunFiles(unreadable=reading_failure(error))
+
+
+def read_files(sweep: SweepDirectory, run: SweepRun) -> RunFiles:
+    """Reads a run's files; only the ends of those that grow.
+
+    Raises:
+        OSError: If one cannot be read, which may pass.
+        RuntimeError: If one is corrupt.
+    """
+    directory = sweep.run_directory(run)
+    completion = directory.read_completion()
+    if completion is not None:
+        return RunFiles(completion, summarize(read_ledger(directory.ledger_path)))
+    metrics = last_records(directory.metrics_path, 2)
+    if not all(map(is_metrics, metrics)):
+        raise RuntimeError(f"the last lines of {directory.metrics_path} were not written by a run")
+    return RunFiles(
+        None,
+        summarize(with_progress(read_ledger(directory.ledger_path), metrics[-1:])),
+        metrics,
+        is_alive(directory.lock_path),
+        exit_code(sweep.exit_code_path(run.index)),
+    )
 
 
 def read_events(directory: RunDirectory) -> list[Event]:

@@ -19,6 +19,7 @@ from simplexity.sweeps import (
     SlurmLaunch,
     SweepDirectory,
     SweepRun,
+    _log_end,
     _scheduler_state,
 )
 from simplexity.sweeps._local import LocalExecution
@@ -85,8 +86,8 @@ def record(sweep, index, *kinds, reason=None):
 
 @pytest.fixture
 def slurm(monkeypatch):
-    """What the queue and the accounting say; None for no answer."""
-    said = {"queue": {}, "accounting": None}
+    """What the queue and the accounting say; None for no answer. And whether SLURM's programs are installed."""
+    said = {"queue": {}, "accounting": None, "is_installed": True}
 
     def answer(what):
         def ask(jobs):
@@ -98,6 +99,7 @@ def slurm(monkeypatch):
 
     monkeypatch.setattr(_scheduler_state, "queued_tasks", answer("queue"))
     monkeypatch.setattr(_scheduler_state, "accounted_tasks", answer("accounting"))
+    monkeypatch.setattr(_log_end, "slurm_is_installed", lambda: said["is_installed"])
     return said
 
 

@@ -1,6 +1,7 @@
 """`simplexity logs` of one run, and what commands for sweeps answer where one run is named."""
 
 import dataclasses
+import errno
 import threading
 import time
 
@@ -65,6 +66,8 @@ def test_a_run_that_waits_for_its_next_start_is_followed(run, slurm, capfdbinary
 
 RESUME = "to start it again: simplexity resume 'my run'"
 SUCCESSOR = "unless another job is submitted in its place, " + RESUME
+NO_PROCESS = "not running: its job runs, but no process has the run; unless one starts now, " + RESUME
+UNKNOWN = "SLURM does not answer whether it was started again: no queue"
 
 
 @pytest.mark.parametrize(
@@ -75,14 +78,16 @@ SUCCESSOR = "unless another job is submitted in its place, " + RESUME
         (EventKind.CHECKPOINT, "", None, None, True, f"stopped; {RESUME}"),
         (None, "", None, None, True, f"stopped; {RESUME}"),
         (EventKind.FAILED, "7", True, {"7": queued("PENDING")}, False, "waiting for the next start of its job"),
-        (EventKind.START, "7", None, {"7": queued("RUNNING")}, False, "waiting for the next start of its job"),
+        (EventKind.PREEMPTED, "7", None, {"7": queued("RUNNING")}, False, NO_PROCESS),
         (EventKind.START, "7", None, {"7": queued("COMPLETING")}, False, ""),
         (EventKind.PREEMPTED, "7", None, {"7": queued("CANCELLED")}, True, f"cancelled; {RESUME}"),
+        (EventKind.PREEMPTED, "7", None, {"7": queued("COMPLETED")}, True, f"stopped; {RESUME}"),
         (EventKind.START, "7", None, {"7": queued("TIMEOUT")}, False,
          f"not running: job 7 has ended: TIMEOUT; {SUCCESSOR}"),
         (EventKind.START, "7", None, {}, False,
          f"not running: it is not known how job 7 ended: no accounting; {SUCCESSOR}"),
-        (EventKind.START, "7", None, None, False, "not running: no queue"),
+        (EventKind.START, "7", None, None, False, f"not running; {UNKNOWN}"),
+        (EventKind.FAILED, "7", True, None, False, f"failed: RuntimeError: no; {UNKNOWN}"),
     ],
 )  # fmt: skip
 def test_a_run_has_ended_if_nothing_starts_it_again(
@@ -113,8 +118,8 @@ def test_a_single_run_of_an_array_is_its_task(run, slurm, monkeypatch):
         ({"7_0": queued("PENDING")}, (EventKind.START, EventKind.PREEMPTED), False, "waiting"),
         ({"7_0": queued("FAILED")}, (EventKind.START, EventKind.FAILED), True, "failed: RuntimeError: no"),
         # SLURM does not answer: a run that was lost, or has failed, may be in the queue again.
-        (None, (EventKind.START,), False, "not running: no queue"),
-        (None, (EventKind.START, EventKind.FAILED), False, "not running: no queue"),
+        (None, (EventKind.START,), False, f"not running; {UNKNOWN}"),
+        (None, (EventKind.START, EventKind.FAILED), False, f"failed: RuntimeError: no; {UNKNOWN}"),
         ({"7_0": queued("CANCELLED")}, (), True, "cancelled; to start it again: simplexity retry 'sweep of it'"),
     ],
 )
@@ -129,6 +134,17 @@ def test_a_run_of_a_sweep_has_ended_if_slurm_says_so(
     # By its number, and by its folder, which has no log before the run has begun.
     for log in (find_log(sweep.path, 0), find_log(sweep.path / "0", None)):
         assert (log.path, log.end()) == (sweep.log_path(0), (has_come, words))
+
+
+def test_a_run_has_ended_where_slurm_is_not_installed(make_sweep, slurm_launch, slurm, run, monkeypatch):
+    slurm.update(queue=None, is_installed=False)
+    sweep = make_sweep({}, launch=slurm_launch())
+    sweep.record_submission([0], job_id="7")
+    record(sweep, 0, EventKind.START, EventKind.FAILED, reason="RuntimeError: no")
+    assert find_log(sweep.path, 0).end() == (True, f"failed: RuntimeError: no; {UNKNOWN}")
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    Ledger(run.ledger_path).append(EventKind.START, 0)
+    assert find_log(run.path, None).end() == (True, f"not running; {UNKNOWN}")
 
 
 @pytest.fixture
@@ -147,12 +163,13 @@ def follow(tmp_path, monkeypatch):
     return follow
 
 
+def _of_each_kind(sweep, run):
+    """Directory and log of the sweep's run, and of one that belongs to none."""
+    return (sweep.run_directory(sweep.read_run(0)), find_log(sweep.path, 0)), (run, find_log(run.path, None))
+
+
 def test_a_run_whose_files_cannot_be_read_now_has_not_ended(make_sweep, run, follow):
-    sweep = make_sweep({})
-    for directory, log in (
-        (sweep.run_directory(sweep.read_run(0)), find_log(sweep.path, 0)),
-        (run, find_log(run.path, None)),
-    ):
+    for directory, log in _of_each_kind(make_sweep({}), run):
         directory.ledger_path.mkdir()
         threading.Timer(0.2, directory.ledger_path.rmdir).start()
         _, remarks = follow(log)
@@ -160,13 +177,33 @@ def test_a_run_whose_files_cannot_be_read_now_has_not_ended(make_sweep, run, fol
         assert len(remarks) == 2
 
 
-def test_a_run_that_was_extended_meanwhile_is_followed(make_sweep):
+def test_following_a_run_whose_files_are_corrupt_ends(make_sweep, run, follow):
+    for directory, log in _of_each_kind(make_sweep({}), run):
+        directory.ledger_path.write_text("garbage\n{}\n")
+        with pytest.raises(RuntimeError, match="line 1 of"):
+            follow(log)
+
+
+@pytest.mark.parametrize("name", ["manifest_path", "runs_path", "submissions_path", "environment_path"])
+def test_a_question_whether_a_run_has_ended_reads_once(make_sweep, monkeypatch, name):
+    sweep = make_sweep({})
+    # By its folder, its sweep is looked up at the first question.
+    logs = find_log(sweep.path, 0), find_log(sweep.path / "0", None)
+    path = getattr(sweep, name)
+    path.unlink(missing_ok=True)
+    path.mkdir()
+    monkeypatch.setattr(time, "sleep", lambda seconds: pytest.fail("it sleeps"))
+    for log in logs:
+        assert _logs._end(log) == (False, f"unreadable: {path}: Is a directory")
+
+
+def test_the_state_of_a_run_that_was_extended_meanwhile_is_known(make_sweep):
     sweep = make_sweep({})
     log = find_log(sweep.path, 0)
     manifest = sweep.read_manifest()
     longer = manifest.runs[0]._replace(num_train_steps=8)
     sweep.write_manifest(dataclasses.replace(manifest, runs=(longer,)))
-    assert log.end().has_come
+    assert log.end().words.startswith("missing; ")
 
 
 def test_what_a_run_prints_after_it_is_complete_is_waited_for(make_sweep):
@@ -211,13 +248,18 @@ def test_a_run_that_waits_is_asked_about_less_often(run, follow):
     assert times[2] - times[1] < 0.9
 
 
-def test_a_log_that_cannot_be_read_for_a_while_is_followed(run, follow):
+def test_a_log_that_cannot_be_read_for_a_while_is_followed(run, follow, monkeypatch):
     log = find_log(run.path, None)._replace(end=lambda: _logs.LogEnd(True, "complete"))
-    log.path.unlink()
-    log.path.mkdir()
-    threading.Timer(0.2, lambda: (log.path.rmdir(), log.path.write_bytes(b"late\n"))).start()
+    failures = [OSError(errno.ESTALE, "Stale file handle")] * 10
+
+    def fail_at_first(*arguments):
+        if failures:
+            raise failures.pop()
+        return open(*arguments)
+
+    monkeypatch.setattr(_logs, "open", fail_at_first, raising=False)
     shown, remarks = follow(log)
-    assert shown == b"late\n"
+    assert shown == b"hello \xff\n"
     assert [line.partition(" cannot be read")[0] for line in remarks] == [str(log.path), "my run is complete"]
 
 
