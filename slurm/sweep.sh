@@ -53,7 +53,7 @@ execute() (
 
 # Until the program that this script becomes has ended. Ctrl-C is for that program: a submission is never cut short.
 serve() {
-  local count word words
+  local header count word words
   trap '' INT
   # Nothing is ever written to `silent`: to read from it is a pause that needs no program.
   exec {request}<>"$host/request" {answer}<>"$host/answer" {silent}<>"$host/silent"
@@ -63,11 +63,11 @@ serve() {
       read -r -t 0.1 -u "$silent" || continue
     fi
     # Whoever asks writes all of it at once; one that is killed meanwhile must not be waited for without end.
-    IFS= read -r -d '' -t 60 -u "$request" count && [[ $count == +([0-9]) ]] || continue
+    IFS= read -r -d '' -t 60 -u "$request" header && count=${header%% *} && [[ $count == +([0-9]) ]] || continue
     words=()
     while ((${#words[@]} < count)) && IFS= read -r -d '' -t 60 -u "$request" word; do words+=("$word"); done
-    # What is left of a request that was cut off is another command, and nobody reads the answer.
-    ((${#words[@]} == count)) || continue
+    # A request that was cut off, or that the next one has completed with its own words, is another command.
+    ((${#words[@]} == count)) && IFS= read -r -d '' -t 60 -u "$request" word && [[ $word == "$header" ]] || continue
     if execute "${words[@]}" >"$host/stdout" 2>"$host/stderr" </dev/null; then echo 0; else echo $?; fi >&"$answer"
   done
   rm -rf "$host"

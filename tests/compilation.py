@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib.metadata import version
 from unittest import mock
 
@@ -30,17 +30,21 @@ def compile_quickly() -> None:
 
 
 @contextmanager
-def optimized() -> Iterator[None]:
-    """Programs that are made and compiled in here are those of a run: for tests that compare their bits."""
-    import jax
+def optimized(*options: dict[str, bool | int | str]) -> Iterator[None]:
+    """Programs that are made and compiled in here are those of a run: for tests that compare their bits.
 
-    from simplexity.training import compiler_options
+    Args:
+        *options: All options of XLA that a run's programs may be compiled with.
+    """
+    import jax
 
     as_ever: dict[str, bool | int | str] = {_EMITTERS: True} if _CAN_CHOOSE else {}
     before = jax.config.read("jax_disable_most_optimizations")
     jax.config.update("jax_disable_most_optimizations", False)
     try:
-        with mock.patch.dict(compiler_options(True), as_ever), mock.patch.dict(compiler_options(False), as_ever):
+        with ExitStack() as stack:
+            for each in options:
+                stack.enter_context(mock.patch.dict(each, as_ever))
             yield
     finally:
         jax.config.update("jax_disable_most_optimizations", before)

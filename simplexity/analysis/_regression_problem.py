@@ -103,8 +103,9 @@ class RegressionProblem:
         """What has been computed and is kept: the size of the arrays, but for the controls' few numbers."""
         if self._found is None:
             return 0
-        arrays = [*self._found.words, *self._found.targets.values(), self._found.folds]
-        return sum(array.nbytes for array in arrays if isinstance(array, np.ndarray))
+        # The whole belief states are among the words and among the targets.
+        arrays = {id(each): each for each in (*self._found.words, *self._found.targets.values(), self._found.folds)}
+        return sum(array.nbytes for array in arrays.values() if isinstance(array, np.ndarray))
 
     @property
     def factors(self) -> list[Float[np.ndarray, "words _"]]:
@@ -142,7 +143,7 @@ class RegressionProblem:
         found = regress_each(values, list(targets.values()), words.probabilities, folds)
         rows = {}
         for name, own in zip(targets, found, strict=True):
-            # Nobody looks at the other predictions, which would take gigabytes.
+            # Nothing reads the other predictions, which would take gigabytes.
             is_kept = kind == "trained" and name == WHOLE
             rows[name] = Row(features, kind, own if is_kept else own._replace(predictions=own.predictions[:0].copy()))
         return rows

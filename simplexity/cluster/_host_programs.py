@@ -2,7 +2,8 @@
 
 An image holds neither SLURM's programs nor munge. Where `slurm/sweep.sh` has started it, the host executes for it what
 it asks for: the words of a command go through one pipe, the exit code comes back through another, and what the command
-printed lies in two files beside them. A cluster is so asked by one code, wherever that runs.
+printed lies in two files beside them. Before the words, and once more behind them, stand their number and a name of the
+request: one that was cut off is not taken for another. A cluster is so asked by one code, wherever that runs.
 """
 
 import os
@@ -13,6 +14,7 @@ import time
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
+from uuid import uuid4
 
 _CHECKS = 'die() { echo "$*" >&2; exit 2; }\nset -euo pipefail\n'
 _HAS_ENDED = "the process of slurm/sweep.sh that executes programs of the host has ended"
@@ -76,9 +78,10 @@ def _ask(folder: Path, words: Sequence[str], timeout_s: float) -> subprocess.Com
         request = os.open(folder / "request", os.O_WRONLY | os.O_NONBLOCK)
     except OSError:  # no process has it open for reading
         raise ConnectionError(_HAS_ENDED) from None
+    header = f"{len(words)} {uuid4()}"
     with open(request, "wb") as pipe:
         os.set_blocking(request, True)
-        pipe.write(b"".join(os.fsencode(word) + b"\0" for word in [str(len(words)), *words]))
+        pipe.write(b"".join(os.fsencode(word) + b"\0" for word in [header, *words, header]))
     answer = os.open(folder / "answer", os.O_RDONLY | os.O_NONBLOCK)
     with open(answer, "rb") as pipe:
         if not select.select([pipe], [], [], max(0.0, deadline - time.monotonic()))[0]:

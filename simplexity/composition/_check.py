@@ -263,7 +263,7 @@ def _of_left_out_sections(problems: list[Problem], config: DictConfig) -> list[P
     for problem in problems:
         group, _, key = problem.path.partition(".")
         # `GROUP=null` has become `~GROUP`.
-        is_left_out = chosen.get(group, "") is None or f"~{group}" in overrides
+        is_left_out = chosen.get(group, "") is None or f"~{group}" in {each.partition("=")[0] for each in overrides}
         if key and is_left_out and problem.message == _MISSING:
             is_typed = any(override.lstrip("+").startswith(f"{group}.") for override in overrides)
             setter = f"study={chosen['study']} sets" if "study" in chosen and not is_typed else "there are values for"

@@ -27,7 +27,8 @@ class Problems(NamedTuple):
 
 
 # Those of small processes take some megabytes each. That of a large one may take a gigabyte: it is kept until the next.
-_MOST_BYTES = 2**28
+# How much a problem takes is known once it was computed: the threads of a pack may ask for many before.
+_MOST, _MOST_BYTES = 8, 2**28
 _kept: OrderedDict[Hashable, Problems] = OrderedDict()
 _lock = threading.Lock()
 
@@ -49,7 +50,7 @@ def problems_of(generator: DataGenerator, settings: AnalysisSettings) -> Problem
         if problems is None:
             problem = RegressionProblem(generator, settings.length, max_words=settings.max_words)
             problems = Problems(problem, problem.without_bos() if settings.also_without_bos else None)
-        while _kept and sum(each.num_bytes for each in _kept.values()) + problems.num_bytes > _MOST_BYTES:
-            _kept.popitem(last=False)
         _kept[key] = problems
+        while len(_kept) > 1 and (len(_kept) > _MOST or sum(each.num_bytes for each in _kept.values()) > _MOST_BYTES):
+            _kept.popitem(last=False)
         return problems

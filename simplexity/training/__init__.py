@@ -1,7 +1,6 @@
 """Training: one state, one compiled program that trains it, the host's loop around the program, and validation."""
 
 from ._chunk import ChunkLength as ChunkLength
-from ._compiler_options import compiler_options as compiler_options
 from ._compiler_options import unknown_option as unknown_option
 from ._data_parallel import DataParallel as DataParallel
 from ._data_parallel import configure_cpu_devices as configure_cpu_devices

@@ -1,16 +1,12 @@
 """What the analyses of a worker's runs have in common: computed by the first, and the same for the others."""
 
-import threading
-import time
 from collections import OrderedDict
-from concurrent.futures import ThreadPoolExecutor
 
 import jax
 import pytest
 
-from simplexity.analysis import AnalysisInterruptedError, RegressionProblem, _regression_problem
+from simplexity.analysis import RegressionProblem
 from simplexity.composition import compose
-from simplexity.generative_processes import coin
 from simplexity.running import _kept_problem
 from simplexity.running._analysis import Analysis
 from simplexity.running._build import build
@@ -88,43 +84,6 @@ def test_as_many_problems_are_kept_as_take_so_much_memory(monkeypatch):
     assert problem_of("training_data_generator=rrxor") is not other
 
 
-def test_threads_compute_the_words_and_the_controls_once(monkeypatch):
-    problem, calls = RegressionProblem(coin(0.3), 3), []
-
-    def slow(function):
-        def call(*args, **settings):
-            calls.append(function)
-            time.sleep(0.1)
-            return function(*args, **settings)
-
-        return call
-
-    for name in ("words_of", "control_features"):
-        monkeypatch.setattr(_regression_problem, name, slow(getattr(_regression_problem, name)))
-    with ThreadPoolExecutor(4) as pool:
-        rows = list(pool.map(lambda _: problem.control_rows(lambda: False), range(4)))
-    assert len(calls) == 2
-    assert all(each is rows[0] for each in rows)
-
-
-def test_whoever_waits_for_the_controls_of_another_can_be_interrupted(monkeypatch):
-    problem, begun, end = RegressionProblem(coin(0.3), 3), threading.Event(), threading.Event()
-
-    def slow(words):
-        begun.set()
-        assert end.wait(60)
-        return iter(())
-
-    monkeypatch.setattr(_regression_problem, "control_features", slow)
-    with ThreadPoolExecutor(1) as pool:
-        computing = pool.submit(problem.control_rows, lambda: False)
-        assert begun.wait(60)
-        with pytest.raises(AnalysisInterruptedError):
-            problem.control_rows(lambda: True)
-        end.set()
-        assert computing.result() == []
-
-
 def test_random_keys_of_a_process_are_compared_by_their_numbers():
     one, same, other = (values_of({"key": jax.random.key(seed)})[0].tolist() for seed in (1, 1, 2))
     assert one == same != other
@@ -150,3 +109,12 @@ def test_a_function_that_writes_into_the_words_changes_no_later_run(lines_of):
     _kept_problem._kept.clear()
     lines_of("seed=1", f"+analysis.functions.spoil={{_target_: {__name__}.spoil}}")
     assert lines_of("seed=2") == alone
+
+
+def test_only_so_many_problems_are_kept_before_any_is_computed(monkeypatch):
+    monkeypatch.setattr(_kept_problem, "_MOST", 2)
+    first = problem_of("seed=1")
+    problem_of("analysis.length=4")
+    problem_of("analysis.length=5")
+    assert len(_kept_problem._kept) == 2
+    assert problem_of("seed=1") is not first

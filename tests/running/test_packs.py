@@ -13,7 +13,7 @@ from simplexity.training import Pack, PackMember, StepArguments, TrainState
 class Recorded(Pack):
     """A pack that only counts its members: its programs would take seconds to compile."""
 
-    def __init__(self, function, arguments, state, num_coming, kept):
+    def __init__(self, function, arguments, state, num_coming, kept, compiler_options):
         self.num_coming, self.kept, self.members = num_coming, kept, 0
 
     def add_member(self):
@@ -34,7 +34,7 @@ def packs(monkeypatch):
 
 
 def join(place, key):
-    return place.join(key, lambda: lambda *_: None, StepArguments(None, None), object.__new__(TrainState))._pack
+    return place.join(key, lambda: lambda *_: None, StepArguments(None, None), object.__new__(TrainState), {})._pack
 
 
 def test_runs_of_one_program_meet_and_others_have_a_pack_of_their_own(packs):

@@ -4,7 +4,6 @@ import re
 
 import pytest
 
-from simplexity.composition import _sweep_check
 from tests.running.program import ROOT, call_program, python
 
 
@@ -142,20 +141,6 @@ def test_a_key_of_a_section_that_was_left_out_is_one_mistake(start, body, capfd)
         "`validation`: is left out by this command, and there are values for some of its keys: choose it with "
         "validation=default\n"
     )
-
-
-def test_a_sweeps_integers_are_checked_as_by_hydras_parser(start, body, monkeypatch, capfd):
-    command = ("train_model", "--multirun", "training.batch_size=4,0,8,9.5", "training.sequence_len=3,0", "seed=1,2")
-
-    def answer():
-        assert call_program(*command) == 2
-        return capfd.readouterr().err
-
-    quick = answer()
-    assert "`training.batch_size`" in quick
-    assert "`training.sequence_len`" in quick
-    monkeypatch.setattr(_sweep_check, "_is_integer", lambda text: None)
-    assert answer() == quick
 
 
 def test_a_mistyped_value_of_a_sweep_comes_before_what_is_wrong_with_the_others(start, body, monkeypatch, capfd):

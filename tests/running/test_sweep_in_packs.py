@@ -12,8 +12,8 @@ from simplexity.host import PreemptionGuard
 from simplexity.running import _kept_programs, work
 from simplexity.runs import EventKind, ExitCode, read_ledger
 from simplexity.sweeps import LocalLaunch, Manifest, RunState, SweepDirectory, SweepRun, read_status
-from tests.compilation import optimized
 from tests.small_runs import GRU, SMALL, assert_same_run
+from tests.training.compilation import optimized
 
 pytestmark = pytest.mark.slow
 

@@ -117,7 +117,8 @@ def test_the_host_looks_at_images_and_binds_for_the_image(sweep):
 def test_nothing_else_of_the_host_can_be_called(sweep):
     inside = (
         "import os\nfolder = os.environ['SIMPLEXITY_HOST']\n"
-        "with open(f'{folder}/request', 'wb') as pipe: pipe.write(b'2\\0touch\\0' + folder.encode() + b'/touched\\0')\n"
+        "request = b'2 a\\0touch\\0' + folder.encode() + b'/touched\\x002 a\\0'\n"
+        "with open(f'{folder}/request', 'wb') as pipe: pipe.write(request)\n"
         "with open(f'{folder}/answer') as pipe: print(pipe.readline().strip(), os.path.exists(f'{folder}/touched'))\n"
     )
     assert sweep("x=1", inside=inside).stdout == "127 False\n"
@@ -127,13 +128,14 @@ def test_nothing_else_of_the_host_can_be_called(sweep):
     "pieces",
     [
         # On a busy machine, seconds may pass between two bytes that are read.
-        [b"2", b"\0sque", b"ue\0--me\0"],
+        [b"2", b" a\0sque", b"ue\0--me\x002", b" a\0"],
         # A number that is none would be evaluated by bash, commands in it included.
-        [b"a[$(echo >FOLDER/touched)]\0", b"0\0", b"2\0squeue\0--me\0"],
+        [b"a[$(echo >FOLDER/touched)]\0", b"0 a\x000 a\0", b"2 b\0squeue\0--me\x002 b\0"],
     ],
 )
 def test_a_request_is_read_whole_and_never_evaluated(sweep, pieces):
     sweep.put("squeue", 'echo "said $*"')
+    refused = ["127"] * pieces.count(b"0 a\x000 a\0")
     inside = (
         "import os, time\nfolder = os.environ['SIMPLEXITY_HOST']\n"
         f"with open(f'{{folder}}/request', 'wb', buffering=0) as pipe:\n"
@@ -142,12 +144,13 @@ def test_a_request_is_read_whole_and_never_evaluated(sweep, pieces):
         "        time.sleep(1.2)\n"
         "with open(f'{folder}/answer') as pipe: codes = [pipe.readline() for _ in range(EXPECTED)]\n"
         "print(*codes, os.path.exists(f'{folder}/touched'), open(f'{folder}/stdout').read())\n"
-    ).replace("EXPECTED", str(1 + pieces.count(b"0\0")))
-    assert sweep("x=1", inside=inside).stdout.split() == [*["127"] * pieces.count(b"0\0"), "0", "False", "said", "--me"]
+    ).replace("EXPECTED", str(1 + len(refused)))
+    assert sweep("x=1", inside=inside).stdout.split() == [*refused, "0", "False", "said", "--me"]
 
 
-def test_a_request_that_was_cut_off_is_not_executed(sweep):
-    """Whoever asks may be killed in the middle: `scancel 1_0` would cancel another task."""
+@pytest.mark.parametrize("pause_s", [0, 3])
+def test_a_request_that_was_cut_off_is_not_executed(sweep, pause_s):
+    """Whoever asks may be killed in the middle: `scancel 1_0` would cancel another task, and so would `1_11`."""
     script = sweep.folder / "a checkout/slurm/sweep.sh"
     text = script.read_text()
     script.write_text(text.replace("-t 60 ", "-t 1 "))
@@ -155,13 +158,19 @@ def test_a_request_that_was_cut_off_is_not_executed(sweep):
     sweep.put("scancel", f'echo "$@" >"{sweep.folder}/cancelled"')
     sweep.put("squeue", "echo said")
     inside = (
-        "import os, time\nfrom simplexity.cluster._slurm import ask\n"
-        "with open(os.environ['SIMPLEXITY_HOST'] + '/request', 'wb') as pipe:\n"
-        "    pipe.write(b'4\\0scancel\\x001_0\\x001_1')\n"
+        "import os, time\nfolder = os.environ['SIMPLEXITY_HOST']\n"
+        "def write(request):\n"
+        "    with open(f'{folder}/request', 'wb') as pipe: pipe.write(request)\n"
+        "write(b'4 a\\0scancel\\x001_0\\x001_1')\n"
+        f"time.sleep({pause_s})\n"
+        # This one is not executed either if the first one has taken its words.
+        "write(b'2 b\\0squeue\\0--me\\x002 b\\0')\n"
         "time.sleep(3)\n"
-        "print(ask(['squeue']))\n"
+        "write(b'1 c\\0squeue\\x001 c\\0')\n"
+        "with open(f'{folder}/answer') as pipe: print(pipe.readline().strip())\n"
+        "print(open(f'{folder}/stdout').read())\n"
     )
-    assert sweep("x=1", inside=inside).stdout.split() == ["said"]
+    assert sweep("x=1", inside=inside).stdout.split() == ["0", "said"]
     assert not (sweep.folder / "cancelled").exists()
 
 

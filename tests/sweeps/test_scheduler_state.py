@@ -1,17 +1,19 @@
 """Which of its tasks a run has, and what SLURM says of them: arrays, jobs that replace others, workers."""
 
+from collections import namedtuple
+
 import pytest
 
-from simplexity.cluster._slurm import AccountedTask
 from simplexity.runs import EventKind, Ledger
 from simplexity.sweeps import RunState, _scheduler_state, _sweep_status, cancel, read_status
 from simplexity.sweeps._status_text import next_commands
 from tests.sweeps.conftest import queued, record
 
+Accounted = namedtuple("Accounted", "state exit_code nodes")  # as `simplexity.cluster.accounted_tasks` has them
 START, SAVED, PREEMPTED, FAILED = EventKind.START, EventKind.CHECKPOINT, EventKind.PREEMPTED, EventKind.FAILED
 
 
-def leave(sweep, worker, code, line):
+def record_exit(sweep, worker, code, line):
     """Gives a worker a log and an exit code."""
     log = sweep.worker_log_path(worker)
     log.parent.mkdir(exist_ok=True)
@@ -161,7 +163,7 @@ def test_what_workers_left_says_the_same_while_slurm_forgets_them(
 def test_a_worker_that_was_stopped_or_killed_is_not_quoted(make_sweep, slurm_launch, slurm, code):
     sweep = make_sweep({}, launch=slurm_launch())
     sweep.record_submission([0], "7", None, 2)
-    leave(sweep, "array_0_0", code, "#5 x: stopped")
+    record_exit(sweep, "array_0_0", code, "#5 x: stopped")
     slurm["queue"] = {"7_0": queued("FAILED"), "7_1": queued("OUT_OF_MEMORY")}
     (run,) = read_status(sweep).runs
     expected = (RunState.MISSING, "the workers of its job 7_1 ended: FAILED, OUT_OF_MEMORY")
@@ -183,10 +185,10 @@ def test_with_accounting_a_state_stays_while_slurm_forgets_the_workers(
     sweep = make_sweep({}, launch=slurm_launch())
     sweep.record_submission([0], "7", None, 2)
     for number, code in codes.items():
-        leave(sweep, f"array_0_{number}", code, "boom")
+        record_exit(sweep, f"array_0_{number}", code, "boom")
     if "19_1" in ends:
         sweep.resubmissions_path("array_0_1").write_text("19\n")
-    slurm["accounting"] = {task: AccountedTask(end, 1, "n1") for task, end in ends.items()}
+    slurm["accounting"] = {task: Accounted(end, 1, "n1") for task, end in ends.items()}
     slurm["queue"] = {task: queued(end) for task, end in ends.items()}
     while True:
         assert read_status(sweep).runs[0].state == expected
@@ -211,7 +213,7 @@ def test_why_workers_could_not_start_a_run_again(make_sweep, slurm_launch, slurm
     sweep = make_sweep({}, launch=slurm_launch())
     sweep.record_submission([0], "7", None, 1)
     record(sweep, 0, *kinds, reason="boom")
-    leave(sweep, "array_1_0", 1, "FATAL: the image is gone")
+    record_exit(sweep, "array_1_0", 1, "FATAL: the image is gone")
     sweep.log_path(0).write_text("step 1\n")
     sweep.record_submission([0], "8", None, 1)
     slurm["queue"] = {"8_0": queued("FAILED")} if known else {}
@@ -230,7 +232,7 @@ def test_the_memory_of_workers_is_advised_to_be_larger(make_sweep, slurm_launch,
         record(sweep, 0, START, SAVED, PREEMPTED)
     sweep.record_submission([0], "8", None, 2)
     if line is not None:
-        leave(sweep, "array_1_1", 1, line)
+        record_exit(sweep, "array_1_1", 1, line)
     slurm["queue"] = {"8_0": queued("FAILED"), "8_1": queued(end)}
     lines = next_commands("s", read_status(sweep))
     assert [line.partition(",")[0] for line in lines] == ["run 0 had too little memory"]

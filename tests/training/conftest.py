@@ -26,7 +26,7 @@ from simplexity.training import (
     make_train_steps,
     run_keys,
 )
-from tests.compilation import optimized
+from tests.training.compilation import optimized
 
 
 class Run(NamedTuple):

@@ -27,7 +27,7 @@ from simplexity.training import (
     run_keys,
     step_compiler_options,
 )
-from tests.compilation import optimized
+from tests.training.compilation import optimized
 
 SETTINGS = TrainingSettings(40, 8, 6, 10, False, None)
 MODELS = {

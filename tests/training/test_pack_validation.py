@@ -8,7 +8,7 @@ import pytest
 
 from simplexity.training import Validation, ValidationArguments, ValidationSettings, make_score
 from simplexity.training import _pack_scores as pack_scores
-from tests.compilation import optimized
+from tests.training.compilation import optimized
 
 from .test_pack import MODELS, SETTINGS, arguments, pack_of, programs
 
