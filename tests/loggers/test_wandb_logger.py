@@ -15,6 +15,13 @@ from tests.loggers.attempt import Attempt
 pytest.importorskip("wandb", reason="Weights & Biases' package is not installed: simplexity[wandb]")
 
 
+@pytest.fixture(autouse=True)
+def enough_time_to_close(monkeypatch):
+    """What is not written after some seconds is left, which on a busy machine may be all of it."""
+    for module in ("_sending_logger", "_wandb_logger"):
+        monkeypatch.setattr(f"simplexity.loggers.{module}.CLOSING_S", 60.0)
+
+
 def begin(run_directory, start_step, mode="offline"):
     return Attempt(run_directory, WandbLogger(run_directory, "a project", mode), start_step)
 
